@@ -1,0 +1,124 @@
+"""Between the caller's arrays and torch: NumPy, SciPy sparse, torch tensors and other array namespaces."""
+
+import numpy as np
+import torch
+from scipy import sparse
+from sklearn.utils import check_array
+from sklearn.utils._array_api import (
+    check_same_namespace,
+    get_namespace_and_device,
+    move_to,
+    supported_float_dtypes,
+)
+from sklearn.utils.sparsefuncs import mean_variance_axis, min_max_axis
+from sklearn.utils.validation import validate_data
+from torch import Tensor
+
+from ._rows import as_tensor, slices
+
+
+def check_rows(estimator, X, *, reset: bool):
+    """Validate X as scikit-learn does; floating dtypes stay, all others become float64, sparse becomes CSR.
+
+    Raises
+    ------
+    ValueError
+        For anything that is not a two-dimensional array of finite real numbers.
+    """
+    ndim = getattr(X, "ndim", 2)
+    if ndim > 2:
+        raise ValueError(
+            f"X has {ndim} dimensions, shape {tuple(X.shape)}, but each row must be one flat sample. "
+            "Pass X.reshape(len(X), -1); with image_shape=(height, width[, channels]) the networks turn the "
+            "rows back into images."
+        )
+    xp, _, device = get_namespace_and_device(X)
+    return validate_data(
+        estimator, X, accept_sparse="csr", dtype=supported_float_dtypes(xp, device), reset=reset
+    )
+
+
+def check_codes(Z, n_components: int, name: str):
+    """Validate codes as rows are, and their width.
+
+    Raises
+    ------
+    ValueError
+        If Z is not of shape (n_samples, n_components).
+    """
+    xp, _, device = get_namespace_and_device(Z)
+    Z = check_array(Z, accept_sparse="csr", dtype=supported_float_dtypes(xp, device), input_name="Z")
+    if Z.shape[1] != n_components:
+        raise ValueError(
+            f"Z has {Z.shape[1]} columns, but this {name} has codes of n_components={n_components}. Pass what "
+            "transform returned, or codes of that width."
+        )
+    return Z
+
+
+def dense(part) -> Tensor:
+    """Return a run of rows as a dense tensor."""
+    return torch.from_numpy(part.toarray()) if sparse.issparse(part) else part
+
+
+def to_torch(X) -> "Tensor | sparse.csr_matrix":
+    """View validated rows as a tensor, without a copy for NumPy and torch; sparse rows stay CSR."""
+    if sparse.issparse(X):
+        return X
+    if isinstance(X, np.ndarray | Tensor):
+        return as_tensor(X)
+    return as_tensor(move_to(X, xp=np, device="cpu"))
+
+
+def torch_dtype(X) -> torch.dtype:
+    """Return the torch dtype of validated rows: float32 or float64."""
+    return torch.float64 if X.dtype.itemsize == 8 else torch.float32
+
+
+class Output:
+    """An array of the caller's kind that results are written into, chunk by chunk, through ``tensor``."""
+
+    def __init__(self, X, shape: tuple[int, ...]) -> None:
+        dtype, self._like = torch_dtype(X), X
+        if isinstance(X, Tensor):
+            self._array = self.tensor = torch.empty(shape, dtype=dtype, device=X.device)
+        else:
+            self._array = np.empty(shape, dtype=np.float64 if dtype == torch.float64 else np.float32)
+            self.tensor = torch.from_numpy(self._array)
+
+    def array(self):
+        """Return the filled array, in the caller's namespace and on the caller's device."""
+        return to_namespace_of(self._like, self._array)
+
+
+def to_namespace_of(X, array):
+    """Carry a NumPy array or a tensor to X's array namespace and device."""
+    if isinstance(array, type(X)) or sparse.issparse(X):
+        return array
+    xp, is_array_api, device = get_namespace_and_device(X)
+    return move_to(array, xp=xp, device=device) if is_array_api else array
+
+
+def column_means(X: "Tensor | sparse.csr_matrix", weight: Tensor | None) -> Tensor:
+    """Return the weighted mean of each column, summed in float64: shape (n_features,), float64."""
+    if sparse.issparse(X):
+        weights = None if weight is None else weight.cpu().numpy()
+        return torch.from_numpy(mean_variance_axis(X, axis=0, weights=weights)[0]).double()
+    total = torch.zeros(X.shape[1], dtype=_accumulator(X), device=X.device)
+    for part in slices(len(X), X.shape[1] * 8):
+        rows = X[part].to(total.dtype)
+        total += rows.sum(0) if weight is None else weight[part].to(rows) @ rows
+    return total / (len(X) if weight is None else weight.sum().to(total))
+
+
+def _accumulator(X: Tensor) -> torch.dtype:
+    return torch.float32 if X.device.type == "mps" else torch.float64
+
+
+def extremes(X: "Tensor | sparse.csr_matrix") -> tuple[float, float]:
+    """Return the smallest and the largest entry."""
+    if sparse.issparse(X):
+        lowest, highest = min_max_axis(X, axis=0)
+        return float(lowest.min()), float(highest.max())
+    lowest, highest = torch.aminmax(X)
+    return float(lowest), float(highest)

@@ -1,0 +1,59 @@
+"""The plain autoencoder."""
+
+from numbers import Real
+from typing import Any, ClassVar
+
+from sklearn.base import _fit_context
+from sklearn.callback import with_callbacks
+from sklearn.utils._param_validation import Interval
+from torch import nn
+
+from ._base import BaseAutoencoder
+from ._fitting import atomic
+from ._penalties import Penalty, contractive
+
+
+class AutoencoderTransformer(BaseAutoencoder):
+    """TODO"""
+
+    contractive: float = 0.0
+    tied_weights: bool = False
+    encoder: Any = None
+    decoder: Any = None
+
+    _parameter_constraints: ClassVar[dict] = {
+        **BaseAutoencoder._parameter_constraints,
+        "contractive": [Interval(Real, 0, None, closed="left")],
+        "tied_weights": ["boolean"],
+        "encoder": [nn.Module, None],
+        "decoder": [nn.Module, None],
+    }
+
+    @atomic
+    @with_callbacks
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None, sample_weight=None):
+        """Train the networks on X.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Training data, real and finite.
+        y : None
+            Ignored.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights of the rows. Integer weights are as good as repeated rows, and zero as good
+            as leaving a row out.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+        """
+        return self._fit(X, y, sample_weight=sample_weight)
+
+    def _penalty(self) -> Penalty | None:
+        if not self.contractive:
+            return None
+        n_layers = 0 if self.encoder is not None else len(self._layer_sizes()) + 1
+        return contractive(self.contractive, n_layers, self.code_activation)

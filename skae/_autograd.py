@@ -1,0 +1,127 @@
+"""The training step of everything that has no closed form: the objective as written, derived by autograd."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ._networks import weights
+from ._optimizers import Optimizer
+from ._rows import Rows
+
+
+class AutogradStep:
+    """One step of training, ``step(index) -> objective``, for any two modules and any objective.
+
+    The parameters are moved into one flat buffer, and so are their gradients, so that the optimizers are
+    those of the explicit step.
+
+    Parameters
+    ----------
+    encoder, decoder : torch.nn.Module
+    objective : callable (x, target) -> (Tensor of shape (n,), 0-d Tensor or None)
+        The loss of each row, and the penalties, a mean over rows.
+    rows : Rows
+    make_optimizer : callable (parameters, gradient, penalized) -> Optimizer
+    row_weight, corrupt, low_precision
+        As for `ExplicitStep`.
+    """
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        decoder: nn.Module,
+        objective: Callable[[Tensor, Tensor, Tensor | None], tuple[Tensor, Tensor | None]],
+        rows: Rows,
+        make_optimizer: Callable[[Tensor, Tensor, Tensor], Optimizer],
+        *,
+        row_weight: Tensor | None = None,
+        corrupt: Callable[[Tensor], Tensor] | None = None,
+        low_precision: bool = False,
+    ) -> None:
+        self.networks = (encoder, decoder)
+        self.objective, self.rows = objective, rows
+        self.row_weight, self.corrupt, self.low_precision = row_weight, corrupt, low_precision
+        unique = {id(p): p for network in self.networks for p in network.parameters()}
+        trained = [p for p in unique.values() if p.requires_grad]
+        penalized_ids = {id(p) for p in weights(self.networks)}
+        self.parameters, self.gradient = _flatten(trained, rows.device)
+        penalized = torch.cat(
+            [torch.full((p.numel(),), float(id(p) in penalized_ids), device=rows.device) for p in trained]
+        ).to(self.parameters.dtype)
+        self.optimizer = make_optimizer(self.parameters, self.gradient, penalized)
+        for network in self.networks:
+            network.train()
+
+    def __call__(self, index: Tensor) -> Tensor:
+        """Take one step on the rows numbered ``index``; return the objective, summed over these rows."""
+        total = self.differentiate(index)
+        with torch.no_grad():
+            penalty = self.optimizer.update()
+        return total if penalty is None else total.add(penalty, alpha=len(index))
+
+    def differentiate(self, index: Tensor) -> Tensor:
+        """Write the gradient of the objective, all but its L2 penalty; return its sum over the rows."""
+        n = len(index)
+        self.gradient.zero_()
+        with torch.enable_grad():
+            loss, penalty = self._objective(index)
+            total = loss.sum()
+            if penalty is not None:
+                total = total + n * penalty
+            (total / n).backward()
+        return total.detach()
+
+    def evaluate(self, index: Tensor) -> Tensor:
+        """Return the loss without penalties, summed over the rows numbered ``index``."""
+        for network in self.networks:
+            network.eval()
+        with torch.no_grad():
+            loss, _ = self._objective(index)
+        for network in self.networks:
+            network.train()
+        return loss.sum()
+
+    def _objective(self, index: Tensor) -> tuple[Tensor, Tensor | None]:
+        target = torch.empty(len(index), self.rows.n_features, dtype=self.rows.dtype, device=self.rows.device)
+        self.rows.gather(index, out=target)
+        x = target if self.corrupt is None else self.corrupt(target)
+        weight = None if self.row_weight is None else self.row_weight[index]
+        with torch.autocast(self.rows.device.type, torch.bfloat16, enabled=self.low_precision):
+            loss, penalty = self.objective(x, target, weight)
+        return (loss if weight is None else loss * weight), penalty
+
+    def publish(self) -> None:
+        """Do nothing: the modules hold the current parameters already."""
+
+    def release(self) -> None:
+        """Give the modules parameters of their own again."""
+        for network in self.networks:
+            for parameter in network.parameters():
+                parameter.data, parameter.grad = parameter.data.clone(), None
+            network.eval()
+
+    def snapshot(self) -> tuple[Tensor, list[Any]]:
+        """Return a copy of the trained state: the parameters, and the modules' buffers."""
+        return self.parameters.clone(), [b.clone() for network in self.networks for b in network.buffers()]
+
+    def restore(self, snapshot: tuple[Tensor, list[Any]]) -> None:
+        """Go back to a snapshot."""
+        self.parameters.copy_(snapshot[0])
+        buffers = (b for network in self.networks for b in network.buffers())
+        for buffer, saved in zip(buffers, snapshot[1], strict=True):
+            buffer.copy_(saved)
+
+
+def _flatten(parameters: Sequence[nn.Parameter], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Move parameters into one vector and their gradients into another; each becomes a view."""
+    flat = torch.cat([p.detach().reshape(-1) for p in parameters]).to(device)
+    gradient = torch.zeros_like(flat)
+    start = 0
+    for p in parameters:
+        stop = start + p.numel()
+        p.data = flat[start:stop].view(p.shape)
+        p.grad = gradient[start:stop].view(p.shape)
+        start = stop
+    return flat, gradient

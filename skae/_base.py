@@ -1,0 +1,369 @@
+"""What every estimator shares: parameters, validation, the fit, and the methods on the fitted networks."""
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from numbers import Integral, Real
+from typing import Any, ClassVar, dataclass_transform
+
+import torch
+from sklearn.base import (
+    BaseEstimator,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    _fit_context,
+)
+from sklearn.callback import CallbackSupportMixin, with_callbacks
+from sklearn.exceptions import ConvergenceWarning, UndefinedMetricWarning
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
+from . import _arrays as arrays
+from . import _persistence as persistence
+from ._activations import ACTIVATIONS
+from ._fitting import Fit, atomic
+from ._inference import forward
+from ._losses import LOSSES
+from ._optimizers import OPTIMIZERS
+from ._penalties import Penalty
+from ._rows import slices
+
+_ACTIVATION = StrOptions(set(ACTIVATIONS))
+
+
+@dataclass_transform(kw_only_default=True, eq_default=False, field_specifiers=(field,))
+@dataclass(kw_only=True, eq=False, repr=False)
+class BaseAutoencoder(
+    CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
+):
+    """Base of all autoencoders: a subclass holds only what makes it itself.
+
+    Think twice before adding a method here. A variant is a class with annotated fields for its parameters,
+    their `_parameter_constraints`, and an override of one of the hooks at the end of this class; see the
+    documentation's page on extending.
+    """
+
+    n_components: int = field(default=16, kw_only=False)
+    hidden_layer_sizes: Any = (128,)
+    decoder_hidden_layer_sizes: Any = None
+    activation: str = "relu"
+    code_activation: str = "identity"
+    output_activation: str = "identity"
+    loss: Any = "squared_error"
+    alpha: float = 0.0
+    solver: str = "adam"
+    learning_rate: float = 1e-3
+    momentum: float = 0.9
+    batch_size: Any = "auto"
+    max_iter: int = 200
+    shuffle: bool = True
+    tol: float | None = 1e-4
+    n_iter_no_change: int = 10
+    early_stopping: bool = False
+    validation_fraction: float = 0.1
+    warm_start: bool = False
+    device: Any = "cpu"
+    dtype: str = "auto"
+    random_state: Any = None
+    verbose: Any = False
+
+    # Parameters that only some of the estimators have; these are the others' values.
+    tied_weights = False
+    encoder = None
+    decoder = None
+
+    _parameter_constraints: ClassVar[dict] = {
+        "n_components": [Interval(Integral, 1, None, closed="left")],
+        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
+        "decoder_hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left"), None],
+        "activation": [_ACTIVATION],
+        "code_activation": [_ACTIVATION],
+        "output_activation": [_ACTIVATION],
+        "loss": [StrOptions(set(LOSSES)), callable],
+        "alpha": [Interval(Real, 0, None, closed="left")],
+        "solver": [StrOptions(set(OPTIMIZERS))],
+        "learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "momentum": [Interval(Real, 0, 1, closed="left")],
+        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "shuffle": ["boolean"],
+        "tol": [Interval(Real, 0, None, closed="left"), None],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "warm_start": ["boolean"],
+        "device": [str, torch.device],
+        "dtype": [StrOptions({"auto", "float32", "float64", "bfloat16"})],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        # Gives the subclass an explicit __init__ that stores each parameter, as scikit-learn asks.
+        dataclass(kw_only=True, eq=False, repr=False)(cls)
+
+    # Fitting ----------------------------------------------------------------------------------------------
+
+    @atomic
+    @with_callbacks
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None):
+        """Train the networks on X.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Training data, real and finite.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+        """
+        return self._fit(X, y)
+
+    def _fit(self, X, y=None, *, sample_weight=None):
+        warm = self.warm_start and hasattr(self, "encoder_")
+        X = arrays.check_rows(self, X, reset=not warm)
+        fit = Fit(self, X, sample_weight, start=self if warm else None)
+        context = self._init_callback_context(max_subtasks=self.max_iter)
+        if hasattr(self, "_skl_callbacks"):
+            context.call_on_fit_task_begin(estimator=self, X=X, y=X)
+        history = fit.run(context)
+        vars(self).pop("validation_loss_curve_", None)
+        vars(self).update(fit.attributes(history))
+        if hasattr(self, "_skl_callbacks"):
+            context.call_on_fit_task_end(
+                estimator=self, X=X, y=X, reconstruction_attributes=lambda: fit.attributes(history)
+            )
+        self._warn(history)
+        return self
+
+    def _warn(self, history) -> None:
+        if history.interrupted:
+            warnings.warn(
+                f"Training was interrupted after {len(history.loss_curve)} epochs; the networks are kept as "
+                "they were then.",
+                UserWarning,
+                stacklevel=3,
+            )
+        elif self.tol and not (history.converged or history.stopped):
+            warnings.warn(
+                f"Training stopped at max_iter={self.max_iter} while the loss was still falling by more than "
+                f"tol={self.tol}. Raise max_iter or learning_rate, or set tol=None to train for a fixed "
+                "number of epochs.",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
+
+    @atomic
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y=None):
+        """Take one pass over X, from the current weights and the current state of the solver.
+
+        Nothing is held out for ``early_stopping``, and no warning says that training is not over.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Training data, real and finite.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self : object
+            The estimator.
+        """
+        first = not hasattr(self, "encoder_")
+        X = arrays.check_rows(self, X, reset=first)
+        fit = Fit(self, X, None, start=None if first else self, one_pass=True)
+        history = fit.run(None)
+        vars(self).update(fit.attributes(history))
+        return self
+
+    # Using the networks -----------------------------------------------------------------------------------
+
+    def transform(self, X):
+        """Map rows to their codes.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Data to encode.
+
+        Returns
+        -------
+        Z : ndarray of shape (n_samples, n_components)
+            Codes, of X's floating dtype. Each row's depends on that row alone.
+        """
+        X = self._check(X, "transform")
+        encode = forward(self.encoder_, arrays.torch_dtype(X))
+        return self._stream(X, encode, self._n_features_out)
+
+    def inverse_transform(self, Z):
+        """Map codes to the data's space.
+
+        Parameters
+        ----------
+        Z : array-like of shape (n_samples, n_components)
+            Codes.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features)
+            Reconstructions, of Z's floating dtype; with a logistic link (binary cross-entropy) these are
+            probabilities.
+        """
+        Z = self._check_codes(Z)
+        decode = forward(self.decoder_, arrays.torch_dtype(Z))
+        return self._stream(Z, decode, self.n_features_in_)
+
+    def reconstruct(self, X):
+        """Encode and decode rows: ``inverse_transform(transform(X))``, chunk by chunk.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Data to reconstruct.
+
+        Returns
+        -------
+        X_reconstructed : ndarray of shape (n_samples, n_features)
+            Reconstructions, dense, of X's floating dtype.
+        """
+        X = self._check(X, "reconstruct")
+        return self._stream(X, self._reconstruction(arrays.torch_dtype(X)), self.n_features_in_)
+
+    def reconstruction_error(self, X, per_feature=False):
+        """Compute the squared error between rows and their reconstructions.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Data to reconstruct.
+        per_feature : bool, default=False
+            Whether to return the error of each entry instead of each row's mean over features.
+
+        Returns
+        -------
+        error : ndarray of shape (n_samples,) or (n_samples, n_features)
+            Squared errors, in squared units of X.
+        """
+        X = self._check(X, "reconstruction_error")
+        reconstruct = self._reconstruction(arrays.torch_dtype(X))
+
+        def squared_error(x, out):
+            error = reconstruct(x, None).sub_(x).square_()
+            return out.copy_(error) if per_feature else torch.mean(error, 1, keepdim=True, out=out)
+
+        result = self._stream(X, squared_error, self.n_features_in_ if per_feature else 1)
+        return result if per_feature else result[:, 0]
+
+    def score_samples(self, X):
+        """Score how normal rows look to the model: minus their reconstruction error.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Data to score.
+
+        Returns
+        -------
+        score : ndarray of shape (n_samples,)
+            Minus the mean squared error of each row; higher is more normal.
+        """
+        return -self.reconstruction_error(X)
+
+    def score(self, X, y=None):
+        """Compute how much of the variance in X survives encoding and decoding.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Data to score.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        score : float
+            R^2 of the reconstruction, features weighted by their variance in X: 1 is perfect, 0 is as good
+            as X's own mean. It does not depend on the units of X.
+        """
+        X = self._check(X, "score")
+        rows = arrays.to_torch(X)
+        if rows.shape[0] < 2:
+            warnings.warn("R^2 is not defined for fewer than two rows.", UndefinedMetricWarning, stacklevel=2)
+            return float("nan")
+        mean = arrays.column_means(rows, None)
+        reconstruct = self._reconstruction(arrays.torch_dtype(X))
+        residual, total = 0.0, 0.0
+        with torch.inference_mode():
+            for part in slices(rows.shape[0], rows.shape[1] * 8):
+                x = arrays.dense(rows[part])
+                restored = reconstruct(x.to(self.device_), None).to(x.device)
+                residual += float((restored.to(mean.dtype) - x).square().sum())
+                total += float((x - mean).square().sum())
+        if total == 0:
+            return float(residual == 0)
+        return 1.0 - residual / total
+
+    def _reconstruction(self, dtype: torch.dtype):
+        encode, decode = forward(self.encoder_, dtype), forward(self.decoder_, dtype)
+        return lambda x, out=None: decode(encode(x, None), out)
+
+    def _stream(self, X, apply, width: int):
+        """Apply a function of dense chunks to X, into one preallocated array of ``width`` columns."""
+        rows, output = arrays.to_torch(X), arrays.Output(X, (X.shape[0], width))
+        same_device = output.tensor.device == self.device_
+        widest = max(width, rows.shape[1])
+        with torch.inference_mode():
+            for part in slices(rows.shape[0], widest * X.dtype.itemsize):
+                x = arrays.dense(rows[part]).to(self.device_)
+                out = output.tensor[part]
+                if same_device:
+                    apply(x, out)
+                else:
+                    out.copy_(apply(x, torch.empty_like(out, device=self.device_)))
+        return output.array()
+
+    def _check(self, X, method: str):
+        check_is_fitted(self)
+        X = arrays.check_rows(self, X, reset=False)
+        arrays.check_same_namespace(X, self, attribute="offset_", method=method)
+        return X
+
+    def _check_codes(self, Z):
+        check_is_fitted(self)
+        Z = arrays.check_codes(Z, self._n_features_out, type(self).__name__)
+        arrays.check_same_namespace(Z, self, attribute="offset_", method="inverse_transform")
+        return Z
+
+    @property
+    def _n_features_out(self) -> int:
+        return self._architecture["encoder_layer_sizes"][-1]
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.array_api_support = True
+        return tags
+
+    def __getstate__(self) -> dict[str, Any]:
+        return persistence.to_plain(dict(super().__getstate__()))
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(persistence.from_plain(dict(state), type(self).__name__))
+
+    # Hooks for variants -----------------------------------------------------------------------------------
+
+    def _corruption(self, generator: torch.Generator) -> Callable | None:
+        """Return a function from clean rows to noisy ones, applied to each batch, or None."""
+        return None
+
+    def _penalty(self) -> Penalty | None:
+        """Return a term to add to the objective, or None."""
+        return None

@@ -1,0 +1,80 @@
+"""Devices: from a parameter to a `torch.device`, and the processor's state while a fit runs."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+KINDS = ("cpu", "cuda", "mps", "xpu")
+
+
+def available() -> list[str]:
+    """Name the devices of this machine, without starting CUDA."""
+    names = ["cpu"]
+    names += [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+    names += ["mps"] if torch.backends.mps.is_available() else []
+    names += [f"xpu:{i}" for i in range(torch.xpu.device_count())]
+    return names
+
+
+def resolve(device: str | torch.device) -> torch.device:
+    """Turn the ``device`` parameter into a device that is there.
+
+    Raises
+    ------
+    ValueError
+        If ``device`` names no kind of device.
+    RuntimeError
+        If the machine has no such device, or if CUDA was started before this process was forked.
+    """
+    if isinstance(device, str) and device == "auto":
+        found = [name for name in available() if name != "cpu"]
+        device = found[0] if found else "cpu"
+    try:
+        resolved = torch.device(device)
+    except (RuntimeError, TypeError):
+        resolved = None
+    if resolved is None or resolved.type not in KINDS:
+        raise ValueError(
+            f"device={device!r} is no device. Use 'auto', one of {', '.join(map(repr, KINDS))}, "
+            "one with an index such as 'cuda:1', or a torch.device."
+        )
+    if resolved.type == "cuda" and torch.cuda._is_in_bad_fork():
+        raise RuntimeError(
+            f"device={device!r}: CUDA cannot be used in a process that was forked after CUDA had started. "
+            "Use joblib's default 'loky' backend or the 'spawn' start method, or n_jobs=1."
+        )
+    there = available()
+    name = str(resolved) if resolved.index is not None else f"{resolved.type}:0"
+    if resolved.type not in there and name not in there:
+        raise RuntimeError(
+            f"device={device!r} is not available: this machine has {', '.join(there)}. "
+            "Pass one of these, or device='auto' to use the best."
+        )
+    return resolved
+
+
+@contextmanager
+def cpu_settings(multiply_adds: int) -> Iterator[None]:
+    """Set the processor up for steps of so many multiply-adds, and put everything back afterwards.
+
+    Small steps run on one thread, where starting a second costs more than it saves. Denormal numbers are
+    flushed to zero: dead units leave Adam's moments there, where arithmetic is several times slower.
+    """
+    threads, flushed = torch.get_num_threads(), _flushes_denormals()
+    single = threads > 1 and multiply_adds < 50_000_000
+    try:
+        if single:
+            torch.set_num_threads(1)
+        torch.set_flush_denormal(True)
+        yield
+    finally:
+        torch.set_flush_denormal(flushed)
+        if single:
+            torch.set_num_threads(threads)
+
+
+def _flushes_denormals() -> bool:
+    # torch has no getter; half of the smallest normal number is denormal, or zero where they are flushed.
+    smallest = torch.full((1,), torch.finfo(torch.float64).tiny, dtype=torch.float64)
+    return not bool(smallest.mul_(0.5).count_nonzero())

@@ -1,0 +1,50 @@
+"""What the outside sees of a run: scikit-learn's callbacks and, when asked for, printed lines."""
+
+from ._training import History
+
+
+class Monitor:
+    """Tells callbacks where a run stands, and the run whether they want it to stop.
+
+    Parameters
+    ----------
+    estimator : BaseAutoencoder
+    fit : Fit
+        Holds the rows and makes the fitted attributes that callbacks may look at.
+    context : sklearn.callback context or None
+        The task whose subtasks are the epochs; None calls nobody.
+    """
+
+    def __init__(self, estimator, fit, context) -> None:
+        self.estimator, self.fit = estimator, fit
+        # Tasks cost more than a small epoch: without callbacks there is nobody to tell.
+        self.context = context if hasattr(estimator, "_skl_callbacks") else None
+        self._task = None
+
+    def begin_epoch(self) -> None:
+        """Announce an epoch."""
+        if self.context is not None:
+            X = self.fit.X
+            self._task = self.context.subcontext(task_name="epoch")
+            self._task.call_on_fit_task_begin(estimator=self.estimator, X=X, y=X)
+
+    def end_epoch(self, history: History) -> bool:
+        """Report an epoch; return whether a callback asks to stop."""
+        if self.estimator.verbose:
+            print(self._line(history))
+        if self.context is None:
+            return False
+        X = self.fit.X
+        return self._task.call_on_fit_task_end(
+            estimator=self.estimator,
+            X=X,
+            y=X,
+            reconstruction_attributes=lambda: self.fit.attributes(history, final=False),
+        )
+
+    @staticmethod
+    def _line(history: History) -> str:
+        line = f"Epoch {len(history.loss_curve)}, loss = {history.loss_curve[-1]:.8f}"
+        if history.validation_loss_curve:
+            line += f", validation loss = {history.validation_loss_curve[-1]:.8f}"
+        return line

@@ -1,0 +1,134 @@
+"""Solvers on flat buffers: all parameters are one vector, and so are their gradients.
+
+`torch.optim` would do the same arithmetic, but building its first optimiser takes a second, and every step
+of it walks lists of tensors. torch's fused kernel is called on the one vector instead. The kernel is private
+to torch, so the formula stands beside it and serves where the kernel is missing.
+"""
+
+import torch
+from torch import Tensor
+
+fused_adam = getattr(torch, "_fused_adam_", None)
+
+
+class Optimizer:
+    """What the solvers share: the buffers, the L2 penalty, and a state that can be carried on.
+
+    Parameters
+    ----------
+    parameters, gradient : Tensor of shape (n_parameters,)
+        Updated, and read, in place.
+    penalized : Tensor of shape (n_parameters,)
+        One where the L2 penalty applies, zero elsewhere (biases).
+    learning_rate : float
+    alpha : float
+        Strength of the penalty ``alpha / 2 * sum(w ** 2)``.
+    momentum : float
+        Read by SGD alone.
+    """
+
+    decoupled = False  # whether weights decay beside the gradient (AdamW) instead of through it
+    state_names: tuple[str, ...] = ()
+
+    def __init__(
+        self,
+        parameters: Tensor,
+        gradient: Tensor,
+        penalized: Tensor,
+        *,
+        learning_rate: float,
+        alpha: float = 0.0,
+        momentum: float = 0.9,
+    ) -> None:
+        self.parameters, self.gradient = parameters, gradient
+        self.learning_rate, self.momentum = learning_rate, momentum
+        self.shrinkage = alpha * penalized if alpha else None
+
+    def update(self) -> Tensor | None:
+        """Take one step; return the penalty at the parameters it started from, None without a penalty."""
+        if self.shrinkage is None:
+            self.descend()
+            return None
+        shrink = self.shrinkage * self.parameters
+        penalty = torch.dot(shrink, self.parameters).mul_(0.5)
+        if not self.decoupled:
+            self.gradient.add_(shrink)
+        self.descend()
+        if self.decoupled:
+            self.parameters.sub_(shrink, alpha=self.learning_rate)
+        return penalty
+
+    def descend(self) -> None:
+        """Move the parameters along the gradient."""
+        raise AssertionError("an optimizer defines its descent")  # pragma: no cover
+
+    def state(self) -> dict[str, Tensor]:
+        """Return what the next step depends on beside the parameters."""
+        return {name: getattr(self, name) for name in self.state_names}
+
+    def load(self, state: dict[str, Tensor]) -> None:
+        """Copy a state that `state` returned, so that the two optimisers stay apart."""
+        for name in self.state_names:
+            getattr(self, name).copy_(state[name])
+
+
+class Adam(Optimizer):
+    """Adam (Kingma and Ba 2015)."""
+
+    beta1, beta2, epsilon = 0.9, 0.999, 1e-8
+    state_names = ("mean", "variance", "n_steps")
+
+    def __init__(self, parameters: Tensor, gradient: Tensor, penalized: Tensor, **settings: float) -> None:
+        super().__init__(parameters, gradient, penalized, **settings)
+        self.mean = torch.zeros_like(parameters)
+        self.variance = torch.zeros_like(parameters)
+        self.n_steps = torch.zeros((), device=parameters.device)
+        self._one = torch.ones_like(self.n_steps)  # adding a Python number costs a conversion each time
+        self._fused = fused_adam is not None and parameters.device.type in ("cpu", "cuda")
+        self._buffers = [[self.parameters], [self.gradient], [self.mean], [self.variance], [], [self.n_steps]]
+
+    def descend(self) -> None:
+        self.n_steps.add_(self._one)
+        if not self._fused:
+            return self._formula()
+        fused_adam(
+            *self._buffers,
+            lr=self.learning_rate,
+            beta1=self.beta1,
+            beta2=self.beta2,
+            weight_decay=0.0,
+            eps=self.epsilon,
+            amsgrad=False,
+            maximize=False,
+        )
+
+    def _formula(self) -> None:
+        self.mean.lerp_(self.gradient, 1 - self.beta1)
+        self.variance.mul_(self.beta2).addcmul_(self.gradient, self.gradient, value=1 - self.beta2)
+        mean = self.mean / (1 - self.beta1**self.n_steps)
+        deviation = (self.variance / (1 - self.beta2**self.n_steps)).sqrt_()
+        self.parameters.addcdiv_(mean, deviation.add_(self.epsilon), value=-self.learning_rate)
+
+
+class AdamW(Adam):
+    """Adam with the weight decay beside the gradient (Loshchilov and Hutter 2019)."""
+
+    decoupled = True
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent with Nesterov's momentum (Sutskever et al. 2013)."""
+
+    state_names = ("velocity",)
+
+    def __init__(self, parameters: Tensor, gradient: Tensor, penalized: Tensor, **settings: float) -> None:
+        super().__init__(parameters, gradient, penalized, **settings)
+        self.velocity = torch.zeros_like(parameters)
+
+    def descend(self) -> None:
+        self.velocity.mul_(self.momentum).add_(self.gradient)
+        self.gradient.add_(self.velocity, alpha=self.momentum)
+        self.parameters.sub_(self.gradient, alpha=self.learning_rate)
+
+
+OPTIMIZERS = {"adam": Adam, "adamw": AdamW, "sgd": SGD}

@@ -1,0 +1,106 @@
+"""Rows of X on their way into the networks: gathered, made dense, centred, cast; never all at once.
+
+Dense rows come as a torch tensor that shares the caller's memory, sparse ones as a CSR matrix. Either is
+read only. Chunks are bounded in bytes, so that a wide matrix needs no more memory than a narrow one.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from scipy import sparse
+from torch import Tensor
+
+CHUNK_BYTES = 1 << 22
+SMALL_BYTES = 1 << 22
+
+
+def as_tensor(X: np.ndarray | Tensor) -> Tensor:
+    """View an array as a tensor without a copy, also when its memory is read only.
+
+    `torch.from_numpy` warns about read-only memory, since torch cannot enforce it; here nothing writes.
+    """
+    if isinstance(X, Tensor):
+        return X.detach()
+    if any(stride < 0 for stride in X.strides) or not X.dtype.isnative:
+        X = np.array(X, dtype=X.dtype.newbyteorder("="))
+    if not X.flags.writeable:
+        X = np.asarray(_Writeable(X))
+    return torch.from_numpy(X)
+
+
+class _Writeable:
+    """An array's memory under an interface that does not say read-only."""
+
+    def __init__(self, X: np.ndarray) -> None:
+        interface = dict(X.__array_interface__)
+        interface["data"] = (interface["data"][0], False)
+        self.__array_interface__ = interface
+        self._owner = X
+
+
+def chunk_rows(row_bytes: int) -> int:
+    """Return how many rows of so many bytes a chunk holds."""
+    return max(1, CHUNK_BYTES // max(1, row_bytes))
+
+
+def slices(n_rows: int, row_bytes: int) -> Iterator[slice]:
+    """Cut ``n_rows`` into chunks."""
+    step = chunk_rows(row_bytes)
+    for start in range(0, n_rows, step):
+        yield slice(start, min(start + step, n_rows))
+
+
+class Rows:
+    """Rows of X, served as dense batches of the networks' dtype on the networks' device.
+
+    Parameters
+    ----------
+    X : Tensor or scipy.sparse CSR matrix of shape (n, d)
+    offset : Tensor of shape (d,) or None
+        Subtracted from each row in X's own precision, before the cast.
+    dtype : torch.dtype
+    device : torch.device
+    """
+
+    def __init__(self, X, offset: Tensor | None, dtype: torch.dtype, device: torch.device) -> None:
+        self.n_rows, self.n_features = X.shape
+        self.dtype, self.device = dtype, device
+        self._X, self._offset = X, offset
+        self._staging: Tensor | None = None
+        # Small data are prepared once; on an accelerator all data are, since the transfer is what costs.
+        dense_bytes = self.n_rows * self.n_features * dtype.itemsize
+        if device.type != "cpu" or (dense_bytes <= SMALL_BYTES and not sparse.issparse(X)):
+            self._X, self._offset = self._prepare(), None
+
+    def _prepare(self) -> Tensor:
+        prepared = torch.empty(self.n_rows, self.n_features, dtype=self.dtype, device=self.device)
+        for part in slices(self.n_rows, self.n_features * 8):
+            prepared[part] = self._dense(self._X[part]).to(self.device)
+        return prepared
+
+    def _dense(self, part) -> Tensor:
+        part = torch.from_numpy(part.toarray()) if sparse.issparse(part) else part
+        part = part if self._offset is None else part - self._offset.to(part.device)
+        return part.to(self.dtype)
+
+    def gather(self, index: Tensor, out: Tensor) -> None:
+        """Write the rows numbered ``index`` (int64, on the rows' device) to ``out``."""
+        X = self._X
+        if sparse.issparse(X):
+            out.copy_(self._dense(X[index.numpy()]))
+        elif self._offset is None and X.dtype == out.dtype:
+            torch.index_select(X, 0, index, out=out)
+        else:
+            staging = self._stage(len(index))
+            torch.index_select(X, 0, index, out=staging)
+            torch.sub(staging, self._offset, out=out) if self._offset is not None else out.copy_(staging)
+
+    def _stage(self, n_rows: int) -> Tensor:
+        if self._staging is None or len(self._staging) < n_rows:
+            self._staging = self._X.new_empty(n_rows, self.n_features)
+        return self._staging[:n_rows]
+
+    def __getitem__(self, part: slice) -> Tensor:
+        """Return a run of rows as a new dense batch."""
+        return self._dense(self._X[part]).to(self.device)
