@@ -56,11 +56,6 @@ def check_codes(Z, n_components: int, name: str):
     return Z
 
 
-def dense(part) -> Tensor:
-    """Return a run of rows as a dense tensor."""
-    return torch.from_numpy(part.toarray()) if sparse.issparse(part) else part
-
-
 def to_torch(X) -> "Tensor | sparse.csr_matrix":
     """View validated rows as a tensor, without a copy for NumPy and torch; sparse rows stay CSR."""
     if sparse.issparse(X):
@@ -72,7 +67,7 @@ def to_torch(X) -> "Tensor | sparse.csr_matrix":
 
 def torch_dtype(X) -> torch.dtype:
     """Return the torch dtype of validated rows: float32 or float64."""
-    return torch.float64 if X.dtype.itemsize == 8 else torch.float32
+    return torch.float64 if str(X.dtype).endswith("float64") else torch.float32
 
 
 class Output:
@@ -102,7 +97,7 @@ def to_namespace_of(X, array):
 def column_means(X: "Tensor | sparse.csr_matrix", weight: Tensor | None) -> Tensor:
     """Return the weighted mean of each column, summed in float64: shape (n_features,), float64."""
     if sparse.issparse(X):
-        weights = None if weight is None else weight.cpu().numpy()
+        weights = None if weight is None else weight.cpu().numpy().astype(X.dtype)
         return torch.from_numpy(mean_variance_axis(X, axis=0, weights=weights)[0]).double()
     total = torch.zeros(X.shape[1], dtype=_accumulator(X), device=X.device)
     for part in slices(len(X), X.shape[1] * 8):

@@ -8,6 +8,7 @@ from sklearn.callback import with_callbacks
 from sklearn.utils._param_validation import Interval
 from torch import nn
 
+from ._architecture import layer_sizes
 from ._base import BaseAutoencoder
 from ._fitting import atomic
 from ._penalties import Penalty, contractive
@@ -55,5 +56,5 @@ class AutoencoderTransformer(BaseAutoencoder):
     def _penalty(self) -> Penalty | None:
         if not self.contractive:
             return None
-        n_layers = 0 if self.encoder is not None else len(self._layer_sizes()) + 1
-        return contractive(self.contractive, n_layers, self.code_activation)
+        one_layer = not layer_sizes(self.hidden_layer_sizes, "hidden_layer_sizes")
+        return contractive(self.contractive, self.code_activation if one_layer else None)

@@ -25,7 +25,7 @@ from ._inference import forward
 from ._losses import LOSSES
 from ._optimizers import OPTIMIZERS
 from ._penalties import Penalty
-from ._rows import slices
+from ._rows import dense, slices
 
 _ACTIVATION = StrOptions(set(ACTIVATIONS))
 
@@ -303,7 +303,7 @@ class BaseAutoencoder(
         residual, total = 0.0, 0.0
         with torch.inference_mode():
             for part in slices(rows.shape[0], rows.shape[1] * 8):
-                x = arrays.dense(rows[part])
+                x = dense(rows[part])
                 restored = reconstruct(x.to(self.device_), None).to(x.device)
                 residual += float((restored.to(mean.dtype) - x).square().sum())
                 total += float((x - mean).square().sum())
@@ -321,8 +321,8 @@ class BaseAutoencoder(
         same_device = output.tensor.device == self.device_
         widest = max(width, rows.shape[1])
         with torch.inference_mode():
-            for part in slices(rows.shape[0], widest * X.dtype.itemsize):
-                x = arrays.dense(rows[part]).to(self.device_)
+            for part in slices(rows.shape[0], widest * output.tensor.itemsize):
+                x = dense(rows[part]).to(self.device_)
                 out = output.tensor[part]
                 if same_device:
                     apply(x, out)

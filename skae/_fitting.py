@@ -6,7 +6,6 @@ import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import numpy as np
 import torch
 from sklearn.utils.validation import _check_sample_weight
 from torch import Tensor, nn
@@ -23,6 +22,7 @@ from ._monitoring import Monitor
 from ._networks import Decoder, Encoder, build, initialize, n_parameters
 from ._optimizers import OPTIMIZERS
 from ._rows import Rows
+from ._split import hold_out
 from ._training import DivergedError, History, Schedule, train
 
 
@@ -92,20 +92,19 @@ class Fit:
 
     def _split(self, weight: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Number the rows to train on and to hold out; rows of weight zero are as good as absent."""
-        rows = torch.arange(self.X.shape[0]) if weight is None else weight.nonzero()[:, 0].cpu()
+        weight = torch.ones(self.X.shape[0]) if weight is None else weight.cpu()
+        used = weight > 0
         if not self.estimator.early_stopping or self.one_pass:
-            return rows.to(self.device), None
-        fraction, n_samples = self.estimator.validation_fraction, len(rows)
-        n_held_out = int(np.ceil(fraction * n_samples))
-        if n_held_out >= n_samples:
+            return used.nonzero()[:, 0].to(self.device), None
+        fraction = self.estimator.validation_fraction
+        held_out = hold_out(self.X_torch, weight, fraction, self.streams.split)
+        if not (used & ~held_out).any():
             raise ValueError(
-                f"early_stopping=True cannot split n_samples={n_samples} with validation_fraction={fraction}: "
-                "no row would be left to train on. Give fit more rows, lower validation_fraction, or set "
-                "early_stopping=False."
+                f"early_stopping=True cannot split n_samples={int(used.sum())} with validation_fraction="
+                f"{fraction}: no row would be left to train on. Give fit more rows that differ, lower "
+                "validation_fraction, or set early_stopping=False."
             )
-        held_out = torch.zeros(n_samples, dtype=torch.bool)
-        held_out[torch.randperm(n_samples, generator=self.streams.split)[:n_held_out]] = True
-        return rows[~held_out].to(self.device), rows[held_out].to(self.device)
+        return tuple(rows.nonzero()[:, 0].to(self.device) for rows in (used & ~held_out, held_out))
 
     def _check_range(self) -> None:
         if self.estimator.loss != "binary_cross_entropy":
@@ -151,7 +150,7 @@ class Fit:
     def _step(self, weight: Tensor | None):
         estimator = self.estimator
         if weight is not None:
-            weight = weight.to(self.device)
+            weight = weight.to(self.device, copy=True)
             for rows in (self.train_rows, self.validation_rows):
                 if rows is not None:
                     weight[rows] /= weight[rows].mean()
@@ -276,12 +275,13 @@ class Fit:
         earlier = [] if not self.one_pass or self.start is None else self.start.loss_curve_
         curve = [*earlier, *history.loss_curve]
         watched = history.validation_loss_curve or curve
-        zeros = np.zeros(self.X.shape[1], dtype=np.float64 if self.X.dtype.itemsize == 8 else np.float32)
-        offset = zeros if self.offset is None else self.offset.cpu().numpy()
+        offset = torch.zeros(self.X.shape[1], dtype=arrays.torch_dtype(self.X))
+        if self.offset is not None:
+            offset = self.offset.cpu()
         fitted = {
             "encoder_": encoder,
             "decoder_": decoder,
-            "offset_": arrays.to_namespace_of(self.X, offset),
+            "offset_": arrays.to_namespace_of(self.X, offset.numpy()),
             "device_": self.device,
             "n_parameters_": n_parameters(networks),
             "loss_curve_": curve,

@@ -66,7 +66,8 @@ def _accumulator(x: Tensor) -> torch.dtype:
 def _sum_of_products(a: Tensor, b: Tensor) -> Tensor:
     if a.dtype == torch.bfloat16:  # its dot product accumulates in bfloat16, and slowly
         return (a * b).sum(dtype=torch.float32)
-    return torch.dot(a.view(-1), b.view(-1))
+    flat = a.view(-1)
+    return torch.dot(flat, flat if b is a else b.view(-1))
 
 
 LOSSES = {

@@ -36,20 +36,18 @@ _DERIVATIVES: dict[str, Callable[[Tensor], tuple[Tensor, Tensor]]] = {
 _DERIVATIVES["logistic"] = _DERIVATIVES["sigmoid"]
 
 
-def contractive(strength: float, n_layers: int, activation: str) -> Penalty:
+def contractive(strength: float, activation: str | None) -> Penalty:
     """Penalise the squared Frobenius norm of each row's code Jacobian (Rifai et al. 2011).
 
     Parameters
     ----------
     strength : float
-    n_layers : int
-        Of the encoder; one layer has a closed form.
-    activation : str
-        Of the code.
+    activation : str or None
+        The code's, where the encoder has one layer, which has a closed form for some; None for deeper ones.
     """
     closed_form = None
-    if n_layers == 1 and activation in _DERIVATIVES:
-        derivatives = _DERIVATIVES[activation]
+    derivatives = None if activation is None else _DERIVATIVES.get(activation)
+    if derivatives is not None:
         closed_form = CodePenalty(
             lambda layer, p, weight: _on_code(strength, derivatives, layer, p, weight),
             lambda layer, p, weight: _on_weight(strength, derivatives, layer, p, weight),

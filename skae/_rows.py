@@ -39,6 +39,11 @@ class _Writeable:
         self._owner = X
 
 
+def dense(part) -> Tensor:
+    """Return a run of rows as a dense tensor."""
+    return torch.from_numpy(part.toarray()) if sparse.issparse(part) else part
+
+
 def chunk_rows(row_bytes: int) -> int:
     """Return how many rows of so many bytes a chunk holds."""
     return max(1, CHUNK_BYTES // max(1, row_bytes))
@@ -80,7 +85,7 @@ class Rows:
         return prepared
 
     def _dense(self, part) -> Tensor:
-        part = torch.from_numpy(part.toarray()) if sparse.issparse(part) else part
+        part = dense(part)
         part = part if self._offset is None else part - self._offset.to(part.device)
         return part.to(self.dtype)
 
