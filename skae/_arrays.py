@@ -5,7 +5,6 @@ import torch
 from scipy import sparse
 from sklearn.utils import check_array
 from sklearn.utils._array_api import (
-    check_same_namespace,
     get_namespace_and_device,
     move_to,
     supported_float_dtypes,

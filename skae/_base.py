@@ -17,6 +17,7 @@ from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.exceptions import ConvergenceWarning, UndefinedMetricWarning
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
+
 from . import _arrays as arrays
 from . import _persistence as persistence
 from ._activations import ACTIVATIONS
@@ -32,9 +33,7 @@ _ACTIVATION = StrOptions(set(ACTIVATIONS))
 
 @dataclass_transform(kw_only_default=True, eq_default=False, field_specifiers=(field,))
 @dataclass(kw_only=True, eq=False, repr=False)
-class BaseAutoencoder(
-    CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
-):
+class BaseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Base of all autoencoders: a subclass holds only what makes it itself.
 
     Think twice before adding a method here. A variant is a class with annotated fields for its parameters,

@@ -132,7 +132,9 @@ class Buffers:
         1 / (n d), by which a sum over entries becomes a mean.
     """
 
-    def __init__(self, n: int, widths: Sequence[int], activations: Sequence[Activation], like: Tensor) -> None:
+    def __init__(
+        self, n: int, widths: Sequence[int], activations: Sequence[Activation], like: Tensor
+    ) -> None:
         inputs = [_with_ones(n, width, like) for width in widths[:-1]]
         self.x = inputs[0][:, :-1]
         self.target = self.x
