@@ -19,14 +19,14 @@ class Activation(NamedTuple):
 
     Attributes
     ----------
-    module : callable returning a torch.nn.Module, or None for the identity
+    module : callable returning a torch.nn.Module
     forward : callable (z, a), writes f(z) into ``a``; None for the identity
     backward : callable (gradient, saved), turns dL/da into dL/dz in place; None for the identity
     saves_input : bool, whether ``saved`` is z (then ``a`` is another buffer) or a (then ``a`` is ``z``)
     rectifier : bool, whether about half of the units are off, so that weights start larger (He et al. 2015)
     """
 
-    module: Callable[[], nn.Module] | None
+    module: Callable[[], nn.Module]
     forward: Callable[[Tensor, Tensor], object] | None
     backward: Callable[[Tensor, Tensor], object] | None
     saves_input: bool = False
@@ -34,7 +34,7 @@ class Activation(NamedTuple):
 
 
 ACTIVATIONS = {
-    "identity": Activation(None, None, None),
+    "identity": Activation(nn.Identity, None, None),
     "relu": Activation(
         nn.ReLU,
         lambda z, a: torch.relu_(z),
@@ -79,3 +79,8 @@ ACTIVATIONS = {
     ),
 }
 ACTIVATIONS["logistic"] = ACTIVATIONS["sigmoid"]  # scikit-learn's name for it
+
+
+def activation_module(name: str) -> nn.Module:
+    """Return a new module of the activation called ``name``."""
+    return ACTIVATIONS[name].module()

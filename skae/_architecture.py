@@ -64,7 +64,5 @@ def layer_sizes(sizes: Any, name: str) -> tuple[int, ...]:
     sizes = (sizes,) if isinstance(sizes, Integral) else tuple(sizes)
     for size in sizes:
         if not isinstance(size, Integral) or isinstance(size, bool) or size < 1:
-            raise ValueError(
-                f"{name}={sizes!r} holds {size!r}, but every width must be an integer of at least 1."
-            )
+            raise ValueError(f"{name}={sizes!r} holds {size!r}, but every width must be an integer of at least 1.")
     return tuple(int(size) for size in sizes)

@@ -5,6 +5,7 @@ import torch
 from scipy import sparse
 from sklearn.utils import check_array
 from sklearn.utils._array_api import (
+    check_same_namespace,
     get_namespace_and_device,
     move_to,
     supported_float_dtypes,
@@ -16,8 +17,10 @@ from torch import Tensor
 from ._rows import as_tensor, slices
 
 
-def check_rows(estimator, X, *, reset: bool):
+def check_rows(estimator, X, *, reset: bool, method: str | None = None):
     """Validate X as scikit-learn does; floating dtypes stay, all others become float64, sparse becomes CSR.
+
+    ``method`` names a method of a fitted estimator, which takes the array namespace that `fit` was given.
 
     Raises
     ------
@@ -32,12 +35,14 @@ def check_rows(estimator, X, *, reset: bool):
             "rows back into images."
         )
     xp, _, device = get_namespace_and_device(X)
-    return validate_data(
-        estimator, X, accept_sparse="csr", dtype=supported_float_dtypes(xp, device), reset=reset
-    )
+    dtypes = supported_float_dtypes(xp, device)
+    X = validate_data(estimator, X, accept_sparse="csr", dtype=dtypes, reset=reset)
+    if method is not None:
+        check_same_namespace(X, estimator, attribute="offset_", method=method)
+    return X
 
 
-def check_codes(Z, n_components: int, name: str):
+def check_codes(estimator, Z, n_components: int):
     """Validate codes as rows are, and their width.
 
     Raises
@@ -49,9 +54,10 @@ def check_codes(Z, n_components: int, name: str):
     Z = check_array(Z, accept_sparse="csr", dtype=supported_float_dtypes(xp, device), input_name="Z")
     if Z.shape[1] != n_components:
         raise ValueError(
-            f"Z has {Z.shape[1]} columns, but this {name} has codes of n_components={n_components}. Pass what "
-            "transform returned, or codes of that width."
+            f"Z has {Z.shape[1]} columns, but the codes of this {type(estimator).__name__} have n_components="
+            f"{n_components}. Pass what transform returned, or codes of that width."
         )
+    check_same_namespace(Z, estimator, attribute="offset_", method="inverse_transform")
     return Z
 
 
@@ -75,14 +81,14 @@ class Output:
     def __init__(self, X, shape: tuple[int, ...]) -> None:
         dtype, self._like = torch_dtype(X), X
         if isinstance(X, Tensor):
-            self._array = self.tensor = torch.empty(shape, dtype=dtype, device=X.device)
+            self.tensor = torch.empty(shape, dtype=dtype, device=X.device)
         else:
-            self._array = np.empty(shape, dtype=np.float64 if dtype == torch.float64 else np.float32)
-            self.tensor = torch.from_numpy(self._array)
+            self.tensor = torch.from_numpy(np.empty(shape, np.float64 if dtype == torch.float64 else np.float32))
 
     def array(self):
         """Return the filled array, in the caller's namespace and on the caller's device."""
-        return to_namespace_of(self._like, self._array)
+        array = self.tensor if isinstance(self._like, Tensor) else self.tensor.numpy()
+        return to_namespace_of(self._like, array)
 
 
 def to_namespace_of(X, array):
@@ -96,7 +102,7 @@ def to_namespace_of(X, array):
 def column_means(X: "Tensor | sparse.csr_matrix", weight: Tensor | None) -> Tensor:
     """Return the weighted mean of each column, summed in float64: shape (n_features,), float64."""
     if sparse.issparse(X):
-        weights = None if weight is None else weight.cpu().numpy().astype(X.dtype)
+        weights = None if weight is None else weight.cpu().numpy().astype(str(X.dtype))
         return torch.from_numpy(mean_variance_axis(X, axis=0, weights=weights)[0]).double()
     total = torch.zeros(X.shape[1], dtype=_accumulator(X), device=X.device)
     for part in slices(len(X), X.shape[1] * 8):

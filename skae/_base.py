@@ -216,7 +216,8 @@ class BaseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tra
             Reconstructions, of Z's floating dtype; with a logistic link (binary cross-entropy) these are
             probabilities.
         """
-        Z = self._check_codes(Z)
+        check_is_fitted(self)
+        Z = arrays.check_codes(self, Z, self._n_features_out)
         decode = forward(self.decoder_, arrays.torch_dtype(Z))
         return self._stream(Z, decode, self.n_features_in_)
 
@@ -331,15 +332,7 @@ class BaseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tra
 
     def _check(self, X, method: str):
         check_is_fitted(self)
-        X = arrays.check_rows(self, X, reset=False)
-        arrays.check_same_namespace(X, self, attribute="offset_", method=method)
-        return X
-
-    def _check_codes(self, Z):
-        check_is_fitted(self)
-        Z = arrays.check_codes(Z, self._n_features_out, type(self).__name__)
-        arrays.check_same_namespace(Z, self, attribute="offset_", method="inverse_transform")
-        return Z
+        return arrays.check_rows(self, X, reset=False, method=method)
 
     @property
     def _n_features_out(self) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from ._activations import ACTIVATIONS
+from ._activations import activation_module
 from ._networks import Architecture
 
 
@@ -23,7 +23,7 @@ class Linked(nn.Module):
     def __init__(self, unlinked: nn.Module, link: str) -> None:
         super().__init__()
         self.unlinked = unlinked
-        self.link = ACTIVATIONS[link].module()
+        self.link = activation_module(link)
 
     def forward(self, z: Tensor) -> Tensor:
         return self.link(self.unlinked(z))

@@ -10,7 +10,7 @@ same gradients from the same objective; on small networks its bookkeeping costs 
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -116,8 +116,8 @@ class CodePenalty(NamedTuple):
         Adds to ``layer.gradient`` where the penalty depends on the weights beside the code.
     """
 
-    on_code: Callable[["Affine", Pass, Tensor | None], Tensor]
-    on_weight: Callable[["Affine", Pass, Tensor | None], object] | None = None
+    on_code: Callable[[Any, Pass, Tensor | None], Tensor]
+    on_weight: Callable[[Any, Pass, Tensor | None], object] | None = None
 
 
 class Buffers:
@@ -132,9 +132,7 @@ class Buffers:
         1 / (n d), by which a sum over entries becomes a mean.
     """
 
-    def __init__(
-        self, n: int, widths: Sequence[int], activations: Sequence[Activation], like: Tensor
-    ) -> None:
+    def __init__(self, n: int, widths: Sequence[int], activations: Sequence[Activation], like: Tensor) -> None:
         inputs = [_with_ones(n, width, like) for width in widths[:-1]]
         self.x = inputs[0][:, :-1]
         self.target = self.x
@@ -307,10 +305,10 @@ def _layers(blocks: Sequence[Block]) -> list[Affine | Tied]:
     layers: list[Affine | Tied] = []
     of_linear: dict[int, Affine] = {}
     for block in blocks:
-        linear = block[0]
+        linear = block.linear
         if isinstance(linear, TiedLinear):
             layers.append(Tied(linear, of_linear[id(linear.partner)]))
         else:
-            layers.append(Affine(linear))
-            of_linear[id(linear)] = layers[-1]
+            of_linear[id(linear)] = Affine(linear)
+            layers.append(of_linear[id(linear)])
     return layers

@@ -104,7 +104,8 @@ class Fit:
                 f"{fraction}: no row would be left to train on. Give fit more rows that differ, lower "
                 "validation_fraction, or set early_stopping=False."
             )
-        return tuple(rows.nonzero()[:, 0].to(self.device) for rows in (used & ~held_out, held_out))
+        train_rows, validation_rows = (used & ~held_out).nonzero()[:, 0], held_out.nonzero()[:, 0]
+        return train_rows.to(self.device), validation_rows.to(self.device)
 
     def _check_range(self) -> None:
         if self.estimator.loss != "binary_cross_entropy":
@@ -160,16 +161,13 @@ class Fit:
             "corrupt": estimator._corruption(self.streams.noise),
             "low_precision": estimator.dtype == "bfloat16",
         }
-        dense = type(self.encoder) is Encoder and type(self.decoder) is Decoder
-        if dense and self.loss is not None and (penalty is None or penalty.closed_form is not None):
+        ours = type(self.encoder) is Encoder and type(self.decoder) is Decoder
+        if ours and self.loss is not None and (penalty is None or penalty.closed_form is not None):
             settings["penalty"] = None if penalty is None else penalty.closed_form
-            return ExplicitStep(
-                self.encoder, self.decoder, self.loss, self.rows, self._make_optimizer, **settings
-            )
+            encoder, decoder = list(self.encoder), list(self.decoder)
+            return ExplicitStep(encoder, decoder, self.loss, self.rows, self._make_optimizer, **settings)
         objective = self._objective(penalty)
-        return AutogradStep(
-            self.encoder, self.decoder, objective, self.rows, self._make_optimizer, **settings
-        )
+        return AutogradStep(self.encoder, self.decoder, objective, self.rows, self._make_optimizer, **settings)
 
     def _make_optimizer(self, parameters: Tensor, gradient: Tensor, penalized: Tensor):
         e = self.estimator
@@ -182,10 +180,10 @@ class Fit:
             momentum=e.momentum,
         )
         state = getattr(self.start, "_training_state", None) if self.one_pass else None
-        if state is not None and state["solver"] == e.solver:
-            if len(state["optimizer"][optimizer.state_names[0]]) == len(parameters):
+        if state is not None:
+            self.streams.order.set_state(state["order"])
+            if state["kind"] == (e.solver, len(parameters)):
                 optimizer.load(state["optimizer"])
-                self.streams.order.set_state(state["order"])
         return optimizer
 
     def _objective(self, penalty):
@@ -295,7 +293,7 @@ class Fit:
             fitted["validation_loss_curve_"] = history.validation_loss_curve
         if self.one_pass:
             fitted["_training_state"] = {
-                "solver": self.estimator.solver,
+                "kind": (self.estimator.solver, len(self.step.parameters)),
                 "optimizer": self.step.optimizer.state(),
                 "order": self.streams.order.get_state(),
             }

@@ -31,25 +31,33 @@ def forward(network: nn.Module, dtype: torch.dtype) -> Forward:
     return apply
 
 
+def _weight(block: Block) -> Tensor:
+    """Return a block's weight, (fan_in, fan_out)."""
+    linear = block.linear
+    return linear.partner.weight.detach() if isinstance(linear, TiedLinear) else linear.weight.detach().t()
+
+
 class DenseForward:
     """A dense network as a list of matrix products with preallocated results."""
 
     def __init__(self, network: Encoder | Decoder, dtype: torch.dtype) -> None:
         self.layers = []
-        for block in network:
-            linear = block[0]
-            weight = linear.partner.weight.t() if isinstance(linear, TiedLinear) else linear.weight
-            self.layers.append([weight.double().t(), linear.bias.double(), ACTIVATIONS[block.activation]])
+        blocks: list[Block] = [*network]
+        weights = [_weight(block) for block in blocks]
+        biases = [block.linear.bias.detach() for block in blocks]
+        names = [block.activation for block in blocks]
         if isinstance(network, Decoder):
             if network.link != "identity":
-                self.layers[-1][2] = ACTIVATIONS[network.link]
+                names[-1] = network.link
             if network.offset is not None:
-                self.layers[-1][1] = self.layers[-1][1] + network.offset
+                biases[-1] = biases[-1].to(network.offset.dtype) + network.offset
         elif network.offset is not None:
-            self.layers[0][1] = self.layers[0][1] - network.offset.double() @ self.layers[0][0]
-        for layer in self.layers:
-            layer[0], layer[1] = layer[0].to(dtype), layer[1].to(dtype)
-        self.width = max(weight.shape[1] for weight, _, _ in self.layers)
+            offset = network.offset
+            biases[0] = biases[0].to(offset.dtype) - offset @ weights[0].to(offset.dtype)
+        self.layers = [
+            (weight.to(dtype), bias.to(dtype), ACTIVATIONS[name])
+            for weight, bias, name in zip(weights, biases, names, strict=True)
+        ]
         self._buffers: list[Tensor] = []
 
     def __call__(self, x: Tensor, out: Tensor | None = None) -> Tensor:

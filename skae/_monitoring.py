@@ -1,5 +1,7 @@
 """What the outside sees of a run: scikit-learn's callbacks and, when asked for, printed lines."""
 
+from typing import Any
+
 from ._training import History
 
 
@@ -19,7 +21,7 @@ class Monitor:
         self.estimator, self.fit = estimator, fit
         # Tasks cost more than a small epoch: without callbacks there is nobody to tell.
         self.context = context if hasattr(estimator, "_skl_callbacks") else None
-        self._task = None
+        self._task: Any = None
 
     def begin_epoch(self) -> None:
         """Announce an epoch."""

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ._activations import ACTIVATIONS
+from ._activations import ACTIVATIONS, activation_module
 
 
 class Architecture(NamedTuple):
@@ -66,9 +66,12 @@ class Block(nn.Sequential):
     """A linear map and the activation named ``activation`` (none for the identity)."""
 
     def __init__(self, linear: nn.Module, activation: str) -> None:
-        module = ACTIVATIONS[activation].module
-        super().__init__(linear, *([module()] if module else []))
+        super().__init__(linear, *([] if activation == "identity" else [activation_module(activation)]))
         self.activation = activation
+
+    @property
+    def linear(self) -> "Linear | TiedLinear":
+        return self[0]  # type: ignore[return-value]
 
 
 class Encoder(nn.Sequential):
@@ -77,6 +80,8 @@ class Encoder(nn.Sequential):
     The training data's mean is subtracted in the precision that it comes in; only then is the input cast
     to the weights' dtype, so that a column like 1e9 + N(0, 1) keeps its information.
     """
+
+    offset: Tensor | None
 
     def __init__(self, blocks: Sequence[nn.Module], offset: Tensor | None) -> None:
         super().__init__(*blocks)
@@ -94,11 +99,12 @@ class Encoder(nn.Sequential):
 class Decoder(nn.Sequential):
     """Blocks from the code to the data's space: float (n, n_components) -> (n, n_features)."""
 
+    offset: Tensor | None
+
     def __init__(self, blocks: Sequence[nn.Module], offset: Tensor | None, link: str) -> None:
         super().__init__(*blocks)
-        module = ACTIVATIONS[link].module
         self.link = link
-        self._link = (module() if module else None,)  # no submodule: the blocks stay countable
+        self._link = (activation_module(link),)  # no submodule: the blocks stay countable
         self.register_buffer("offset", offset)
 
     def core(self, z: Tensor) -> Tensor:
@@ -108,7 +114,7 @@ class Decoder(nn.Sequential):
     def forward(self, z: Tensor) -> Tensor:
         x = self.core(z.to(next(self.parameters()).dtype))
         (link,) = self._link
-        x = x if link is None else link(x)
+        x = link(x)
         return x if self.offset is None else x + self.offset
 
 
@@ -140,9 +146,9 @@ def initialize(networks: Sequence[nn.Module], generator: torch.Generator) -> Non
     Drawn in float64 on the CPU, so that every device and dtype starts from the same numbers.
     """
     for block in (m for network in networks for m in network.modules() if isinstance(m, Block)):
-        linear = block[0]
+        linear = block.linear
         with torch.no_grad():
-            if isinstance(linear, nn.Linear):
+            if isinstance(linear, Linear):
                 fan_out, fan_in = linear.weight.shape
                 rectifier = ACTIVATIONS[block.activation].rectifier
                 variance = 2 / fan_in if rectifier else 2 / (fan_in + fan_out)

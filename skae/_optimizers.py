@@ -84,23 +84,24 @@ class Adam(Optimizer):
         self.variance = torch.zeros_like(parameters)
         self.n_steps = torch.zeros((), device=parameters.device)
         self._one = torch.ones_like(self.n_steps)  # adding a Python number costs a conversion each time
-        self._fused = fused_adam is not None and parameters.device.type in ("cpu", "cuda")
+        self._kernel = fused_adam if parameters.device.type in ("cpu", "cuda") else None
         self._buffers = [[self.parameters], [self.gradient], [self.mean], [self.variance], [], [self.n_steps]]
 
     def descend(self) -> None:
         self.n_steps.add_(self._one)
-        if not self._fused:
-            return self._formula()
-        fused_adam(
-            *self._buffers,
-            lr=self.learning_rate,
-            beta1=self.beta1,
-            beta2=self.beta2,
-            weight_decay=0.0,
-            eps=self.epsilon,
-            amsgrad=False,
-            maximize=False,
-        )
+        if self._kernel is None:
+            self._formula()
+        else:
+            self._kernel(
+                *self._buffers,
+                lr=self.learning_rate,
+                beta1=self.beta1,
+                beta2=self.beta2,
+                weight_decay=0.0,
+                eps=self.epsilon,
+                amsgrad=False,
+                maximize=False,
+            )
 
     def _formula(self) -> None:
         self.mean.lerp_(self.gradient, 1 - self.beta1)
