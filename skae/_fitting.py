@@ -161,13 +161,14 @@ class Fit:
             "corrupt": estimator._corruption(self.streams.noise),
             "low_precision": estimator.dtype == "bfloat16",
         }
-        ours = type(self.encoder) is Encoder and type(self.decoder) is Decoder
-        if ours and self.loss is not None and (penalty is None or penalty.closed_form is not None):
+        encoder, decoder, loss = self.encoder, self.decoder, self.loss
+        has_closed_form = penalty is None or penalty.closed_form is not None
+        if isinstance(encoder, Encoder) and isinstance(decoder, Decoder) and loss and has_closed_form:
             settings["penalty"] = None if penalty is None else penalty.closed_form
-            encoder, decoder = list(self.encoder), list(self.decoder)
-            return ExplicitStep(encoder, decoder, self.loss, self.rows, self._make_optimizer, **settings)
+            blocks = encoder.blocks, decoder.blocks
+            return ExplicitStep(*blocks, loss, self.rows, self._make_optimizer, **settings)
         objective = self._objective(penalty)
-        return AutogradStep(self.encoder, self.decoder, objective, self.rows, self._make_optimizer, **settings)
+        return AutogradStep(encoder, decoder, objective, self.rows, self._make_optimizer, **settings)
 
     def _make_optimizer(self, parameters: Tensor, gradient: Tensor, penalized: Tensor):
         e = self.estimator
@@ -227,7 +228,7 @@ class Fit:
         monitor = Monitor(e, self, context)
         multiply_adds = 3 * batch_size * len(self.step.parameters)
         try:
-            with devices.cpu_settings(multiply_adds), torch.no_grad(), self._own_random_state():
+            with devices.cpu_settings(multiply_adds), self._modes():
                 return train(
                     self.step,
                     self.train_rows,
@@ -245,13 +246,17 @@ class Fit:
             ) from None
 
     @contextlib.contextmanager
-    def _own_random_state(self) -> Iterator[None]:
-        """Give users' modules (dropout) torch's default generator, seeded, and put it back afterwards."""
+    def _modes(self) -> Iterator[None]:
+        """Set torch up for the step; for autograd also its default generator, put back afterwards.
+
+        Users' modules, such as dropout, can draw from no other.
+        """
         if isinstance(self.step, ExplicitStep):
-            yield
+            with torch.inference_mode():
+                yield
             return
         cuda = [self.device] if self.device.type == "cuda" else []
-        with torch.random.fork_rng(cuda):
+        with torch.no_grad(), torch.random.fork_rng(cuda):
             torch.default_generator.manual_seed(self.streams.noise.initial_seed())
             if cuda:
                 torch.cuda.manual_seed(self.streams.noise.initial_seed())
@@ -266,7 +271,8 @@ class Fit:
             self.step.release()
         else:
             self.step.publish()
-            networks = copy.deepcopy(networks)
+            with torch.inference_mode(False):
+                networks = copy.deepcopy(networks)
         encoder, decoder = (network.eval() for network in networks)
         if self.architecture.link != "identity" and not isinstance(decoder, Decoder):
             decoder = Linked(decoder, self.architecture.link)

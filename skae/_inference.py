@@ -42,7 +42,7 @@ class DenseForward:
 
     def __init__(self, network: Encoder | Decoder, dtype: torch.dtype) -> None:
         self.layers = []
-        blocks: list[Block] = [*network]
+        blocks = network.blocks
         weights = [_weight(block) for block in blocks]
         biases = [block.linear.bias.detach() for block in blocks]
         names = [block.activation for block in blocks]

@@ -87,6 +87,10 @@ class Encoder(nn.Sequential):
         super().__init__(*blocks)
         self.register_buffer("offset", offset)
 
+    @property
+    def blocks(self) -> list[Block]:
+        return [block for block in self if isinstance(block, Block)]
+
     def core(self, x: Tensor) -> Tensor:
         """Map rows that are centred and cast already."""
         return super().forward(x)
@@ -106,6 +110,10 @@ class Decoder(nn.Sequential):
         self.link = link
         self._link = (activation_module(link),)  # no submodule: the blocks stay countable
         self.register_buffer("offset", offset)
+
+    @property
+    def blocks(self) -> list[Block]:
+        return [block for block in self if isinstance(block, Block)]
 
     def core(self, z: Tensor) -> Tensor:
         """Map codes to what the loss takes: centred rows, or logits."""
