@@ -198,11 +198,12 @@ class Fit:
             loss = checked_loss(self.estimator.loss)
 
         def objective(x, target, weight):
-            if penalty is not None:
+            penalized = penalty is not None and torch.is_grad_enabled()  # not when held-out rows are scored
+            if penalized:
                 x = x.detach().requires_grad_()
             code = encode(x)
             rows = loss(decode(code), target)
-            return rows, None if penalty is None else penalty.value(x, code, weight)
+            return rows, penalty.value(x, code, weight) if penalized else None
 
         return objective
 
