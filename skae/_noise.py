@@ -1,45 +1,45 @@
-"""Corruptions of a batch: plain functions, and the `Noise` that draws them anew for each batch.
+"""Corruptions of a batch, drawn anew each time.
 
-All work in the data's space: masked entries are zeros of the data, salt and pepper are each feature's own
-extremes. Rows reach them centred, so the values they put in are centred too.
+They are meant in the data's space: a masked entry is a zero of the data, salt and pepper are a feature's own
+extremes. Batches come centred, so that what a corruption puts in has to be centred too.
 """
 
-import contextlib
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 
-class Statistics(NamedTuple):
-    """What corruptions know about the training data; tensors of shape (n_features,), not centred."""
+class Fills(NamedTuple):
+    """What corruptions need of the training data: tensors of shape (n_features,), centred as batches are."""
 
     deviation: Tensor
     lowest: Tensor
     highest: Tensor
+    zero: Tensor
 
 
-def gaussian(x: Tensor, level: float, values: Statistics, generator: torch.Generator) -> Tensor:
-    """Add normal noise of ``level`` standard deviations of each feature."""
+def gaussian(x: Tensor, level: float, fills: Fills, generator: torch.Generator) -> Tensor:
+    """Add normal noise of ``level`` times each feature's standard deviation."""
     noise = torch.empty_like(x).normal_(generator=generator)
-    return torch.addcmul(x, noise, values.deviation, value=level)
+    return torch.addcmul(x, noise, fills.deviation, value=level)
 
 
-def masking(x: Tensor, level: float, values: Statistics, generator: torch.Generator) -> Tensor:
-    """Set a fraction of about ``level`` of the entries to zero; the others keep their values."""
-    masked = torch.empty_like(x).uniform_(generator=generator) < level
-    return torch.where(masked, values.zero, x)
-
-
-def salt_and_pepper(x: Tensor, level: float, values: Statistics, generator: torch.Generator) -> Tensor:
-    """Set a fraction of about ``level`` of the entries to extremes of their features, half to either."""
+def masking(x: Tensor, level: float, fills: Fills, generator: torch.Generator) -> Tensor:
+    """Set each entry to zero with probability ``level``; the others keep their values."""
     draw = torch.empty_like(x).uniform_(generator=generator)
-    x = torch.where(draw < level, values.highest, x)
-    return torch.where(draw < level / 2, values.lowest, x)
+    return torch.where(draw < level, fills.zero, x)
 
 
-NOISES: dict[str, Callable[..., Tensor]] = {
+def salt_and_pepper(x: Tensor, level: float, fills: Fills, generator: torch.Generator) -> Tensor:
+    """Set each entry with probability ``level`` to its feature's minimum or maximum, one as likely as the other."""
+    draw = torch.empty_like(x).uniform_(generator=generator)
+    salted = torch.where(draw < level, fills.highest, x)
+    return torch.where(draw < level / 2, fills.lowest, salted)
+
+
+NOISES: dict[str, Callable[[Tensor, float, Fills, torch.Generator], Tensor]] = {
     "gaussian": gaussian,
     "masking": masking,
     "salt_and_pepper": salt_and_pepper,

@@ -6,7 +6,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ._explicit import Affine, CodePenalty, Pass
+from ._explicit import CodePenalty
+from ._layers import Affine, Pass
 
 
 class Penalty(NamedTuple):
