@@ -2,7 +2,8 @@
 
 from ._autoencoder import AutoencoderTransformer
 from ._base import BaseAutoencoder
+from ._denoising import DenoisingAutoencoder
 
 __version__ = "0.1.0.dev0"
 
-__all__ = ["AutoencoderTransformer", "BaseAutoencoder"]
+__all__ = ["AutoencoderTransformer", "BaseAutoencoder", "DenoisingAutoencoder"]

@@ -34,9 +34,8 @@ def check_rows(estimator, X, *, reset: bool, method: str | None = None):
             "Pass X.reshape(len(X), -1); with image_shape=(height, width[, channels]) the networks turn the "
             "rows back into images."
         )
-    xp, _, device = get_namespace_and_device(X)
-    dtypes = supported_float_dtypes(xp, device)
-    X = validate_data(estimator, X, accept_sparse="csr", dtype=dtypes, reset=reset)
+    X = X.detach() if isinstance(X, Tensor) else X
+    X = validate_data(estimator, X, accept_sparse="csr", dtype=_float_dtypes(X), reset=reset)
     if method is not None:
         check_same_namespace(X, estimator, attribute="offset_", method=method)
     return X
@@ -50,8 +49,7 @@ def check_codes(estimator, Z, n_components: int):
     ValueError
         If Z is not of shape (n_samples, n_components).
     """
-    xp, _, device = get_namespace_and_device(Z)
-    Z = check_array(Z, accept_sparse="csr", dtype=supported_float_dtypes(xp, device), input_name="Z")
+    Z = check_unnamed(Z, "Z")
     if Z.shape[1] != n_components:
         raise ValueError(
             f"Z has {Z.shape[1]} columns, but the codes of this {type(estimator).__name__} have n_components="
@@ -59,6 +57,18 @@ def check_codes(estimator, Z, n_components: int):
         )
     check_same_namespace(Z, estimator, attribute="offset_", method="inverse_transform")
     return Z
+
+
+def check_unnamed(X, name: str):
+    """Validate an array beside the rows, without feature names, called ``name`` in messages."""
+    X = X.detach() if isinstance(X, Tensor) else X
+    return check_array(X, accept_sparse="csr", dtype=_float_dtypes(X), input_name=name)
+
+
+def _float_dtypes(X) -> list:
+    """List the dtypes that are kept: half precision is none of them, as in PCA."""
+    xp, _, device = get_namespace_and_device(X)
+    return [dtype for dtype in supported_float_dtypes(xp, device) if "16" not in str(dtype)]
 
 
 def to_torch(X) -> "Tensor | sparse.csr_matrix":
@@ -122,3 +132,16 @@ def extremes(X: "Tensor | sparse.csr_matrix") -> tuple[float, float]:
         return float(lowest.min()), float(highest.max())
     lowest, highest = torch.aminmax(X)
     return float(lowest), float(highest)
+
+
+def column_statistics(X: "Tensor | sparse.csr_matrix") -> tuple[np.ndarray, ...]:
+    """Return each column's standard deviation, minimum and maximum."""
+    if sparse.issparse(X):
+        lowest, highest = min_max_axis(X, axis=0)
+        return np.sqrt(mean_variance_axis(X, axis=0)[1]), lowest, highest
+    mean = column_means(X, None)
+    squares = torch.zeros_like(mean)
+    for part in slices(len(X), X.shape[1] * 8):
+        squares += (X[part] - mean).square().sum(0)
+    columns = (squares / len(X)).sqrt(), X.amin(0), X.amax(0)
+    return tuple(column.cpu().numpy() for column in columns)

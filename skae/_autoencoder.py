@@ -10,7 +10,7 @@ from torch import nn
 
 from ._architecture import layer_sizes
 from ._base import BaseAutoencoder
-from ._fitting import atomic
+from ._fitting import Fit, atomic
 from ._penalties import Penalty, contractive
 
 
@@ -53,7 +53,7 @@ class AutoencoderTransformer(BaseAutoencoder):
         """
         return self._fit(X, y, sample_weight=sample_weight)
 
-    def _penalty(self) -> Penalty | None:
+    def _penalty(self, fit: Fit) -> Penalty | None:
         if not self.contractive:
             return None
         one_layer = not layer_sizes(self.hidden_layer_sizes, "hidden_layer_sizes")

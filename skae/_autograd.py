@@ -1,5 +1,6 @@
 """The training step of everything that has no closed form: the objective as written, derived by autograd."""
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -7,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ._networks import weights
+from ._noise import Corruption
 from ._optimizers import Optimizer
 from ._rows import Rows
 
@@ -23,8 +25,8 @@ class AutogradStep:
     objective : callable (x, target) -> (Tensor of shape (n,), 0-d Tensor or None)
         The loss of each row, and the penalties, a mean over rows.
     rows : Rows
-    make_optimizer : callable (parameters, gradient, penalized) -> Optimizer
-    row_weight, corrupt, low_precision
+    make_optimizer : callable (parameters, gradient, is_weight) -> Optimizer
+    targets, row_weight, corrupt, low_precision
         As for `ExplicitStep`.
     """
 
@@ -36,21 +38,22 @@ class AutogradStep:
         rows: Rows,
         make_optimizer: Callable[[Tensor, Tensor, Tensor], Optimizer],
         *,
+        targets: Rows | None = None,
         row_weight: Tensor | None = None,
-        corrupt: Callable[[Tensor], Tensor] | None = None,
+        corrupt: Corruption | None = None,
         low_precision: bool = False,
     ) -> None:
         self.networks = (encoder, decoder)
-        self.objective, self.rows = objective, rows
+        self.objective, self.rows, self.targets = objective, rows, targets
         self.row_weight, self.corrupt, self.low_precision = row_weight, corrupt, low_precision
         unique = {id(p): p for network in self.networks for p in network.parameters()}
         trained = [p for p in unique.values() if p.requires_grad]
-        penalized_ids = {id(p) for p in weights(self.networks)}
+        weight_ids = {id(p) for p in weights(self.networks)}
         self.parameters, self.gradient = _flatten(trained, rows.device)
-        penalized = torch.cat(
-            [torch.full((p.numel(),), float(id(p) in penalized_ids), device=rows.device) for p in trained]
+        is_weight = torch.cat(
+            [torch.full((p.numel(),), float(id(p) in weight_ids), device=rows.device) for p in trained]
         ).to(self.parameters.dtype)
-        self.optimizer = make_optimizer(self.parameters, self.gradient, penalized)
+        self.optimizer = make_optimizer(self.parameters, self.gradient, is_weight)
         for network in self.networks:
             network.train()
 
@@ -77,16 +80,17 @@ class AutogradStep:
         """Return the loss without penalties, summed over the rows numbered ``index``."""
         for network in self.networks:
             network.eval()
-        with torch.no_grad():
+        repeated = contextlib.nullcontext() if self.corrupt is None else self.corrupt.repeated()
+        with torch.no_grad(), repeated:
             loss, _ = self._objective(index)
         for network in self.networks:
             network.train()
         return loss.sum()
 
     def _objective(self, index: Tensor) -> tuple[Tensor, Tensor | None]:
-        target = torch.empty(len(index), self.rows.n_features, dtype=self.rows.dtype, device=self.rows.device)
-        self.rows.gather(index, out=target)
-        x = target if self.corrupt is None else self.corrupt(target)
+        x = _batch(self.rows, index)
+        target = x if self.targets is None else _batch(self.targets, index)
+        x = x if self.corrupt is None else self.corrupt(x)
         weight = None if self.row_weight is None else self.row_weight[index]
         with torch.autocast(self.rows.device.type, torch.bfloat16, enabled=self.low_precision):
             loss, penalty = self.objective(x, target, weight)
@@ -112,6 +116,12 @@ class AutogradStep:
         buffers = (b for network in self.networks for b in network.buffers())
         for buffer, saved in zip(buffers, snapshot[1], strict=True):
             buffer.copy_(saved)
+
+
+def _batch(rows: Rows, index: Tensor) -> Tensor:
+    batch = torch.empty(len(index), rows.n_features, dtype=rows.dtype, device=rows.device)
+    rows.gather(index, out=batch)
+    return batch
 
 
 def _flatten(parameters: Sequence[nn.Parameter], device: torch.device) -> tuple[Tensor, Tensor]:

@@ -1,7 +1,6 @@
 """What every estimator shares: parameters, validation, the fit, and the methods on the fitted networks."""
 
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from numbers import Integral, Real
 from typing import Any, ClassVar, dataclass_transform
@@ -17,6 +16,7 @@ from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.exceptions import ConvergenceWarning, UndefinedMetricWarning
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
+from torch import nn
 
 from . import _arrays as arrays
 from . import _persistence as persistence
@@ -24,6 +24,7 @@ from ._activations import ACTIVATIONS
 from ._fitting import Fit, atomic
 from ._inference import forward
 from ._losses import LOSSES
+from ._noise import Corruption
 from ._optimizers import OPTIMIZERS
 from ._penalties import Penalty
 from ._rows import dense, slices
@@ -123,10 +124,10 @@ class BaseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tra
         """
         return self._fit(X, y)
 
-    def _fit(self, X, y=None, *, sample_weight=None):
+    def _fit(self, X, y=None, **data):
         warm = self.warm_start and hasattr(self, "encoder_")
         X = arrays.check_rows(self, X, reset=not warm)
-        fit = Fit(self, X, sample_weight, start=self if warm else None)
+        fit = Fit(self, X, start=self if warm else None, **data)
         context = self._init_callback_context(max_subtasks=self.max_iter)
         if hasattr(self, "_skl_callbacks"):
             context.call_on_fit_task_begin(estimator=self, X=X, y=X)
@@ -176,9 +177,12 @@ class BaseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tra
         self : object
             The estimator.
         """
+        return self._partial_fit(X)
+
+    def _partial_fit(self, X, **data):
         first = not hasattr(self, "encoder_")
         X = arrays.check_rows(self, X, reset=first)
-        fit = Fit(self, X, None, start=None if first else self, one_pass=True)
+        fit = Fit(self, X, start=None if first else self, one_pass=True, **data)
         history = fit.run(None)
         vars(self).update(fit.attributes(history))
         return self
@@ -300,16 +304,17 @@ class BaseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tra
             return float("nan")
         mean = arrays.column_means(rows, None)
         reconstruct = self._reconstruction(arrays.torch_dtype(X))
-        residual, total = 0.0, 0.0
+        residual, total = torch.zeros_like(mean), torch.zeros_like(mean)
         with torch.inference_mode():
             for part in slices(rows.shape[0], rows.shape[1] * 8):
                 x = dense(rows[part])
                 restored = reconstruct(x.to(self.device_), None).to(x.device)
-                residual += float((restored.to(mean.dtype) - x).square().sum())
-                total += float((x - mean).square().sum())
-        if total == 0:
-            return float(residual == 0)
-        return 1.0 - residual / total
+                residual += (restored.to(mean.dtype) - x).square().sum(0)
+                total += (x - mean).square().sum(0)
+        varies = total > 0
+        if not varies.any():
+            return float(not residual.any())
+        return 1.0 - float(residual[varies].sum() / total[varies].sum())
 
     def _reconstruction(self, dtype: torch.dtype):
         encode, decode = forward(self.encoder_, dtype), forward(self.decoder_, dtype)
@@ -342,6 +347,7 @@ class BaseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tra
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         tags.array_api_support = True
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 
     def __getstate__(self) -> dict[str, Any]:
@@ -352,10 +358,14 @@ class BaseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tra
 
     # Hooks for variants -----------------------------------------------------------------------------------
 
-    def _corruption(self, generator: torch.Generator) -> Callable | None:
-        """Return a function from clean rows to noisy ones, applied to each batch, or None."""
+    def _corruption(self, fit: Fit) -> Corruption | None:
+        """Return the noise to put on each batch's inputs, or None."""
         return None
 
-    def _penalty(self) -> Penalty | None:
+    def _penalty(self, fit: Fit) -> Penalty | None:
         """Return a term to add to the objective, or None."""
         return None
+
+    def _own_attributes(self, fit: Fit, encoder: nn.Module, decoder: nn.Module) -> dict[str, Any]:
+        """Return fitted attributes beside those that all estimators have."""
+        return {}

@@ -4,15 +4,17 @@ Everything is computed into buffers that are allocated once for a batch size. Th
 same gradients from the same objective; on small networks its bookkeeping costs many times the arithmetic.
 """
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from ._layers import Bridge, Buffers, Layer, Pass, dense_layers
+from ._layers import Bridge, Buffers, Pass, dense_layers
 from ._losses import Loss
 from ._networks import Block
+from ._noise import Corruption
 from ._optimizers import Optimizer
 from ._rows import Rows
 
@@ -42,12 +44,12 @@ class ExplicitStep:
     loss : Loss
     rows : Rows
         The inputs, centred.
-    make_optimizer : callable (parameters, gradient, penalized) -> Optimizer
+    make_optimizer : callable (parameters, gradient, is_weight) -> Optimizer
     targets : Rows or None
         What to restore; None restores the inputs.
     row_weight : Tensor of shape (n_rows,) or None
         Weights of mean one over the rows that are trained on.
-    corrupt : callable (rows) -> rows, or None
+    corrupt : Corruption or None
         Noise for the inputs, drawn anew for each batch; targets stay clean.
     bridge : Bridge or None
     penalty : CodePenalty or None
@@ -65,7 +67,7 @@ class ExplicitStep:
         *,
         targets: Rows | None = None,
         row_weight: Tensor | None = None,
-        corrupt: Callable[[Tensor], Tensor] | None = None,
+        corrupt: Corruption | None = None,
         bridge: Bridge | None = None,
         penalty: CodePenalty | None = None,
         low_precision: bool = False,
@@ -79,7 +81,7 @@ class ExplicitStep:
         n_parameters = sum(rows_ * columns for rows_, columns in (layer.shape for layer in self.layers))
         self.parameters = torch.zeros(n_parameters, dtype=rows.dtype, device=rows.device)
         self.gradient = torch.zeros_like(self.parameters)
-        penalized = torch.zeros_like(self.parameters)
+        is_weight = torch.zeros_like(self.parameters)
         # In mixed precision the products read and write bfloat16 copies of both; else the two themselves.
         working = torch.bfloat16 if low_precision else rows.dtype
         self._weights, self._gradients = self.parameters.to(working), self.gradient.to(working)
@@ -88,13 +90,13 @@ class ExplicitStep:
         self._scales: dict[int, Tensor] = {}
 
         self._masters = self._split(self.parameters)
-        for layer, master, mask in zip(self.layers, self._masters, self._split(penalized), strict=True):
+        for layer, master, mask in zip(self.layers, self._masters, self._split(is_weight), strict=True):
             layer.load(master)
-            layer.mark_penalized(mask)
+            layer.mark_weight(mask)
         bound = zip(self.layers, self._split(self._weights), self._split(self._gradients), strict=True)
         for layer, weight, gradient in bound:
             layer.bind(weight, gradient)
-        self.optimizer = make_optimizer(self.parameters, self.gradient, penalized)
+        self.optimizer = make_optimizer(self.parameters, self.gradient, is_weight)
         self._follow()
 
     def _split(self, flat: Tensor) -> list[Tensor]:
@@ -120,7 +122,8 @@ class ExplicitStep:
 
     def evaluate(self, index: Tensor) -> Tensor:
         """Return the loss without penalties, summed over the rows numbered ``index``."""
-        b, weight = self._batch(index)
+        with contextlib.nullcontext() if self.corrupt is None else self.corrupt.repeated():
+            b, weight = self._batch(index)
         self._forward(b)
         return self._loss(b, weight)
 

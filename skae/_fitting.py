@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-from sklearn.utils.validation import _check_sample_weight
 from torch import Tensor, nn
 
 from . import _arrays as arrays
@@ -16,13 +15,12 @@ from . import _random as random
 from ._architecture import architecture
 from ._autograd import AutogradStep
 from ._custom import Linked, checked_loss, core, dry_run, load_weights
+from ._data import TrainingData
 from ._explicit import ExplicitStep
 from ._losses import LOSSES
 from ._monitoring import Monitor
 from ._networks import Decoder, Encoder, build, initialize, n_parameters
 from ._optimizers import OPTIMIZERS
-from ._rows import Rows
-from ._split import hold_out
 from ._training import DivergedError, History, Schedule, train
 
 
@@ -50,33 +48,33 @@ class Fit:
     estimator : BaseAutoencoder
         Read only.
     X : validated rows
-    sample_weight : array-like of shape (n_samples,) or None
     start : BaseAutoencoder or None
         The fitted estimator whose weights to start from; None draws new ones.
     one_pass : bool
         Take one pass over all rows, with the solver's state carried on from the last one.
+    **data
+        What else `TrainingData` takes: ``X_clean``, ``sample_weight``.
     """
 
-    def __init__(self, estimator, X, sample_weight=None, *, start=None, one_pass: bool = False) -> None:
-        self.estimator, self.X, self.start, self.one_pass = estimator, X, start, one_pass
+    def __init__(self, estimator, X, *, start=None, one_pass: bool = False, **data) -> None:
+        self.estimator, self.start, self.one_pass = estimator, start, one_pass
         self.device = devices.resolve(estimator.device)
-        self.dtype = self._dtype()
+        self.dtype = self._dtype(X)
         self.streams = random.streams(estimator.random_state)
         self.loss = LOSSES.get(estimator.loss) if isinstance(estimator.loss, str) else None
         self.architecture = architecture(estimator, X.shape[1])
-        self.X_torch = arrays.to_torch(X)
-        weight = self._sample_weight(sample_weight)
-        self.train_rows, self.validation_rows = self._split(weight)
+        self.data = TrainingData(X, dtype=self.dtype, device=self.device, **data)
         self._check_range()
-        self.offset = self._offset(weight)
+        if estimator.early_stopping and not one_pass:
+            self.data.split(estimator.validation_fraction, self.streams.split)
+        self._centre()
         self.encoder, self.decoder = self._networks()
-        self.rows = Rows(self.X_torch, self.offset, self.dtype, self.device)
-        self.step = self._step(weight)
+        self.step = self._step()
 
     # From parameters to pieces ----------------------------------------------------------------------------
 
-    def _dtype(self) -> torch.dtype:
-        name, X = self.estimator.dtype, self.X
+    def _dtype(self, X) -> torch.dtype:
+        name = self.estimator.dtype
         if name == "auto":
             exact = self.device.type == "cpu" and arrays.torch_dtype(X) == torch.float64
             name = "float64" if exact and X.shape[0] * X.shape[1] <= 100_000 else "float32"
@@ -84,101 +82,82 @@ class Fit:
             raise ValueError("dtype='float64' is not supported on device 'mps'; use dtype='float32'.")
         return torch.float64 if name == "float64" else torch.float32  # bfloat16 keeps float32 parameters
 
-    def _sample_weight(self, sample_weight) -> Tensor | None:
-        if sample_weight is None:
-            return None
-        weight = _check_sample_weight(sample_weight, self.X, ensure_non_negative=True)
-        return arrays.to_torch(weight).to(self.dtype)
-
-    def _split(self, weight: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """Number the rows to train on and to hold out; rows of weight zero are as good as absent."""
-        weight = torch.ones(self.X.shape[0]) if weight is None else weight.cpu()
-        used = weight > 0
-        if not self.estimator.early_stopping or self.one_pass:
-            return used.nonzero()[:, 0].to(self.device), None
-        fraction = self.estimator.validation_fraction
-        held_out = hold_out(self.X_torch, weight, fraction, self.streams.split)
-        if not (used & ~held_out).any():
-            raise ValueError(
-                f"early_stopping=True cannot split n_samples={int(used.sum())} with validation_fraction="
-                f"{fraction}: no row would be left to train on. Give fit more rows that differ, lower "
-                "validation_fraction, or set early_stopping=False."
-            )
-        train_rows, validation_rows = (used & ~held_out).nonzero()[:, 0], held_out.nonzero()[:, 0]
-        return train_rows.to(self.device), validation_rows.to(self.device)
-
     def _check_range(self) -> None:
         if self.estimator.loss != "binary_cross_entropy":
             return
-        lowest, highest = arrays.extremes(self.X_torch)
+        lowest, highest = self.data.target_range()
         if lowest < 0 or highest > 1:
             raise ValueError(
                 f"loss='binary_cross_entropy' needs X in [0, 1], but its minimum is {lowest:g} and its maximum "
                 f"{highest:g}. Scale X with sklearn.preprocessing.MinMaxScaler, or use loss='squared_error'."
             )
 
-    def _offset(self, weight: Tensor | None) -> Tensor | None:
-        """Choose what is subtracted from each row: the mean, as in PCA, where the loss allows it.
-
-        It is a bias by another name, in float64, and spares the first layers the work of finding it.
-        """
-        if not self.architecture.centred:
-            return None
-        if self.start is not None:
-            return self.start.encoder_.offset
-        dtype = arrays.torch_dtype(self.X)
-        return arrays.column_means(self.X_torch, weight).to(dtype)
+    def _centre(self) -> None:
+        if self.start is None:
+            if self.architecture.centred:
+                self.data.centre()
+            return
+        offset = getattr(self.start.encoder_, "offset", None)
+        if offset is not None and not self.architecture.centred:
+            raise ValueError(
+                "warm_start and partial_fit continue networks that were fitted to centred data, which loss="
+                f"{self.estimator.loss!r} with output_activation={self.estimator.output_activation!r} does not "
+                "take. Fit with warm_start=False, or set these parameters back."
+            )
+        if offset is not None:
+            self.data.centre(offset, self.start.decoder_.offset)
 
     def _networks(self) -> tuple[nn.Module, nn.Module]:
         """Build, or copy, both networks and give them their first weights."""
         estimator, start = self.estimator, self.start
-        offset = None if self.offset is None else self.offset.clone()
-        encoder, decoder = build(self.architecture, offset)
+        encoder, decoder = build(self.architecture)
         initialize((encoder, decoder), self.streams.weights)
         # Copied together, so that modules which share parameters still do.
         own = copy.deepcopy((estimator.encoder, estimator.decoder))
         encoder, decoder = own[0] or encoder, own[1] or decoder
+        encoder, decoder = encoder.to(self.device, self.dtype), decoder.to(self.device, self.dtype)
         if start is not None:
             load_weights(encoder, start.encoder_)
             load_weights(decoder, getattr(start.decoder_, "unlinked", start.decoder_))
-        encoder, decoder = encoder.to(self.device, self.dtype), decoder.to(self.device, self.dtype)
-        if self.offset is not None:  # stays in the precision of the data
-            encoder.offset = decoder.offset = self.offset.to(self.device)
+        if self.data.offset is not None:  # these stay in the precision of the data
+            encoder.offset = self.data.offset.to(self.device)
+            decoder.offset = self.data.target_offset.to(self.device)  # type: ignore[union-attr]
         if own != (None, None):
             dry_run(encoder, decoder, self.architecture, torch.empty(0, dtype=self.dtype, device=self.device))
         return encoder, decoder
 
-    def _step(self, weight: Tensor | None):
-        estimator = self.estimator
-        if weight is not None:
-            weight = weight.to(self.device, copy=True)
-            for rows in (self.train_rows, self.validation_rows):
-                if rows is not None:
-                    weight[rows] /= weight[rows].mean()
-        penalty = estimator._penalty()
+    def _step(self):
+        penalty = self.estimator._penalty(self)
+        rows = self.data.inputs()
         settings = {
-            "row_weight": weight,
-            "corrupt": estimator._corruption(self.streams.noise),
-            "low_precision": estimator.dtype == "bfloat16",
+            "targets": self.data.targets(),
+            "row_weight": self.data.row_weight(),
+            "corrupt": self.estimator._corruption(self),
+            "low_precision": self.estimator.dtype == "bfloat16",
         }
         encoder, decoder, loss = self.encoder, self.decoder, self.loss
         has_closed_form = penalty is None or penalty.closed_form is not None
         if isinstance(encoder, Encoder) and isinstance(decoder, Decoder) and loss and has_closed_form:
             settings["penalty"] = None if penalty is None else penalty.closed_form
             blocks = encoder.blocks, decoder.blocks
-            return ExplicitStep(*blocks, loss, self.rows, self._make_optimizer, **settings)
+            return ExplicitStep(*blocks, loss, rows, self._make_optimizer, **settings)
         objective = self._objective(penalty)
-        return AutogradStep(encoder, decoder, objective, self.rows, self._make_optimizer, **settings)
+        return AutogradStep(encoder, decoder, objective, rows, self._make_optimizer, **settings)
 
-    def _make_optimizer(self, parameters: Tensor, gradient: Tensor, penalized: Tensor):
+    def noise_generator(self) -> torch.Generator:
+        """Return a generator on the networks' device for noise."""
+        return torch.Generator(self.device).manual_seed(self.streams.noise.initial_seed())
+
+    def _make_optimizer(self, parameters: Tensor, gradient: Tensor, is_weight: Tensor):
         e = self.estimator
         optimizer = OPTIMIZERS[e.solver](
             parameters,
             gradient,
-            penalized,
+            is_weight,
             learning_rate=e.learning_rate,
             alpha=e.alpha,
             momentum=e.momentum,
+            weights_only=self._is_pca(),
         )
         state = getattr(self.start, "_training_state", None) if self.one_pass else None
         if state is not None:
@@ -186,6 +165,20 @@ class Fit:
             if state["kind"] == (e.solver, len(parameters)):
                 optimizer.load(state["optimizer"])
         return optimizer
+
+    def _is_pca(self) -> bool:
+        """Tell whether the best biases are zeros: in a linear network on data centred by their own mean.
+
+        What their gradients hold then is noise, rounding noise on a full batch, and Adam makes full steps of it.
+        """
+        a, whole = (
+            self.architecture,
+            self.start is None and self.data.validation_rows is None and not self.one_pass,
+        )
+        linear = {a.code_activation, a.output_activation, a.link} == {"identity"} and (
+            a.activation == "identity" or len(a.encoder_layer_sizes) == len(a.decoder_layer_sizes) == 1
+        )
+        return a.centred and linear and whole and self.estimator.loss == "squared_error"
 
     def _objective(self, penalty):
         encode, decode = core(self.encoder), core(self.decoder)
@@ -217,7 +210,7 @@ class Fit:
         ValueError
             If the loss, or a weight, stops being finite.
         """
-        e, n = self.estimator, len(self.train_rows)
+        e, n = self.estimator, len(self.data.train_rows)
         batch_size = min(n, 200 if e.batch_size == "auto" else e.batch_size)
         schedule = Schedule(
             max_iter=1 if self.one_pass else e.max_iter,
@@ -232,14 +225,14 @@ class Fit:
             with devices.cpu_settings(multiply_adds), self._modes():
                 return train(
                     self.step,
-                    self.train_rows,
+                    self.data.train_rows,
                     schedule,
                     self.streams.order,
-                    validation=self.validation_rows,
+                    validation=self.data.validation_rows,
                     monitor=monitor,
                 )
         except DivergedError as error:
-            largest = max(map(abs, arrays.extremes(self.X_torch)))
+            largest = self.data.largest_magnitude()
             raise ValueError(
                 f"Training diverged: the loss was no longer finite in epoch {error.epoch}. The largest magnitude "
                 f"in X is {largest:.4g} and learning_rate={e.learning_rate:g}. Scale X, for instance with "
@@ -280,13 +273,13 @@ class Fit:
         earlier = [] if not self.one_pass or self.start is None else self.start.loss_curve_
         curve = [*earlier, *history.loss_curve]
         watched = history.validation_loss_curve or curve
-        offset = torch.zeros(self.X.shape[1], dtype=arrays.torch_dtype(self.X))
-        if self.offset is not None:
-            offset = self.offset.cpu()
+        X, offset = self.data.X, self.data.offset
+        if offset is None:
+            offset = torch.zeros(X.shape[1], dtype=arrays.torch_dtype(X))
         fitted = {
             "encoder_": encoder,
             "decoder_": decoder,
-            "offset_": arrays.to_namespace_of(self.X, offset.numpy()),
+            "offset_": arrays.to_namespace_of(X, offset.cpu().numpy()),
             "device_": self.device,
             "n_parameters_": n_parameters(networks),
             "loss_curve_": curve,
@@ -296,7 +289,7 @@ class Fit:
             "_architecture": self.architecture._asdict(),
             "_training_state": None,
         }
-        if self.validation_rows is not None:
+        if self.data.validation_rows is not None:
             fitted["validation_loss_curve_"] = history.validation_loss_curve
         if self.one_pass:
             fitted["_training_state"] = {
@@ -304,4 +297,4 @@ class Fit:
                 "optimizer": self.step.optimizer.state(),
                 "order": self.streams.order.get_state(),
             }
-        return fitted
+        return fitted | self.estimator._own_attributes(self, encoder, decoder)

@@ -62,7 +62,7 @@ class Affine:
         self.linear.weight.detach().copy_(master[:-1].t())
         self.linear.bias.detach().copy_(master[-1])
 
-    def mark_penalized(self, mask: Tensor) -> None:
+    def mark_weight(self, mask: Tensor) -> None:
         """Put ones where the L2 penalty applies."""
         mask[:-1].fill_(1)
 
@@ -96,7 +96,7 @@ class Tied:
     def store(self, master: Tensor) -> None:
         self.linear.bias.detach().copy_(master[0])
 
-    def mark_penalized(self, mask: Tensor) -> None:
+    def mark_weight(self, mask: Tensor) -> None:
         pass  # the partner's weight is marked, once
 
 

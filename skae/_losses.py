@@ -53,7 +53,11 @@ def _huber(output: Tensor, target: Tensor, gradient: Tensor) -> Tensor:
 
 
 def _binary_cross_entropy(output: Tensor, target: Tensor, gradient: Tensor) -> Tensor:
-    total = F.binary_cross_entropy_with_logits(output, target, reduction="sum")
+    if output.dtype == torch.bfloat16:
+        entries = F.binary_cross_entropy_with_logits(output, target, reduction="none")
+        total = entries.sum(dtype=torch.float32)
+    else:
+        total = F.binary_cross_entropy_with_logits(output, target, reduction="sum")
     torch.sigmoid(output, out=gradient)
     gradient.sub_(target)
     return total

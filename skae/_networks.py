@@ -83,9 +83,9 @@ class Encoder(nn.Sequential):
 
     offset: Tensor | None
 
-    def __init__(self, blocks: Sequence[nn.Module], offset: Tensor | None) -> None:
+    def __init__(self, blocks: Sequence[nn.Module]) -> None:
         super().__init__(*blocks)
-        self.register_buffer("offset", offset)
+        self.register_buffer("offset", None)
 
     @property
     def blocks(self) -> list[Block]:
@@ -105,11 +105,11 @@ class Decoder(nn.Sequential):
 
     offset: Tensor | None
 
-    def __init__(self, blocks: Sequence[nn.Module], offset: Tensor | None, link: str) -> None:
+    def __init__(self, blocks: Sequence[nn.Module], link: str) -> None:
         super().__init__(*blocks)
         self.link = link
         self._link = (activation_module(link),)  # no submodule: the blocks stay countable
-        self.register_buffer("offset", offset)
+        self.register_buffer("offset", None)
 
     @property
     def blocks(self) -> list[Block]:
@@ -126,7 +126,7 @@ class Decoder(nn.Sequential):
         return x if self.offset is None else x + self.offset
 
 
-def build(architecture: Architecture, offset: Tensor | None) -> tuple[Encoder, Decoder]:
+def build(architecture: Architecture) -> tuple[Encoder, Decoder]:
     """Build both networks with uninitialised weights in float32 on the CPU."""
     a = architecture
     encoder_widths = [*pairwise((a.n_features, *a.encoder_layer_sizes))]
@@ -139,7 +139,7 @@ def build(architecture: Architecture, offset: Tensor | None) -> tuple[Encoder, D
     )
     encoder = _blocks(encoder_linears, a.activation, a.code_activation)
     decoder = _blocks(decoder_linears, a.activation, a.output_activation)
-    return Encoder(encoder, offset), Decoder(decoder, offset, a.link)
+    return Encoder(encoder), Decoder(decoder, a.link)
 
 
 def _blocks(linears: Sequence[nn.Module], hidden: str, last: str) -> list[Block]:

@@ -4,7 +4,8 @@ They are meant in the data's space: a masked entry is a zero of the data, salt a
 extremes. Batches come centred, so that what a corruption puts in has to be centred too.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
@@ -33,7 +34,7 @@ def masking(x: Tensor, level: float, fills: Fills, generator: torch.Generator) -
 
 
 def salt_and_pepper(x: Tensor, level: float, fills: Fills, generator: torch.Generator) -> Tensor:
-    """Set each entry with probability ``level`` to its feature's minimum or maximum, one as likely as the other."""
+    """Set each entry with probability ``level`` to its feature's minimum or maximum, either as likely."""
     draw = torch.empty_like(x).uniform_(generator=generator)
     salted = torch.where(draw < level, fills.highest, x)
     return torch.where(draw < level / 2, fills.lowest, salted)
@@ -44,3 +45,54 @@ NOISES: dict[str, Callable[[Tensor, float, Fills, torch.Generator], Tensor]] = {
     "masking": masking,
     "salt_and_pepper": salt_and_pepper,
 }
+
+
+class Corruption:
+    """A noise ready for batches.
+
+    Parameters
+    ----------
+    noise : str or callable (X, generator) -> X
+        A callable gets, and returns, rows in the data's space.
+    level : float
+    statistics : tuple of three ndarrays of shape (n_features,)
+        The columns' standard deviations, minima and maxima.
+    fills : Fills
+        The same, as batches need them.
+    generator : torch.Generator
+        On the batches' device.
+    """
+
+    def __init__(
+        self,
+        noise: str | Callable,
+        level: float,
+        statistics: tuple,
+        fills: Fills,
+        generator: torch.Generator,
+    ) -> None:
+        self.noise, self.level, self.statistics = noise, level, statistics
+        self.fills, self.generator = fills, generator
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return a noisy copy of a batch."""
+        if isinstance(self.noise, str):
+            return NOISES[self.noise](x, self.level, self.fills, self.generator)
+        zero = self.fills.zero  # minus the offset
+        noisy = self.noise(x - zero, self.generator)
+        if getattr(noisy, "shape", None) != x.shape:
+            raise ValueError(
+                f"noise={self.noise!r} returned shape {tuple(getattr(noisy, 'shape', ()))} for a batch of shape "
+                f"{tuple(x.shape)}, but noise must keep the shape."
+            )
+        return noisy + zero
+
+    @contextmanager
+    def repeated(self) -> Iterator[None]:
+        """Draw the same noise each time this is entered, so that held-out losses can be compared."""
+        state = self.generator.get_state()
+        self.generator.manual_seed(0)
+        try:
+            yield
+        finally:
+            self.generator.set_state(state)

@@ -5,6 +5,8 @@ of it walks lists of tensors. torch's fused kernel is called on the one vector i
 to torch, so the formula stands beside it and serves where the kernel is missing.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -18,13 +20,15 @@ class Optimizer:
     ----------
     parameters, gradient : Tensor of shape (n_parameters,)
         Updated, and read, in place.
-    penalized : Tensor of shape (n_parameters,)
-        One where the L2 penalty applies, zero elsewhere (biases).
+    is_weight : Tensor of shape (n_parameters,)
+        One for weights, to which the L2 penalty applies; zero for biases.
     learning_rate : float
     alpha : float
         Strength of the penalty ``alpha / 2 * sum(w ** 2)``.
     momentum : float
         Read by SGD alone.
+    weights_only : bool
+        Leave biases as they are.
     """
 
     decoupled = False  # whether weights decay beside the gradient (AdamW) instead of through it
@@ -34,18 +38,22 @@ class Optimizer:
         self,
         parameters: Tensor,
         gradient: Tensor,
-        penalized: Tensor,
+        is_weight: Tensor,
         *,
         learning_rate: float,
         alpha: float = 0.0,
         momentum: float = 0.9,
+        weights_only: bool = False,
     ) -> None:
         self.parameters, self.gradient = parameters, gradient
         self.learning_rate, self.momentum = learning_rate, momentum
-        self.shrinkage = alpha * penalized if alpha else None
+        self.shrinkage = alpha * is_weight if alpha else None
+        self.trained = is_weight if weights_only else None
 
     def update(self) -> Tensor | None:
         """Take one step; return the penalty at the parameters it started from, None without a penalty."""
+        if self.trained is not None:
+            self.gradient.mul_(self.trained)
         if self.shrinkage is None:
             self.descend()
             return None
@@ -78,8 +86,8 @@ class Adam(Optimizer):
     beta1, beta2, epsilon = 0.9, 0.999, 1e-8
     state_names = ("mean", "variance", "n_steps")
 
-    def __init__(self, parameters: Tensor, gradient: Tensor, penalized: Tensor, **settings: float) -> None:
-        super().__init__(parameters, gradient, penalized, **settings)
+    def __init__(self, parameters: Tensor, gradient: Tensor, is_weight: Tensor, **settings: Any) -> None:
+        super().__init__(parameters, gradient, is_weight, **settings)
         self.mean = torch.zeros_like(parameters)
         self.variance = torch.zeros_like(parameters)
         self.n_steps = torch.zeros((), device=parameters.device)
@@ -122,8 +130,8 @@ class SGD(Optimizer):
 
     state_names = ("velocity",)
 
-    def __init__(self, parameters: Tensor, gradient: Tensor, penalized: Tensor, **settings: float) -> None:
-        super().__init__(parameters, gradient, penalized, **settings)
+    def __init__(self, parameters: Tensor, gradient: Tensor, is_weight: Tensor, **settings: Any) -> None:
+        super().__init__(parameters, gradient, is_weight, **settings)
         self.velocity = torch.zeros_like(parameters)
 
     def descend(self) -> None:

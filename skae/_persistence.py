@@ -57,8 +57,9 @@ def from_plain(state: dict[str, Any], name: str) -> dict[str, Any]:
         encoder, decoder = _thaw(saved["modules"])
     else:
         arrays = {key: _tensors(saved[key]) for key in ("encoder", "decoder")}
-        encoder, decoder = build(Architecture(**state["_architecture"]), arrays["encoder"].get("offset"))
+        encoder, decoder = build(Architecture(**state["_architecture"]))
         for network, tensors in ((encoder, arrays["encoder"]), (decoder, arrays["decoder"])):
+            network.offset = tensors.get("offset")
             network.load_state_dict(tensors, assign=True)
             for parameter in network.parameters():
                 parameter.requires_grad_(True)

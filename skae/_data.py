@@ -1,0 +1,129 @@
+"""The rows of one fit: weighted, split, centred, and served to the training step."""
+
+import torch
+from sklearn.utils.validation import _check_sample_weight
+from torch import Tensor
+
+from . import _arrays as arrays
+from ._noise import Fills
+from ._rows import Rows
+from ._split import hold_out
+
+
+class TrainingData:
+    """Rows for training.
+
+    Parameters
+    ----------
+    X : validated rows
+    X_clean : validated rows or None
+        What to restore from X; None restores X itself.
+    sample_weight : array-like of shape (n_samples,) or None
+    dtype : torch.dtype
+    device : torch.device
+        The networks'.
+
+    Attributes
+    ----------
+    train_rows, validation_rows : int64 Tensor on the device
+        Numbers of the rows to train on, and to hold out (None before `split`, and without early stopping).
+    offset, target_offset : Tensor of shape (n_features,) or None
+        What is subtracted from inputs and targets (None before `centre`).
+    """
+
+    def __init__(self, X, *, X_clean=None, sample_weight=None, dtype: torch.dtype, device: torch.device) -> None:
+        self.X, self.dtype, self.device = X, dtype, device
+        self.paired = X_clean is not None
+        self._inputs = arrays.to_torch(X)
+        self._targets = arrays.to_torch(X_clean) if self.paired else self._inputs
+        self._weight = None
+        if sample_weight is not None:
+            weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
+            self._weight = arrays.to_torch(weight).to(dtype)
+        # Rows of weight zero are as good as absent.
+        self._used = torch.ones(X.shape[0], dtype=torch.bool) if self._weight is None else self._weight.cpu() > 0
+        self.train_rows = self._used.nonzero()[:, 0].to(device)
+        self.validation_rows: Tensor | None = None
+        self.offset: Tensor | None = None
+        self.target_offset: Tensor | None = None
+
+    @property
+    def n_features(self) -> int:
+        return self.X.shape[1]
+
+    def split(self, fraction: float, generator: torch.Generator) -> None:
+        """Hold rows out for validation.
+
+        Raises
+        ------
+        ValueError
+            If no row would be left to train on.
+        """
+        weight = self._used.double() if self._weight is None else self._weight
+        held_out = hold_out(self._inputs, weight, fraction, generator)
+        kept = self._used & ~held_out
+        if not kept.any():
+            raise ValueError(
+                f"early_stopping=True cannot split n_samples={int(self._used.sum())} with validation_fraction="
+                f"{fraction}: no row would be left to train on. Give fit more rows that differ, lower "
+                "validation_fraction, or set early_stopping=False."
+            )
+        self.train_rows = kept.nonzero()[:, 0].to(self.device)
+        self.validation_rows = held_out.nonzero()[:, 0].to(self.device)
+
+    def centre(self, offset: Tensor | None = None, target_offset: Tensor | None = None) -> None:
+        """Subtract these offsets from rows, or their mean, in float64.
+
+        An offset is a bias by another name. As in PCA, it spares the networks the work of finding the mean,
+        and it keeps what a column like 1e9 + N(0, 1) holds through the cast to float32.
+        """
+        self.offset = self._mean(self._inputs) if offset is None else offset
+        if target_offset is not None:
+            self.target_offset = target_offset
+        else:
+            self.target_offset = self._mean(self._targets) if self.paired else self.offset
+
+    def _mean(self, rows) -> Tensor:
+        return arrays.column_means(rows, self._weight).to(arrays.torch_dtype(self.X))
+
+    def inputs(self) -> Rows:
+        """Serve the inputs."""
+        return self._rows(self._inputs, self.offset)
+
+    def targets(self) -> Rows | None:
+        """Serve the targets; None where they are the inputs."""
+        return self._rows(self._targets, self.target_offset) if self.paired else None
+
+    def _rows(self, rows, offset: Tensor | None) -> Rows:
+        if offset is not None:
+            offset = offset.to(rows.device if isinstance(rows, Tensor) else "cpu")
+        return Rows(rows, offset, self.dtype, self.device)
+
+    def row_weight(self) -> Tensor | None:
+        """Return weights with mean one over the rows trained on, and over those held out."""
+        if self._weight is None:
+            return None
+        weight = self._weight.to(self.device, copy=True)
+        for rows in (self.train_rows, self.validation_rows):
+            if rows is not None:
+                weight[rows] /= weight[rows].mean()
+        return weight
+
+    def largest_magnitude(self) -> float:
+        """Return the largest absolute value of an input."""
+        return max(map(abs, arrays.extremes(self._inputs)))
+
+    def target_range(self) -> tuple[float, float]:
+        """Return the smallest and the largest target."""
+        return arrays.extremes(self._targets)
+
+    def fills(self, statistics) -> Fills:
+        """Prepare column statistics (see `statistics`) for corruptions of centred batches."""
+        deviation, lowest, highest = (torch.as_tensor(s, dtype=torch.float64) for s in statistics)
+        offset = torch.zeros_like(deviation) if self.offset is None else self.offset.cpu().double()
+        fills = (deviation, lowest - offset, highest - offset, -offset)
+        return Fills(*(fill.to(self.device, self.dtype) for fill in fills))
+
+    def statistics(self) -> tuple:
+        """Return each input column's standard deviation, minimum and maximum, as NumPy arrays."""
+        return arrays.column_statistics(self._inputs)
