@@ -358,6 +358,13 @@ class BaseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tra
 
     # Hooks for variants -----------------------------------------------------------------------------------
 
+    def _pretrain(self, fit: Fit, context) -> None:
+        """Train parts of the networks before the whole; callbacks are told through ``context``."""
+
+    def _phase(self, context):
+        """Return the callbacks' task whose subtasks are the epochs of training the whole."""
+        return context
+
     def _corruption(self, fit: Fit) -> Corruption | None:
         """Return the noise to put on each batch's inputs, or None."""
         return None

@@ -1,9 +1,8 @@
 """One fit: from an estimator's parameters and rows to trained networks and fitted attributes."""
 
-import contextlib
 import copy
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -13,14 +12,14 @@ from . import _arrays as arrays
 from . import _devices as devices
 from . import _random as random
 from ._architecture import architecture
-from ._autograd import AutogradStep
-from ._custom import Linked, checked_loss, core, dry_run, load_weights
+from ._custom import Linked, checked_loss, dry_run, load_weights
 from ._data import TrainingData
-from ._explicit import ExplicitStep
 from ._losses import LOSSES
 from ._monitoring import Monitor
-from ._networks import Decoder, Encoder, build, initialize, n_parameters
+from ._networks import Decoder, build, initialize, n_parameters
 from ._optimizers import OPTIMIZERS
+from ._rows import Rows
+from ._steps import make_step, torch_modes
 from ._training import DivergedError, History, Schedule, train
 
 
@@ -61,7 +60,7 @@ class Fit:
         self.device = devices.resolve(estimator.device)
         self.dtype = self._dtype(X)
         self.streams = random.streams(estimator.random_state)
-        self.loss = LOSSES.get(estimator.loss) if isinstance(estimator.loss, str) else None
+        self.loss = LOSSES[estimator.loss] if isinstance(estimator.loss, str) else checked_loss(estimator.loss)
         self.architecture = architecture(estimator, X.shape[1])
         self.data = TrainingData(X, dtype=self.dtype, device=self.device, **data)
         self._check_range()
@@ -69,7 +68,6 @@ class Fit:
             self.data.split(estimator.validation_fraction, self.streams.split)
         self._centre()
         self.encoder, self.decoder = self._networks()
-        self.step = self._step()
 
     # From parameters to pieces ----------------------------------------------------------------------------
 
@@ -126,24 +124,6 @@ class Fit:
             dry_run(encoder, decoder, self.architecture, torch.empty(0, dtype=self.dtype, device=self.device))
         return encoder, decoder
 
-    def _step(self):
-        penalty = self.estimator._penalty(self)
-        rows = self.data.inputs()
-        settings = {
-            "targets": self.data.targets(),
-            "row_weight": self.data.row_weight(),
-            "corrupt": self.estimator._corruption(self),
-            "low_precision": self.estimator.dtype == "bfloat16",
-        }
-        encoder, decoder, loss = self.encoder, self.decoder, self.loss
-        has_closed_form = penalty is None or penalty.closed_form is not None
-        if isinstance(encoder, Encoder) and isinstance(decoder, Decoder) and loss and has_closed_form:
-            settings["penalty"] = None if penalty is None else penalty.closed_form
-            blocks = encoder.blocks, decoder.blocks
-            return ExplicitStep(*blocks, loss, rows, self._make_optimizer, **settings)
-        objective = self._objective(penalty)
-        return AutogradStep(encoder, decoder, objective, rows, self._make_optimizer, **settings)
-
     def noise_generator(self) -> torch.Generator:
         """Return a generator on the networks' device for noise."""
         return torch.Generator(self.device).manual_seed(self.streams.noise.initial_seed())
@@ -171,39 +151,49 @@ class Fit:
 
         What their gradients hold then is noise, rounding noise on a full batch, and Adam makes full steps of it.
         """
-        a, whole = (
-            self.architecture,
-            self.start is None and self.data.validation_rows is None and not self.one_pass,
-        )
+        a, data = self.architecture, self.data
+        whole = self.start is None and data.validation_rows is None and not self.one_pass
         linear = {a.code_activation, a.output_activation, a.link} == {"identity"} and (
             a.activation == "identity" or len(a.encoder_layer_sizes) == len(a.decoder_layer_sizes) == 1
         )
-        return a.centred and linear and whole and self.estimator.loss == "squared_error"
-
-    def _objective(self, penalty):
-        encode, decode = core(self.encoder), core(self.decoder)
-        if self.loss is not None:
-            entrywise = self.loss.entrywise
-
-            def loss(output, target):
-                return entrywise(output, target).mean(1)
-        else:
-            loss = checked_loss(self.estimator.loss)
-
-        def objective(x, target, weight):
-            penalized = penalty is not None and torch.is_grad_enabled()  # not when held-out rows are scored
-            if penalized:
-                x = x.detach().requires_grad_()
-            code = encode(x)
-            rows = loss(decode(code), target)
-            return rows, penalty.value(x, code, weight) if penalized else None
-
-        return objective
+        noisy = self.estimator._corruption(self) is not None
+        return a.centred and linear and whole and not noisy and self.estimator.loss == "squared_error"
 
     # Running ----------------------------------------------------------------------------------------------
 
     def run(self, context) -> History:
-        """Train; ``context`` is the callbacks', or None.
+        """Train all there is to train; ``context`` is the callbacks', or None."""
+        e = self.estimator
+        if self.start is None and not self.one_pass:
+            e._pretrain(self, context)
+        self.step = self.make_step(
+            self.encoder,
+            self.decoder,
+            self.data.inputs(),
+            loss=self.loss,
+            targets=self.data.targets(),
+            corrupt=e._corruption(self),
+            penalty=e._penalty(self),
+        )
+        if self.one_pass:
+            return self.train(self.step, Monitor(e, self, None), max_iter=1, tol=None)
+        return self.train(self.step, Monitor(e, self, e._phase(context)), max_iter=e.max_iter)
+
+    def make_step(self, encoder, decoder, rows: Rows, *, loss, **settings):
+        """Make a step for two networks on these rows, with the estimator's solver and precision."""
+        return make_step(
+            encoder,
+            decoder,
+            loss,
+            rows,
+            self._make_optimizer,
+            row_weight=self.data.row_weight(),
+            low_precision=self.estimator.dtype == "bfloat16",
+            **settings,
+        )
+
+    def train(self, step, monitor: Monitor, *, max_iter: int, tol="the estimator's") -> History:
+        """Run the training loop on a step.
 
         Raises
         ------
@@ -211,20 +201,19 @@ class Fit:
             If the loss, or a weight, stops being finite.
         """
         e, n = self.estimator, len(self.data.train_rows)
-        batch_size = min(n, 200 if e.batch_size == "auto" else e.batch_size)
         schedule = Schedule(
-            max_iter=1 if self.one_pass else e.max_iter,
-            batch_size=batch_size,
+            max_iter=max_iter,
+            batch_size=min(n, 200 if e.batch_size == "auto" else e.batch_size),
             shuffle=e.shuffle,
-            tol=None if self.one_pass else e.tol,
+            tol=e.tol if tol == "the estimator's" else tol,
             n_iter_no_change=e.n_iter_no_change,
         )
-        monitor = Monitor(e, self, context)
-        multiply_adds = 3 * batch_size * len(self.step.parameters)
+        multiply_adds = 3 * schedule.batch_size * len(step.parameters)
+        seed = self.streams.noise.initial_seed()
         try:
-            with devices.cpu_settings(multiply_adds), self._modes():
+            with devices.cpu_settings(multiply_adds), torch_modes(step, self.device, seed):
                 return train(
-                    self.step,
+                    step,
                     self.data.train_rows,
                     schedule,
                     self.streams.order,
@@ -232,29 +221,11 @@ class Fit:
                     monitor=monitor,
                 )
         except DivergedError as error:
-            largest = self.data.largest_magnitude()
             raise ValueError(
                 f"Training diverged: the loss was no longer finite in epoch {error.epoch}. The largest magnitude "
-                f"in X is {largest:.4g} and learning_rate={e.learning_rate:g}. Scale X, for instance with "
-                "sklearn.preprocessing.StandardScaler, or lower learning_rate."
+                f"in X is {self.data.largest_magnitude():.4g} and learning_rate={e.learning_rate:g}. Scale X, for "
+                "instance with sklearn.preprocessing.StandardScaler, or lower learning_rate."
             ) from None
-
-    @contextlib.contextmanager
-    def _modes(self) -> Iterator[None]:
-        """Set torch up for the step; for autograd also its default generator, put back afterwards.
-
-        Users' modules, such as dropout, can draw from no other.
-        """
-        if isinstance(self.step, ExplicitStep):
-            with torch.inference_mode():
-                yield
-            return
-        cuda = [self.device] if self.device.type == "cuda" else []
-        with torch.no_grad(), torch.random.fork_rng(cuda):
-            torch.default_generator.manual_seed(self.streams.noise.initial_seed())
-            if cuda:
-                torch.cuda.manual_seed(self.streams.noise.initial_seed())
-            yield
 
     # Afterwards -------------------------------------------------------------------------------------------
 

@@ -1,0 +1,96 @@
+"""Which of the two training steps serves two networks, and the state of torch around it."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ._autograd import AutogradStep
+from ._custom import core
+from ._explicit import ExplicitStep
+from ._losses import Loss
+from ._networks import Block
+from ._noise import Corruption
+from ._penalties import Penalty
+from ._rows import Rows
+
+
+def make_step(
+    encoder: nn.Sequential | nn.Module,
+    decoder: nn.Sequential | nn.Module,
+    loss: Loss | Callable[[Tensor, Tensor], Tensor],
+    rows: Rows,
+    make_optimizer: Callable,
+    *,
+    targets: Rows | None = None,
+    row_weight: Tensor | None = None,
+    corrupt: Corruption | None = None,
+    penalty: Penalty | None = None,
+    low_precision: bool = False,
+) -> ExplicitStep | AutogradStep:
+    """Choose the explicit step where everything has a closed form, autograd elsewhere.
+
+    Parameters
+    ----------
+    encoder, decoder : torch.nn.Module
+        Of skae's own blocks, or a user's.
+    loss : Loss or callable (output, target) -> Tensor of shape (n,)
+    rows, targets, row_weight, corrupt, low_precision, make_optimizer
+        As for `ExplicitStep`.
+    penalty : Penalty or None
+    """
+    settings: dict[str, Any] = {
+        "targets": targets,
+        "row_weight": row_weight,
+        "corrupt": corrupt,
+        "low_precision": low_precision,
+    }
+    encoder_blocks, decoder_blocks = _blocks(encoder), _blocks(decoder)
+    closed_form = penalty is None or penalty.closed_form is not None
+    if isinstance(loss, Loss) and closed_form and encoder_blocks and decoder_blocks:
+        settings["penalty"] = None if penalty is None else penalty.closed_form
+        return ExplicitStep(encoder_blocks, decoder_blocks, loss, rows, make_optimizer, **settings)
+    objective = _objective(encoder, decoder, loss, penalty)
+    return AutogradStep(encoder, decoder, objective, rows, make_optimizer, **settings)
+
+
+def _blocks(network: nn.Module) -> Sequence[Block]:
+    """Return the dense blocks that make up a network; none if it is made of anything else."""
+    blocks = [block for block in network.children() if type(block) is Block]
+    return blocks if len(blocks) == len([*network.children()]) else []
+
+
+def _objective(encoder: nn.Module, decoder: nn.Module, loss, penalty: Penalty | None) -> Callable:
+    encode, decode = core(encoder), core(decoder)
+
+    def per_row(output: Tensor, target: Tensor) -> Tensor:
+        return loss.entrywise(output, target).mean(1) if isinstance(loss, Loss) else loss(output, target)
+
+    def objective(x: Tensor, target: Tensor, row_weight: Tensor | None):
+        if penalty is None or not torch.is_grad_enabled():  # held-out rows are scored without penalties
+            return per_row(decode(encode(x)), target), None
+        x = x.detach().requires_grad_()
+        code = encode(x)
+        return per_row(decode(code), target), penalty.value(x, code, row_weight)
+
+    return objective
+
+
+@contextlib.contextmanager
+def torch_modes(step: ExplicitStep | AutogradStep, device: torch.device, seed: int) -> Iterator[None]:
+    """Set torch up for a step; for autograd also its default generator, which is put back afterwards.
+
+    Users' modules, such as dropout, can draw from no other.
+    """
+    if isinstance(step, ExplicitStep):
+        with torch.inference_mode():
+            yield
+        return
+    cuda = [device] if device.type == "cuda" else []
+    with torch.no_grad(), torch.random.fork_rng(cuda):
+        torch.default_generator.manual_seed(seed)
+        if cuda:
+            torch.cuda.manual_seed(seed)
+        yield
