@@ -166,18 +166,22 @@ class Fit:
         e = self.estimator
         if self.start is None and not self.one_pass:
             e._pretrain(self, context)
-        self.step = self.make_step(
+        if self.one_pass:
+            return self.train(self.step, Monitor(e, self, None), max_iter=1, tol=None)
+        return self.train(self.step, Monitor(e, self, e._phase(context)), max_iter=e.max_iter)
+
+    @functools.cached_property
+    def step(self):
+        """The step that trains both networks as a whole; it takes over the weights they have when it is made."""
+        return self.make_step(
             self.encoder,
             self.decoder,
             self.data.inputs(),
             loss=self.loss,
             targets=self.data.targets(),
-            corrupt=e._corruption(self),
-            penalty=e._penalty(self),
+            corrupt=self.estimator._corruption(self),
+            penalty=self.estimator._penalty(self),
         )
-        if self.one_pass:
-            return self.train(self.step, Monitor(e, self, None), max_iter=1, tol=None)
-        return self.train(self.step, Monitor(e, self, e._phase(context)), max_iter=e.max_iter)
 
     def make_step(self, encoder, decoder, rows: Rows, *, loss, **settings):
         """Make a step for two networks on these rows, with the estimator's solver and precision."""
