@@ -114,8 +114,9 @@ class Adam(Optimizer):
     def _formula(self) -> None:
         self.mean.lerp_(self.gradient, 1 - self.beta1)
         self.variance.mul_(self.beta2).addcmul_(self.gradient, self.gradient, value=1 - self.beta2)
-        mean = self.mean / (1 - self.beta1**self.n_steps)
-        deviation = (self.variance / (1 - self.beta2**self.n_steps)).sqrt_()
+        n_steps = self.n_steps.to(self.parameters.dtype)
+        mean = self.mean / (1 - self.beta1**n_steps)
+        deviation = (self.variance / (1 - self.beta2**n_steps)).sqrt_()
         self.parameters.addcdiv_(mean, deviation.add_(self.epsilon), value=-self.learning_rate)
 
 
