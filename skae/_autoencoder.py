@@ -15,7 +15,189 @@ from ._penalties import Penalty, contractive
 
 
 class AutoencoderTransformer(BaseAutoencoder):
-    """TODO"""
+    r"""Autoencoder: dimensionality reduction by a pair of neural networks.
+
+    An encoder maps each row to a code of ``n_components`` numbers, a decoder maps the code back to the row, and
+    both are trained together so that little is lost. Without hidden layers this is PCA's subspace; with them,
+    the codes may follow curved surfaces. Penalties keep the weights small (``alpha``) or the codes insensitive
+    to small changes of the input (``contractive``), ``tied_weights`` shares the weights of the two networks,
+    and ``encoder`` and ``decoder`` take torch modules of your own.
+
+    Scale the features first, for instance with :class:`~sklearn.preprocessing.StandardScaler`: squared errors
+    add up over features, so that one in large units outweighs the others.
+
+    Parameters
+    ----------
+    n_components : int, default=16
+        Width of the code. It may be larger than the number of features.
+    hidden_layer_sizes : int or array-like of int, default=(128,)
+        Widths of the encoder's hidden layers, from the input to the code; ``()`` is none. An integer is one
+        layer.
+    decoder_hidden_layer_sizes : int, array-like of int or None, default=None
+        Widths of the decoder's hidden layers, from the code to the output. None mirrors ``hidden_layer_sizes``.
+    activation : str, default='relu'
+        Activation of the hidden layers of both networks: 'identity', 'relu', 'elu', 'leaky_relu', 'gelu',
+        'silu', 'tanh', 'sigmoid', or its other name 'logistic'.
+    code_activation : str, default='identity'
+        Activation of the code layer, one of the same.
+    output_activation : str, default='identity'
+        Activation of the reconstruction, one of the same. With ``loss='binary_cross_entropy'`` leave it at
+        'identity': the loss works on logits, and the logistic function follows by itself.
+    loss : str or callable, default='squared_error'
+        Reconstruction loss, a mean over rows and features: 'squared_error', 'absolute_error', 'huber' or
+        'binary_cross_entropy'. 'huber' is quadratic up to a residual of 1 and linear beyond.
+        'binary_cross_entropy' needs data in [0, 1]. A callable gets the reconstruction and the target, torch
+        tensors of shape (n, n_features), and returns the loss of each row, shape (n,).
+    alpha : float, default=0.0
+        Strength of the L2 penalty ``alpha / 2 * sum(w ** 2)`` on weights, never on biases. Tied weights count
+        once.
+    solver : {'adam', 'adamw', 'sgd'}, default='adam'
+        Optimiser: Adam (Kingma and Ba 2015); Adam whose L2 penalty acts beside the gradient, as weight decay
+        (Loshchilov and Hutter 2019); or stochastic gradient descent with Nesterov's momentum.
+    learning_rate : float, default=1e-3
+        Step size of the solver.
+    momentum : float, default=0.9
+        Momentum of ``solver='sgd'``, in [0, 1). The other solvers do not use it.
+    batch_size : int or 'auto', default='auto'
+        Rows per step. 'auto' is ``min(200, n_samples)``. The last batch of an epoch may be smaller.
+    max_iter : int, default=200
+        Number of epochs, passes over the training rows, at most.
+    shuffle : bool, default=True
+        Whether to visit the rows in a new order in each epoch.
+    tol : float or None, default=1e-4
+        Training stops when the loss has not improved by more than ``tol`` for more than ``n_iter_no_change``
+        epochs in a row, and :class:`~sklearn.exceptions.ConvergenceWarning` is raised if that does not happen
+        within ``max_iter`` epochs. 0 stops when the loss no longer improves at all, without the warning; None
+        never stops before ``max_iter``.
+    n_iter_no_change : int, default=10
+        Number of epochs without improvement that are borne; see ``tol``.
+    early_stopping : bool, default=False
+        Whether to hold out ``validation_fraction`` of the rows and watch the loss on these instead of the
+        training loss. The weights of the best epoch are restored however the fit ends.
+    validation_fraction : float, default=0.1
+        Fraction of the rows held out with ``early_stopping``, in (0, 1).
+    warm_start : bool, default=False
+        Whether `fit` starts from the weights of the last fit, with a new solver state, instead of new ones.
+    device : str or torch.device, default='cpu'
+        Where to train and keep the networks: 'cpu', 'cuda', 'cuda:1', 'mps', 'xpu', or 'auto' for the first
+        accelerator there is, else the CPU. A device that is not there is an error.
+    dtype : {'auto', 'float32', 'float64', 'bfloat16'}, default='auto'
+        Precision of training. 'auto' is float64 for float64 data of at most 100,000 entries on the CPU, else
+        float32. 'bfloat16' is mixed precision, with float32 weights. Results have the data's floating dtype in
+        any case.
+    random_state : int, RandomState instance or None, default=None
+        Seed of the first weights, the rows held out, and the order of the rows. An integer makes fits repeat
+        bit for bit on one machine's CPU. The global generators of NumPy and torch are neither read nor changed.
+    verbose : bool or int, default=False
+        Whether to print the loss of each epoch.
+    contractive : float, default=0.0
+        Strength of the contractive penalty: it is multiplied by the mean over rows of the squared Frobenius
+        norm of the code's Jacobian with respect to the row [4]_. Exact, not estimated. It costs one backward
+        pass for each unit of the code, except without hidden layers and with an identity, relu, tanh or sigmoid
+        code.
+    tied_weights : bool, default=False
+        Whether the decoder uses the encoder's weights, transposed, with biases of its own. Needs a decoder that
+        mirrors the encoder.
+    encoder : torch.nn.Module or None, default=None
+        A module of your own, from shape (n, n_features) to shape (n, n_components). A copy of it is trained,
+        from its own weights. Rows are not centred for it. ``hidden_layer_sizes``, ``activation`` and
+        ``code_activation`` do not apply to it.
+    decoder : torch.nn.Module or None, default=None
+        A module of your own, from shape (n, n_components) to shape (n, n_features), under the same rules as
+        ``encoder``. With ``loss='binary_cross_entropy'`` it returns logits.
+
+    Attributes
+    ----------
+    encoder_ : torch.nn.Module
+        The encoder, on ``device_`` and in evaluation mode: rows of shape (n, n_features) to codes of shape
+        (n, n_components).
+    decoder_ : torch.nn.Module
+        The decoder, likewise: codes to reconstructions in the data's space, of shape (n, n_features).
+    offset_ : ndarray of shape (n_features,)
+        What is subtracted from each row before the encoder and added after the decoder, inside the networks:
+        the mean of the rows given to `fit`, or zeros where the networks are not centred (see Notes).
+    device_ : torch.device
+        The device of the networks.
+    n_parameters_ : int
+        Number of trained parameters, biases included; tied weights count once.
+    loss_curve_ : list of float
+        The objective in each epoch: the mean loss over rows and features, and the penalties. After
+        `partial_fit`, of every pass so far.
+    loss_ : float
+        The last entry of ``loss_curve_``.
+    validation_loss_curve_ : list of float
+        With ``early_stopping``, the loss of the rows held out after each epoch, without penalties.
+    best_loss_ : float
+        The smallest entry of ``validation_loss_curve_`` with ``early_stopping``, of ``loss_curve_`` without.
+    n_iter_ : int
+        Number of epochs run by the last `fit`, or of passes taken by `partial_fit`.
+    n_features_in_ : int
+        Number of features seen in `fit`.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features seen in `fit`, where they are all strings.
+
+    See Also
+    --------
+    BaseAutoencoder : Base class of all autoencoders, for writing a variant.
+    sklearn.decomposition.PCA : The best linear autoencoder, in closed form.
+
+    Notes
+    -----
+    The objective, for rows :math:`x_i` with codes :math:`z_i` and reconstructions :math:`\hat x_i`, is
+
+    .. math::
+        \frac{1}{n d} \sum_{i=1}^{n} \sum_{j=1}^{d} \ell(\hat x_{ij}, x_{ij})
+        + \frac{\alpha}{2} \sum_w w^2
+        + \frac{c}{n} \sum_{i=1}^{n} \left\lVert \frac{\partial z_i}{\partial x_i} \right\rVert_F^2
+
+    with :math:`\alpha` = ``alpha`` and :math:`c` = ``contractive``. Being means, the loss and the Jacobian term
+    keep their scale whatever the number of rows; ``sample_weight`` turns them into weighted means.
+
+    *Centring.* The mean of the rows given to `fit` is subtracted from each row, in the precision of the data
+    and before any cast to float32, and added to the reconstruction, so that a column like 1e9 + N(0, 1) keeps
+    what it holds. Networks work on uncentred data with binary cross-entropy, with a loss, encoder or decoder of
+    your own, and with an output activation other than the identity.
+
+    *First weights* are drawn uniformly within the bounds of He et al. before rectifiers (relu, elu, leaky_relu,
+    gelu, silu) and of Glorot and Bengio elsewhere; biases start at zero.
+
+    *Linear networks.* With ``hidden_layer_sizes=()``, identities and squared error, the best reconstruction is
+    PCA's [1]_ [2]_. The codes span the same subspace but are not its principal axes: they may be rotated,
+    stretched and correlated. Deep nonlinear networks can do better [3]_.
+
+    *Early stopping* chooses the rows to hold out by their values and the seed, not by their position. Equal
+    rows stay on the same side, so that no row is validated on its own copy, and a row of weight two is treated
+    as two equal rows.
+
+    *Reproducibility.* On any device the first weights, the rows held out and the order of the rows are those of
+    the CPU; sums on other devices, or other machines, may round differently.
+
+    References
+    ----------
+    .. [1] H. Bourlard and Y. Kamp (1988). Auto-association by multilayer perceptrons and singular value
+       decomposition. Biological Cybernetics 59, 291-294.
+    .. [2] P. Baldi and K. Hornik (1989). Neural networks and principal component analysis: learning from examples
+       without local minima. Neural Networks 2, 53-58.
+    .. [3] G. E. Hinton and R. R. Salakhutdinov (2006). Reducing the dimensionality of data with neural networks.
+       Science 313, 504-507.
+    .. [4] S. Rifai, P. Vincent, X. Muller, X. Glorot and Y. Bengio (2011). Contractive auto-encoders: explicit
+       invariance during feature extraction. ICML.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from skae import AutoencoderTransformer
+    >>> X = StandardScaler().fit_transform(load_digits().data[:1000])
+    >>> autoencoder = AutoencoderTransformer(8, learning_rate=5e-3, max_iter=50, tol=None, random_state=0)
+    >>> Z = autoencoder.fit_transform(X)
+    >>> Z.shape
+    (1000, 8)
+    >>> autoencoder.inverse_transform(Z).shape
+    (1000, 64)
+    >>> round(autoencoder.score(X), 1)
+    0.8
+    """
 
     contractive: float = 0.0
     tied_weights: bool = False

@@ -17,7 +17,169 @@ from ._noise import NOISES, Corruption
 
 
 class DenoisingAutoencoder(BaseAutoencoder):
-    """TODO."""
+    r"""Denoising autoencoder: learns to restore rows from corrupted ones.
+
+    Each batch is corrupted before it enters the encoder, and the networks are trained to return the clean rows
+    [1]_. What they learn is how the features hang together, which makes the codes useful even when there are
+    more of them than features. `transform`, `reconstruct` and `denoise` add no noise.
+
+    Noisy rows whose clean versions are known need no artificial noise: pass them as ``fit(X, X_clean=...)``.
+
+    Parameters
+    ----------
+    n_components : int, default=16
+        Width of the code. It may be larger than the number of features.
+    hidden_layer_sizes : int or array-like of int, default=(128,)
+        Widths of the encoder's hidden layers, from the input to the code; ``()`` is none. An integer is one
+        layer.
+    decoder_hidden_layer_sizes : int, array-like of int or None, default=None
+        Widths of the decoder's hidden layers, from the code to the output. None mirrors ``hidden_layer_sizes``.
+    activation : str, default='relu'
+        Activation of the hidden layers of both networks: 'identity', 'relu', 'elu', 'leaky_relu', 'gelu',
+        'silu', 'tanh', 'sigmoid', or its other name 'logistic'.
+    code_activation : str, default='identity'
+        Activation of the code layer, one of the same.
+    output_activation : str, default='identity'
+        Activation of the reconstruction, one of the same. With ``loss='binary_cross_entropy'`` leave it at
+        'identity': the loss works on logits, and the logistic function follows by itself.
+    loss : str or callable, default='squared_error'
+        Reconstruction loss, a mean over rows and features: 'squared_error', 'absolute_error', 'huber' or
+        'binary_cross_entropy'. 'huber' is quadratic up to a residual of 1 and linear beyond.
+        'binary_cross_entropy' needs data in [0, 1]. A callable gets the reconstruction and the target, torch
+        tensors of shape (n, n_features), and returns the loss of each row, shape (n,).
+    alpha : float, default=0.0
+        Strength of the L2 penalty ``alpha / 2 * sum(w ** 2)`` on weights, never on biases. Tied weights count
+        once.
+    solver : {'adam', 'adamw', 'sgd'}, default='adam'
+        Optimiser: Adam (Kingma and Ba 2015); Adam whose L2 penalty acts beside the gradient, as weight decay
+        (Loshchilov and Hutter 2019); or stochastic gradient descent with Nesterov's momentum.
+    learning_rate : float, default=1e-3
+        Step size of the solver.
+    momentum : float, default=0.9
+        Momentum of ``solver='sgd'``, in [0, 1). The other solvers do not use it.
+    batch_size : int or 'auto', default='auto'
+        Rows per step. 'auto' is ``min(200, n_samples)``. The last batch of an epoch may be smaller.
+    max_iter : int, default=200
+        Number of epochs, passes over the training rows, at most.
+    shuffle : bool, default=True
+        Whether to visit the rows in a new order in each epoch.
+    tol : float or None, default=1e-4
+        Training stops when the loss has not improved by more than ``tol`` for more than ``n_iter_no_change``
+        epochs in a row, and :class:`~sklearn.exceptions.ConvergenceWarning` is raised if that does not happen
+        within ``max_iter`` epochs. 0 stops when the loss no longer improves at all, without the warning; None
+        never stops before ``max_iter``.
+    n_iter_no_change : int, default=10
+        Number of epochs without improvement that are borne; see ``tol``.
+    early_stopping : bool, default=False
+        Whether to hold out ``validation_fraction`` of the rows and watch the loss on these instead of the
+        training loss. The weights of the best epoch are restored however the fit ends.
+    validation_fraction : float, default=0.1
+        Fraction of the rows held out with ``early_stopping``, in (0, 1).
+    warm_start : bool, default=False
+        Whether `fit` starts from the weights of the last fit, with a new solver state, instead of new ones.
+    device : str or torch.device, default='cpu'
+        Where to train and keep the networks: 'cpu', 'cuda', 'cuda:1', 'mps', 'xpu', or 'auto' for the first
+        accelerator there is, else the CPU. A device that is not there is an error.
+    dtype : {'auto', 'float32', 'float64', 'bfloat16'}, default='auto'
+        Precision of training. 'auto' is float64 for float64 data of at most 100,000 entries on the CPU, else
+        float32. 'bfloat16' is mixed precision, with float32 weights. Results have the data's floating dtype in
+        any case.
+    random_state : int, RandomState instance or None, default=None
+        Seed of the first weights, the rows held out, and the order of the rows. An integer makes fits repeat
+        bit for bit on one machine's CPU. The global generators of NumPy and torch are neither read nor changed.
+    verbose : bool or int, default=False
+        Whether to print the loss of each epoch.
+    noise : {'gaussian', 'masking', 'salt_and_pepper'} or callable, default='gaussian'
+        Corruption of the inputs, drawn anew for each batch. 'gaussian' adds normal noise; 'masking' sets entries
+        to zero and leaves the others as they are; 'salt_and_pepper' sets entries to their feature's minimum or
+        maximum in the training data, one as likely as the other. A callable ``(X, generator) -> X`` gets a
+        batch in the data's space, a torch tensor of shape (n, n_features), and a `torch.Generator` on its
+        device, and returns the noisy batch.
+    noise_level : float, default=0.3
+        Of 'gaussian', the standard deviation in units of each feature's own; of the others, the fraction of
+        entries that are changed. A callable does not use it.
+    tied_weights : bool, default=False
+        Whether the decoder uses the encoder's weights, transposed, with biases of its own. Needs a decoder that
+        mirrors the encoder.
+    encoder : torch.nn.Module or None, default=None
+        A module of your own, from shape (n, n_features) to shape (n, n_components). A copy of it is trained,
+        from its own weights. Rows are not centred for it. ``hidden_layer_sizes``, ``activation`` and
+        ``code_activation`` do not apply to it.
+    decoder : torch.nn.Module or None, default=None
+        A module of your own, from shape (n, n_components) to shape (n, n_features), under the same rules as
+        ``encoder``. With ``loss='binary_cross_entropy'`` it returns logits.
+
+    Attributes
+    ----------
+    encoder_ : torch.nn.Module
+        The encoder, on ``device_`` and in evaluation mode: rows of shape (n, n_features) to codes of shape
+        (n, n_components).
+    decoder_ : torch.nn.Module
+        The decoder, likewise: codes to reconstructions in the data's space, of shape (n, n_features).
+    offset_ : ndarray of shape (n_features,)
+        What is subtracted from each row before the encoder and added after the decoder, inside the networks:
+        the mean of the rows given to `fit`, or zeros where the networks are not centred (see Notes).
+    device_ : torch.device
+        The device of the networks.
+    n_parameters_ : int
+        Number of trained parameters, biases included; tied weights count once.
+    loss_curve_ : list of float
+        The objective in each epoch: the mean loss over rows and features, and the penalties. After
+        `partial_fit`, of every pass so far.
+    loss_ : float
+        The last entry of ``loss_curve_``.
+    validation_loss_curve_ : list of float
+        With ``early_stopping``, the loss of the rows held out after each epoch, without penalties.
+    best_loss_ : float
+        The smallest entry of ``validation_loss_curve_`` with ``early_stopping``, of ``loss_curve_`` without.
+    n_iter_ : int
+        Number of epochs run by the last `fit`, or of passes taken by `partial_fit`.
+    n_features_in_ : int
+        Number of features seen in `fit`.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features seen in `fit`, where they are all strings.
+
+    See Also
+    --------
+    AutoencoderTransformer : Without noise, with penalties of its own.
+
+    Notes
+    -----
+    With a corruption :math:`\tilde x_i` of each row, the objective is
+
+    .. math::
+        \frac{1}{n d} \sum_{i=1}^{n} \sum_{j=1}^{d} \ell\bigl(g(f(\tilde x_i))_j, x_{ij}\bigr)
+        + \frac{\alpha}{2} \sum_w w^2
+
+    Masked entries are zeros of the data, which in standardised data are means; the entries that are kept are
+    not scaled up, as dropout would. The loss of rows held out for ``early_stopping`` is that of restoring them
+    from noise which is the same after every epoch. Centring, first weights, early stopping and reproducibility
+    are as described for :class:`AutoencoderTransformer`.
+
+    `partial_fit` takes standard deviations, minima and maxima for the noise from the rows of its first call.
+
+    References
+    ----------
+    .. [1] P. Vincent, H. Larochelle, Y. Bengio and P.-A. Manzagol (2008). Extracting and composing robust
+       features with denoising autoencoders. ICML.
+    .. [2] P. Vincent, H. Larochelle, I. Lajoie, Y. Bengio and P.-A. Manzagol (2010). Stacked denoising
+       autoencoders: learning useful representations in a deep network with a local denoising criterion.
+       Journal of Machine Learning Research 11, 3371-3408.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.datasets import load_digits
+    >>> from skae import DenoisingAutoencoder
+    >>> X = load_digits().data
+    >>> noisy = X + np.random.default_rng(0).normal(scale=4, size=X.shape)
+    >>> denoiser = DenoisingAutoencoder(
+    ...     32, noise_level=0.7, learning_rate=3e-3, batch_size=50, max_iter=50, tol=None, random_state=0
+    ... )
+    >>> restored = denoiser.fit(X[:1000]).denoise(noisy[1000:])
+    >>> bool(np.square(restored - X[1000:]).mean() < 0.5 * np.square(noisy - X)[1000:].mean())
+    True
+    """
 
     noise: str | Callable = "gaussian"
     noise_level: float = 0.3
