@@ -23,6 +23,12 @@ def architecture(estimator, n_features: int) -> Architecture:
     decoder_hidden = mirrored
     if e.decoder_hidden_layer_sizes is not None:
         decoder_hidden = layer_sizes(e.decoder_hidden_layer_sizes, "decoder_hidden_layer_sizes")
+    custom = e.encoder is not None or e.decoder is not None
+    if e.tied_weights and custom:
+        raise ValueError(
+            "tied_weights=True ties the decoder that skae builds to the encoder that skae builds, but encoder or "
+            "decoder is a module of yours. Set tied_weights=False, or share the parameters inside your modules."
+        )
     if e.tied_weights and decoder_hidden != mirrored:
         raise ValueError(
             f"tied_weights=True needs a decoder that mirrors the encoder, but decoder_hidden_layer_sizes="
@@ -39,7 +45,6 @@ def architecture(estimator, n_features: int) -> Architecture:
                 f"{e.output_activation!r}. Use output_activation='identity', or another loss."
             )
         output_activation = "identity"  # the link follows, so that it is applied once
-    custom = e.encoder is not None or e.decoder is not None
     return Architecture(
         n_features=n_features,
         encoder_layer_sizes=(*hidden, int(e.n_components)),

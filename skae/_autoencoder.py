@@ -235,7 +235,7 @@ class AutoencoderTransformer(BaseAutoencoder):
         """
         return self._fit(X, y, sample_weight=sample_weight)
 
-    def _penalty(self, fit: Fit) -> Penalty | None:
+    def _regularizer(self, fit: Fit) -> Penalty | None:
         if not self.contractive:
             return None
         one_layer = not layer_sizes(self.hidden_layer_sizes, "hidden_layer_sizes")

@@ -1,14 +1,15 @@
 """The training step of everything that has no closed form: the objective as written, derived by autograd."""
 
-import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
+from ._layers import Bridge
 from ._networks import weights
-from ._noise import Corruption
+from ._noise import Corruption, repeated_noise
 from ._optimizers import Optimizer
 from ._rows import Rows
 
@@ -28,6 +29,8 @@ class AutogradStep:
     make_optimizer : callable (parameters, gradient, is_weight) -> Optimizer
     targets, row_weight, corrupt, low_precision
         As for `ExplicitStep`.
+    bridge : Bridge or None
+        Part of the objective; here to repeat its noise on held-out rows.
     """
 
     def __init__(
@@ -41,11 +44,13 @@ class AutogradStep:
         targets: Rows | None = None,
         row_weight: Tensor | None = None,
         corrupt: Corruption | None = None,
+        bridge: Bridge | None = None,
         low_precision: bool = False,
     ) -> None:
         self.networks = (encoder, decoder)
         self.objective, self.rows, self.targets = objective, rows, targets
-        self.row_weight, self.corrupt, self.low_precision = row_weight, corrupt, low_precision
+        self.row_weight, self.corrupt, self.bridge = row_weight, corrupt, bridge
+        self.low_precision = low_precision
         unique = {id(p): p for network in self.networks for p in network.parameters()}
         trained = [p for p in unique.values() if p.requires_grad]
         weight_ids = {id(p) for p in weights(self.networks)}
@@ -54,6 +59,8 @@ class AutogradStep:
             [torch.full((p.numel(),), float(id(p) in weight_ids), device=rows.device) for p in trained]
         ).to(self.parameters.dtype)
         self.optimizer = make_optimizer(self.parameters, self.gradient, is_weight)
+        modules = [module for network in self.networks for module in network.modules()]
+        self.needs_two_rows = any(isinstance(module, _BatchNorm) for module in modules)
         for network in self.networks:
             network.train()
 
@@ -80,8 +87,7 @@ class AutogradStep:
         """Return the loss without penalties, summed over the rows numbered ``index``."""
         for network in self.networks:
             network.eval()
-        repeated = contextlib.nullcontext() if self.corrupt is None else self.corrupt.repeated()
-        with torch.no_grad(), repeated:
+        with torch.no_grad(), repeated_noise(self.corrupt, self.bridge):
             loss, _ = self._objective(index)
         for network in self.networks:
             network.train()

@@ -23,6 +23,7 @@ from . import _persistence as persistence
 from ._activations import ACTIVATIONS
 from ._fitting import Fit, atomic
 from ._inference import forward
+from ._layers import Bridge
 from ._losses import LOSSES
 from ._noise import Corruption
 from ._optimizers import OPTIMIZERS
@@ -369,9 +370,22 @@ class BaseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tra
         """Return the noise to put on each batch's inputs, or None."""
         return None
 
-    def _penalty(self, fit: Fit) -> Penalty | None:
-        """Return a term to add to the objective, or None."""
+    def _bridge(self, fit: Fit) -> Bridge | None:
+        """Return what stands between the code layer and the decoder, or None."""
         return None
+
+    def _penalty(self, x: torch.Tensor, code: torch.Tensor) -> torch.Tensor:
+        """Return a term to add to each row's loss, shape (n,), differentiable by autograd.
+
+        ``x`` is (n, n_features) as it enters the encoder and takes a gradient; ``code`` is (n, n_components).
+        Defining this is enough for a variant whose networks may train by autograd.
+        """
+        raise AssertionError("called only where a variant defines it")  # pragma: no cover
+
+    def _regularizer(self, fit: Fit) -> Penalty | None:
+        """Return the term to add to the objective, with its closed form if it has one, or None."""
+        defined = type(self)._penalty is not BaseAutoencoder._penalty
+        return Penalty.of_rows(self._penalty) if defined else None
 
     def _own_attributes(self, fit: Fit, encoder: nn.Module, decoder: nn.Module) -> dict[str, Any]:
         """Return fitted attributes beside those that all estimators have."""

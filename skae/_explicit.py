@@ -4,7 +4,6 @@ Everything is computed into buffers that are allocated once for a batch size. Th
 same gradients from the same objective; on small networks its bookkeeping costs many times the arithmetic.
 """
 
-import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -14,7 +13,7 @@ from torch import Tensor
 from ._layers import Bridge, Buffers, Pass, dense_layers
 from ._losses import Loss
 from ._networks import Block
-from ._noise import Corruption
+from ._noise import Corruption, repeated_noise
 from ._optimizers import Optimizer
 from ._rows import Rows
 
@@ -57,6 +56,8 @@ class ExplicitStep:
         Compute in bfloat16 beside float32 parameters.
     """
 
+    needs_two_rows = False
+
     def __init__(
         self,
         encoder: Sequence[Block],
@@ -74,8 +75,10 @@ class ExplicitStep:
     ) -> None:
         self.rows, self.targets, self.loss, self.row_weight = rows, targets, loss, row_weight
         self.corrupt, self.bridge, self.penalty = corrupt, bridge, penalty
-        self.layers = dense_layers([*encoder, *decoder])
-        self.encoder, self.decoder = self.layers[: len(encoder)], self.layers[len(encoder) :]
+        layers = dense_layers([*encoder, *decoder])
+        self.encoder, self.decoder = layers[: len(encoder)], layers[len(encoder) :]
+        self.layers = [*layers, *loss.heads]
+        self.repeats = 1 if bridge is None else bridge.repeats
         self._buffers: dict[int, Buffers] = {}
 
         n_parameters = sum(rows_ * columns for rows_, columns in (layer.shape for layer in self.layers))
@@ -86,7 +89,8 @@ class ExplicitStep:
         working = torch.bfloat16 if low_precision else rows.dtype
         self._weights, self._gradients = self.parameters.to(working), self.gradient.to(working)
         # Tensors, since a Python number costs a conversion at every step.
-        self._per_row = self.parameters.new_tensor(1 / self.decoder[-1].fan_out)
+        self._features = self.decoder[-1].fan_out if loss.mean_over_features else 1
+        self._per_row = self.parameters.new_tensor(1 / (self._features * self.repeats))
         self._scales: dict[int, Tensor] = {}
 
         self._masters = self._split(self.parameters)
@@ -113,8 +117,7 @@ class ExplicitStep:
     def differentiate(self, index: Tensor) -> Tensor:
         """Write the gradient of the objective, all but its L2 penalty; return its sum over the rows."""
         b, weight = self._batch(index)
-        self._forward(b)
-        total = self._loss(b, weight)
+        total = self._loss(b, self._forward(b), weight)
         total = self._backward(b, total, weight)
         if self.gradient is not self._gradients:
             self.gradient.copy_(self._gradients)
@@ -122,10 +125,9 @@ class ExplicitStep:
 
     def evaluate(self, index: Tensor) -> Tensor:
         """Return the loss without penalties, summed over the rows numbered ``index``."""
-        with contextlib.nullcontext() if self.corrupt is None else self.corrupt.repeated():
+        with repeated_noise(self.corrupt, self.bridge):
             b, weight = self._batch(index)
-        self._forward(b)
-        return self._loss(b, weight)
+            return self._loss(b, self._forward(b), weight)
 
     def _batch(self, index: Tensor) -> tuple[Buffers, Tensor | None]:
         b = self._buffers.get(len(index))
@@ -143,32 +145,46 @@ class ExplicitStep:
             b.x.copy_(self.corrupt(b.x if self.targets is not None else b.target))
         return b, None if self.row_weight is None else self.row_weight[index].unsqueeze(1)
 
-    def _forward(self, b: Buffers) -> None:
+    def _forward(self, b: Buffers) -> Tensor | None:
+        """Fill the buffers up to the output; return the bridge's own loss of each row."""
+        own = None
         for layer, p in zip(self.encoder, b.encoder, strict=True):
             layer.forward(p)
             if layer.activation.forward is not None:
                 layer.activation.forward(p.z, p.a)
         if self.bridge is not None:
-            self.bridge.forward(b.encoder[-1].a, b.decoder[0].h[:, :-1])
+            own = self.bridge.forward(b.encoder[-1].a, b.decoder[0].h[:, :-1])
         for layer, p in zip(self.decoder, b.decoder, strict=True):
             layer.forward(p)
             if layer.activation.forward is not None:
                 layer.activation.forward(p.z, p.a)
+        return own
 
-    def _loss(self, b: Buffers, weight: Tensor | None) -> Tensor:
-        output, gradient = b.decoder[-1].a, b.decoder[-1].dz
-        total = self.loss.sum_and_gradient(output, b.target, gradient)
-        if weight is not None:
-            total = (self.loss.entrywise(output, b.target) * weight).sum()
-            gradient.mul_(weight)
-        gradient.mul_(self._scale(gradient.numel()))
-        return total * self._per_row
+    def _loss(self, b: Buffers, own: Tensor | None, weight: Tensor | None) -> Tensor:
+        """Return the loss, summed over rows; write its derivative, as a mean, with respect to the output."""
+        output, gradient, target = b.decoder[-1].a, b.decoder[-1].dz, b.target
+        repeated = weight
+        if self.repeats > 1:
+            target = target.repeat(self.repeats, 1)
+            repeated = None if weight is None else weight.repeat(self.repeats, 1)
+        total = self.loss.sum_and_gradient(output, target, gradient)
+        if repeated is not None:
+            total = (self.loss.entrywise(output, target) * repeated).sum()
+            gradient.mul_(repeated)
+        scale = self._scale(len(output))
+        gradient.mul_(scale)
+        for head in self.loss.heads:
+            head.gradient.mul_(scale)
+        total = total * self._per_row
+        if own is None:
+            return total
+        return total + (own.sum() if weight is None else torch.dot(own, weight[:, 0]))
 
-    def _scale(self, entries: int) -> Tensor:
-        """Return 1 / entries, by which a sum becomes a mean."""
-        if entries not in self._scales:
-            self._scales[entries] = self._weights.new_tensor(1 / entries)
-        return self._scales[entries]
+    def _scale(self, n: int) -> Tensor:
+        """Return what turns a sum over ``n`` rows of the output into a mean over rows."""
+        if n not in self._scales:
+            self._scales[n] = self._weights.new_tensor(1 / (n * self._features))
+        return self._scales[n]
 
     def _backward(self, b: Buffers, total: Tensor, weight: Tensor | None) -> Tensor:
         for layer, p in zip(reversed(self.decoder), reversed(b.decoder), strict=True):
@@ -177,8 +193,7 @@ class ExplicitStep:
             layer.backward(p)
         code_layer, p = self.encoder[-1], b.encoder[-1]
         if self.bridge is not None:
-            own = self.bridge.backward(p.a, b.dz, p.dz, weight)
-            total = total if own is None else total + own
+            self.bridge.backward(p.a, b.dz, p.dz, weight)
         if self.penalty is not None:
             total = total.add(self.penalty.on_code(code_layer, p, weight), alpha=len(p.a))
         for layer, q in zip(reversed(self.encoder), reversed(b.encoder), strict=True):

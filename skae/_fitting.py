@@ -112,7 +112,8 @@ class Fit:
         initialize((encoder, decoder), self.streams.weights)
         # Copied together, so that modules which share parameters still do.
         own = copy.deepcopy((estimator.encoder, estimator.decoder))
-        encoder, decoder = own[0] or encoder, own[1] or decoder
+        encoder = encoder if own[0] is None else own[0]
+        decoder = decoder if own[1] is None else own[1]
         encoder, decoder = encoder.to(self.device, self.dtype), decoder.to(self.device, self.dtype)
         if start is not None:
             load_weights(encoder, start.encoder_)
@@ -180,7 +181,8 @@ class Fit:
             loss=self.loss,
             targets=self.data.targets(),
             corrupt=self.estimator._corruption(self),
-            penalty=self.estimator._penalty(self),
+            bridge=self.estimator._bridge(self),
+            penalty=self.estimator._regularizer(self),
         )
 
     def make_step(self, encoder, decoder, rows: Rows, *, loss, **settings):
@@ -211,6 +213,7 @@ class Fit:
             shuffle=e.shuffle,
             tol=e.tol if tol == "the estimator's" else tol,
             n_iter_no_change=e.n_iter_no_change,
+            merge_single=step.needs_two_rows,
         )
         multiply_adds = 3 * schedule.batch_size * len(step.parameters)
         seed = self.streams.noise.initial_seed()

@@ -7,6 +7,7 @@ respect to X::
 """
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol
 
 import torch
@@ -120,6 +121,9 @@ def dense_layers(blocks: Sequence[Block]) -> list[Layer]:
 class Bridge(Protocol):
     """What stands between the code layer and the decoder where it is more than passing the code on.
 
+    Examples are sampling (variational) and selecting (top-k). Explicit steps call `forward` and `backward`,
+    autograd steps `through`.
+
     Attributes
     ----------
     repeats : int
@@ -131,11 +135,21 @@ class Bridge(Protocol):
     def width(self, code_width: int) -> int:
         """Return the width of the decoder's input."""
 
-    def forward(self, code: Tensor, z: Tensor) -> None:
-        """Write the decoder's input, (repeats n, width), from the code layer's output, (n, code_width)."""
+    def forward(self, code: Tensor, z: Tensor) -> Tensor | None:
+        """Write the decoder's input from the code layer's output.
 
-    def backward(self, code: Tensor, dz: Tensor, dcode: Tensor, row_weight: Tensor | None) -> Tensor | None:
-        """Write dcode from dz; return the bridge's own loss, summed over rows, if it has one."""
+        ``code`` is (n, code_width), ``z`` (repeats n, width): all rows once, then all rows again. Return the
+        bridge's own loss of each row, (n,), if it has one.
+        """
+
+    def backward(self, code: Tensor, dz: Tensor, dcode: Tensor, row_weight: Tensor | None) -> None:
+        """Write dcode: what comes from dz, and the derivative of the own loss's mean over rows."""
+
+    def through(self, code: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Do as `forward`, differentiable by autograd: return the decoder's input and the own loss."""
+
+    def repeated(self) -> AbstractContextManager:
+        """Return a context in which the noise, if any, is the same each time."""
 
 
 class Buffers:

@@ -21,6 +21,9 @@ class Loss(NamedTuple):
     sum_and_gradient : callable (output, target, gradient) -> 0-d tensor; returns the sum over entries and
         writes its derivative with respect to ``output``, all three of shape (n, d)
     link : name of the activation that carries the decoder's output to the data's space
+    mean_over_features : whether a row's loss is the mean over its features (autoencoders) or their sum
+        (likelihoods, in nats)
+    heads : layers of the loss's own parameters, trained beside the networks'; see `Affine` for their methods
     shift_invariant : whether moving output and target together leaves the loss as it is, so that the
         networks may work on centred data
     """
@@ -28,7 +31,14 @@ class Loss(NamedTuple):
     entrywise: Callable[[Tensor, Tensor], Tensor]
     sum_and_gradient: Callable[[Tensor, Tensor, Tensor], Tensor]
     link: str = "identity"
+    mean_over_features: bool = True
+    heads: tuple = ()
     shift_invariant: bool = True
+
+    def per_row(self, output: Tensor, target: Tensor) -> Tensor:
+        """Return each row's loss, (n,), differentiable by autograd."""
+        entries = self.entrywise(output, target)
+        return entries.mean(1) if self.mean_over_features else entries.sum(1)
 
 
 def _squared_error(output: Tensor, target: Tensor, gradient: Tensor) -> Tensor:

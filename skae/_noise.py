@@ -4,8 +4,8 @@ They are meant in the data's space: a masked entry is a zero of the data, salt a
 extremes. Batches come centred, so that what a corruption puts in has to be centred too.
 """
 
+import contextlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
@@ -45,6 +45,26 @@ NOISES: dict[str, Callable[[Tensor, float, Fills, torch.Generator], Tensor]] = {
     "masking": masking,
     "salt_and_pepper": salt_and_pepper,
 }
+
+
+def repeated_noise(*sources) -> contextlib.ExitStack:
+    """Enter ``repeated`` of each source of noise there is, so that held-out losses can be compared."""
+    stack = contextlib.ExitStack()
+    for source in sources:
+        if source is not None:
+            stack.enter_context(source.repeated())
+    return stack
+
+
+@contextlib.contextmanager
+def restarted(generator: torch.Generator) -> Iterator[None]:
+    """Draw the same numbers each time this is entered, and go on afterwards as if nothing had been drawn."""
+    state = generator.get_state()
+    generator.manual_seed(0)
+    try:
+        yield
+    finally:
+        generator.set_state(state)
 
 
 class Corruption:
@@ -87,12 +107,6 @@ class Corruption:
             )
         return noisy + zero
 
-    @contextmanager
-    def repeated(self) -> Iterator[None]:
-        """Draw the same noise each time this is entered, so that held-out losses can be compared."""
-        state = self.generator.get_state()
-        self.generator.manual_seed(0)
-        try:
-            yield
-        finally:
-            self.generator.set_state(state)
+    def repeated(self):
+        """Return a context in which the noise is the same each time."""
+        return restarted(self.generator)

@@ -25,6 +25,15 @@ class Penalty(NamedTuple):
     value: Callable[[Tensor, Tensor, Tensor | None], Tensor]
     closed_form: CodePenalty | None = None
 
+    @classmethod
+    def of_rows(cls, function: Callable[[Tensor, Tensor], Tensor]) -> "Penalty":
+        """Average a term ``function(x, code)`` of each row, (n,), over rows."""
+        return cls(lambda x, code, row_weight: _mean(function(x, code), row_weight))
+
+
+def _mean(rows: Tensor, row_weight: Tensor | None) -> Tensor:
+    return (rows if row_weight is None else rows * row_weight).mean()
+
 
 # f'(z) and f''(z) from a = f(z). Of one layer the Jacobian is diag(f'(z)) W, so that its squared norm is
 # the sum over units of f'(z)^2 times the squared length of the unit's weights.
@@ -53,11 +62,11 @@ def contractive(strength: float, activation: str | None) -> Penalty:
             lambda layer, p, weight: _on_code(strength, derivatives, layer, p, weight),
             lambda layer, p, weight: _on_weight(strength, derivatives, layer, p, weight),
         )
-    return Penalty(lambda x, code, weight: strength * jacobian_norm(x, code, weight), closed_form)
+    return Penalty.of_rows(lambda x, code: strength * jacobian_norm(x, code))._replace(closed_form=closed_form)
 
 
-def jacobian_norm(x: Tensor, code: Tensor, row_weight: Tensor | None) -> Tensor:
-    """Return the mean over rows of ||d code / d x||^2, exactly: one backward pass for each unit.
+def jacobian_norm(x: Tensor, code: Tensor) -> Tensor:
+    """Return ||d code / d x||^2 of each row, (n,), exactly: one backward pass for each unit.
 
     Rows do not mix in an encoder, so that the gradient of a unit's sum over rows holds each row's own.
     """
@@ -65,7 +74,7 @@ def jacobian_norm(x: Tensor, code: Tensor, row_weight: Tensor | None) -> Tensor:
     for unit in code.unbind(1):
         (gradient,) = torch.autograd.grad(unit.sum(), x, create_graph=True)
         squares = squares + gradient.flatten(1).square().sum(1)
-    return (squares if row_weight is None else squares * row_weight).mean()
+    return squares
 
 
 def _on_code(strength, derivatives, layer: Affine, p: Pass, row_weight: Tensor | None) -> Tensor:

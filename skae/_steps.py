@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from ._autograd import AutogradStep
 from ._custom import core
 from ._explicit import ExplicitStep
+from ._layers import Bridge
 from ._losses import Loss
 from ._networks import Block
 from ._noise import Corruption
@@ -27,6 +28,7 @@ def make_step(
     targets: Rows | None = None,
     row_weight: Tensor | None = None,
     corrupt: Corruption | None = None,
+    bridge: Bridge | None = None,
     penalty: Penalty | None = None,
     low_precision: bool = False,
 ) -> ExplicitStep | AutogradStep:
@@ -37,7 +39,7 @@ def make_step(
     encoder, decoder : torch.nn.Module
         Of skae's own blocks, or a user's.
     loss : Loss or callable (output, target) -> Tensor of shape (n,)
-    rows, targets, row_weight, corrupt, low_precision, make_optimizer
+    rows, targets, row_weight, corrupt, bridge, low_precision, make_optimizer
         As for `ExplicitStep`.
     penalty : Penalty or None
     """
@@ -45,6 +47,7 @@ def make_step(
         "targets": targets,
         "row_weight": row_weight,
         "corrupt": corrupt,
+        "bridge": bridge,
         "low_precision": low_precision,
     }
     encoder_blocks, decoder_blocks = _blocks(encoder), _blocks(decoder)
@@ -52,7 +55,7 @@ def make_step(
     if isinstance(loss, Loss) and closed_form and encoder_blocks and decoder_blocks:
         settings["penalty"] = None if penalty is None else penalty.closed_form
         return ExplicitStep(encoder_blocks, decoder_blocks, loss, rows, make_optimizer, **settings)
-    objective = _objective(encoder, decoder, loss, penalty)
+    objective = _objective(encoder, decoder, loss, penalty, bridge)
     return AutogradStep(encoder, decoder, objective, rows, make_optimizer, **settings)
 
 
@@ -62,18 +65,26 @@ def _blocks(network: nn.Module) -> Sequence[Block]:
     return blocks if len(blocks) == len([*network.children()]) else []
 
 
-def _objective(encoder: nn.Module, decoder: nn.Module, loss, penalty: Penalty | None) -> Callable:
+def _objective(
+    encoder: nn.Module, decoder: nn.Module, loss, penalty: Penalty | None, bridge: Bridge | None
+) -> Callable:
     encode, decode = core(encoder), core(decoder)
 
     def per_row(output: Tensor, target: Tensor) -> Tensor:
-        return loss.entrywise(output, target).mean(1) if isinstance(loss, Loss) else loss(output, target)
+        return loss.per_row(output, target) if isinstance(loss, Loss) else loss(output, target)
 
     def objective(x: Tensor, target: Tensor, row_weight: Tensor | None):
-        if penalty is None or not torch.is_grad_enabled():  # held-out rows are scored without penalties
-            return per_row(decode(encode(x)), target), None
-        x = x.detach().requires_grad_()
+        penalized = penalty is not None and torch.is_grad_enabled()  # held-out rows are scored without
+        x = x.detach().requires_grad_() if penalized else x
         code = encode(x)
-        return per_row(decode(code), target), penalty.value(x, code, row_weight)
+        if bridge is None:
+            rows = per_row(decode(code), target)
+        else:
+            z, own = bridge.through(code)
+            repeats = len(z) // len(code)
+            rows = per_row(decode(z), target.repeat(repeats, 1)).view(repeats, -1).mean(0)
+            rows = rows if own is None else rows + own
+        return rows, penalty.value(x, code, row_weight) if penalty is not None and penalized else None
 
     return objective
 

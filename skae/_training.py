@@ -33,6 +33,7 @@ class Schedule(NamedTuple):
     shuffle: bool = True
     tol: float | None = 1e-4
     n_iter_no_change: int = 10
+    merge_single: bool = False  # a last batch of one row joins the one before: batch normalisation needs two
 
 
 class History:
@@ -129,7 +130,10 @@ def train(
 def _batches(rows: Tensor, schedule: Schedule, generator: torch.Generator) -> tuple[Tensor, ...]:
     if schedule.shuffle:
         rows = rows[torch.randperm(len(rows), generator=generator).to(rows.device)]
-    return rows.split(schedule.batch_size)
+    batches = rows.split(schedule.batch_size)
+    if schedule.merge_single and len(batches) > 1 and len(batches[-1]) == 1:
+        batches = (*batches[:-2], torch.cat(batches[-2:]))
+    return batches
 
 
 def _mean(losses: list[Tensor], rows: Tensor) -> float:

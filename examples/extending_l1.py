@@ -1,0 +1,22 @@
+"""An autoencoder many of whose codes are zero: a variant written outside of skae."""
+
+from numbers import Real
+
+from sklearn.utils._param_validation import Interval
+
+from skae import BaseAutoencoder
+
+
+class L1Autoencoder(BaseAutoencoder):
+    """Autoencoder with an L1 penalty on its codes: ``l1`` times the mean over rows of their absolute sum."""
+
+    l1: float = 0.003
+    code_activation: str = "relu"  # another default, since it can be zero exactly
+
+    _parameter_constraints = {
+        **BaseAutoencoder._parameter_constraints,
+        "l1": [Interval(Real, 0, None, closed="left")],
+    }
+
+    def _penalty(self, x, code):
+        return self.l1 * code.abs().sum(1)

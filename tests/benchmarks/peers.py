@@ -1,0 +1,139 @@
+"""What skae is compared with: the peers' fits, and the least that the arithmetic alone costs.
+
+Every fit takes ``(X, widths, epochs, batch_size)``, trains the same network with Adam at `LEARNING_RATE` on the
+squared error, and returns a function that reconstructs rows.
+"""
+
+from itertools import pairwise
+
+import numpy as np
+import torch
+from sklearn.neural_network import MLPRegressor
+from sklearn.utils import assert_all_finite
+from skorch import NeuralNetRegressor
+from torch import nn
+
+from skae import AutoencoderTransformer
+
+LEARNING_RATE = 1e-3
+
+
+class Dense(nn.Sequential):
+    """Linear layers of the given widths with rectifiers between them."""
+
+    def __init__(self, widths):
+        layers = [layer for shape in pairwise(widths) for layer in (nn.Linear(*shape), nn.ReLU())]
+        super().__init__(*layers[:-1])
+
+
+def skae(X, widths, epochs, batch_size, **parameters):
+    """Fit this library's estimator; the code is rectified as well, as the peers' is."""
+    middle = len(widths) // 2
+    model = AutoencoderTransformer(
+        widths[middle],
+        hidden_layer_sizes=widths[1:middle],
+        code_activation="relu",
+        learning_rate=LEARNING_RATE,
+        batch_size=batch_size,
+        max_iter=epochs,
+        tol=None,
+        random_state=0,
+        **parameters,
+    )
+    return model.fit(X).reconstruct
+
+
+def scikit_learn(X, widths, epochs, batch_size):
+    model = MLPRegressor(
+        hidden_layer_sizes=widths[1:-1],
+        alpha=0.0,
+        learning_rate_init=LEARNING_RATE,
+        batch_size=batch_size,
+        max_iter=epochs,
+        tol=0.0,
+        n_iter_no_change=epochs + 1,
+        random_state=0,
+    )
+    return model.fit(X, X).predict
+
+
+def skorch(X, widths, epochs, batch_size, **parameters):
+    torch.manual_seed(0)
+    model = NeuralNetRegressor(
+        Dense,
+        module__widths=widths,
+        optimizer=torch.optim.Adam,
+        lr=LEARNING_RATE,
+        batch_size=batch_size,
+        max_epochs=epochs,
+        iterator_train__shuffle=True,
+        verbose=0,
+        **parameters,
+    )
+    return model.fit(X, X).predict
+
+
+def torch_loop(X, widths, epochs, batch_size, fused=None):
+    """The loop that one writes by hand, with the data in one tensor and no DataLoader."""
+    torch.manual_seed(0)
+    network, rows = Dense(widths), torch.from_numpy(X)
+    adam = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE, fused=fused)
+    for _ in range(epochs):
+        total = 0.0
+        for index in torch.randperm(len(rows)).split(batch_size):
+            batch = rows[index]
+            adam.zero_grad()
+            loss = nn.functional.mse_loss(network(batch), batch)
+            loss.backward()
+            adam.step()
+            total += loss.detach() * len(batch)
+        float(total)  # what any loop reports once an epoch
+
+    def reconstruct(X):
+        with torch.inference_mode():
+            return network(torch.from_numpy(X)).numpy()
+
+    return reconstruct
+
+
+def fit_limit(X, widths, epochs, batch_size):
+    """The matrix products of each step and one fused Adam over one vector; nothing else, and nothing learnt."""
+    shapes = [*pairwise(widths)]
+    sizes = [fan_in * fan_out for fan_in, fan_out in shapes]
+    parameters, gradient, mean, variance = (torch.rand(sum(sizes)).mul_(0.01) for _ in range(4))
+    weights = [w.view(s) for w, s in zip(parameters.split(sizes), shapes, strict=True)]
+    gradients = [g.view(s) for g, s in zip(gradient.split(sizes), shapes, strict=True)]
+    n_steps, state = torch.ones(()), ([parameters], [gradient], [mean], [variance], [])
+    settings = {"lr": 1e-9, "beta1": 0.9, "beta2": 0.999, "weight_decay": 0.0, "eps": 1e-8}
+    settings |= {"amsgrad": False, "maximize": False}
+    n_batches = [*[batch_size] * (len(X) // batch_size), *[len(X) % batch_size] * bool(len(X) % batch_size)]
+    layers = range(len(shapes))
+    products = {}
+    for n in set(n_batches):
+        a, e = ([torch.randn(n, width) for width in widths] for _ in range(2))
+        products[n] = [
+            *((a[i], weights[i], a[i + 1]) for i in layers),
+            *((a[i].t(), e[i + 1], gradients[i]) for i in layers),
+            *((e[i + 1], weights[i].t(), e[i]) for i in layers[:0:-1]),
+        ]
+    for n in n_batches * epochs:
+        for left, right, result in products[n]:
+            torch.mm(left, right, out=result)
+        torch._fused_adam_(*state, [n_steps], **settings)
+
+
+def skorch_encoder(X, widths):
+    """A fitted regressor whose module is an encoder, so that its ``predict`` is a ``transform``."""
+    model = NeuralNetRegressor(Dense, module__widths=widths, max_epochs=1, train_split=None, verbose=0)
+    return model.fit(X, np.zeros((len(X), widths[-1]), np.float32))
+
+
+def transform_limit(X, widths, chunk=8192):
+    """scikit-learn's search for NaN and infinities, then the matrix products, chunk by chunk."""
+    assert_all_finite(X)
+    weights = [torch.randn(fan_out, fan_in).t() for fan_in, fan_out in pairwise(widths)]  # as nn.Linear's
+    out = torch.empty(len(X), widths[-1])
+    hidden = [torch.empty(chunk, width) for width in widths[1:-1]]
+    for x, z in zip(torch.from_numpy(X).split(chunk), out.split(chunk), strict=True):
+        for weight, result in zip(weights, [*(h[: len(x)] for h in hidden), z], strict=True):
+            x = torch.mm(x, weight, out=result)

@@ -1,0 +1,142 @@
+"""Every estimator through scikit-learn's checks, the ones that it does not run by itself, and its docstring."""
+
+import ast
+import inspect
+import re
+from functools import partial
+
+import pytest
+from estimators import CONFIGURATIONS, ESTIMATORS, PUBLIC_CLASSES, SINGLE_PRECISION, rows
+from sklearn.base import clone
+from sklearn.utils import estimator_checks as checks
+from sklearn.utils.estimator_checks import estimator_checks_generator, parametrize_with_checks
+
+import skae
+
+# scikit-learn's checks -------------------------------------------------------------------------------------
+
+
+@parametrize_with_checks(list(CONFIGURATIONS.values()))
+def test_scikit_learn(estimator, check):
+    check(estimator)
+
+
+def _all_but_weights(estimator):
+    for instance, check in estimator_checks_generator(estimator):
+        if "check_sample_weight_equivalence" not in str(check):
+            yield instance, check
+
+
+@pytest.mark.parametrize(
+    ("estimator", "check"),
+    [pair for estimator in SINGLE_PRECISION.values() for pair in _all_but_weights(estimator)],
+    ids=checks._get_check_estimator_ids,
+)
+def test_scikit_learn_in_single_precision(estimator, check):
+    check(estimator)
+
+
+MORE_CHECKS = [
+    checks.check_dataframe_column_names_consistency,
+    checks.check_estimators_partial_fit_n_features,
+    checks.check_get_feature_names_out_error,
+    checks.check_global_output_transform_pandas,
+    checks.check_global_set_output_transform_polars,
+    checks.check_inplace_ensure_writeable,
+    checks.check_param_validation,
+    checks.check_set_output_transform,
+    checks.check_set_output_transform_pandas,
+    checks.check_set_output_transform_polars,
+    checks.check_transformer_get_feature_names_out,
+    checks.check_transformer_get_feature_names_out_pandas,
+    *(
+        partial(checks.check_array_api_input_and_values, array_namespace=namespace, dtype_name=dtype)
+        for namespace in ("numpy", "torch", "array_api_strict")
+        for dtype in ("float64", "float32")
+    ),
+    partial(
+        checks.check_array_api_input_and_values,
+        array_namespace="torch",
+        device_name="cpu",
+        check_sample_weight=True,
+    ),
+]
+
+
+@pytest.mark.parametrize("check", MORE_CHECKS, ids=checks._get_check_estimator_ids)
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+@pytest.mark.filterwarnings("ignore:X .* feature names:UserWarning")  # what the checks pass
+def test_scikit_learn_more(estimator, check):
+    check(type(estimator).__name__, clone(estimator))
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_tags_declare_what_is_supported(estimator):
+    tags = estimator.__sklearn_tags__()
+    assert tags.input_tags.sparse
+    assert tags.array_api_support
+    assert not tags.non_deterministic
+    assert {"float32", "float64"} <= set(tags.transformer_tags.preserves_dtype)
+
+
+# Docstrings ------------------------------------------------------------------------------------------------
+
+
+def sections(docstring):
+    """A numpydoc docstring's sections: {title: body}."""
+    parts = re.split(r"^([A-Z][A-Za-z ]+)\n-{3,}\n", inspect.cleandoc(docstring or ""), flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def entries(body):
+    """The entries of a section: {name: (type, description)}."""
+    found = {}
+    for line in body.rstrip().splitlines():
+        if line and not line.startswith(" "):
+            names, _, kind = line.partition(" : ")
+            for name in names.split(", "):
+                found[name] = (kind, "")
+                current = name
+        else:
+            kind, text = found[current]
+            found[current] = (kind, f"{text} {line.strip()}".strip())
+    return found
+
+
+@pytest.mark.parametrize("estimator_class", PUBLIC_CLASSES)
+def test_docstring_lists_the_parameters_and_their_defaults(estimator_class):
+    documented = entries(sections(estimator_class.__doc__).get("Parameters", ""))
+    signature = inspect.signature(estimator_class).parameters
+    assert list(documented) == list(signature)
+    for name, (kind, description) in documented.items():
+        assert description, f"{name} is not described"
+        default = re.search(r"default=(.+)$", kind)
+        assert default, f"the default of {name} is not stated in {kind!r}"
+        assert ast.literal_eval(default[1]) == signature[name].default, name
+
+
+@pytest.mark.parametrize("estimator_class", PUBLIC_CLASSES)
+def test_docstring_lists_the_attributes(estimator_class):
+    documented = entries(sections(estimator_class.__doc__).get("Attributes", ""))
+    estimator = estimator_class(max_iter=2, tol=None, early_stopping=True).fit(rows())
+    fitted = {name for name in vars(estimator) if name.endswith("_") and not name.startswith("_")}
+    assert fitted - {"offset_"} <= set(documented)
+    assert set(documented) - {"feature_names_in_"} <= fitted
+    assert "feature_names_in_" in documented
+
+
+@pytest.mark.parametrize("estimator_class", PUBLIC_CLASSES)
+def test_docstring_has_a_summary_and_an_example(estimator_class):
+    assert re.match(r"[A-Z].+\.$", inspect.cleandoc(estimator_class.__doc__).splitlines()[0])
+    assert ">>>" in sections(estimator_class.__doc__).get("Examples", "")
+
+
+@pytest.mark.parametrize("estimator_class", PUBLIC_CLASSES)
+def test_shared_parameters_read_the_same_everywhere(estimator_class):
+    reference = PUBLIC_CLASSES[0]
+    shared = set(inspect.signature(skae.BaseAutoencoder).parameters)
+    here, there = (entries(sections(c.__doc__).get("Parameters", "")) for c in (estimator_class, reference))
+    defaults, others = (inspect.signature(c).parameters for c in (estimator_class, reference))
+    for name in shared & set(here) & set(there):
+        if defaults[name].default == others[name].default:
+            assert here[name] == there[name], name

@@ -1,0 +1,189 @@
+"""What every estimator promises beyond scikit-learn's checks; see also the other test_common_* files."""
+
+import numpy as np
+import pytest
+import torch
+from estimators import ESTIMATORS, assert_same, assert_same_model, fitted, rows
+from numpy.testing import assert_allclose
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError, UndefinedMetricWarning
+from sklearn.metrics import r2_score
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+METHODS = ["transform", "inverse_transform", "reconstruct", "reconstruction_error", "score_samples", "score"]
+
+every_estimator = pytest.mark.parametrize("estimator", ESTIMATORS)
+
+
+# Determinism -----------------------------------------------------------------------------------------------
+
+
+@every_estimator
+def test_one_seed_one_model(estimator):
+    assert_same_model(fitted(estimator), fitted(estimator))
+    states = [np.random.RandomState(7) for _ in range(2)]
+    assert_same_model(*(fitted(estimator, random_state=state) for state in states))
+
+
+@every_estimator
+def test_another_seed_another_model(estimator):
+    X = rows()
+    codes = [fitted(estimator, random_state=seed).transform(X) for seed in (0, 1, None, None)]
+    for i, j in ((0, 1), (0, 2), (2, 3)):
+        assert not np.allclose(codes[i], codes[j])
+
+
+@every_estimator
+def test_no_global_generator_is_read_or_written(estimator):
+    X = rows()
+
+    def life(global_seed):
+        torch.manual_seed(global_seed)
+        np.random.seed(global_seed)  # noqa: NPY002
+        before = torch.get_rng_state(), np.random.get_state()  # noqa: NPY002
+        models = [fitted(estimator, random_state=0), clone(estimator).partial_fit(X).partial_fit(X)]
+        fitted(estimator, random_state=None)
+        for method in METHODS:
+            argument = X if method != "inverse_transform" else models[0].transform(X)
+            getattr(models[0], method)(argument)
+        after = torch.get_rng_state(), np.random.get_state()  # noqa: NPY002
+        assert torch.equal(before[0], after[0])
+        np.testing.assert_equal(before[1], after[1])
+        return models
+
+    for one, other in zip(life(1), life(2), strict=True):
+        assert_same_model(one, other)
+
+
+# Using a fitted model --------------------------------------------------------------------------------------
+
+
+@every_estimator
+def test_transform_is_row_by_row(estimator):
+    X = rows(50)
+    model = fitted(estimator)
+    codes = model.transform(X)
+    assert codes.shape == (50, 2)
+    assert_allclose(np.vstack([model.transform(X[i : i + 1]) for i in range(50)]), codes, rtol=1e-10, atol=1e-12)
+    assert_allclose(model.transform(np.vstack([X, 1e3 * X]))[:50], codes, rtol=1e-10, atol=1e-12)
+
+
+@every_estimator
+def test_using_a_model_does_not_change_it(estimator):
+    X = rows()
+    model, twin = fitted(estimator), fitted(estimator)
+    names = set(vars(model))
+    codes = model.transform(X)
+    for method in METHODS:
+        getattr(model, method)(codes if method == "inverse_transform" else X)
+    assert set(vars(model)) == names
+    assert_same_model(model, twin)
+    assert_same(model.transform(X), codes)
+
+
+@every_estimator
+def test_reconstruct_is_inverse_transform_of_transform(estimator):
+    X = rows(30, seed=1)
+    model = fitted(estimator)
+    expected = model.inverse_transform(model.transform(X))
+    assert expected.shape == X.shape
+    assert_allclose(model.reconstruct(X), expected, rtol=1e-12)
+
+
+@every_estimator
+def test_fitted_networks_are_modules_from_data_to_data(estimator):
+    X = rows()
+    model = fitted(estimator)
+    assert isinstance(model.encoder_, torch.nn.Module)
+    assert isinstance(model.decoder_, torch.nn.Module)
+    assert not model.encoder_.training
+    assert not model.decoder_.training
+    with torch.no_grad():
+        codes = model.encoder_(torch.tensor(X))
+        assert_allclose(codes.numpy(), model.transform(X), rtol=1e-4, atol=1e-5)
+        assert_allclose(model.decoder_(codes).numpy(), model.reconstruct(X), rtol=1e-4, atol=1e-5)
+
+
+@every_estimator
+def test_reconstruction_error(estimator):
+    X = rows(30, seed=1)
+    model = fitted(estimator)
+    squares = (X - model.reconstruct(X)) ** 2
+    assert_allclose(model.reconstruction_error(X, per_feature=True), squares, rtol=1e-9, atol=1e-15)
+    assert_allclose(model.reconstruction_error(X), squares.mean(1), rtol=1e-9)
+    assert_allclose(model.score_samples(X), -squares.mean(1), rtol=1e-9)
+
+
+@every_estimator
+@pytest.mark.parametrize("constant_column", [False, True])
+def test_score_is_variance_weighted_r2(estimator, constant_column):
+    X = rows(30, seed=1)
+    if constant_column:
+        X[:, 2] = 3.0
+    model = fitted(estimator)
+    score = model.score(X)
+    assert type(score) is float
+    expected = r2_score(X, model.reconstruct(X), multioutput="variance_weighted")
+    assert_allclose(score, expected, rtol=1e-9)
+
+
+@every_estimator
+def test_score_of_rows_without_variance(estimator):
+    model = fitted(estimator)
+    with pytest.warns(UndefinedMetricWarning):
+        assert np.isnan(model.score(rows(1)))
+    X = np.ones((5, 5))
+    assert model.score(X) == r2_score(X, model.reconstruct(X), multioutput="variance_weighted") == 0
+
+
+@every_estimator
+def test_higher_score_for_a_better_model(estimator):
+    X = rows(200)
+    short = fitted(estimator, X, max_iter=1)
+    long = fitted(estimator, X, max_iter=200, learning_rate=5e-3)
+    assert short.score(X) < long.score(X) < 1
+    assert long.score(X) > 0.5
+    assert long.score_samples(X).mean() > short.score_samples(X).mean()
+
+
+@every_estimator
+def test_feature_names_out(estimator):
+    model = fitted(estimator)
+    prefix = type(estimator).__name__.lower()
+    assert list(model.get_feature_names_out()) == [f"{prefix}0", f"{prefix}1"]
+
+
+@every_estimator
+@pytest.mark.parametrize("method", [*METHODS, "get_feature_names_out"])
+def test_unfitted(estimator, method):
+    arguments = () if method == "get_feature_names_out" else (rows(),)
+    with pytest.raises(NotFittedError):
+        getattr(clone(estimator), method)(*arguments)
+
+
+# Inside scikit-learn ---------------------------------------------------------------------------------------
+
+
+@every_estimator
+def test_clone_copies_parameters_only(estimator):
+    copied = clone(fitted(estimator))
+    assert copied.get_params() == estimator.get_params()
+    assert not [name for name in vars(copied) if name.endswith("_") and not name.startswith("__")]
+
+
+@every_estimator
+def test_cross_validation_of_a_pipeline(estimator):
+    scores = cross_val_score(make_pipeline(StandardScaler(), estimator), rows(), cv=3)
+    assert np.isfinite(scores).all()
+
+
+@every_estimator
+def test_parallel_search_equals_the_serial_one(estimator):
+    X = rows()
+    grid = {"n_components": [1, 2]}
+    searches = [GridSearchCV(clone(estimator), grid, cv=2, n_jobs=n_jobs).fit(X) for n_jobs in (1, 2)]
+    for name in ("split0_test_score", "split1_test_score"):
+        assert_same(*(search.cv_results_[name] for search in searches))
+    assert_same_model(*(search.best_estimator_ for search in searches))

@@ -1,0 +1,123 @@
+"""Every estimator fitted, fitted again, carried on, and failed."""
+
+import numpy as np
+import pytest
+import torch
+from estimators import ESTIMATORS, PUBLIC_CLASSES, assert_same, assert_same_model, fitted, rows
+from numpy.testing import assert_allclose
+from sklearn.base import clone
+
+every_estimator = pytest.mark.parametrize("estimator", ESTIMATORS)
+
+
+@every_estimator
+def test_attributes_of_a_fit(estimator):
+    model = fitted(estimator)
+    assert model.n_iter_ == len(model.loss_curve_) == estimator.max_iter
+    assert model.loss_ == model.loss_curve_[-1]
+    assert all(type(loss) is float for loss in model.loss_curve_)
+    watched = model.validation_loss_curve_ if estimator.early_stopping else model.loss_curve_
+    assert len(watched) == estimator.max_iter
+    assert model.best_loss_ == min(watched)
+    assert hasattr(model, "validation_loss_curve_") == estimator.early_stopping
+    assert model.device_ == torch.device("cpu")
+    parameters = {id(p): p for network in (model.encoder_, model.decoder_) for p in network.parameters()}
+    assert model.n_parameters_ == sum(p.numel() for p in parameters.values())
+
+
+@every_estimator
+def test_partial_fit_counts_and_equals_fit(estimator):
+    """Passes with the solver carried on are the epochs of a fit; early stopping holds nothing out in them."""
+    X = rows()
+    reference = fitted(estimator, X, early_stopping=False, max_iter=3)
+    model = clone(estimator)
+    for n in (1, 2, 3):
+        assert model.partial_fit(X) is model
+        assert model.n_iter_ == len(model.loss_curve_) == n
+    if estimator.hidden_layer_sizes == () and estimator.code_activation == "identity":
+        # Of a linear network fit leaves the biases out; a pass over who knows which rows cannot.
+        assert_allclose(model.loss_curve_, reference.loss_curve_, rtol=1e-4)
+        assert_allclose(model.reconstruct(X), reference.reconstruct(X), atol=0.02)
+    else:
+        assert_same_model(model, reference)
+
+
+@every_estimator
+def test_partial_fit_takes_batches_of_any_size(estimator):
+    X = rows(450)
+    model = clone(estimator)
+    for part in (X[:1], X[:7], X[7:]):
+        model.partial_fit(part)
+    assert model.n_iter_ == 3
+    assert np.isfinite(model.transform(X)).all()
+    with pytest.raises(ValueError, match="features"):
+        model.partial_fit(X[:, :3])
+    assert model.n_iter_ == 3
+
+
+@every_estimator
+def test_warm_start_continues_from_the_weights(estimator):
+    """With a solver that has no memory, two short fits are one long one."""
+    X = rows()
+    settings = {"solver": "sgd", "momentum": 0.0, "shuffle": False, "early_stopping": False}
+    once = fitted(estimator, X, max_iter=6, **settings)
+    twice = fitted(estimator, X, max_iter=3, warm_start=True, **settings).fit(X)
+    assert_allclose(twice.transform(X), once.transform(X), rtol=1e-5, atol=1e-6)
+    assert not np.allclose(
+        fitted(estimator, X, max_iter=3, **settings).transform(X), once.transform(X), 1e-5, 1e-6
+    )
+
+
+@every_estimator
+def test_warm_start_obeys_set_params(estimator):
+    X = rows()
+    model = fitted(estimator, X, warm_start=True)
+    codes = model.transform(X)
+    assert_allclose(model.set_params(learning_rate=1e-13).fit(X).transform(X), codes, rtol=1e-6, atol=1e-6)
+    with pytest.raises(ValueError, match="n_components"):
+        model.set_params(n_components=4).fit(X)
+
+
+@every_estimator
+def test_without_warm_start_a_fit_forgets(estimator):
+    model = fitted(estimator, rows(40, 7, seed=3)).fit(rows())
+    assert_same_model(model, fitted(estimator))
+
+
+FAILURES = {
+    "nan": (lambda X: np.full_like(X, np.nan), {}, "NaN"),
+    "widths": (lambda X: X, {"hidden_layer_sizes": (0,)}, "hidden_layer_sizes"),
+    "diverged": (lambda X: X, {"learning_rate": 1e300, "batch_size": 10}, "diverged"),
+    "one_row_of_other_width": (lambda X: X[:1, :3] * np.nan, {}, "NaN"),
+    "device": (lambda X: X, {"device": "abacus"}, "device"),
+}
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+@every_estimator
+def test_a_failed_refit_leaves_the_old_model(estimator, method, failure):
+    spoil, parameters, message = FAILURES[failure]
+    X = rows()
+    model, twin = (getattr(clone(estimator), method)(X) for _ in range(2))
+    names = set(vars(model))
+    model.set_params(**parameters)
+    with pytest.raises(ValueError, match=message):
+        getattr(model, method)(spoil(X))
+    assert set(vars(model)) == names
+    assert_same_model(model, twin)
+    assert_same(model.transform(X), twin.transform(X))
+
+
+@every_estimator
+def test_fit_ignores_y(estimator):
+    X = rows()
+    assert_same_model(clone(estimator).fit(X, ["a", "b"] * 30), fitted(estimator, X))
+
+
+@pytest.mark.filterwarnings("ignore:Training stopped at max_iter:sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("estimator_class", PUBLIC_CLASSES)
+def test_defaults_fit_standardised_data(estimator_class, breast_cancer):
+    """The constructor alone is a fair start: two thirds of the variance of unseen rows, in 200 epochs."""
+    model = estimator_class(random_state=0).fit(breast_cancer[::2])
+    assert model.score(breast_cancer[1::2]) > 2 / 3

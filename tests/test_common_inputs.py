@@ -1,0 +1,198 @@
+"""Every estimator with every kind of input: what comes in decides what comes out, and is never written."""
+
+import contextlib
+import os
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+import torch
+from estimators import ESTIMATORS, assert_same, rows
+from numpy.testing import assert_allclose
+from scipy import sparse
+from sklearn import config_context
+from sklearn.base import clone
+
+ROW_METHODS = ["transform", "reconstruct", "reconstruction_error", "score_samples"]
+
+
+def counts():
+    """Small non-negative integers, some of them zero; every kind of input can hold them exactly."""
+    return np.random.default_rng(0).poisson(1.5, size=(40, 5)).astype(float)
+
+
+def read_only(X, folder):
+    X = X.copy()
+    X.setflags(write=False)
+    return X
+
+
+def memory_map(X, folder):
+    np.save(folder / "X.npy", X)
+    return np.load(folder / "X.npy", mmap_mode="r")
+
+
+# Each of these holds the same numbers; all that is not floating becomes float64, and float16 does too.
+SAME_NUMBERS = {
+    "int64": lambda X, folder: X.astype(np.int64),
+    "int8": lambda X, folder: X.astype(np.int8),
+    "uint16": lambda X, folder: X.astype(np.uint16),
+    "float16": lambda X, folder: X.astype(np.float16),
+    "list": lambda X, folder: X.tolist(),
+    "fortran": lambda X, folder: np.asfortranarray(X),
+    "read_only": read_only,
+    "memory_map": memory_map,
+    "negative_strides": lambda X, folder: X[::-1, ::-1].copy()[::-1, ::-1],
+    "every_other_row": lambda X, folder: np.repeat(X, 2, axis=0)[::2],
+    "big_endian": lambda X, folder: X.astype(">f8"),
+    "pandas": lambda X, folder: pd.DataFrame(X, columns=list("abcde")),
+    "pandas_int": lambda X, folder: pd.DataFrame(X, columns=list("abcde")).astype("int32"),
+    "polars": lambda X, folder: pl.DataFrame(X, schema=list("abcde")),
+    "csr_matrix": lambda X, folder: sparse.csr_matrix(X),
+    "csr_array": lambda X, folder: sparse.csr_array(X),
+    "csc": lambda X, folder: sparse.csc_array(X),
+    "coo": lambda X, folder: sparse.coo_array(X),
+    "csr_int": lambda X, folder: sparse.csr_array(X.astype(np.int64)),
+}
+
+
+@pytest.mark.parametrize("kind", SAME_NUMBERS)
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_the_kind_of_input_does_not_matter(estimator, kind, tmp_path):
+    X = counts()
+    reference = clone(estimator).fit(X)
+    same = SAME_NUMBERS[kind](X, tmp_path)
+    model = clone(estimator).fit(same)
+    tolerance = 1e-4 if estimator.dtype == "float32" else 1e-7
+    for method in ROW_METHODS:
+        result = getattr(model, method)(same)
+        assert type(result) is np.ndarray
+        assert result.dtype == np.float64
+        assert_allclose(result, getattr(reference, method)(X), rtol=tolerance, atol=tolerance)
+    assert_allclose(model.score(same), reference.score(X), rtol=tolerance)
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_booleans(estimator):
+    X = counts() > 1
+    model = clone(estimator).fit(X)
+    assert_same(model.transform(X), clone(estimator).fit(X.astype(float)).transform(X.astype(float)))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("fitted_with", [np.float32, np.float64])
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_floating_dtypes_stay_and_inference_computes_in_them(estimator, fitted_with, dtype):
+    X = rows()
+    model = clone(estimator).fit(X.astype(fitted_with))
+    for method in ROW_METHODS:
+        result = getattr(model, method)(X.astype(dtype))
+        assert result.dtype == dtype
+        assert_allclose(result, getattr(model, method)(X), rtol=1e-4, atol=1e-5)
+    codes = model.transform(X.astype(dtype))
+    assert model.inverse_transform(codes).dtype == dtype
+    assert model.reconstruction_error(X.astype(dtype), per_feature=True).dtype == dtype
+
+
+@pytest.mark.parametrize("make", [np.array, np.asfortranarray, sparse.csr_array], ids=["c", "fortran", "csr"])
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_input_is_never_written(estimator, make):
+    X = counts()
+    given = make(X)
+    buffers = [given.data, given.indices, given.indptr] if sparse.issparse(given) else [given]
+    for buffer in buffers:
+        buffer.setflags(write=False)
+    model = clone(estimator).fit(given).partial_fit(given)
+    for method in ROW_METHODS:
+        getattr(model, method)(given)
+    model.score(given)
+    codes = model.transform(given)
+    codes.setflags(write=False)
+    before = codes.copy()
+    model.inverse_transform(codes)
+    assert_same(codes, before)
+    assert_same(given.toarray() if sparse.issparse(given) else given, X)
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_input_is_not_kept(estimator):
+    X = rows()
+    model = clone(estimator).fit(X)
+    codes = model.transform(X)
+    kept = codes.copy()
+    X += 100
+    model.transform(X)
+    assert_same(codes, kept)
+
+
+@contextlib.contextmanager
+def dispatching():
+    assert os.environ["SCIPY_ARRAY_API"] == "1", "conftest sets this before SciPy is imported"
+    with config_context(array_api_dispatch=True):
+        yield
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_tensor_in_tensor_out(estimator, dtype):
+    X = torch.tensor(rows(), dtype=dtype)
+    with dispatching():
+        model = clone(estimator).fit(X)
+        results = {method: getattr(model, method)(X) for method in ROW_METHODS}
+        results["inverse_transform"] = model.inverse_transform(results["transform"])
+        score = model.score(X)
+    assert type(score) is float
+    reference = clone(estimator).fit(X.numpy())
+    for method, result in results.items():
+        assert type(result) is torch.Tensor
+        assert result.dtype == dtype
+        assert result.device == X.device
+        assert not result.requires_grad
+        argument = X if method != "inverse_transform" else results["transform"]
+        assert_same(result.numpy(), getattr(reference, method)(argument.numpy()))
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_a_tensor_that_requires_grad_gets_none(estimator):
+    X = torch.tensor(rows(), requires_grad=True)
+    with dispatching():
+        codes = clone(estimator).fit(X).transform(X)
+    assert X.grad is None
+    assert not codes.requires_grad
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_a_result_can_enter_autograd(estimator):
+    """Codes are ordinary tensors: those made in inference mode could not be saved for a backward pass."""
+    X = torch.tensor(rows())
+    with dispatching():
+        codes = clone(estimator).fit(X).transform(X)
+    weight = torch.ones(codes.shape[1], dtype=codes.dtype, requires_grad=True)
+    (codes @ weight).sum().backward()
+    assert_allclose(weight.grad.numpy(), codes.sum(0).numpy(), atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("X", "words"),
+    [
+        (np.zeros((4, 3, 2)), [r"reshape\(len\(X\), -1\)", "image_shape"]),
+        (np.zeros((4, 2, 2, 3)), [r"reshape\(len\(X\), -1\)", "image_shape"]),
+        (np.zeros(4), ["Expected 2D array"]),
+        (np.full((4, 2), np.nan), ["Input X contains NaN"]),
+        (np.full((4, 2), np.inf), ["Input X contains infinity"]),
+    ],
+    ids=["3d", "4d", "1d", "nan", "inf"],
+)
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_errors_about_input(estimator, X, words):
+    for word in words:
+        with pytest.raises(ValueError, match=word):
+            clone(estimator).fit(X)
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_codes_of_another_width_are_refused(estimator):
+    model = clone(estimator).fit(rows())
+    with pytest.raises(ValueError, match=r"Z has 3 columns.*n_components=2"):
+        model.inverse_transform(np.zeros((4, 3)))

@@ -1,0 +1,112 @@
+"""The device parameter, and the processor's state, which a fit changes and puts back."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.exceptions import NotFittedError
+
+from skae import AutoencoderTransformer
+from skae._devices import available, cpu_settings, resolve
+
+X = np.random.default_rng(0).normal(size=(30, 4))
+TINY = torch.full((1,), torch.finfo(torch.float64).tiny, dtype=torch.float64)
+
+
+def flushes_denormals():
+    return float(TINY.clone().mul_(0.5)) == 0
+
+
+@pytest.fixture
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("device", ["cpu", torch.device("cpu"), "auto"])
+def test_devices_that_are_there(device):
+    model = AutoencoderTransformer(2, device=device, max_iter=1, tol=None).fit(X)
+    assert isinstance(model.device_, torch.device)
+    if device != "auto":
+        assert model.device_ == torch.device("cpu")
+    for network in (model.encoder_, model.decoder_):
+        assert {p.device for p in network.parameters()} == {model.device_}
+    assert model.device is device
+
+
+def test_auto_takes_an_accelerator_only_where_there_is_one():
+    assert available()[0] == "cpu"
+    assert str(resolve("auto")) == (available()[1] if len(available()) > 1 else "cpu")
+
+
+@pytest.mark.parametrize("device", ["cuda:99", torch.device("cuda:99"), "xpu:99"])
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_a_device_that_is_missing(device, method):
+    estimator = AutoencoderTransformer(device=device)  # the constructor only stores
+    with pytest.raises(RuntimeError, match="device=") as caught:
+        getattr(estimator, method)(X)
+    message = str(caught.value)
+    assert repr(device) in message
+    for name in available():
+        assert name in message
+    with pytest.raises(NotFittedError):
+        estimator.transform(X)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
+def test_cuda_without_cuda():
+    with pytest.raises(RuntimeError, match=r"device='cuda' is not available: this machine has cpu"):
+        AutoencoderTransformer(device="cuda").fit(X)
+
+
+@pytest.mark.parametrize("device", ["gpu", "", "cuda:one", "cpu:", "meta", torch.device("meta"), "abacus"])
+def test_no_device_at_all(device):
+    with pytest.raises(ValueError, match="device=") as caught:
+        AutoencoderTransformer(device=device).fit(X)
+    for words in (repr(device), "'auto'", "'cpu'", "'cuda'", "'mps'", "torch.device"):
+        assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("device", [None, 0, 1.5])
+def test_other_types_are_refused_by_scikit_learn(device):
+    with pytest.raises(ValueError, match="'device' parameter"):
+        AutoencoderTransformer(device=device).fit(X)
+
+
+def test_small_steps_take_one_thread_and_large_ones_all(two_threads):
+    with cpu_settings(1000):
+        assert torch.get_num_threads() == 1
+        assert flushes_denormals()
+    assert torch.get_num_threads() == 2
+    with cpu_settings(10**9):
+        assert torch.get_num_threads() == 2
+
+
+@pytest.mark.parametrize("flushed_before", [False, True])
+def test_settings_come_back_also_after_an_error(flushed_before, two_threads):
+    torch.set_flush_denormal(flushed_before)
+    try:
+        for X_, error in ((X, None), (X * 1e200, ValueError)):
+            estimator = AutoencoderTransformer(2, max_iter=2, tol=None)
+            if error is None:
+                estimator.fit(X_)
+            else:
+                with pytest.raises(error, match="diverged"):
+                    estimator.fit(X_)
+            assert torch.get_num_threads() == 2
+            assert flushes_denormals() == flushed_before
+    finally:
+        torch.set_flush_denormal(False)
+
+
+def test_gradients_are_on_again_after_a_fit():
+    AutoencoderTransformer(2, max_iter=1, tol=None).fit(X).score(X)
+    assert torch.is_grad_enabled()
+    assert not torch.is_inference_mode_enabled()
+
+
+@pytest.mark.skipif(torch.cuda.is_initialized(), reason="another test has used CUDA")
+def test_a_fit_on_the_processor_does_not_start_cuda():
+    AutoencoderTransformer(2, max_iter=1, tol=None).fit(X)
+    assert not torch.cuda.is_initialized()

@@ -1,0 +1,116 @@
+"""Rows held out for early stopping: how many, which, and never a copy on both sides."""
+
+import numpy as np
+import pytest
+import torch
+from scipy import sparse
+
+from skae import AutoencoderTransformer
+from skae._split import hold_out
+
+
+def split(X, weight=None, fraction=0.1, seed=0):
+    X = X if sparse.issparse(X) else torch.as_tensor(X)
+    weight = torch.ones(X.shape[0]) if weight is None else torch.as_tensor(weight)
+    return hold_out(X, weight, fraction, torch.Generator().manual_seed(seed)).numpy()
+
+
+def distinct_rows(n_samples=500):
+    return np.random.default_rng(0).normal(size=(n_samples, 4))
+
+
+@pytest.mark.parametrize("fraction", [0.002, 0.1, 0.25, 0.5, 0.9])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_the_fraction_is_held_out(fraction, dtype):
+    assert split(distinct_rows().astype(dtype), fraction=fraction).sum() == round(500 * fraction)
+
+
+def test_the_seed_decides():
+    X = distinct_rows()
+    assert (split(X) == split(X)).all()
+    both = split(X, seed=0) & split(X, seed=1)
+    assert both.sum() < 20, "two draws of 50 from 500 share 5 rows on average"
+
+
+def test_the_order_of_the_rows_does_not_matter():
+    X = distinct_rows()
+    order = np.random.default_rng(1).permutation(500)
+    assert (split(X[order]) == split(X)[order]).all()
+
+
+def test_every_row_is_as_likely_as_another():
+    X = distinct_rows(100)
+    times = sum(split(X, fraction=0.3, seed=seed).astype(int) for seed in range(300))
+    assert abs(times.mean() - 90) < 1e-9
+    assert times.min() > 60
+    assert times.max() < 120  # four standard deviations of a binomial on either side
+
+
+@pytest.mark.parametrize(
+    "X",
+    [
+        np.arange(400.0).reshape(-1, 1),
+        np.eye(400),
+        np.round(distinct_rows(400), 1),
+        np.repeat(2.0 ** np.arange(-200, 200).reshape(-1, 1), 3, axis=1),
+    ],
+    ids=["integers", "one_hot", "rounded", "powers_of_two"],
+)
+def test_round_numbers_are_told_apart(X):
+    n_distinct = len(np.unique(X, axis=0))
+    assert n_distinct > 390
+    assert 35 <= split(X).sum() <= 45
+
+
+def test_copies_stay_together():
+    X = np.repeat(distinct_rows(60), 5, axis=0)
+    held_out = split(X, fraction=0.2).reshape(60, 5)
+    assert (held_out.all(1) == held_out.any(1)).all()
+    assert held_out.any(1).sum() == 12
+
+
+def test_integer_weights_are_repeated_rows():
+    X = distinct_rows(60)
+    weight = np.random.default_rng(0).integers(0, 5, 60)
+    repeated = split(np.repeat(X, weight, axis=0), fraction=0.2)
+    assert (np.repeat(split(X, weight, fraction=0.2), weight) == repeated).all()
+
+
+def test_rows_of_weight_zero_are_never_held_out():
+    weight = np.arange(500) % 2
+    held_out = split(distinct_rows(), weight, fraction=0.2)
+    assert not held_out[weight == 0].any()
+    assert held_out.sum() == 50
+
+
+def test_sparse_rows_split_as_dense_ones():
+    X = np.random.default_rng(0).poisson(0.3, size=(300, 20)).astype(float)
+    assert (split(sparse.csr_matrix(X)) == split(X)).all()
+
+
+@pytest.mark.parametrize("X", [np.ones((1, 3)), np.ones((20, 3))], ids=["one_row", "equal_rows"])
+def test_too_few_rows(X):
+    estimator = AutoencoderTransformer(early_stopping=True, validation_fraction=0.25)
+    with pytest.raises(ValueError, match=rf"n_samples={len(X)}\b.*validation_fraction=0.25"):
+        estimator.fit(X)
+    assert not hasattr(estimator, "encoder_")
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_rows_held_out_are_not_trained_on(shuffle):
+    """A loss of our own sees which rows come with gradients, and which without."""
+    X = np.arange(60.0).reshape(-1, 1) * [1.0, 0.5]
+    seen = {True: [], False: []}
+
+    def recording(reconstruction, target):
+        seen[reconstruction.requires_grad] += target[:, 0].tolist()
+        return (reconstruction - target).abs().mean(1)
+
+    settings = {"max_iter": 4, "tol": None, "batch_size": 7, "shuffle": shuffle, "learning_rate": 1e-5}
+    AutoencoderTransformer(1, loss=recording, early_stopping=True, validation_fraction=0.25, **settings).fit(X)
+    trained, held_out = set(seen[True]), set(seen[False])
+    assert len(held_out) == 15
+    assert not trained & held_out
+    assert trained | held_out == set(X[:, 0])
+    assert len(seen[True]) == 4 * 45
+    assert len(seen[False]) == 4 * 15

@@ -1,0 +1,246 @@
+"""The loop: order of rows, when it stops, which weights come back, and what it says about it."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.neural_network import MLPRegressor
+
+from skae import AutoencoderTransformer
+from skae._training import DivergedError, Schedule, train
+
+
+class ScriptedStep:
+    """A step that replays losses, epoch by epoch; its only parameter counts the batches taken."""
+
+    def __init__(self, losses, held_out=None):
+        self.losses, self.held_out = losses, held_out
+        self.parameters = torch.zeros(1)
+        self.epoch, self.batches = 0, []
+
+    def __call__(self, index):
+        self.batches.append(index.tolist())
+        self.parameters += 1
+        return torch.tensor(self.losses[self.epoch] * len(index), dtype=torch.float64)
+
+    def evaluate(self, index):
+        return torch.tensor(self.held_out[self.epoch] * len(index), dtype=torch.float64)
+
+    def snapshot(self):
+        return self.parameters.clone()
+
+    def restore(self, snapshot):
+        self.parameters.copy_(snapshot)
+
+
+class ScriptedMonitor:
+    """Counts epochs for its step; may stop or interrupt after one of them."""
+
+    def __init__(self, step, stop_after=None, interrupt_after=None):
+        self.step, self.stop_after, self.interrupt_after = step, stop_after, interrupt_after
+
+    def begin_epoch(self):
+        pass
+
+    def end_epoch(self, history):
+        self.step.epoch += 1
+        if self.step.epoch == self.interrupt_after:
+            raise KeyboardInterrupt
+        return self.step.epoch == self.stop_after
+
+
+def run(losses, held_out=None, n_rows=4, batch_size=4, shuffle=True, seed=0, monitor=None, **schedule):
+    step = ScriptedStep(losses, held_out)
+    history = train(
+        step,
+        torch.arange(n_rows),
+        Schedule(max_iter=len(losses), batch_size=batch_size, shuffle=shuffle, **schedule),
+        torch.Generator().manual_seed(seed),
+        validation=None if held_out is None else torch.arange(100, 103),
+        monitor=ScriptedMonitor(step, **(monitor or {})),
+    )
+    return history, step
+
+
+# Order -----------------------------------------------------------------------------------------------------
+
+
+def epochs(step, n_per_epoch):
+    starts = range(0, len(step.batches), n_per_epoch)
+    return [list(itertools.chain(*step.batches[start : start + n_per_epoch])) for start in starts]
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_every_row_is_seen_once_an_epoch(shuffle):
+    _, step = run([3, 2, 1], n_rows=11, batch_size=5, shuffle=shuffle)
+    assert [len(batch) for batch in step.batches] == [5, 5, 1] * 3
+    for seen in epochs(step, 3):
+        assert sorted(seen) == list(range(11))
+        assert (seen == list(range(11))) == (not shuffle)
+
+
+def test_the_order_is_new_each_epoch_and_the_seed_decides_it():
+    orders = [epochs(run([3, 2, 1], n_rows=50, seed=seed)[1], 13) for seed in (0, 0, 1)]
+    assert orders[0] == orders[1]
+    assert orders[0] != orders[2]
+    assert orders[0][0] != orders[0][1]
+
+
+def test_losses_are_means_over_rows_not_over_batches():
+    """Three batches of 5, 5 and 1 rows: a mean of batch means would be another number."""
+
+    class ByRow(ScriptedStep):
+        def __call__(self, index):
+            super().__call__(index)
+            return index.double().sum()
+
+    step = ByRow([0])
+    schedule = Schedule(max_iter=1, batch_size=5)
+    generator = torch.Generator().manual_seed(0)
+    history = train(step, torch.arange(11), schedule, generator, monitor=ScriptedMonitor(step))
+    assert history.loss_curve == [5.0]
+
+
+# When it stops ---------------------------------------------------------------------------------------------
+
+FLAT = [5.0, *[1.0] * 19]
+
+
+@pytest.mark.parametrize(
+    ("losses", "tol", "n_iter_no_change", "n_epochs", "converged"),
+    [
+        (FLAT, 1e-4, 3, 6, True),  # the fourth epoch without improvement is one too many
+        (FLAT, 0, 3, 6, True),
+        (FLAT, None, 3, 20, False),
+        (np.linspace(2, 1, 20), 0.1, 5, 7, True),  # each falls by half of tol, and tol counts from the best
+        (np.linspace(2, 1, 20), 0.01, 5, 20, False),
+        (np.linspace(2, 2 - 1e-9, 20), 0, 3, 20, False),
+        ([2, 1, 1, 1, 0.5, *[0.5] * 15], 1e-4, 2, 8, True),  # an improvement starts the count again
+        (range(20), 1e-4, 4, 6, True),
+    ],
+)
+@pytest.mark.parametrize("watch", ["training", "validation"])
+def test_patience(losses, tol, n_iter_no_change, n_epochs, converged, watch):
+    losses, held_out = (losses, None) if watch == "training" else (np.ones(20), losses)
+    history, _ = run(losses, held_out, tol=tol, n_iter_no_change=n_iter_no_change)
+    assert len(history.loss_curve) == n_epochs
+    assert history.converged == converged
+    assert not history.stopped
+
+
+def test_patience_is_scikit_learns():
+    """A target that cannot be learnt: both count the same epochs without improvement."""
+    X = np.ones((30, 2))
+    for patience in (3, 10):
+        theirs = MLPRegressor(hidden_layer_sizes=(2,), n_iter_no_change=patience, tol=1e3, random_state=0).fit(
+            X, X
+        )
+        ours = AutoencoderTransformer(1, n_iter_no_change=patience, tol=1e3, random_state=0).fit(X)
+        assert ours.n_iter_ == theirs.n_iter_ == patience + 2
+
+
+@pytest.mark.parametrize("held_out", [None, [3.0, 1.0, 2.0, 2.0, 2.0, 2.0]], ids=["training", "validation"])
+@pytest.mark.parametrize(
+    ("ending", "n_epochs"),
+    [
+        ({"tol": 1e-4, "n_iter_no_change": 2}, 5),
+        ({"tol": None}, 6),
+        ({"tol": None, "monitor": {"stop_after": 4}}, 4),
+        ({"tol": None, "monitor": {"interrupt_after": 3}}, 3),
+    ],
+    ids=["patience", "max_iter", "callback", "keyboard"],
+)
+def test_the_best_weights_come_back_however_it_ended(ending, n_epochs, held_out):
+    """The second epoch is the best; without rows held out the last weights are kept."""
+    history, step = run([3.0, 1.0, 2.0, 2.0, 2.0, 2.0], held_out, **ending)
+    assert len(history.loss_curve) == n_epochs
+    assert history.best_loss == 1.0
+    assert float(step.parameters) == (n_epochs if held_out is None else 2)
+    assert history.stopped == ("monitor" in ending)
+    assert history.interrupted == ("interrupt_after" in ending.get("monitor", {}))
+
+
+def test_an_interrupt_before_the_first_batch_is_passed_on():
+    class Impatient(ScriptedMonitor):
+        def begin_epoch(self):
+            raise KeyboardInterrupt
+
+    step = ScriptedStep([1.0])
+    with pytest.raises(KeyboardInterrupt):
+        train(step, torch.arange(4), Schedule(1, 4), torch.Generator(), monitor=Impatient(step))
+
+
+@pytest.mark.parametrize("losses", [[1, float("nan"), 1], [1, float("inf"), 1]])
+@pytest.mark.parametrize("watch", ["training", "validation"])
+def test_a_loss_that_is_not_finite_names_its_epoch(losses, watch):
+    losses, held_out = (losses, None) if watch == "training" else (np.ones(3), losses)
+    with pytest.raises(DivergedError) as caught:
+        run(losses, held_out)
+    assert caught.value.epoch == 2
+
+
+def test_weights_that_are_not_finite_are_an_error_too():
+    class Exploding(ScriptedStep):
+        def __call__(self, index):
+            self.parameters.fill_(torch.inf)
+            return torch.tensor(1.0)
+
+    step = Exploding([1.0])
+    with pytest.raises(DivergedError):
+        train(step, torch.arange(4), Schedule(1, 4), torch.Generator(), monitor=ScriptedMonitor(step))
+
+
+# What estimators say about it ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+@pytest.mark.parametrize("tol", [1e-6, 1e-4])
+def test_max_iter_before_convergence_warns(tol, early_stopping, wine):
+    model = AutoencoderTransformer(2, max_iter=5, tol=tol, early_stopping=early_stopping, random_state=0)
+    with pytest.warns(ConvergenceWarning, match="max_iter=5") as caught:
+        model.fit(wine)
+    assert len(caught) == 1
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [{"tol": None, "max_iter": 3}, {"tol": 0, "max_iter": 3}, {"tol": 0.01, "max_iter": 1000}],
+    ids=["none", "zero", "converged"],
+)
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_no_warning_otherwise(parameters, early_stopping, wine):
+    """Warnings are errors here; partial_fit never warns."""
+    model = AutoencoderTransformer(2, early_stopping=early_stopping, random_state=0, **parameters).fit(wine)
+    assert model.n_iter_ == 3 or 12 <= model.n_iter_ < 1000
+    AutoencoderTransformer(2).partial_fit(wine)
+
+
+@pytest.mark.parametrize(
+    ("scale", "parameters"),
+    [(1.0, {"learning_rate": 1e200}), (1e200, {}), (1.0, {"solver": "sgd", "learning_rate": 1e4})],
+    ids=["adam", "data", "sgd"],
+)
+def test_divergence_says_so(scale, parameters, wine):
+    X = scale * wine
+    learning_rate = parameters.get("learning_rate", 1e-3)
+    with pytest.raises(ValueError, match="diverged") as caught:
+        AutoencoderTransformer(2, random_state=0, **parameters).fit(X)
+    message = str(caught.value)
+    assert "epoch " in message
+    assert f"{np.abs(X).max():.4g}" in message
+    assert f"learning_rate={learning_rate:g}" in message
+    assert "NaN" not in message
+
+
+def test_early_stopping_keeps_the_best_held_out_loss(wine):
+    """Few rows are soon learnt by heart. A rate at which nothing moves shows the loss of the weights kept."""
+    X = wine[::4]
+    settings = {"early_stopping": True, "validation_fraction": 0.3, "random_state": 0, "tol": None}
+    model = AutoencoderTransformer(12, learning_rate=1e-2, max_iter=150, **settings).fit(X)
+    curve = model.validation_loss_curve_
+    assert model.best_loss_ == min(curve) < 0.99 * curve[-1]
+    model.set_params(warm_start=True, learning_rate=1e-15, max_iter=1).fit(X)
+    assert_allclose(model.validation_loss_curve_[0], min(curve), rtol=1e-6)
