@@ -1,5 +1,6 @@
 """What every estimator shares: parameters, validation, the fit, and the methods on the fitted networks."""
 
+import copy
 import warnings
 from dataclasses import dataclass, field
 from numbers import Integral, Real
@@ -350,6 +351,13 @@ class BaseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tra
         tags.array_api_support = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
+
+    def __sklearn_clone__(self):
+        clone = super().__sklearn_clone__()
+        if isinstance(self.encoder, nn.Module) and isinstance(self.decoder, nn.Module):
+            # Copied together, so that modules which share parameters still do.
+            clone.encoder, clone.decoder = copy.deepcopy((self.encoder, self.decoder))
+        return clone
 
     def __getstate__(self) -> dict[str, Any]:
         return persistence.to_plain(dict(super().__getstate__()))

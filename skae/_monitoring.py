@@ -26,7 +26,7 @@ class Monitor:
     def begin_epoch(self) -> None:
         """Announce an epoch."""
         if self.context is not None:
-            X = self.fit.X
+            X = self.fit.data.X
             self._task = self.context.subcontext(task_name="epoch")
             self._task.call_on_fit_task_begin(estimator=self.estimator, X=X, y=X)
 
@@ -36,7 +36,7 @@ class Monitor:
             print(self._line(history))
         if self.context is None:
             return False
-        X = self.fit.X
+        X = self.fit.data.X
         return self._task.call_on_fit_task_end(
             estimator=self.estimator,
             X=X,

@@ -20,9 +20,8 @@ FORMAT = 1
 def to_plain(state: dict[str, Any]) -> dict[str, Any]:
     """Replace whatever belongs to torch in an estimator's state; ``state`` itself is the caller's copy."""
     state.pop("_training_state", None)  # the solver's; partial_fit starts it afresh after loading
-    for parameter in ("encoder", "decoder"):
-        if isinstance(state.get(parameter), nn.Module):
-            (state[parameter],) = _freeze(state[parameter])
+    own = [name for name in ("encoder", "decoder") if isinstance(state.get(name), nn.Module)]
+    state.update(zip(own, _freeze(*(state[name] for name in own)), strict=True))
     if "encoder_" not in state:
         return state
     encoder, decoder = state.pop("encoder_"), state.pop("decoder_")
@@ -41,9 +40,8 @@ def to_plain(state: dict[str, Any]) -> dict[str, Any]:
 
 def from_plain(state: dict[str, Any], name: str) -> dict[str, Any]:
     """Undo `to_plain`; ``name`` is the estimator's, for messages."""
-    for own in ("encoder", "decoder"):
-        if isinstance(state.get(own), dict):
-            (state[own],) = _thaw([state[own]])
+    own = [name for name in ("encoder", "decoder") if isinstance(state.get(name), dict)]
+    state.update(zip(own, _thaw([state[name] for name in own]), strict=True))
     if "_networks" not in state:
         return state
     saved = state.pop("_networks")
