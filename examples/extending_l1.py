@@ -10,7 +10,7 @@ from skae import BaseAutoencoder
 class L1Autoencoder(BaseAutoencoder):
     """Autoencoder with an L1 penalty on its codes: ``l1`` times the mean over rows of their absolute sum."""
 
-    l1: float = 0.003
+    l1: float = 0.004
     code_activation: str = "relu"  # another default, since it can be zero exactly
 
     _parameter_constraints = {

@@ -23,14 +23,12 @@ class Activation(NamedTuple):
     forward : callable (z, a), writes f(z) into ``a``; None for the identity
     backward : callable (gradient, saved), turns dL/da into dL/dz in place; None for the identity
     saves_input : bool, whether ``saved`` is z (then ``a`` is another buffer) or a (then ``a`` is ``z``)
-    rectifier : bool, whether about half of the units are off, so that weights start larger (He et al. 2015)
     """
 
     module: Callable[[], nn.Module]
     forward: Callable[[Tensor, Tensor], object] | None
     backward: Callable[[Tensor, Tensor], object] | None
     saves_input: bool = False
-    rectifier: bool = False
 
 
 ACTIVATIONS = {
@@ -39,33 +37,28 @@ ACTIVATIONS = {
         nn.ReLU,
         lambda z, a: torch.relu_(z),
         lambda g, a: _aten.threshold_backward.grad_input(g, a, 0, grad_input=g),
-        rectifier=True,
     ),
     "elu": Activation(
         nn.ELU,
         lambda z, a: nn.functional.elu_(z),
         lambda g, a: _aten.elu_backward.grad_input(g, 1.0, 1.0, 1.0, True, a, grad_input=g),
-        rectifier=True,
     ),
     "leaky_relu": Activation(
         nn.LeakyReLU,
         lambda z, a: nn.functional.leaky_relu_(z, 0.01),
         lambda g, a: _aten.leaky_relu_backward.grad_input(g, a, 0.01, True, grad_input=g),
-        rectifier=True,
     ),
     "gelu": Activation(
         nn.GELU,
         lambda z, a: a.copy_(nn.functional.gelu(z)),  # its out= kernel mistakes strided results
         lambda g, z: _aten.gelu_backward.grad_input(g, z, grad_input=g),
         saves_input=True,
-        rectifier=True,
     ),
     "silu": Activation(
         nn.SiLU,
         lambda z, a: _aten.silu.out(z, out=a),
         lambda g, z: _aten.silu_backward.grad_input(g, z, grad_input=g),
         saves_input=True,
-        rectifier=True,
     ),
     "tanh": Activation(
         nn.Tanh,

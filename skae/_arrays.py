@@ -115,9 +115,12 @@ def column_means(X: "Tensor | sparse.csr_matrix", weight: Tensor | None) -> Tens
         weights = None if weight is None else weight.cpu().numpy().astype(str(X.dtype))
         return torch.from_numpy(mean_variance_axis(X, axis=0, weights=weights)[0]).double()
     total = torch.zeros(X.shape[1], dtype=_accumulator(X), device=X.device)
-    for part in slices(len(X), X.shape[1] * 8):
-        rows = X[part].to(total.dtype)
-        total += rows.sum(0) if weight is None else weight[part].to(rows) @ rows
+    for part in slices(len(X), X.shape[1] * 64):  # short chunks are converted while they are in the cache
+        if weight is None:
+            total += X[part].sum(0, dtype=total.dtype)
+        else:
+            rows = X[part].to(total.dtype)
+            total += weight[part].to(rows) @ rows
     return total / (len(X) if weight is None else weight.sum().to(total))
 
 

@@ -158,8 +158,7 @@ class AutoencoderTransformer(BaseAutoencoder):
     what it holds. Networks work on uncentred data with binary cross-entropy, with a loss, encoder or decoder of
     your own, and with an output activation other than the identity.
 
-    *First weights* are drawn uniformly within the bounds of He et al. before rectifiers (relu, elu, leaky_relu,
-    gelu, silu) and of Glorot and Bengio elsewhere; biases start at zero.
+    *First weights* are drawn uniformly within the bounds of Glorot and Bengio (2010); biases start at zero.
 
     *Linear networks.* With ``hidden_layer_sizes=()``, identities and squared error, the best reconstruction is
     PCA's [1]_ [2]_. The codes span the same subspace but are not its principal axes: they may be rotated,

@@ -26,10 +26,12 @@ from ._fitting import Fit, atomic
 from ._inference import forward
 from ._layers import Bridge
 from ._losses import LOSSES
+from ._monitoring import Monitor
 from ._noise import Corruption
 from ._optimizers import OPTIMIZERS
 from ._penalties import Penalty
 from ._rows import dense, slices
+from ._training import History
 
 _ACTIVATION = StrOptions(set(ACTIVATIONS))
 
@@ -130,7 +132,7 @@ class BaseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tra
         warm = self.warm_start and hasattr(self, "encoder_")
         X = arrays.check_rows(self, X, reset=not warm)
         fit = Fit(self, X, start=self if warm else None, **data)
-        context = self._init_callback_context(max_subtasks=self.max_iter)
+        context = self._init_callback_context(max_subtasks=self._n_tasks(warm))
         if hasattr(self, "_skl_callbacks"):
             context.call_on_fit_task_begin(estimator=self, X=X, y=X)
         history = fit.run(context)
@@ -367,12 +369,13 @@ class BaseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tra
 
     # Hooks for variants -----------------------------------------------------------------------------------
 
-    def _pretrain(self, fit: Fit, context) -> None:
-        """Train parts of the networks before the whole; callbacks are told through ``context``."""
+    def _n_tasks(self, warm: bool) -> int:
+        """Return how many subtasks a fit has for callbacks: epochs, or phases of epochs."""
+        return self.max_iter
 
-    def _phase(self, context):
-        """Return the callbacks' task whose subtasks are the epochs of training the whole."""
-        return context
+    def _train(self, fit: Fit, context) -> History:
+        """Train the networks; callbacks are told through ``context``."""
+        return fit.train(fit.step, Monitor(self, fit, context), max_iter=self.max_iter)
 
     def _corruption(self, fit: Fit) -> Corruption | None:
         """Return the noise to put on each batch's inputs, or None."""

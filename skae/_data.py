@@ -6,7 +6,7 @@ from torch import Tensor
 
 from . import _arrays as arrays
 from ._noise import Fills
-from ._rows import Rows
+from ._rows import Rows, as_tensor
 from ._split import hold_out
 
 
@@ -119,7 +119,7 @@ class TrainingData:
 
     def fills(self, statistics) -> Fills:
         """Prepare column statistics (see `statistics`) for corruptions of centred batches."""
-        deviation, lowest, highest = (torch.as_tensor(s, dtype=torch.float64) for s in statistics)
+        deviation, lowest, highest = (as_tensor(s).double() for s in statistics)
         offset = torch.zeros_like(deviation) if self.offset is None else self.offset.cpu().double()
         fills = (deviation, lowest - offset, highest - offset, -offset)
         return Fills(*(fill.to(self.device, self.dtype) for fill in fills))

@@ -255,16 +255,7 @@ class DenoisingAutoencoder(BaseAutoencoder):
         return self.reconstruct(X)
 
     def _corruption(self, fit: Fit) -> Corruption | None:
-        if fit.data.paired:
-            return None
-        # Statistics stay those of the first fit, so that chunks given to partial_fit get the same noise.
-        statistics = getattr(fit.start, "_column_statistics", None) or fit.data.statistics()
-        fills = fit.data.fills(statistics)
-        return Corruption(self.noise, self.noise_level, statistics, fills, fit.noise_generator())
-
-    def _own_attributes(self, fit: Fit, encoder: nn.Module, decoder: nn.Module) -> dict[str, Any]:
-        corruption = fit.step.corrupt
-        return {} if corruption is None else {"_column_statistics": corruption.statistics}
+        return None if fit.data.paired else fit.corruption(self.noise, self.noise_level)
 
     def _check_clean(self, X, X_clean):
         if X_clean is None:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ._layers import Bridge, Buffers, Pass, dense_layers
+from ._layers import Bridge, Memory, Pass, Tape, dense_layers
 from ._losses import Loss
 from ._networks import Block
 from ._noise import Corruption, repeated_noise
@@ -79,7 +79,7 @@ class ExplicitStep:
         self.encoder, self.decoder = layers[: len(encoder)], layers[len(encoder) :]
         self.layers = [*layers, *loss.heads]
         self.repeats = 1 if bridge is None else bridge.repeats
-        self._buffers: dict[int, Buffers] = {}
+        self._tapes: dict[int, Tape] = {}
 
         n_parameters = sum(rows_ * columns for rows_, columns in (layer.shape for layer in self.layers))
         self.parameters = torch.zeros(n_parameters, dtype=rows.dtype, device=rows.device)
@@ -88,6 +88,7 @@ class ExplicitStep:
         # In mixed precision the products read and write bfloat16 copies of both; else the two themselves.
         working = torch.bfloat16 if low_precision else rows.dtype
         self._weights, self._gradients = self.parameters.to(working), self.gradient.to(working)
+        self._memory = Memory(self._weights)
         # Tensors, since a Python number costs a conversion at every step.
         self._features = self.decoder[-1].fan_out if loss.mean_over_features else 1
         self._per_row = self.parameters.new_tensor(1 / (self._features * self.repeats))
@@ -116,9 +117,9 @@ class ExplicitStep:
 
     def differentiate(self, index: Tensor) -> Tensor:
         """Write the gradient of the objective, all but its L2 penalty; return its sum over the rows."""
-        b, weight = self._batch(index)
-        total = self._loss(b, self._forward(b), weight)
-        total = self._backward(b, total, weight)
+        tape, weight = self._batch(index)
+        total = self._loss(tape, self._forward(tape), weight)
+        total = self._backward(tape, total, weight)
         if self.gradient is not self._gradients:
             self.gradient.copy_(self._gradients)
         return total
@@ -126,53 +127,43 @@ class ExplicitStep:
     def evaluate(self, index: Tensor) -> Tensor:
         """Return the loss without penalties, summed over the rows numbered ``index``."""
         with repeated_noise(self.corrupt, self.bridge):
-            b, weight = self._batch(index)
-            return self._loss(b, self._forward(b), weight)
+            tape, weight = self._batch(index)
+            return self._loss(tape, self._forward(tape), weight)
 
-    def _batch(self, index: Tensor) -> tuple[Buffers, Tensor | None]:
-        b = self._buffers.get(len(index))
-        if b is None:
-            b = Buffers(len(index), self.encoder, self.decoder, self.bridge, self._weights)
-            if self.targets is not None or self.corrupt is not None:
-                b.target = b.x.new_empty(len(index), self.decoder[-1].fan_out)
-            self._buffers[len(index)] = b
+    def _batch(self, index: Tensor) -> tuple[Tape, Tensor | None]:
+        tape = self._tapes.get(len(index))
+        if tape is None:
+            two = self.targets is not None or self.corrupt is not None
+            tape = Tape(len(index), self.encoder, self.decoder, self.bridge, self._memory, has_target=two)
+            self._tapes[len(index)] = tape
+        (self.targets or self.rows).gather(index, out=tape.target)
         if self.targets is not None:
-            self.targets.gather(index, out=b.target)
-            self.rows.gather(index, out=b.x)
-        else:
-            self.rows.gather(index, out=b.target)
+            self.rows.gather(index, out=tape.x)
         if self.corrupt is not None:
-            b.x.copy_(self.corrupt(b.x if self.targets is not None else b.target))
-        return b, None if self.row_weight is None else self.row_weight[index].unsqueeze(1)
+            tape.x.copy_(self.corrupt(tape.target if self.targets is None else tape.x))
+        return tape, None if self.row_weight is None else self.row_weight[index].unsqueeze(1)
 
-    def _forward(self, b: Buffers) -> Tensor | None:
-        """Fill the buffers up to the output; return the bridge's own loss of each row."""
-        own = None
-        for layer, p in zip(self.encoder, b.encoder, strict=True):
-            layer.forward(p)
-            if layer.activation.forward is not None:
-                layer.activation.forward(p.z, p.a)
-        if self.bridge is not None:
-            own = self.bridge.forward(b.encoder[-1].a, b.decoder[0].h[:, :-1])
-        for layer, p in zip(self.decoder, b.decoder, strict=True):
-            layer.forward(p)
-            if layer.activation.forward is not None:
-                layer.activation.forward(p.z, p.a)
+    def _forward(self, tape: Tape) -> Tensor | None:
+        """Compute the output; return the bridge's own loss of each row."""
+        for call in tape.encode:
+            call()
+        own = None if self.bridge is None else self.bridge.forward(tape.code, tape.z)
+        for call in tape.decode:
+            call()
         return own
 
-    def _loss(self, b: Buffers, own: Tensor | None, weight: Tensor | None) -> Tensor:
+    def _loss(self, tape: Tape, own: Tensor | None, weight: Tensor | None) -> Tensor:
         """Return the loss, summed over rows; write its derivative, as a mean, with respect to the output."""
-        output, gradient, target = b.decoder[-1].a, b.decoder[-1].dz, b.target
-        repeated = weight
-        if self.repeats > 1:
-            target = target.repeat(self.repeats, 1)
-            repeated = None if weight is None else weight.repeat(self.repeats, 1)
-        total = self.loss.sum_and_gradient(output, target, gradient)
-        if repeated is not None:
-            total = (self.loss.entrywise(output, target) * repeated).sum()
-            gradient.mul_(repeated)
-        scale = self._scale(len(output))
-        gradient.mul_(scale)
+        target = tape.target if self.repeats == 1 else tape.target.repeat(self.repeats, 1)
+        if weight is None:
+            total = self.loss.sum_and_gradient(tape.output, target, tape.doutput)
+        else:
+            repeated = weight.repeat(self.repeats, 1)
+            total = (self.loss.entrywise(tape.output, target) * repeated).sum()
+            self.loss.sum_and_gradient(tape.output, target, tape.doutput)
+            tape.doutput.mul_(repeated)
+        scale = self._scale(len(tape.output))
+        tape.doutput.mul_(scale)
         for head in self.loss.heads:
             head.gradient.mul_(scale)
         total = total * self._per_row
@@ -186,20 +177,16 @@ class ExplicitStep:
             self._scales[n] = self._weights.new_tensor(1 / (n * self._features))
         return self._scales[n]
 
-    def _backward(self, b: Buffers, total: Tensor, weight: Tensor | None) -> Tensor:
-        for layer, p in zip(reversed(self.decoder), reversed(b.decoder), strict=True):
-            if layer.activation.backward is not None:
-                layer.activation.backward(p.dz, p.z)
-            layer.backward(p)
-        code_layer, p = self.encoder[-1], b.encoder[-1]
+    def _backward(self, tape: Tape, total: Tensor, weight: Tensor | None) -> Tensor:
+        for call in tape.decode_back:
+            call()
         if self.bridge is not None:
-            self.bridge.backward(p.a, b.dz, p.dz, weight)
+            self.bridge.backward(tape.code, tape.dz, tape.dcode, weight)
+        code_layer, p = self.encoder[-1], tape.encoder[-1]
         if self.penalty is not None:
             total = total.add(self.penalty.on_code(code_layer, p, weight), alpha=len(p.a))
-        for layer, q in zip(reversed(self.encoder), reversed(b.encoder), strict=True):
-            if layer.activation.backward is not None:
-                layer.activation.backward(q.dz, q.z)
-            layer.backward(q)
+        for call in tape.encode_back:
+            call()
         if self.penalty is not None and self.penalty.on_weight is not None:
             self.penalty.on_weight(code_layer, p, weight)
         return total

@@ -17,6 +17,7 @@ from ._data import TrainingData
 from ._losses import LOSSES
 from ._monitoring import Monitor
 from ._networks import Decoder, build, initialize, n_parameters
+from ._noise import Corruption
 from ._optimizers import OPTIMIZERS
 from ._rows import Rows
 from ._steps import make_step, torch_modes
@@ -68,6 +69,7 @@ class Fit:
             self.data.split(estimator.validation_fraction, self.streams.split)
         self._centre()
         self.encoder, self.decoder = self._networks()
+        self.layer_loss_curves: list[list[float]] = []  # of training layers one at a time
 
     # From parameters to pieces ----------------------------------------------------------------------------
 
@@ -129,6 +131,16 @@ class Fit:
         """Return a generator on the networks' device for noise."""
         return torch.Generator(self.device).manual_seed(self.streams.noise.initial_seed())
 
+    def corruption(self, noise: str | Callable, level: float) -> Corruption:
+        """Return a noise for the inputs of the whole."""
+        # Statistics stay those of the first fit, so that chunks given to partial_fit get the same noise.
+        statistics = getattr(self.start, "_column_statistics", None) or self.data.statistics()
+        generator = self.noise_generator()
+        state = getattr(self.start, "_training_state", None) if self.one_pass else None
+        if state is not None and state["noise"] is not None:
+            generator.set_state(state["noise"])
+        return Corruption(noise, level, statistics, self.data.fills(statistics), generator)
+
     def _make_optimizer(self, parameters: Tensor, gradient: Tensor, is_weight: Tensor):
         e = self.estimator
         optimizer = OPTIMIZERS[e.solver](
@@ -164,12 +176,9 @@ class Fit:
 
     def run(self, context) -> History:
         """Train all there is to train; ``context`` is the callbacks', or None."""
-        e = self.estimator
-        if self.start is None and not self.one_pass:
-            e._pretrain(self, context)
         if self.one_pass:
-            return self.train(self.step, Monitor(e, self, None), max_iter=1, tol=None)
-        return self.train(self.step, Monitor(e, self, e._phase(context)), max_iter=e.max_iter)
+            return self.train(self.step, Monitor(self.estimator, self, None), max_iter=1, tol=None)
+        return self.estimator._train(self, context)
 
     @functools.cached_property
     def step(self):
@@ -234,6 +243,13 @@ class Fit:
                 "instance with sklearn.preprocessing.StandardScaler, or lower learning_rate."
             ) from None
 
+    def measure(self) -> float:
+        """Return the loss of the training rows under the weights as they are."""
+        rows = self.data.train_rows
+        with torch_modes(self.step, self.device, self.streams.noise.initial_seed()):
+            losses = [self.step.evaluate(index) for index in rows.split(1000)]
+            return float(torch.stack(losses).sum()) / len(rows)
+
     # Afterwards -------------------------------------------------------------------------------------------
 
     def attributes(self, history: History, *, final: bool = True) -> dict[str, Any]:
@@ -261,18 +277,21 @@ class Fit:
             "device_": self.device,
             "n_parameters_": n_parameters(networks),
             "loss_curve_": curve,
-            "loss_": curve[-1] if curve else float("nan"),
-            "best_loss_": min(watched, default=float("nan")),
+            "loss_": curve[-1] if curve else history.loss,
+            "best_loss_": min(watched, default=history.loss),
             "n_iter_": len(curve),
             "_architecture": self.architecture._asdict(),
             "_training_state": None,
         }
         if self.data.validation_rows is not None:
             fitted["validation_loss_curve_"] = history.validation_loss_curve
+        if self.step.corrupt is not None:
+            fitted["_column_statistics"] = self.step.corrupt.statistics
         if self.one_pass:
             fitted["_training_state"] = {
                 "kind": (self.estimator.solver, len(self.step.parameters)),
                 "optimizer": self.step.optimizer.state(),
                 "order": self.streams.order.get_state(),
+                "noise": None if self.step.corrupt is None else self.step.corrupt.generator.get_state(),
             }
         return fitted | self.estimator._own_attributes(self, encoder, decoder)

@@ -1,13 +1,17 @@
-"""Dense layers for the explicit step: their passes forward and backward, and the buffers of a batch.
+"""Dense layers for the explicit step: their passes forward and backward, and the memory of a batch.
 
 For the layer ``z = h W + b``, ``a = f(z)`` and a loss ``L``, with ``dX`` short for the derivative of L with
 respect to X::
 
     dz = da * f'(z)          dW = h' dz          db = sum of dz over rows          dh = dz W'
+
+A pass is a list of calls on memory that stays where it is, so that a step only has to play them: on small
+networks, looking up what to call on what would cost as much as the arithmetic.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import NamedTuple, Protocol
 
 import torch
@@ -16,12 +20,13 @@ from torch import Tensor, nn
 from ._activations import ACTIVATIONS, Activation
 from ._networks import Block, TiedLinear
 
+Call = Callable[[], object]
+
 
 class Pass(NamedTuple):
-    """The buffers of one layer for one batch size; views of each other where values pass unchanged."""
+    """The memory of one layer for one batch size; tensors share it where values pass unchanged."""
 
     h: Tensor  # (n, fan_in + 1), the last column is ones
-    h_t: Tensor  # its transpose
     z: Tensor  # (n, fan_out)
     a: Tensor  # (n, fan_out), the next layer's h without the ones
     dz: Tensor  # (n, fan_out), first da, then dz in place
@@ -39,22 +44,21 @@ class Affine:
         self.shape = (self.fan_in + 1, self.fan_out)
 
     def bind(self, weight: Tensor, gradient: Tensor) -> None:
+        """Work on these two from now on, both of the layer's shape."""
         self.weight, self.gradient = weight, gradient
-        self.weight_t = weight[:-1].t()
 
-    def forward(self, p: Pass) -> None:
-        torch.mm(p.h, self.weight, out=p.z)
+    def forward(self, p: Pass) -> list[Call]:
+        return [_product(p.h, self.weight, p.z), *_activate(self.activation, p)]
 
-    def backward(self, p: Pass) -> None:
+    def backward(self, p: Pass) -> list[Call]:
+        dweight = _product(p.h.t(), p.dz, self.gradient)
         if self.accumulates:
-            torch.addmm(self.gradient, p.h_t, p.dz, out=self.gradient)
-        else:
-            torch.mm(p.h_t, p.dz, out=self.gradient)
-        if p.dh is not None:
-            torch.mm(p.dz, self.weight_t, out=p.dh)
+            dweight = partial(torch.addmm, self.gradient, p.h.t(), p.dz, out=self.gradient)
+        dh = [] if p.dh is None else [_product(p.dz, self.weight[:-1].t(), p.dh)]
+        return [*_derive(self.activation, p), dweight, *dh]
 
     def load(self, master: Tensor) -> None:
-        """Copy the module's values into ``master``, shaped like this layer's weight."""
+        """Copy the module's values into ``master``, of the layer's shape."""
         master[:-1].copy_(self.linear.weight.detach().t())
         master[-1].copy_(self.linear.bias.detach())
 
@@ -80,16 +84,17 @@ class Tied:
     def bind(self, weight: Tensor, gradient: Tensor) -> None:
         self.bias, self.bias_gradient = weight[0], gradient[0]
 
-    def forward(self, p: Pass) -> None:
-        torch.addmm(self.bias, p.h[:, :-1], self.partner.weight_t, out=p.z)
+    def forward(self, p: Pass) -> list[Call]:
+        weight = self.partner.weight[:-1].t()
+        return [partial(torch.addmm, self.bias, p.h[:, :-1], weight, out=p.z), *_activate(self.activation, p)]
 
-    def backward(self, p: Pass) -> None:
+    def backward(self, p: Pass) -> list[Call]:
         # The decoder's backward pass comes first: it overwrites the shared gradient, the encoder's adds.
-        torch.mm(p.dz.t(), p.h[:, :-1], out=self.partner.gradient[:-1])
-        self.partner.gradient[-1].zero_()
-        torch.sum(p.dz, 0, out=self.bias_gradient)
-        if p.dh is not None:
-            torch.mm(p.dz, self.partner.weight[:-1], out=p.dh)
+        weight, gradient = self.partner.weight[:-1], self.partner.gradient
+        dweight = [_product(p.dz.t(), p.h[:, :-1], gradient[:-1]), gradient[-1].zero_]
+        dbias = partial(torch.sum, p.dz, 0, out=self.bias_gradient)
+        dh = [] if p.dh is None else [_product(p.dz, weight, p.dh)]
+        return [*_derive(self.activation, p), *dweight, dbias, *dh]
 
     def load(self, master: Tensor) -> None:
         master[0].copy_(self.linear.bias.detach())
@@ -102,6 +107,18 @@ class Tied:
 
 
 Layer = Affine | Tied
+
+
+def _product(left: Tensor, right: Tensor, out: Tensor) -> Call:
+    return partial(torch.mm, left, right, out=out)
+
+
+def _activate(activation: Activation, p: Pass) -> list[Call]:
+    return [] if activation.forward is None else [partial(activation.forward, p.z, p.a)]
+
+
+def _derive(activation: Activation, p: Pass) -> list[Call]:
+    return [] if activation.backward is None else [partial(activation.backward, p.dz, p.z)]
 
 
 def dense_layers(blocks: Sequence[Block]) -> list[Layer]:
@@ -152,17 +169,44 @@ class Bridge(Protocol):
         """Return a context in which the noise, if any, is the same each time."""
 
 
-class Buffers:
-    """All that a batch of ``n`` rows passes through, allocated once.
+class Memory:
+    """Tensors by name, for batches of any size: a small batch uses the first rows of a large one's."""
+
+    def __init__(self, like: Tensor) -> None:
+        self._like = like
+        self._tensors: dict[object, Tensor] = {}
+
+    def empty(self, name: object, n: int, width: int) -> Tensor:
+        """Return memory of shape (n, width)."""
+        return self._get(name, n, lambda: self._like.new_empty(n, width))
+
+    def with_ones(self, name: object, n: int, width: int) -> Tensor:
+        """Return memory of shape (n, width + 1) whose last column is ones."""
+        # Rows start 64 bytes apart or a multiple of it: matrix products read them faster.
+        stride = -(-(width + 1) // 16) * 16
+        return self._get(name, n, lambda: self._like.new_ones(n, stride))[:, : width + 1]
+
+    def _get(self, name: object, n: int, allocate: Callable[[], Tensor]) -> Tensor:
+        if name not in self._tensors or len(self._tensors[name]) < n:
+            self._tensors[name] = allocate()
+        return self._tensors[name][:n]
+
+
+class Tape:
+    """All that a batch of ``n`` rows passes through, and the calls that take it there and back.
 
     Attributes
     ----------
     x, target : Tensor of shape (n, d)
         The first layer's input without its ones; the rows to restore. One memory unless the two differ.
-    encoder, decoder : lists of Pass
-    dcode, dz : Tensor
-        The derivatives with respect to the code layer's output and the decoder's input: one memory without a
-        bridge.
+    code, dcode : Tensor
+        The code layer's output and the derivative with respect to it.
+    z, dz : Tensor
+        The decoder's input and the derivative with respect to it: the same two without a bridge.
+    output, doutput : Tensor
+        The decoder's output and the derivative with respect to it: one memory where the output is linear.
+    encode, decode, decode_back, encode_back : lists of callables
+        The passes, in the order of a step.
     """
 
     def __init__(
@@ -171,36 +215,44 @@ class Buffers:
         encoder: Sequence[Layer],
         decoder: Sequence[Layer],
         bridge: Bridge | None,
-        like: Tensor,
+        memory: Memory,
+        has_target: bool,
     ) -> None:
-        h = _with_ones(n, encoder[0].fan_in, like)
-        self.x = self.target = h[:, :-1]
+        h = memory.with_ones("x", n, encoder[0].fan_in)
+        self.x = h[:, :-1]
+        self.target = memory.empty("target", n, decoder[-1].fan_out) if has_target else self.x
         width = encoder[-1].fan_out
-        self.dcode = like.new_empty(n, width)
+        self.dcode = memory.empty("dcode", n, width)
         if bridge is None:
-            z = _with_ones(n, width, like)
-            code, self.dz = z[:, :-1], self.dcode
+            z = memory.with_ones("z", n, width)
+            self.code, self.dz = z[:, :-1], self.dcode
         else:
-            z = _with_ones(bridge.repeats * n, bridge.width(width), like)
-            code, self.dz = like.new_empty(n, width), like.new_empty(len(z), bridge.width(width))
-        output = like.new_empty(len(z), decoder[-1].fan_out)
-        self.encoder = _passes(encoder, h, None, code, self.dcode)
-        self.decoder = _passes(decoder, z, self.dz, output, torch.empty_like(output))
+            rows, z_width = bridge.repeats * n, bridge.width(width)
+            z = memory.with_ones("z", rows, z_width)
+            self.code, self.dz = memory.empty("code", n, width), memory.empty("dz", rows, z_width)
+        self.z = z[:, :-1]
+        self.output = memory.empty("output", len(z), decoder[-1].fan_out)
+        linear = decoder[-1].activation.forward is None
+        self.doutput = self.output if linear else memory.empty("doutput", len(z), decoder[-1].fan_out)
+        self.encoder = _passes(encoder, h, None, self.code, self.dcode, memory)
+        decoder_passes = _passes(decoder, z, self.dz, self.output, self.doutput, memory)
+        up, down = [*zip(encoder, self.encoder, strict=True)], [*zip(decoder, decoder_passes, strict=True)]
+        self.encode = [call for layer, p in up for call in layer.forward(p)]
+        self.decode = [call for layer, p in down for call in layer.forward(p)]
+        self.decode_back = [call for layer, p in reversed(down) for call in layer.backward(p)]
+        self.encode_back = [call for layer, p in reversed(up) for call in layer.backward(p)]
 
 
-def _passes(layers: Sequence[Layer], h: Tensor, dh: Tensor | None, output: Tensor, doutput: Tensor) -> list[Pass]:
-    """Chain the buffers of a stack of layers, from its input ``h`` to its ``output``."""
-    above = [_with_ones(len(h), layer.fan_out, h) for layer in layers[:-1]]
+def _passes(
+    layers: Sequence[Layer], h: Tensor, dh: Tensor | None, output: Tensor, doutput: Tensor, memory: Memory
+) -> list[Pass]:
+    """Chain the memory of a stack of layers, from its input ``h`` to its ``output``."""
+    n = len(h)
+    above = [memory.with_ones(("h", id(layer)), n, layer.fan_out) for layer in layers[:-1]]
     outputs = [*(z[:, :-1] for z in above), output]
-    gradients = [*(h.new_empty(len(h), layer.fan_out) for layer in layers[:-1]), doutput]
+    gradients = [*(memory.empty(("dz", id(layer)), n, layer.fan_out) for layer in layers[:-1]), doutput]
     passes = []
     for layer, h_, a, da, dh_ in zip(layers, [h, *above], outputs, gradients, [dh, *gradients[:-1]], strict=True):
-        z = torch.empty_like(a) if layer.activation.saves_input else a
-        passes.append(Pass(h_, h_.t(), z, a, da, dh_))
+        z = memory.empty(("z", id(layer)), n, layer.fan_out) if layer.activation.saves_input else a
+        passes.append(Pass(h_, z, a, da, dh_))
     return passes
-
-
-def _with_ones(n: int, width: int, like: Tensor) -> Tensor:
-    # Rows start 64 bytes apart or a multiple of it: matrix products read them faster.
-    stride = -(-(width + 1) // 16) * 16
-    return like.new_ones(n, stride)[:, : width + 1]

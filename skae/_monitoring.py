@@ -1,5 +1,7 @@
 """What the outside sees of a run: scikit-learn's callbacks and, when asked for, printed lines."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from ._training import History
@@ -50,3 +52,15 @@ class Monitor:
         if history.validation_loss_curve:
             line += f", validation loss = {history.validation_loss_curve[-1]:.8f}"
         return line
+
+
+@contextmanager
+def phase(estimator, fit, context, name: str, n_epochs: int) -> Iterator[Any]:
+    """Announce a phase of a run, whose subtasks are its epochs; yield its task, None without callbacks."""
+    if not hasattr(estimator, "_skl_callbacks"):
+        yield None
+        return
+    task = context.subcontext(task_name=name, max_subtasks=n_epochs)
+    task.call_on_fit_task_begin(estimator=estimator, X=fit.data.X, y=fit.data.X)
+    yield task
+    task.call_on_fit_task_end(estimator=estimator, X=fit.data.X, y=fit.data.X)

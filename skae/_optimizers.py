@@ -5,6 +5,8 @@ of it walks lists of tensors. torch's fused kernel is called on the one vector i
 to torch, so the formula stands beside it and serves where the kernel is missing.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -92,16 +94,14 @@ class Adam(Optimizer):
         self.variance = torch.zeros_like(parameters)
         self.n_steps = torch.zeros((), device=parameters.device)
         self._one = torch.ones_like(self.n_steps)  # adding a Python number costs a conversion each time
-        self._kernel = fused_adam if parameters.device.type in ("cpu", "cuda") else None
-        self._buffers = [[self.parameters], [self.gradient], [self.mean], [self.variance], [], [self.n_steps]]
-
-    def descend(self) -> None:
-        self.n_steps.add_(self._one)
-        if self._kernel is None:
-            self._formula()
-        else:
-            self._kernel(
-                *self._buffers,
+        self._kernel: Callable[[], object] = self._formula
+        if fused_adam is not None and parameters.device.type in ("cpu", "cuda"):
+            buffers = self.parameters, self.gradient, self.mean, self.variance
+            self._kernel = partial(
+                fused_adam,
+                *([buffer] for buffer in buffers),
+                [],
+                [self.n_steps],
                 lr=self.learning_rate,
                 beta1=self.beta1,
                 beta2=self.beta2,
@@ -110,6 +110,10 @@ class Adam(Optimizer):
                 amsgrad=False,
                 maximize=False,
             )
+
+    def descend(self) -> None:
+        self.n_steps.add_(self._one)
+        self._kernel()
 
     def _formula(self) -> None:
         self.mean.lerp_(self.gradient, 1 - self.beta1)

@@ -94,8 +94,10 @@ class Rows:
         X = self._X
         if sparse.issparse(X):
             out.copy_(self._dense(X[index.numpy()]))
-        elif self._offset is None and X.dtype == out.dtype:
+        elif X.dtype == out.dtype:
             torch.index_select(X, 0, index, out=out)
+            if self._offset is not None:
+                out.sub_(self._offset)
         else:
             staging = self._stage(len(index))
             torch.index_select(X, 0, index, out=staging)

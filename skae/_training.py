@@ -46,6 +46,7 @@ class History:
         self.converged = False  # stopped because the monitored loss went flat
         self.stopped = False  # stopped from outside, by a callback or the keyboard
         self.interrupted = False
+        self.loss = math.nan  # of the weights as they are, where no epoch has measured it
 
 
 class DivergedError(ArithmeticError):
@@ -122,7 +123,8 @@ def train(
             history.loss_curve.append(_mean(losses, seen))
     if best is not None:
         step.restore(best)
-    if not torch.isfinite(step.parameters).all():  # the loss was finite, the update after it was not
+    # The loss was finite; the update after it may not have been.
+    if not torch.isfinite(torch.linalg.vector_norm(step.parameters, math.inf)):
         raise DivergedError(len(history.loss_curve))
     return history
 

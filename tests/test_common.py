@@ -6,7 +6,7 @@ import re
 from functools import partial
 
 import pytest
-from estimators import CONFIGURATIONS, ESTIMATORS, PUBLIC_CLASSES, SINGLE_PRECISION, rows
+from estimators import CONFIGURATIONS, ESTIMATORS, INEXACT_WEIGHTS, PUBLIC_CLASSES, rows
 from sklearn.base import clone
 from sklearn.utils import estimator_checks as checks
 from sklearn.utils.estimator_checks import estimator_checks_generator, parametrize_with_checks
@@ -29,7 +29,7 @@ def _all_but_weights(estimator):
 
 @pytest.mark.parametrize(
     ("estimator", "check"),
-    [pair for estimator in SINGLE_PRECISION.values() for pair in _all_but_weights(estimator)],
+    [pair for estimator in INEXACT_WEIGHTS.values() for pair in _all_but_weights(estimator)],
     ids=checks._get_check_estimator_ids,
 )
 def test_scikit_learn_in_single_precision(estimator, check):

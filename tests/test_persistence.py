@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from estimators import assert_same, rows
+from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from test_custom import TiedPair
@@ -158,6 +159,9 @@ def test_parameters_shared_by_own_modules_stay_shared():
     assert loaded.encoder_.weight is loaded.decoder_.weight
     assert loaded.encoder.weight is loaded.decoder.weight
     assert loaded.partial_fit(X).encoder_.weight is loaded.decoder_.weight
+    cloned = clone(loaded)
+    assert cloned.encoder.weight is cloned.decoder.weight
+    assert cloned.encoder.weight is not loaded.encoder.weight
 
 
 def test_frozen_parameters_of_own_modules_stay_frozen():

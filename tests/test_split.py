@@ -57,9 +57,9 @@ def test_every_row_is_as_likely_as_another():
     ids=["integers", "one_hot", "rounded", "powers_of_two"],
 )
 def test_round_numbers_are_told_apart(X):
-    n_distinct = len(np.unique(X, axis=0))
-    assert n_distinct > 390
-    assert 35 <= split(X).sum() <= 45
+    """Their bits end in zeros: a weak hash would take different rows for copies, and hold out too many."""
+    X = np.unique(X, axis=0)
+    assert [split(X, seed=seed).sum() for seed in range(100)] == [-(-len(X) // 10)] * 100
 
 
 def test_copies_stay_together():

@@ -82,6 +82,15 @@ def test_every_row_is_seen_once_an_epoch(shuffle):
         assert (seen == list(range(11))) == (not shuffle)
 
 
+@pytest.mark.parametrize(("n_rows", "sizes"), [(11, [5, 6]), (12, [5, 5, 2]), (10, [5, 5]), (3, [3])])
+def test_a_single_row_joins_the_batch_before_where_one_is_too_few(n_rows, sizes):
+    step = ScriptedStep([1])
+    schedule = Schedule(max_iter=1, batch_size=5, merge_single=True)
+    train(step, torch.arange(n_rows), schedule, torch.Generator(), monitor=ScriptedMonitor(step))
+    assert [len(batch) for batch in step.batches] == sizes
+    assert sorted(itertools.chain(*step.batches)) == list(range(n_rows))
+
+
 def test_the_order_is_new_each_epoch_and_the_seed_decides_it():
     orders = [epochs(run([3, 2, 1], n_rows=50, seed=seed)[1], 13) for seed in (0, 0, 1)]
     assert orders[0] == orders[1]

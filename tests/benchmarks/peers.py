@@ -128,7 +128,7 @@ def skorch_encoder(X, widths):
     return model.fit(X, np.zeros((len(X), widths[-1]), np.float32))
 
 
-def transform_limit(X, widths, chunk=8192):
+def transform_limit(X, widths, chunk=16384):
     """scikit-learn's search for NaN and infinities, then the matrix products, chunk by chunk."""
     assert_all_finite(X)
     weights = [torch.randn(fan_out, fan_in).t() for fan_in, fan_out in pairwise(widths)]  # as nn.Linear's

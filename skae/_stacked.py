@@ -1,0 +1,303 @@
+"""The stacked autoencoder: one shallow autoencoder at a time, each on the codings of the one before."""
+
+from collections.abc import Callable
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import torch
+from sklearn.base import _fit_context
+from sklearn.callback import with_callbacks
+from sklearn.utils._param_validation import Interval, StrOptions
+from torch import Tensor, nn
+
+from . import _arrays as arrays
+from ._architecture import layer_sizes
+from ._base import BaseAutoencoder
+from ._fitting import Fit, atomic
+from ._losses import LOSSES
+from ._monitoring import Monitor, phase
+from ._networks import Block
+from ._noise import NOISES, Corruption, Fills
+from ._rows import Rows, slices
+from ._training import History
+
+
+class StackedAutoencoder(BaseAutoencoder):
+    r"""Stacked autoencoder: layers trained one at a time, then together.
+
+    The first layer is trained as a shallow autoencoder of the data, the second as one of the first layer's
+    codings, and so on to the code. Each layer's codings are computed once, when it is done. Then the layers,
+    folded out into one deep autoencoder, are trained together [1]_ [2]_. This helps where a deep network is
+    hard to train from scratch, most of all with logistic or tanh units.
+
+    Layers are ``(*hidden_layer_sizes, n_components)``; the decoder mirrors them.
+
+    Parameters
+    ----------
+    n_components : int, default=16
+        Width of the code. It may be larger than the number of features.
+    hidden_layer_sizes : int or array-like of int, default=(128,)
+        Widths of the encoder's hidden layers, from the input to the code; ``()`` is none. An integer is one
+        layer.
+    decoder_hidden_layer_sizes : int, array-like of int or None, default=None
+        Widths of the decoder's hidden layers, from the code to the output. None mirrors ``hidden_layer_sizes``.
+    activation : str, default='relu'
+        Activation of the hidden layers of both networks: 'identity', 'relu', 'elu', 'leaky_relu', 'gelu',
+        'silu', 'tanh', 'sigmoid', or its other name 'logistic'.
+    code_activation : str, default='identity'
+        Activation of the code layer, one of the same.
+    output_activation : str, default='identity'
+        Activation of the reconstruction, one of the same. With ``loss='binary_cross_entropy'`` leave it at
+        'identity': the loss works on logits, and the logistic function follows by itself.
+    loss : str or callable, default='squared_error'
+        Reconstruction loss, a mean over rows and features: 'squared_error', 'absolute_error', 'huber' or
+        'binary_cross_entropy'. 'huber' is quadratic up to a residual of 1 and linear beyond.
+        'binary_cross_entropy' needs data in [0, 1]. A callable gets the reconstruction and the target, torch
+        tensors of shape (n, n_features), and returns the loss of each row, shape (n,).
+    alpha : float, default=0.0
+        Strength of the L2 penalty ``alpha / 2 * sum(w ** 2)`` on weights, never on biases. Tied weights count
+        once.
+    solver : {'adam', 'adamw', 'sgd'}, default='adam'
+        Optimiser: Adam (Kingma and Ba 2015); Adam whose L2 penalty acts beside the gradient, as weight decay
+        (Loshchilov and Hutter 2019); or stochastic gradient descent with Nesterov's momentum.
+    learning_rate : float, default=1e-3
+        Step size of the solver.
+    momentum : float, default=0.9
+        Momentum of ``solver='sgd'``, in [0, 1). The other solvers do not use it.
+    batch_size : int or 'auto', default='auto'
+        Rows per step. 'auto' is ``min(200, n_samples)``. The last batch of an epoch may be smaller.
+    max_iter : int, default=200
+        Number of epochs, passes over the training rows, at most.
+    shuffle : bool, default=True
+        Whether to visit the rows in a new order in each epoch.
+    tol : float or None, default=1e-4
+        Training stops when the loss has not improved by more than ``tol`` for more than ``n_iter_no_change``
+        epochs in a row, and :class:`~sklearn.exceptions.ConvergenceWarning` is raised if that does not happen
+        within ``max_iter`` epochs. 0 stops when the loss no longer improves at all, without the warning; None
+        never stops before ``max_iter``.
+    n_iter_no_change : int, default=10
+        Number of epochs without improvement that are borne; see ``tol``.
+    early_stopping : bool, default=False
+        Whether to hold out ``validation_fraction`` of the rows and watch the loss on these instead of the
+        training loss. The weights of the best epoch are restored however the fit ends.
+    validation_fraction : float, default=0.1
+        Fraction of the rows held out with ``early_stopping``, in (0, 1).
+    warm_start : bool, default=False
+        Whether `fit` starts from the weights of the last fit, with a new solver state, instead of new ones.
+    device : str or torch.device, default='cpu'
+        Where to train and keep the networks: 'cpu', 'cuda', 'cuda:1', 'mps', 'xpu', or 'auto' for the first
+        accelerator there is, else the CPU. A device that is not there is an error.
+    dtype : {'auto', 'float32', 'float64', 'bfloat16'}, default='auto'
+        Precision of training. 'auto' is float64 for float64 data of at most 100,000 entries on the CPU, else
+        float32. 'bfloat16' is mixed precision, with float32 weights. Results have the data's floating dtype in
+        any case.
+    random_state : int, RandomState instance or None, default=None
+        Seed of the first weights, the rows held out, and the order of the rows. An integer makes fits repeat
+        bit for bit on one machine's CPU. The global generators of NumPy and torch are neither read nor changed.
+    verbose : bool or int, default=False
+        Whether to print the loss of each epoch.
+    pretrain_max_iter : int, default=50
+        Number of epochs for each layer while layers are trained one at a time. ``max_iter`` counts the epochs of
+        training them together.
+    fine_tune : bool, default=True
+        Whether to train all layers together after they have been trained one at a time.
+    noise : {'gaussian', 'masking', 'salt_and_pepper'}, callable or None, default=None
+        Corruption of the inputs of each layer while it is trained, and of the rows while all are; see
+        :class:`DenoisingAutoencoder`. With it this is a stacked denoising autoencoder [3]_.
+    noise_level : float, default=0.3
+        Of 'gaussian', the standard deviation in units of each feature's own; of the others, the fraction of
+        entries that are changed. A callable does not use it.
+    tied_weights : bool, default=False
+        Whether the decoder uses the encoder's weights, transposed, with biases of its own. Needs a decoder that
+        mirrors the encoder.
+
+    Attributes
+    ----------
+    encoder_ : torch.nn.Module
+        The encoder, on ``device_`` and in evaluation mode: rows of shape (n, n_features) to codes of shape
+        (n, n_components).
+    decoder_ : torch.nn.Module
+        The decoder, likewise: codes to reconstructions in the data's space, of shape (n, n_features).
+    offset_ : ndarray of shape (n_features,)
+        What is subtracted from each row before the encoder and added after the decoder, inside the networks:
+        the mean of the rows given to `fit`, or zeros where the networks are not centred (see Notes).
+    device_ : torch.device
+        The device of the networks.
+    n_parameters_ : int
+        Number of trained parameters, biases included; tied weights count once.
+    loss_curve_ : list of float
+        The objective in each epoch of training all layers together; empty with ``fine_tune=False``. After
+        `partial_fit`, of every pass so far.
+    loss_ : float
+        The last entry of ``loss_curve_``; with ``fine_tune=False``, the loss of the training rows.
+    validation_loss_curve_ : list of float
+        With ``early_stopping``, the loss of the rows held out after each epoch, without penalties.
+    best_loss_ : float
+        The smallest entry of ``validation_loss_curve_`` with ``early_stopping``, of ``loss_curve_`` without.
+    layer_loss_curves_ : list of list of float
+        For each layer, from the input to the code, the objective in each epoch of training it alone.
+    n_iter_ : int
+        Number of epochs in which all layers were trained together, or of passes taken by `partial_fit`.
+    n_features_in_ : int
+        Number of features seen in `fit`.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features seen in `fit`, where they are all strings.
+
+    See Also
+    --------
+    AutoencoderTransformer : All layers together from the start.
+    DenoisingAutoencoder : The noises, for all layers together.
+
+    Notes
+    -----
+    The first layer restores the data under ``loss``. The layers above restore codings: under cross-entropy
+    where they come from logistic units, since these are probabilities [3]_, else under squared error.
+    ``alpha``, ``tied_weights``, the solver, ``batch_size`` and ``early_stopping`` apply in each phase; the rows
+    held out are the same in all.
+
+    Callbacks see a task for each phase, whose subtasks are its epochs. ``warm_start`` continues training all
+    layers together and does not train single layers again. `partial_fit` trains all layers together from its
+    first call on. If training is interrupted while single layers are trained, the rest is left as it was.
+
+    References
+    ----------
+    .. [1] G. E. Hinton and R. R. Salakhutdinov (2006). Reducing the dimensionality of data with neural networks.
+       Science 313, 504-507.
+    .. [2] Y. Bengio, P. Lamblin, D. Popovici and H. Larochelle (2006). Greedy layer-wise training of deep
+       networks. NIPS 19.
+    .. [3] P. Vincent, H. Larochelle, I. Lajoie, Y. Bengio and P.-A. Manzagol (2010). Stacked denoising
+       autoencoders: learning useful representations in a deep network with a local denoising criterion.
+       Journal of Machine Learning Research 11, 3371-3408.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn.preprocessing import minmax_scale
+    >>> from skae import StackedAutoencoder
+    >>> X = minmax_scale(load_digits().data)
+    >>> stacked = StackedAutoencoder(
+    ...     8, hidden_layer_sizes=(64, 32), activation="logistic", pretrain_max_iter=10, max_iter=5, tol=None,
+    ...     random_state=0,
+    ... )
+    >>> stacked.fit_transform(X).shape
+    (1797, 8)
+    >>> [len(curve) for curve in stacked.layer_loss_curves_]
+    [10, 10, 10]
+    """
+
+    pretrain_max_iter: int = 50
+    fine_tune: bool = True
+    noise: str | Callable | None = None
+    noise_level: float = 0.3
+    tied_weights: bool = False
+
+    _parameter_constraints: ClassVar[dict] = {
+        **BaseAutoencoder._parameter_constraints,
+        "pretrain_max_iter": [Interval(Integral, 1, None, closed="left")],
+        "fine_tune": ["boolean"],
+        "noise": [StrOptions(set(NOISES)), callable, None],
+        "noise_level": [Interval(Real, 0, None, closed="left")],
+        "tied_weights": ["boolean"],
+    }
+
+    @atomic
+    @with_callbacks
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None, sample_weight=None):
+        """Train one layer after the other on X, then all of them together.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Training data, real and finite.
+        y : None
+            Ignored.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights of the rows. Without ``noise``, integer weights are as good as repeated rows,
+            and zero as good as leaving a row out.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+        """
+        return self._fit(X, y, sample_weight=sample_weight)
+
+    def _n_tasks(self, warm: bool) -> int:
+        n_layers = 0 if warm else len(layer_sizes(self.hidden_layer_sizes, "hidden_layer_sizes")) + 1
+        return n_layers + bool(self.fine_tune)
+
+    def _train(self, fit: Fit, context) -> History:
+        interrupted = False
+        if fit.start is None:
+            fit.layer_loss_curves, interrupted = self._pretrain(fit, context)
+        if interrupted or not self.fine_tune:
+            history = History()
+            history.interrupted, history.stopped, history.loss = interrupted, True, fit.measure()
+            return history
+        with phase(self, fit, context, "fine-tune", self.max_iter) as task:
+            return fit.train(fit.step, Monitor(self, fit, task), max_iter=self.max_iter)
+
+    def _pretrain(self, fit: Fit, context) -> tuple[list[list[float]], bool]:
+        """Train each pair of layers on the codings of the pair before it.
+
+        Return the pairs' loss curves, and whether the keyboard put an end to it.
+        """
+        decoder_sizes = fit.architecture.decoder_layer_sizes[:-1]
+        if decoder_sizes != fit.architecture.encoder_layer_sizes[-2::-1]:
+            raise ValueError(
+                f"StackedAutoencoder trains pairs of layers, one of each network, but decoder_hidden_layer_sizes="
+                f"{decoder_sizes} is not hidden_layer_sizes={fit.architecture.encoder_layer_sizes[:-1]} reversed. "
+                "Leave decoder_hidden_layer_sizes at None."
+            )
+        curves, rows = [], fit.data.inputs()
+        pairs: list[Any] = [*zip(fit.encoder.children(), [*fit.decoder.children()][::-1], strict=True)]
+        for number, (encode, decode) in enumerate(pairs):
+            with phase(self, fit, context, f"pretrain-layer-{number}", self.pretrain_max_iter) as task:
+                step = self._pair_step(fit, number, encode, decode, rows)
+                history = fit.train(step, Monitor(self, fit, task), max_iter=self.pretrain_max_iter)
+            step.release()
+            curves.append(history.loss_curve)
+            if history.interrupted:
+                return curves, True
+            if number < len(pairs) - 1:
+                rows = _codings(encode, rows)
+        return curves, False
+
+    def _pair_step(self, fit: Fit, number: int, encode: Block, decode: Block, rows: Rows):
+        """Make the step of one shallow autoencoder.
+
+        Data are restored under the estimator's loss. Codings that are probabilities (logistic units) are
+        restored under cross-entropy, as in Vincent et al. (2010), all others under squared error.
+        """
+        loss, corrupt = fit.loss, self._corruption(fit)
+        if number > 0:
+            loss = LOSSES["squared_error"]
+            if decode.activation == "sigmoid":
+                loss, decode = LOSSES["binary_cross_entropy"], Block(decode.linear, "identity")
+            corrupt = self._coding_corruption(fit, rows)
+        return fit.make_step(nn.Sequential(encode), nn.Sequential(decode), rows, loss=loss, corrupt=corrupt)
+
+    def _corruption(self, fit: Fit) -> Corruption | None:
+        return None if self.noise is None else fit.corruption(self.noise, self.noise_level)
+
+    def _coding_corruption(self, fit: Fit, codings: Rows) -> Corruption | None:
+        if self.noise is None:
+            return None
+        statistics = arrays.column_statistics(codings[:])
+        deviation, lowest, highest = (torch.as_tensor(s, device=fit.device) for s in statistics)
+        fills = Fills(*(s.to(fit.dtype) for s in (deviation, lowest, highest, torch.zeros_like(lowest))))
+        return Corruption(self.noise, self.noise_level, statistics, fills, fit.noise_generator())
+
+    def _own_attributes(self, fit: Fit, encoder: nn.Module, decoder: nn.Module) -> dict[str, Any]:
+        curves = getattr(fit.start, "layer_loss_curves_", fit.layer_loss_curves)
+        return {"layer_loss_curves_": curves}
+
+
+def _codings(encode: Block, rows: Rows) -> Rows:
+    """Map all rows through a trained layer, once, for the next phase."""
+    codings: Tensor = torch.empty(rows.n_rows, encode.linear.bias.shape[0], dtype=rows.dtype, device=rows.device)
+    with torch.no_grad():
+        for part in slices(rows.n_rows, codings.shape[1] * codings.itemsize):
+            codings[part] = encode(rows[part])
+    return Rows(codings, None, rows.dtype, rows.device)
