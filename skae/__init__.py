@@ -2,12 +2,14 @@
 
 from ._autoencoder import AutoencoderTransformer
 from ._base import BaseAutoencoder
+from ._classifier import AutoencoderClassifier
 from ._denoising import DenoisingAutoencoder
 from ._stacked import StackedAutoencoder
 
 __version__ = "0.1.0.dev0"
 
 __all__ = [
+    "AutoencoderClassifier",
     "AutoencoderTransformer",
     "BaseAutoencoder",
     "DenoisingAutoencoder",

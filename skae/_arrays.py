@@ -1,5 +1,7 @@
 """Between the caller's arrays and torch: NumPy, SciPy sparse, torch tensors and other array namespaces."""
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from scipy import sparse
@@ -10,11 +12,12 @@ from sklearn.utils._array_api import (
     move_to,
     supported_float_dtypes,
 )
+from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.sparsefuncs import mean_variance_axis, min_max_axis
 from sklearn.utils.validation import validate_data
 from torch import Tensor
 
-from ._rows import as_tensor, slices
+from ._rows import as_tensor, dense, slices
 
 
 def check_rows(estimator, X, *, reset: bool, method: str | None = None):
@@ -27,6 +30,24 @@ def check_rows(estimator, X, *, reset: bool, method: str | None = None):
     ValueError
         For anything that is not a two-dimensional array of finite real numbers.
     """
+    _check_ndim(X)
+    X = X.detach() if isinstance(X, Tensor) else X
+    X = validate_data(estimator, X, accept_sparse="csr", dtype=_float_dtypes(X), reset=reset)
+    if method is not None:
+        check_same_namespace(X, estimator, attribute="offset_", method=method)
+    return X
+
+
+def check_rows_and_labels(estimator, X, y):
+    """Validate training rows as `check_rows` does, and their class labels."""
+    _check_ndim(X)
+    X = X.detach() if isinstance(X, Tensor) else X
+    X, y = validate_data(estimator, X, y, accept_sparse="csr", dtype=_float_dtypes(X))
+    check_classification_targets(y)
+    return X, y
+
+
+def _check_ndim(X) -> None:
     ndim = getattr(X, "ndim", 2)
     if ndim > 2:
         raise ValueError(
@@ -34,11 +55,6 @@ def check_rows(estimator, X, *, reset: bool, method: str | None = None):
             "Pass X.reshape(len(X), -1); with image_shape=(height, width[, channels]) the networks turn the "
             "rows back into images."
         )
-    X = X.detach() if isinstance(X, Tensor) else X
-    X = validate_data(estimator, X, accept_sparse="csr", dtype=_float_dtypes(X), reset=reset)
-    if method is not None:
-        check_same_namespace(X, estimator, attribute="offset_", method=method)
-    return X
 
 
 def check_codes(estimator, Z, n_components: int):
@@ -99,6 +115,20 @@ class Output:
         """Return the filled array, in the caller's namespace and on the caller's device."""
         array = self.tensor if isinstance(self._like, Tensor) else self.tensor.numpy()
         return to_namespace_of(self._like, array)
+
+
+def stream(X, apply: Callable[[Tensor, Tensor | None], Tensor], width: int, device: torch.device):
+    """Apply a function of dense chunks to validated rows, into one preallocated array of ``width`` columns."""
+    rows, output = to_torch(X), Output(X, (X.shape[0], width))
+    here = output.tensor.device == device
+    with torch.inference_mode():
+        for part in slices(rows.shape[0], max(width, rows.shape[1]) * output.tensor.itemsize):
+            x, out = dense(rows[part]).to(device), output.tensor[part]
+            if here:
+                apply(x, out)
+            else:
+                out.copy_(apply(x, torch.empty_like(out, device=device)))
+    return output.array()
 
 
 def to_namespace_of(X, array):

@@ -10,8 +10,9 @@ from torch import nn
 
 from ._architecture import layer_sizes
 from ._base import BaseAutoencoder
-from ._fitting import Fit, atomic
+from ._fitting import Fit
 from ._penalties import Penalty, contractive
+from ._run import atomic
 
 
 class AutoencoderTransformer(BaseAutoencoder):

@@ -55,9 +55,7 @@ class AutogradStep:
         trained = [p for p in unique.values() if p.requires_grad]
         weight_ids = {id(p) for p in weights(self.networks)}
         self.parameters, self.gradient = _flatten(trained, rows.device)
-        is_weight = torch.cat(
-            [torch.full((p.numel(),), float(id(p) in weight_ids), device=rows.device) for p in trained]
-        ).to(self.parameters.dtype)
+        is_weight = torch.cat([torch.full((p.numel(),), id(p) in weight_ids, device=rows.device) for p in trained])
         self.optimizer = make_optimizer(self.parameters, self.gradient, is_weight)
         modules = [module for network in self.networks for module in network.modules()]
         self.needs_two_rows = any(isinstance(module, _BatchNorm) for module in modules)

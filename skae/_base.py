@@ -14,7 +14,7 @@ from sklearn.base import (
     _fit_context,
 )
 from sklearn.callback import CallbackSupportMixin, with_callbacks
-from sklearn.exceptions import ConvergenceWarning, UndefinedMetricWarning
+from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
@@ -22,15 +22,16 @@ from torch import nn
 from . import _arrays as arrays
 from . import _persistence as persistence
 from ._activations import ACTIVATIONS
-from ._fitting import Fit, atomic
+from ._fitting import Fit
 from ._inference import forward
 from ._layers import Bridge
 from ._losses import LOSSES
-from ._monitoring import Monitor
+from ._monitoring import Monitor, warn_of_the_end
 from ._noise import Corruption
 from ._optimizers import OPTIMIZERS
 from ._penalties import Penalty
 from ._rows import dense, slices
+from ._run import atomic
 from ._training import History
 
 _ACTIVATION = StrOptions(set(ACTIVATIONS))
@@ -142,25 +143,8 @@ class BaseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tra
             context.call_on_fit_task_end(
                 estimator=self, X=X, y=X, reconstruction_attributes=lambda: fit.attributes(history)
             )
-        self._warn(history)
+        warn_of_the_end(self, history, stacklevel=7)  # past the decorators, to the caller of fit
         return self
-
-    def _warn(self, history) -> None:
-        if history.interrupted:
-            warnings.warn(
-                f"Training was interrupted after {len(history.loss_curve)} epochs; the networks are kept as "
-                "they were then.",
-                UserWarning,
-                stacklevel=3,
-            )
-        elif self.tol and not (history.converged or history.stopped):
-            warnings.warn(
-                f"Training stopped at max_iter={self.max_iter} while the loss was still falling by more than "
-                f"tol={self.tol}. Raise max_iter or learning_rate, or set tol=None to train for a fixed "
-                "number of epochs.",
-                ConvergenceWarning,
-                stacklevel=3,
-            )
 
     @atomic
     @_fit_context(prefer_skip_nested_validation=True)
@@ -325,19 +309,7 @@ class BaseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tra
         return lambda x, out=None: decode(encode(x, None), out)
 
     def _stream(self, X, apply, width: int):
-        """Apply a function of dense chunks to X, into one preallocated array of ``width`` columns."""
-        rows, output = arrays.to_torch(X), arrays.Output(X, (X.shape[0], width))
-        same_device = output.tensor.device == self.device_
-        widest = max(width, rows.shape[1])
-        with torch.inference_mode():
-            for part in slices(rows.shape[0], widest * output.tensor.itemsize):
-                x = dense(rows[part]).to(self.device_)
-                out = output.tensor[part]
-                if same_device:
-                    apply(x, out)
-                else:
-                    out.copy_(apply(x, torch.empty_like(out, device=self.device_)))
-        return output.array()
+        return arrays.stream(X, apply, width, self.device_)
 
     def _check(self, X, method: str):
         check_is_fitted(self)
@@ -376,6 +348,10 @@ class BaseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tra
     def _train(self, fit: Fit, context) -> History:
         """Train the networks; callbacks are told through ``context``."""
         return fit.train(fit.step, Monitor(self, fit, context), max_iter=self.max_iter)
+
+    def _own_encoder(self) -> nn.Module:
+        """Return a copy of the fitted encoder that ends in the code, to be trained further."""
+        return copy.deepcopy(self.encoder_)
 
     def _corruption(self, fit: Fit) -> Corruption | None:
         """Return the noise to put on each batch's inputs, or None."""

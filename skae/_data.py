@@ -51,8 +51,8 @@ class TrainingData:
     def n_features(self) -> int:
         return self.X.shape[1]
 
-    def split(self, fraction: float, generator: torch.Generator) -> None:
-        """Hold rows out for validation.
+    def split(self, fraction: float, generator: torch.Generator, groups: Tensor | None = None) -> None:
+        """Hold rows out for validation; with ``groups``, numbers of classes, of each class that can spare some.
 
         Raises
         ------
@@ -60,7 +60,14 @@ class TrainingData:
             If no row would be left to train on.
         """
         weight = self._used.double() if self._weight is None else self._weight
-        held_out = hold_out(self._inputs, weight, fraction, generator)
+        if groups is None:
+            groups = torch.zeros(len(weight), dtype=torch.int64)
+        held_out = torch.zeros(len(weight), dtype=torch.bool)
+        for group in groups.unique():
+            members = groups == group
+            chosen = hold_out(self._inputs, weight * members, fraction, generator)
+            if len(groups.unique()) == 1 or not (chosen == (members & self._used)).all():
+                held_out |= chosen
         kept = self._used & ~held_out
         if not kept.any():
             raise ValueError(

@@ -12,8 +12,9 @@ from torch import nn
 
 from . import _arrays as arrays
 from ._base import BaseAutoencoder
-from ._fitting import Fit, atomic
+from ._fitting import Fit
 from ._noise import NOISES, Corruption
+from ._run import atomic
 
 
 class DenoisingAutoencoder(BaseAutoencoder):

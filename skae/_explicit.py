@@ -84,7 +84,7 @@ class ExplicitStep:
         n_parameters = sum(rows_ * columns for rows_, columns in (layer.shape for layer in self.layers))
         self.parameters = torch.zeros(n_parameters, dtype=rows.dtype, device=rows.device)
         self.gradient = torch.zeros_like(self.parameters)
-        is_weight = torch.zeros_like(self.parameters)
+        is_weight = torch.zeros_like(self.parameters, dtype=torch.bool)
         # In mixed precision the products read and write bfloat16 copies of both; else the two themselves.
         working = torch.bfloat16 if low_precision else rows.dtype
         self._weights, self._gradients = self.parameters.to(working), self.gradient.to(working)

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from . import _arrays as arrays
 from . import _devices as devices
-from . import _random as random
 from ._architecture import architecture
 from ._custom import Linked, checked_loss, dry_run, load_weights
 from ._data import TrainingData
@@ -18,29 +17,13 @@ from ._losses import LOSSES
 from ._monitoring import Monitor
 from ._networks import Decoder, build, initialize, n_parameters
 from ._noise import Corruption
-from ._optimizers import OPTIMIZERS
-from ._rows import Rows
-from ._steps import make_step, torch_modes
-from ._training import DivergedError, History, Schedule, train
+from ._optimizers import Optimizer
+from ._run import Run
+from ._steps import torch_modes
+from ._training import History
 
 
-def atomic(method: Callable) -> Callable:
-    """Make a method that fails leave the estimator as it found it."""
-
-    @functools.wraps(method)
-    def guarded(estimator, *args, **kwargs):
-        before = dict(vars(estimator))
-        try:
-            return method(estimator, *args, **kwargs)
-        except BaseException:
-            vars(estimator).clear()
-            vars(estimator).update(before)
-            raise
-
-    return guarded
-
-
-class Fit:
+class Fit(Run):
     """Everything between validated rows and fitted attributes; lives no longer than the call to ``fit``.
 
     Parameters
@@ -57,12 +40,12 @@ class Fit:
     """
 
     def __init__(self, estimator, X, *, start=None, one_pass: bool = False, **data) -> None:
-        self.estimator, self.start, self.one_pass = estimator, start, one_pass
-        self.device = devices.resolve(estimator.device)
-        self.dtype = self._dtype(X)
-        self.streams = random.streams(estimator.random_state)
+        device = devices.resolve(estimator.device)
+        super().__init__(estimator, device, self._dtype(estimator.dtype, device, X), estimator.dtype == "bfloat16")
+        self.start, self.one_pass = start, one_pass
         self.loss = LOSSES[estimator.loss] if isinstance(estimator.loss, str) else checked_loss(estimator.loss)
         self.architecture = architecture(estimator, X.shape[1])
+        self.y = X
         self.data = TrainingData(X, dtype=self.dtype, device=self.device, **data)
         self._check_range()
         if estimator.early_stopping and not one_pass:
@@ -73,12 +56,12 @@ class Fit:
 
     # From parameters to pieces ----------------------------------------------------------------------------
 
-    def _dtype(self, X) -> torch.dtype:
-        name = self.estimator.dtype
+    @staticmethod
+    def _dtype(name: str, device: torch.device, X) -> torch.dtype:
         if name == "auto":
-            exact = self.device.type == "cpu" and arrays.torch_dtype(X) == torch.float64
+            exact = device.type == "cpu" and arrays.torch_dtype(X) == torch.float64
             name = "float64" if exact and X.shape[0] * X.shape[1] <= 100_000 else "float32"
-        if name == "float64" and self.device.type == "mps":
+        if name == "float64" and device.type == "mps":
             raise ValueError("dtype='float64' is not supported on device 'mps'; use dtype='float32'.")
         return torch.float64 if name == "float64" else torch.float32  # bfloat16 keeps float32 parameters
 
@@ -141,21 +124,13 @@ class Fit:
             generator.set_state(state["noise"])
         return Corruption(noise, level, statistics, self.data.fills(statistics), generator)
 
-    def _make_optimizer(self, parameters: Tensor, gradient: Tensor, is_weight: Tensor):
-        e = self.estimator
-        optimizer = OPTIMIZERS[e.solver](
-            parameters,
-            gradient,
-            is_weight,
-            learning_rate=e.learning_rate,
-            alpha=e.alpha,
-            momentum=e.momentum,
-            weights_only=self._is_pca(),
-        )
+    def make_optimizer(self, parameters: Tensor, gradient: Tensor, is_weight: Tensor) -> Optimizer:
+        optimizer = super().make_optimizer(parameters, gradient, is_weight)
+        optimizer.weights_only = self._is_pca()
         state = getattr(self.start, "_training_state", None) if self.one_pass else None
         if state is not None:
             self.streams.order.set_state(state["order"])
-            if state["kind"] == (e.solver, len(parameters)):
+            if state["kind"] == (self.estimator.solver, len(parameters)):
                 optimizer.load(state["optimizer"])
         return optimizer
 
@@ -193,55 +168,6 @@ class Fit:
             bridge=self.estimator._bridge(self),
             penalty=self.estimator._regularizer(self),
         )
-
-    def make_step(self, encoder, decoder, rows: Rows, *, loss, **settings):
-        """Make a step for two networks on these rows, with the estimator's solver and precision."""
-        return make_step(
-            encoder,
-            decoder,
-            loss,
-            rows,
-            self._make_optimizer,
-            row_weight=self.data.row_weight(),
-            low_precision=self.estimator.dtype == "bfloat16",
-            **settings,
-        )
-
-    def train(self, step, monitor: Monitor, *, max_iter: int, tol="the estimator's") -> History:
-        """Run the training loop on a step.
-
-        Raises
-        ------
-        ValueError
-            If the loss, or a weight, stops being finite.
-        """
-        e, n = self.estimator, len(self.data.train_rows)
-        schedule = Schedule(
-            max_iter=max_iter,
-            batch_size=min(n, 200 if e.batch_size == "auto" else e.batch_size),
-            shuffle=e.shuffle,
-            tol=e.tol if tol == "the estimator's" else tol,
-            n_iter_no_change=e.n_iter_no_change,
-            merge_single=step.needs_two_rows,
-        )
-        multiply_adds = 3 * schedule.batch_size * len(step.parameters)
-        seed = self.streams.noise.initial_seed()
-        try:
-            with devices.cpu_settings(multiply_adds), torch_modes(step, self.device, seed):
-                return train(
-                    step,
-                    self.data.train_rows,
-                    schedule,
-                    self.streams.order,
-                    validation=self.data.validation_rows,
-                    monitor=monitor,
-                )
-        except DivergedError as error:
-            raise ValueError(
-                f"Training diverged: the loss was no longer finite in epoch {error.epoch}. The largest magnitude "
-                f"in X is {self.data.largest_magnitude():.4g} and learning_rate={e.learning_rate:g}. Scale X, for "
-                "instance with sklearn.preprocessing.StandardScaler, or lower learning_rate."
-            ) from None
 
     def measure(self) -> float:
         """Return the loss of the training rows under the weights as they are."""

@@ -69,7 +69,7 @@ class Affine:
 
     def mark_weight(self, mask: Tensor) -> None:
         """Put ones where the L2 penalty applies."""
-        mask[:-1].fill_(1)
+        mask[:-1].fill_(True)
 
 
 class Tied:

@@ -1,8 +1,11 @@
 """What the outside sees of a run: scikit-learn's callbacks and, when asked for, printed lines."""
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+
+from sklearn.exceptions import ConvergenceWarning
 
 from ._training import History
 
@@ -28,9 +31,8 @@ class Monitor:
     def begin_epoch(self) -> None:
         """Announce an epoch."""
         if self.context is not None:
-            X = self.fit.data.X
             self._task = self.context.subcontext(task_name="epoch")
-            self._task.call_on_fit_task_begin(estimator=self.estimator, X=X, y=X)
+            self._task.call_on_fit_task_begin(estimator=self.estimator, X=self.fit.data.X, y=self.fit.y)
 
     def end_epoch(self, history: History) -> bool:
         """Report an epoch; return whether a callback asks to stop."""
@@ -38,11 +40,10 @@ class Monitor:
             print(self._line(history))
         if self.context is None:
             return False
-        X = self.fit.data.X
         return self._task.call_on_fit_task_end(
             estimator=self.estimator,
-            X=X,
-            y=X,
+            X=self.fit.data.X,
+            y=self.fit.y,
             reconstruction_attributes=lambda: self.fit.attributes(history, final=False),
         )
 
@@ -61,6 +62,25 @@ def phase(estimator, fit, context, name: str, n_epochs: int) -> Iterator[Any]:
         yield None
         return
     task = context.subcontext(task_name=name, max_subtasks=n_epochs)
-    task.call_on_fit_task_begin(estimator=estimator, X=fit.data.X, y=fit.data.X)
+    task.call_on_fit_task_begin(estimator=estimator, X=fit.data.X, y=fit.y)
     yield task
-    task.call_on_fit_task_end(estimator=estimator, X=fit.data.X, y=fit.data.X)
+    task.call_on_fit_task_end(estimator=estimator, X=fit.data.X, y=fit.y)
+
+
+def warn_of_the_end(estimator, history: History, stacklevel: int) -> None:
+    """Warn if training was interrupted, or ended before the loss went flat."""
+    if history.interrupted:
+        warnings.warn(
+            f"Training was interrupted after {len(history.loss_curve)} epochs; the networks are kept as they were "
+            "then.",
+            UserWarning,
+            stacklevel=stacklevel,
+        )
+    elif estimator.tol and not (history.converged or history.stopped):
+        warnings.warn(
+            f"Training stopped at max_iter={estimator.max_iter} while the loss was still falling by more than "
+            f"tol={estimator.tol}. Raise max_iter or learning_rate, or set tol=None to train for a fixed number "
+            "of epochs.",
+            ConvergenceWarning,
+            stacklevel=stacklevel,
+        )

@@ -22,17 +22,16 @@ class Optimizer:
     ----------
     parameters, gradient : Tensor of shape (n_parameters,)
         Updated, and read, in place.
-    is_weight : Tensor of shape (n_parameters,)
-        One for weights, to which the L2 penalty applies; zero for biases.
+    is_weight : bool Tensor of shape (n_parameters,)
+        True for weights, to which the L2 penalty applies; False for biases.
     learning_rate : float
     alpha : float
         Strength of the penalty ``alpha / 2 * sum(w ** 2)``.
     momentum : float
         Read by SGD alone.
-    weights_only : bool
-        Leave biases as they are.
     """
 
+    weights_only = False  # whether to leave biases as they are
     decoupled = False  # whether weights decay beside the gradient (AdamW) instead of through it
     state_names: tuple[str, ...] = ()
 
@@ -45,17 +44,16 @@ class Optimizer:
         learning_rate: float,
         alpha: float = 0.0,
         momentum: float = 0.9,
-        weights_only: bool = False,
     ) -> None:
         self.parameters, self.gradient = parameters, gradient
         self.learning_rate, self.momentum = learning_rate, momentum
         self.shrinkage = alpha * is_weight if alpha else None
-        self.trained = is_weight if weights_only else None
+        self.is_weight = is_weight
 
     def update(self) -> Tensor | None:
         """Take one step; return the penalty at the parameters it started from, None without a penalty."""
-        if self.trained is not None:
-            self.gradient.mul_(self.trained)
+        if self.weights_only:
+            self.gradient.mul_(self.is_weight)
         if self.shrinkage is None:
             self.descend()
             return None

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from . import _devices as devices
-from ._networks import Architecture, Decoder, Encoder, build
+from ._networks import Architecture, Decoder, Encoder, Linear, build
 
 FORMAT = 1
 
@@ -67,6 +67,29 @@ def from_plain(state: dict[str, Any], name: str) -> dict[str, Any]:
         offset = state["offset_"]
         kept = offset["device"] == str(device) or offset["device"] == "cpu"
         state["offset_"] = torch.tensor(offset["array"], device=offset["device"] if kept else device)
+    return state
+
+
+def classifier_to_plain(state: dict[str, Any]) -> dict[str, Any]:
+    """Do as `to_plain` for a classifier, whose ``autoencoder_`` saves itself."""
+    if "encoder_" in state:
+        encoder, head = state.pop("encoder_"), state.pop("head_")
+        arrays = [{name: _array(t) for name, t in m.state_dict().items()} for m in (encoder, head)]
+        state["_networks"] = {"format": FORMAT, "encoder": arrays[0], "head": arrays[1]}
+        del state["device_"]
+    return state
+
+
+def classifier_from_plain(state: dict[str, Any]) -> dict[str, Any]:
+    """Undo `classifier_to_plain`."""
+    if "_networks" in state:
+        saved, autoencoder = state.pop("_networks"), state["autoencoder_"]
+        encoder = autoencoder._own_encoder()
+        encoder.load_state_dict(_tensors(saved["encoder"]))
+        head = Linear(*saved["head"]["weight"].shape[::-1])
+        head.load_state_dict(_tensors(saved["head"]), assign=True)
+        device = state["device_"] = autoencoder.device_
+        state["encoder_"], state["head_"] = encoder.to(device).eval(), head.to(device).eval()
     return state
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 from scipy import sparse
-from torch import Tensor
+from torch import Tensor, nn
 
 CHUNK_BYTES = 1 << 22
 SMALL_BYTES = 1 << 22
@@ -111,3 +111,13 @@ class Rows:
     def __getitem__(self, part: slice) -> Tensor:
         """Return a run of rows as a new dense batch."""
         return self._dense(self._X[part]).to(self.device)
+
+
+def codings(network: nn.Module, rows: Rows) -> Rows:
+    """Map all rows through trained layers, once, for what is trained on top of them."""
+    with torch.no_grad():
+        width = network(rows[:1]).shape[1]
+        mapped = torch.empty(rows.n_rows, width, dtype=rows.dtype, device=rows.device)
+        for part in slices(rows.n_rows, max(width, rows.n_features) * mapped.itemsize):
+            mapped[part] = network(rows[part])
+    return Rows(mapped, None, rows.dtype, rows.device)

@@ -8,17 +8,18 @@ import torch
 from sklearn.base import _fit_context
 from sklearn.callback import with_callbacks
 from sklearn.utils._param_validation import Interval, StrOptions
-from torch import Tensor, nn
+from torch import nn
 
 from . import _arrays as arrays
 from ._architecture import layer_sizes
 from ._base import BaseAutoencoder
-from ._fitting import Fit, atomic
+from ._fitting import Fit
 from ._losses import LOSSES
 from ._monitoring import Monitor, phase
 from ._networks import Block
 from ._noise import NOISES, Corruption, Fills
-from ._rows import Rows, slices
+from ._rows import Rows, codings
+from ._run import atomic
 from ._training import History
 
 
@@ -261,7 +262,7 @@ class StackedAutoencoder(BaseAutoencoder):
             if history.interrupted:
                 return curves, True
             if number < len(pairs) - 1:
-                rows = _codings(encode, rows)
+                rows = codings(encode, rows)
         return curves, False
 
     def _pair_step(self, fit: Fit, number: int, encode: Block, decode: Block, rows: Rows):
@@ -292,12 +293,3 @@ class StackedAutoencoder(BaseAutoencoder):
     def _own_attributes(self, fit: Fit, encoder: nn.Module, decoder: nn.Module) -> dict[str, Any]:
         curves = getattr(fit.start, "layer_loss_curves_", fit.layer_loss_curves)
         return {"layer_loss_curves_": curves}
-
-
-def _codings(encode: Block, rows: Rows) -> Rows:
-    """Map all rows through a trained layer, once, for the next phase."""
-    codings: Tensor = torch.empty(rows.n_rows, encode.linear.bias.shape[0], dtype=rows.dtype, device=rows.device)
-    with torch.no_grad():
-        for part in slices(rows.n_rows, codings.shape[1] * codings.itemsize):
-            codings[part] = encode(rows[part])
-    return Rows(codings, None, rows.dtype, rows.device)

@@ -1,0 +1,110 @@
+"""One run of training: what it reads from an estimator's parameters, and how it fails."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from . import _devices as devices
+from . import _random as random
+from ._data import TrainingData
+from ._monitoring import Monitor
+from ._optimizers import OPTIMIZERS, Optimizer
+from ._rows import Rows
+from ._steps import make_step, torch_modes
+from ._training import DivergedError, History, Schedule, train
+
+
+def atomic(method: Callable) -> Callable:
+    """Make a method that fails leave the estimator as it found it."""
+
+    @functools.wraps(method)
+    def guarded(estimator, *args, **kwargs):
+        before = dict(vars(estimator))
+        try:
+            return method(estimator, *args, **kwargs)
+        except BaseException:
+            vars(estimator).clear()
+            vars(estimator).update(before)
+            raise
+
+    return guarded
+
+
+class Run:
+    """The solver and the loop as an estimator's parameters want them.
+
+    Parameters
+    ----------
+    estimator : BaseAutoencoder or AutoencoderClassifier
+        Read only.
+    device : torch.device
+    dtype : torch.dtype
+    low_precision : bool
+        Compute in bfloat16 beside float32 parameters.
+    """
+
+    data: TrainingData
+    y: Any  # what callbacks score against
+
+    def __init__(self, estimator, device: torch.device, dtype: torch.dtype, low_precision: bool = False) -> None:
+        self.estimator, self.device, self.dtype = estimator, device, dtype
+        self.low_precision = low_precision
+        self.streams = random.streams(estimator.random_state)
+
+    def make_optimizer(self, parameters: Tensor, gradient: Tensor, is_weight: Tensor) -> Optimizer:
+        """Make the estimator's solver for flat parameters."""
+        e = self.estimator
+        settings = {"learning_rate": e.learning_rate, "alpha": e.alpha, "momentum": e.momentum}
+        return OPTIMIZERS[e.solver](parameters, gradient, is_weight, **settings)
+
+    def make_step(self, encoder, decoder, rows: Rows, *, loss, **settings):
+        """Make a step for two networks on these rows, with the estimator's solver and precision."""
+        return make_step(
+            encoder,
+            decoder,
+            loss,
+            rows,
+            self.make_optimizer,
+            row_weight=self.data.row_weight(),
+            low_precision=self.low_precision,
+            **settings,
+        )
+
+    def train(self, step, monitor: Monitor, *, max_iter: int, tol="the estimator's") -> History:
+        """Run the training loop on a step.
+
+        Raises
+        ------
+        ValueError
+            If the loss, or a weight, stops being finite.
+        """
+        e, n = self.estimator, len(self.data.train_rows)
+        schedule = Schedule(
+            max_iter=max_iter,
+            batch_size=min(n, 200 if e.batch_size == "auto" else e.batch_size),
+            shuffle=e.shuffle,
+            tol=e.tol if tol == "the estimator's" else tol,
+            n_iter_no_change=e.n_iter_no_change,
+            merge_single=step.needs_two_rows,
+        )
+        multiply_adds = 3 * schedule.batch_size * len(step.parameters)
+        seed = self.streams.noise.initial_seed()
+        try:
+            with devices.cpu_settings(multiply_adds), torch_modes(step, self.device, seed):
+                return train(
+                    step,
+                    self.data.train_rows,
+                    schedule,
+                    self.streams.order,
+                    validation=self.data.validation_rows,
+                    monitor=monitor,
+                )
+        except DivergedError as error:
+            raise ValueError(
+                f"Training diverged: the loss was no longer finite in epoch {error.epoch}. The largest magnitude "
+                f"in X is {self.data.largest_magnitude():.4g} and learning_rate={e.learning_rate:g}. Scale X, for "
+                "instance with sklearn.preprocessing.StandardScaler, or lower learning_rate."
+            ) from None
