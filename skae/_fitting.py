@@ -130,6 +130,7 @@ class Fit(Run):
         state = getattr(self.start, "_training_state", None) if self.one_pass else None
         if state is not None:
             self.streams.order.set_state(state["order"])
+            self.streams.noise.set_state(state["modes"])
             if state["kind"] == (self.estimator.solver, len(parameters)):
                 optimizer.load(state["optimizer"])
         return optimizer
@@ -144,8 +145,8 @@ class Fit(Run):
         linear = {a.code_activation, a.output_activation, a.link} == {"identity"} and (
             a.activation == "identity" or len(a.encoder_layer_sizes) == len(a.decoder_layer_sizes) == 1
         )
-        noisy = self.estimator._corruption(self) is not None
-        return a.centred and linear and whole and not noisy and self.estimator.loss == "squared_error"
+        clean = self.corrupt is None
+        return a.centred and linear and whole and clean and self.estimator.loss == "squared_error"
 
     # Running ----------------------------------------------------------------------------------------------
 
@@ -156,6 +157,11 @@ class Fit(Run):
         return self.estimator._train(self, context)
 
     @functools.cached_property
+    def corrupt(self) -> Corruption | None:
+        """The noise on the inputs of the whole."""
+        return self.estimator._corruption(self)
+
+    @functools.cached_property
     def step(self):
         """The step that trains both networks as a whole; it takes over the weights they have when it is made."""
         return self.make_step(
@@ -164,7 +170,7 @@ class Fit(Run):
             self.data.inputs(),
             loss=self.loss,
             targets=self.data.targets(),
-            corrupt=self.estimator._corruption(self),
+            corrupt=self.corrupt,
             bridge=self.estimator._bridge(self),
             penalty=self.estimator._regularizer(self),
         )
@@ -172,7 +178,7 @@ class Fit(Run):
     def measure(self) -> float:
         """Return the loss of the training rows under the weights as they are."""
         rows = self.data.train_rows
-        with torch_modes(self.step, self.device, self.streams.noise.initial_seed()):
+        with torch_modes(self.step, self.device, self.streams.noise):
             losses = [self.step.evaluate(index) for index in rows.split(1000)]
             return float(torch.stack(losses).sum()) / len(rows)
 
@@ -211,13 +217,14 @@ class Fit(Run):
         }
         if self.data.validation_rows is not None:
             fitted["validation_loss_curve_"] = history.validation_loss_curve
-        if self.step.corrupt is not None:
-            fitted["_column_statistics"] = self.step.corrupt.statistics
+        if self.corrupt is not None:
+            fitted["_column_statistics"] = self.corrupt.statistics
         if self.one_pass:
             fitted["_training_state"] = {
                 "kind": (self.estimator.solver, len(self.step.parameters)),
                 "optimizer": self.step.optimizer.state(),
                 "order": self.streams.order.get_state(),
-                "noise": None if self.step.corrupt is None else self.step.corrupt.generator.get_state(),
+                "noise": None if self.corrupt is None else self.corrupt.generator.get_state(),
+                "modes": self.streams.noise.get_state(),
             }
         return fitted | self.estimator._own_attributes(self, encoder, decoder)

@@ -91,9 +91,8 @@ class Run:
             merge_single=step.needs_two_rows,
         )
         multiply_adds = 3 * schedule.batch_size * len(step.parameters)
-        seed = self.streams.noise.initial_seed()
         try:
-            with devices.cpu_settings(multiply_adds), torch_modes(step, self.device, seed):
+            with devices.cpu_settings(multiply_adds), torch_modes(step, self.device, self.streams.noise):
                 return train(
                     step,
                     self.data.train_rows,

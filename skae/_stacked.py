@@ -271,7 +271,7 @@ class StackedAutoencoder(BaseAutoencoder):
         Data are restored under the estimator's loss. Codings that are probabilities (logistic units) are
         restored under cross-entropy, as in Vincent et al. (2010), all others under squared error.
         """
-        loss, corrupt = fit.loss, self._corruption(fit)
+        loss, corrupt = fit.loss, fit.corrupt
         if number > 0:
             loss = LOSSES["squared_error"]
             if decode.activation == "sigmoid":

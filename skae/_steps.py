@@ -90,15 +90,18 @@ def _objective(
 
 
 @contextlib.contextmanager
-def torch_modes(step: ExplicitStep | AutogradStep, device: torch.device, seed: int) -> Iterator[None]:
+def torch_modes(
+    step: ExplicitStep | AutogradStep, device: torch.device, generator: torch.Generator
+) -> Iterator[None]:
     """Set torch up for a step; for autograd also its default generator, which is put back afterwards.
 
-    Users' modules, such as dropout, can draw from no other.
+    Users' modules, such as dropout, can draw from no other. It gets a seed from ``generator``.
     """
     if isinstance(step, ExplicitStep):
         with torch.inference_mode():
             yield
         return
+    seed = int(torch.randint(2**62, (), generator=generator))
     cuda = [device] if device.type == "cuda" else []
     with torch.no_grad(), torch.random.fork_rng(cuda):
         torch.default_generator.manual_seed(seed)
