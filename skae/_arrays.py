@@ -12,7 +12,6 @@ from sklearn.utils._array_api import (
     move_to,
     supported_float_dtypes,
 )
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.sparsefuncs import mean_variance_axis, min_max_axis
 from sklearn.utils.validation import validate_data
 from torch import Tensor
@@ -42,9 +41,7 @@ def check_rows_and_labels(estimator, X, y):
     """Validate training rows as `check_rows` does, and their class labels."""
     _check_ndim(X)
     X = X.detach() if isinstance(X, Tensor) else X
-    X, y = validate_data(estimator, X, y, accept_sparse="csr", dtype=_float_dtypes(X))
-    check_classification_targets(y)
-    return X, y
+    return validate_data(estimator, X, y, accept_sparse="csr", dtype=_float_dtypes(X))
 
 
 def _check_ndim(X) -> None:

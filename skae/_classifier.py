@@ -16,6 +16,7 @@ from sklearn.base import (
 )
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
@@ -127,6 +128,8 @@ class AutoencoderClassifier(
     autoencoder's own. ``early_stopping`` holds out rows of each class that has rows to spare. An autoencoder
     whose ``random_state`` is None gets one from the classifier's.
 
+    An interrupt from the keyboard ends the phase it falls into: during pretraining, fine-tuning still follows.
+
     Whether pretraining helps depends on the data: compare with the same network trained on the labelled rows
     alone, that is, fitted to these rows only.
 
@@ -232,6 +235,7 @@ class AutoencoderClassifier(
         """
         X, y = arrays.check_rows_and_labels(self, X, y)
         labelled = _labelled(y)
+        check_classification_targets(y[labelled])
         self.classes_, codes = np.unique(y[labelled], return_inverse=True)
         context = self._init_callback_context(max_subtasks=2)
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
@@ -242,7 +246,7 @@ class AutoencoderClassifier(
         vars(self).pop("validation_loss_curve_", None)
         vars(self).update(run.attributes(history))
         context.call_on_fit_task_end(
-            estimator=self, X=X, y=y, reconstruction_attributes=lambda: run.attributes(history)
+            estimator=self, X=run.data.X, y=run.y, reconstruction_attributes=lambda: run.attributes(history)
         )
         warn_of_the_end(self, history, stacklevel=6)
         return self
@@ -342,7 +346,8 @@ def default_autoencoder() -> StackedAutoencoder:
 
 def _labelled(y: np.ndarray) -> np.ndarray:
     """Tell which rows have a label: those that are not -1, if two classes remain without them."""
-    if y.dtype.kind not in "iuf":
-        return np.ones(len(y), dtype=bool)
-    labelled = y != -1
+    if y.dtype.kind == "O":  # labels of other types beside the integer -1
+        labelled = np.array([not (isinstance(label, Integral) and label == -1) for label in y], dtype=bool)
+    else:
+        labelled = y != -1 if y.dtype.kind in "iuf" else np.ones(len(y), dtype=bool)
     return labelled if len(np.unique(y[labelled])) >= 2 else np.ones(len(y), dtype=bool)

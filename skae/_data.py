@@ -57,7 +57,7 @@ class TrainingData:
         Raises
         ------
         ValueError
-            If no row would be left to train on.
+            If no row would be left to train on, or to hold out.
         """
         weight = self._used.double() if self._weight is None else self._weight
         if groups is None:
@@ -69,11 +69,11 @@ class TrainingData:
             if len(groups.unique()) == 1 or not (chosen == (members & self._used)).all():
                 held_out |= chosen
         kept = self._used & ~held_out
-        if not kept.any():
+        if not (kept.any() and held_out.any()):
             raise ValueError(
                 f"early_stopping=True cannot split n_samples={int(self._used.sum())} with validation_fraction="
-                f"{fraction}: no row would be left to train on. Give fit more rows that differ, lower "
-                "validation_fraction, or set early_stopping=False."
+                f"{fraction}: no row would be left to {'hold out' if kept.any() else 'train on'}. Give fit more "
+                "rows that differ, change validation_fraction, or set early_stopping=False."
             )
         self.train_rows = kept.nonzero()[:, 0].to(self.device)
         self.validation_rows = held_out.nonzero()[:, 0].to(self.device)

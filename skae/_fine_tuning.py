@@ -86,7 +86,7 @@ class FineTuning(Run):
         if final:
             self.step.release()
         else:
-            self.step.publish()
+            self.current.publish()
             with torch.inference_mode(False):
                 networks = copy.deepcopy(networks)
         watched = history.validation_loss_curve or history.loss_curve

@@ -190,7 +190,7 @@ class Fit(Run):
         if final:
             self.step.release()
         else:
-            self.step.publish()
+            self.current.publish()
             with torch.inference_mode(False):
                 networks = copy.deepcopy(networks)
         encoder, decoder = (network.eval() for network in networks)

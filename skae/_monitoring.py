@@ -70,9 +70,10 @@ def phase(estimator, fit, context, name: str, n_epochs: int) -> Iterator[Any]:
 def warn_of_the_end(estimator, history: History, stacklevel: int) -> None:
     """Warn if training was interrupted, or ended before the loss went flat."""
     if history.interrupted:
+        n_epochs = len(history.loss_curve)
+        when = f"after {n_epochs} epochs" if n_epochs else "before all layers were trained together"
         warnings.warn(
-            f"Training was interrupted after {len(history.loss_curve)} epochs; the networks are kept as they were "
-            "then.",
+            f"Training was interrupted {when}; the networks are kept as they were then.",
             UserWarning,
             stacklevel=stacklevel,
         )

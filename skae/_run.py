@@ -9,7 +9,9 @@ from torch import Tensor
 
 from . import _devices as devices
 from . import _random as random
+from ._autograd import AutogradStep
 from ._data import TrainingData
+from ._explicit import ExplicitStep
 from ._monitoring import Monitor
 from ._optimizers import OPTIMIZERS, Optimizer
 from ._rows import Rows
@@ -48,6 +50,7 @@ class Run:
 
     data: TrainingData
     y: Any  # what callbacks score against
+    current: ExplicitStep | AutogradStep  # the step that is being trained
 
     def __init__(self, estimator, device: torch.device, dtype: torch.dtype, low_precision: bool = False) -> None:
         self.estimator, self.device, self.dtype = estimator, device, dtype
@@ -81,6 +84,7 @@ class Run:
         ValueError
             If the loss, or a weight, stops being finite.
         """
+        self.current = step
         e, n = self.estimator, len(self.data.train_rows)
         schedule = Schedule(
             max_iter=max_iter,

@@ -229,21 +229,21 @@ class StackedAutoencoder(BaseAutoencoder):
         return n_layers + bool(self.fine_tune)
 
     def _train(self, fit: Fit, context) -> History:
-        interrupted = False
-        if fit.start is None:
-            fit.layer_loss_curves, interrupted = self._pretrain(fit, context)
-        if interrupted or not self.fine_tune:
-            history = History()
-            history.interrupted, history.stopped, history.loss = interrupted, True, fit.measure()
-            return history
-        with phase(self, fit, context, "fine-tune", self.max_iter) as task:
-            return fit.train(fit.step, Monitor(self, fit, task), max_iter=self.max_iter)
+        interrupted = fit.start is None and self._pretrain(fit, context)
+        if self.fine_tune and not interrupted:
+            try:
+                with phase(self, fit, context, "fine-tune", self.max_iter) as task:
+                    return fit.train(fit.step, Monitor(self, fit, task), max_iter=self.max_iter)
+            except KeyboardInterrupt:
+                if not fit.layer_loss_curves:
+                    raise  # nothing has been learnt
+                interrupted = True
+        history = History()
+        history.interrupted, history.stopped, history.loss = interrupted, True, fit.measure()
+        return history
 
-    def _pretrain(self, fit: Fit, context) -> tuple[list[list[float]], bool]:
-        """Train each pair of layers on the codings of the pair before it.
-
-        Return the pairs' loss curves, and whether the keyboard put an end to it.
-        """
+    def _pretrain(self, fit: Fit, context) -> bool:
+        """Train each pair of layers on the codings of the pair before it; return whether it was interrupted."""
         decoder_sizes = fit.architecture.decoder_layer_sizes[:-1]
         if decoder_sizes != fit.architecture.encoder_layer_sizes[-2::-1]:
             raise ValueError(
@@ -251,19 +251,24 @@ class StackedAutoencoder(BaseAutoencoder):
                 f"{decoder_sizes} is not hidden_layer_sizes={fit.architecture.encoder_layer_sizes[:-1]} reversed. "
                 "Leave decoder_hidden_layer_sizes at None."
             )
-        curves, rows = [], fit.data.inputs()
+        rows = fit.data.inputs()
         pairs: list[Any] = [*zip(fit.encoder.children(), [*fit.decoder.children()][::-1], strict=True)]
-        for number, (encode, decode) in enumerate(pairs):
-            with phase(self, fit, context, f"pretrain-layer-{number}", self.pretrain_max_iter) as task:
-                step = self._pair_step(fit, number, encode, decode, rows)
-                history = fit.train(step, Monitor(self, fit, task), max_iter=self.pretrain_max_iter)
-            step.release()
-            curves.append(history.loss_curve)
-            if history.interrupted:
-                return curves, True
-            if number < len(pairs) - 1:
-                rows = codings(encode, rows)
-        return curves, False
+        try:
+            for number, (encode, decode) in enumerate(pairs):
+                with phase(self, fit, context, f"pretrain-layer-{number}", self.pretrain_max_iter) as task:
+                    step = self._pair_step(fit, number, encode, decode, rows)
+                    history = fit.train(step, Monitor(self, fit, task), max_iter=self.pretrain_max_iter)
+                step.release()
+                fit.layer_loss_curves.append(history.loss_curve)
+                if history.interrupted:
+                    return True
+                if number < len(pairs) - 1:
+                    rows = codings(encode, rows)
+        except KeyboardInterrupt:
+            if not fit.layer_loss_curves:
+                raise  # nothing has been learnt
+            return True
+        return False
 
     def _pair_step(self, fit: Fit, number: int, encode: Block, decode: Block, rows: Rows):
         """Make the step of one shallow autoencoder.

@@ -1,0 +1,42 @@
+"""Real data for the benchmarks: from the directory named by SKAE_DATA, else OpenML, else none."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+from sklearn.datasets import fetch_openml
+
+
+def mnist():
+    """Return 60000 training and 10000 test images, float32 in [0, 1], and their labels; None if unavailable."""
+    folder = os.environ.get("SKAE_DATA")
+    if folder and (Path(folder) / "mnist_train.npz").exists():
+        parts = [np.load(Path(folder) / f"mnist_{part}.npz", allow_pickle=False) for part in ("train", "test")]
+        X, y = [part["X"] for part in parts], [part["y"] for part in parts]
+    else:
+        try:
+            data, target = fetch_openml("mnist_784", return_X_y=True, as_frame=False, parser="liac-arff")
+        except OSError:
+            return None
+        X, y = [data[:60000], data[60000:]], [part.astype(int) for part in (target[:60000], target[60000:])]
+    train, test = (part.astype(np.float32) / 255 for part in X)
+    return train, test, *y
+
+
+def rectangles(n_samples, random_state):
+    """Outlines of rectangles in 28 x 28 pixels; the label says whether they are wider than high.
+
+    After the data set of the same name of Larochelle et al. (2007): sides of at least three pixels, which
+    differ by at least three.
+    """
+    rng = np.random.default_rng(random_state)
+    X, y = np.zeros((n_samples, 28, 28), dtype=np.float32), np.zeros(n_samples, dtype=int)
+    for image, number in zip(X, range(n_samples), strict=True):
+        height, width = rng.integers(3, 27, size=2)
+        while abs(height - width) < 3:
+            height, width = rng.integers(3, 27, size=2)
+        top, left = rng.integers(0, 28 - height), rng.integers(0, 28 - width)
+        image[top : top + height, [left, left + width - 1]] = 1
+        image[[top, top + height - 1], left : left + width] = 1
+        y[number] = width > height
+    return X.reshape(n_samples, -1), y
