@@ -47,7 +47,7 @@ class Optimizer:
     ) -> None:
         self.parameters, self.gradient = parameters, gradient
         self.learning_rate, self.momentum = learning_rate, momentum
-        self.shrinkage = alpha * is_weight if alpha else None
+        self.shrinkage = alpha * is_weight.to(parameters.dtype) if alpha else None
         self.is_weight = is_weight
 
     def update(self) -> Tensor | None:
