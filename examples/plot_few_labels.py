@@ -2,9 +2,9 @@
 A classifier from few labels
 ============================
 
-Labels are dear, rows are cheap. The classifier pretrains a stacked denoising autoencoder on all rows and then trains
-encoder and softmax layer on the few rows that have a label. Beside it: the same network that has seen the labelled
-rows only.
+Labels are dear, rows are cheap. The classifier pretrains a stacked denoising autoencoder on all rows and then
+trains encoder and softmax layer on the few rows that have a label. Beside it: the same network that has seen the
+labelled rows only.
 """
 
 # %%

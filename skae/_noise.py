@@ -93,8 +93,8 @@ class Corruption:
     ) -> None:
         if noise in ("masking", "salt_and_pepper") and level > 1:
             raise ValueError(
-                f"noise_level={level} with noise={noise!r} is the fraction of entries that are changed, so that it "
-                "must be in [0, 1]. Lower it, or use noise='gaussian', whose level has no upper bound."
+                f"noise_level={level} with noise={noise!r} is the fraction of entries that are changed; it must be "
+                "in [0, 1]. Lower it, or use noise='gaussian', whose level has no upper bound."
             )
         self.noise, self.level, self.statistics = noise, level, statistics
         self.fills, self.generator = fills, generator
