@@ -93,7 +93,7 @@ class Corruption:
     ) -> None:
         if noise in ("masking", "salt_and_pepper") and level > 1:
             raise ValueError(
-                f"noise_level={level} with noise={noise!r} is the fraction of entries that are changed; it must be "
+                f"noise_level={level} with noise={noise!r} is a fraction of entries, so that it must be "
                 "in [0, 1]. Lower it, or use noise='gaussian', whose level has no upper bound."
             )
         self.noise, self.level, self.statistics = noise, level, statistics

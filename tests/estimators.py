@@ -4,10 +4,10 @@ import inspect
 
 import numpy as np
 import pytest
-from sklearn.base import clone
+from sklearn.base import clone, is_classifier
 
 import skae
-from skae import AutoencoderTransformer, DenoisingAutoencoder, StackedAutoencoder
+from skae import AutoencoderClassifier, AutoencoderTransformer, DenoisingAutoencoder, StackedAutoencoder
 
 
 def fourth_power(reconstruction, target):
@@ -49,8 +49,41 @@ INEXACT_WEIGHTS = {
     "stacked_denoising": configured(StackedAutoencoder, noise="masking", pretrain_max_iter=3),
 }
 
+
+def classifier(autoencoder=None, **parameters):
+    """A fast classifier, good enough for scikit-learn's checks of accuracy."""
+    settings = {"max_iter": 60, "learning_rate": 0.02, "tol": None, "random_state": 0}
+    return AutoencoderClassifier(autoencoder, **{**settings, **parameters})
+
+
+# The autoencoder's seed comes from the classifier's.
+CLASSIFIERS = {
+    "classifier": classifier(),
+    "classifier_stacked": classifier(
+        configured(StackedAutoencoder, activation="tanh", pretrain_max_iter=3, random_state=None)
+    ),
+    "classifier_frozen": classifier(
+        configured(AutoencoderTransformer, n_components=8, max_iter=20, random_state=None),
+        n_frozen_layers=2,
+        learning_rate=0.1,
+    ),
+    "classifier_watched": classifier(
+        configured(DenoisingAutoencoder, tied_weights=True, random_state=None),
+        class_weight="balanced",
+        early_stopping=True,
+        validation_fraction=0.2,
+        alpha=1e-4,
+    ),
+}
+
 ESTIMATORS = [
     pytest.param(estimator, id=name) for name, estimator in {**CONFIGURATIONS, **INEXACT_WEIGHTS}.items()
+]
+
+# For the tests of what classifiers promise too.
+EVERY_ESTIMATOR = [
+    *ESTIMATORS,
+    *(pytest.param(estimator, id=name) for name, estimator in CLASSIFIERS.items()),
 ]
 
 PUBLIC_CLASSES = [
@@ -67,6 +100,27 @@ def rows(n_samples=60, n_features=5, seed=0):
     return plane + 0.1 * rng.normal(size=(n_samples, n_features))
 
 
+def labels(X):
+    """Three classes for these rows; autoencoders ignore them."""
+    return np.arange(X.shape[0] if hasattr(X, "shape") else len(X)) % 3
+
+
+def row_methods(estimator):
+    """The methods of a fitted estimator that map rows one by one."""
+    if is_classifier(estimator):
+        return ["transform", "predict_proba"]
+    return ["transform", "reconstruct", "reconstruction_error", "score_samples"]
+
+
+def widths(estimator):
+    """A grid of two code widths to search, or of two step sizes where a default autoencoder has its own."""
+    if not is_classifier(estimator):
+        return {"n_components": [1, 2]}
+    if estimator.autoencoder is None:
+        return {"learning_rate": [0.01, 0.02]}
+    return {"autoencoder__n_components": [1, 2]}
+
+
 def assert_same(first, second):
     """Equal bit for bit, and of one dtype."""
     first, second = np.asarray(first), np.asarray(second)
@@ -76,12 +130,13 @@ def assert_same(first, second):
 
 def fitted(estimator, X=None, **parameters):
     """A fitted copy."""
-    return clone(estimator).set_params(**parameters).fit(rows() if X is None else X)
+    X = rows() if X is None else X
+    return clone(estimator).set_params(**parameters).fit(X, labels(X))
 
 
 def assert_same_model(first, second):
     """Same networks and same history, bit for bit."""
-    for name in ("encoder_", "decoder_"):
+    for name in ("encoder_", "head_" if is_classifier(first) else "decoder_"):
         one, other = (getattr(model, name).state_dict() for model in (first, second))
         assert list(one) == list(other)
         for key in one:

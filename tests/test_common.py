@@ -6,8 +6,17 @@ import re
 from functools import partial
 
 import pytest
-from estimators import CONFIGURATIONS, ESTIMATORS, INEXACT_WEIGHTS, PUBLIC_CLASSES, rows
-from sklearn.base import clone
+from estimators import (
+    CLASSIFIERS,
+    CONFIGURATIONS,
+    ESTIMATORS,
+    EVERY_ESTIMATOR,
+    INEXACT_WEIGHTS,
+    PUBLIC_CLASSES,
+    labels,
+    rows,
+)
+from sklearn.base import clone, is_classifier
 from sklearn.utils import estimator_checks as checks
 from sklearn.utils.estimator_checks import estimator_checks_generator, parametrize_with_checks
 
@@ -16,7 +25,7 @@ import skae
 # scikit-learn's checks -------------------------------------------------------------------------------------
 
 
-@parametrize_with_checks(list(CONFIGURATIONS.values()))
+@parametrize_with_checks([*CONFIGURATIONS.values(), *CLASSIFIERS.values()])
 def test_scikit_learn(estimator, check):
     check(estimator)
 
@@ -49,6 +58,9 @@ MORE_CHECKS = [
     checks.check_set_output_transform_polars,
     checks.check_transformer_get_feature_names_out,
     checks.check_transformer_get_feature_names_out_pandas,
+]
+
+ARRAY_API_CHECKS = [
     *(
         partial(checks.check_array_api_input_and_values, array_namespace=namespace, dtype_name=dtype)
         for namespace in ("numpy", "torch", "array_api_strict")
@@ -64,17 +76,23 @@ MORE_CHECKS = [
 
 
 @pytest.mark.parametrize("check", MORE_CHECKS, ids=checks._get_check_estimator_ids)
-@pytest.mark.parametrize("estimator", ESTIMATORS)
+@pytest.mark.parametrize("estimator", EVERY_ESTIMATOR)
 @pytest.mark.filterwarnings("ignore:X .* feature names:UserWarning")  # what the checks pass
 def test_scikit_learn_more(estimator, check):
     check(type(estimator).__name__, clone(estimator))
 
 
+@pytest.mark.parametrize("check", ARRAY_API_CHECKS, ids=checks._get_check_estimator_ids)
 @pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_scikit_learn_array_api(estimator, check):
+    check(type(estimator).__name__, clone(estimator))
+
+
+@pytest.mark.parametrize("estimator", EVERY_ESTIMATOR)
 def test_tags_declare_what_is_supported(estimator):
     tags = estimator.__sklearn_tags__()
     assert tags.input_tags.sparse
-    assert tags.array_api_support
+    assert tags.array_api_support or is_classifier(estimator)
     assert not tags.non_deterministic
     assert {"float32", "float64"} <= set(tags.transformer_tags.preserves_dtype)
 
@@ -118,7 +136,7 @@ def test_docstring_lists_the_parameters_and_their_defaults(estimator_class):
 @pytest.mark.parametrize("estimator_class", PUBLIC_CLASSES)
 def test_docstring_lists_the_attributes(estimator_class):
     documented = entries(sections(estimator_class.__doc__).get("Attributes", ""))
-    estimator = estimator_class(max_iter=2, tol=None, early_stopping=True).fit(rows())
+    estimator = estimator_class(max_iter=2, tol=None, early_stopping=True).fit(rows(), labels(rows()))
     fitted = {name for name in vars(estimator) if name.endswith("_") and not name.startswith("_")}
     assert fitted - {"offset_"} <= set(documented)
     assert set(documented) - {"feature_names_in_"} <= fitted

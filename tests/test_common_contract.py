@@ -1,20 +1,42 @@
 """What every estimator promises beyond scikit-learn's checks; see also the other test_common_* files."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
-from estimators import ESTIMATORS, assert_same, assert_same_model, fitted, rows
+from estimators import (
+    ESTIMATORS,
+    EVERY_ESTIMATOR,
+    assert_same,
+    assert_same_model,
+    fitted,
+    labels,
+    row_methods,
+    rows,
+    widths,
+)
 from numpy.testing import assert_allclose
-from sklearn.base import clone
+from sklearn.base import clone, is_classifier
 from sklearn.exceptions import NotFittedError, UndefinedMetricWarning
 from sklearn.metrics import r2_score
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-METHODS = ["transform", "inverse_transform", "reconstruct", "reconstruction_error", "score_samples", "score"]
+every_estimator = pytest.mark.parametrize("estimator", EVERY_ESTIMATOR)
+every_autoencoder = pytest.mark.parametrize("estimator", ESTIMATORS)
 
-every_estimator = pytest.mark.parametrize("estimator", ESTIMATORS)
+
+def calls(model, X):
+    """Every public call on a fitted model, ready to be made."""
+    yield from (partial(getattr(model, method), X) for method in row_methods(model))
+    if is_classifier(model):
+        yield partial(model.predict, X)
+        yield partial(model.score, X, labels(X))
+    else:
+        yield partial(model.inverse_transform, model.transform(X))
+        yield partial(model.score, X)
 
 
 # Determinism -----------------------------------------------------------------------------------------------
@@ -43,11 +65,12 @@ def test_no_global_generator_is_read_or_written(estimator):
         torch.manual_seed(global_seed)
         np.random.seed(global_seed)  # noqa: NPY002
         before = torch.get_rng_state(), np.random.get_state()  # noqa: NPY002
-        models = [fitted(estimator, random_state=0), clone(estimator).partial_fit(X).partial_fit(X)]
+        models = [fitted(estimator, random_state=0)]
+        if hasattr(estimator, "partial_fit"):
+            models.append(clone(estimator).partial_fit(X).partial_fit(X))
         fitted(estimator, random_state=None)
-        for method in METHODS:
-            argument = X if method != "inverse_transform" else models[0].transform(X)
-            getattr(models[0], method)(argument)
+        for call in calls(models[0], X):
+            call()
         after = torch.get_rng_state(), np.random.get_state()  # noqa: NPY002
         assert torch.equal(before[0], after[0])
         np.testing.assert_equal(before[1], after[1])
@@ -64,10 +87,12 @@ def test_no_global_generator_is_read_or_written(estimator):
 def test_transform_is_row_by_row(estimator):
     X = rows(50)
     model = fitted(estimator)
-    codes = model.transform(X)
-    assert codes.shape == (50, 2)
-    assert_allclose(np.vstack([model.transform(X[i : i + 1]) for i in range(50)]), codes, rtol=1e-10, atol=1e-12)
-    assert_allclose(model.transform(np.vstack([X, 1e3 * X]))[:50], codes, rtol=1e-10, atol=1e-12)
+    for apply in (getattr(model, method) for method in row_methods(model)):
+        result = apply(X)
+        assert len(result) == 50
+        rows_ = np.concatenate([apply(X[i : i + 1]) for i in range(50)])
+        assert_allclose(rows_, result, rtol=1e-9, atol=1e-12)
+        assert_allclose(apply(np.vstack([X, 1e3 * X]))[:50], result, rtol=1e-9, atol=1e-12)
 
 
 @every_estimator
@@ -76,14 +101,14 @@ def test_using_a_model_does_not_change_it(estimator):
     model, twin = fitted(estimator), fitted(estimator)
     names = set(vars(model))
     codes = model.transform(X)
-    for method in METHODS:
-        getattr(model, method)(codes if method == "inverse_transform" else X)
+    for call in calls(model, X):
+        call()
     assert set(vars(model)) == names
     assert_same_model(model, twin)
     assert_same(model.transform(X), codes)
 
 
-@every_estimator
+@every_autoencoder
 def test_reconstruct_is_inverse_transform_of_transform(estimator):
     X = rows(30, seed=1)
     model = fitted(estimator)
@@ -92,7 +117,7 @@ def test_reconstruct_is_inverse_transform_of_transform(estimator):
     assert_allclose(model.reconstruct(X), expected, rtol=1e-12)
 
 
-@every_estimator
+@every_autoencoder
 def test_fitted_networks_are_modules_from_data_to_data(estimator):
     X = rows()
     model = fitted(estimator)
@@ -106,7 +131,7 @@ def test_fitted_networks_are_modules_from_data_to_data(estimator):
         assert_allclose(model.decoder_(codes).numpy(), model.reconstruct(X), rtol=1e-4, atol=1e-5)
 
 
-@every_estimator
+@every_autoencoder
 def test_reconstruction_error(estimator):
     X = rows(30, seed=1)
     model = fitted(estimator)
@@ -116,7 +141,7 @@ def test_reconstruction_error(estimator):
     assert_allclose(model.score_samples(X), -squares.mean(1), rtol=1e-9)
 
 
-@every_estimator
+@every_autoencoder
 @pytest.mark.parametrize("constant_column", [False, True])
 def test_score_is_variance_weighted_r2(estimator, constant_column):
     X = rows(30, seed=1)
@@ -129,7 +154,7 @@ def test_score_is_variance_weighted_r2(estimator, constant_column):
     assert_allclose(score, expected, rtol=1e-9)
 
 
-@every_estimator
+@every_autoencoder
 def test_score_of_rows_without_variance(estimator):
     model = fitted(estimator)
     with pytest.warns(UndefinedMetricWarning):
@@ -138,7 +163,7 @@ def test_score_of_rows_without_variance(estimator):
     assert model.score(X) == r2_score(X, model.reconstruct(X), multioutput="variance_weighted") == 0
 
 
-@every_estimator
+@every_autoencoder
 def test_higher_score_for_a_better_model(estimator):
     X = rows(200)
     short = fitted(estimator, X, max_iter=1)
@@ -152,15 +177,20 @@ def test_higher_score_for_a_better_model(estimator):
 def test_feature_names_out(estimator):
     model = fitted(estimator)
     prefix = type(estimator).__name__.lower()
-    assert list(model.get_feature_names_out()) == [f"{prefix}0", f"{prefix}1"]
+    expected = [f"{prefix}{i}" for i in range(model.transform(rows()).shape[1])]
+    assert list(model.get_feature_names_out()) == expected
 
 
 @every_estimator
-@pytest.mark.parametrize("method", [*METHODS, "get_feature_names_out"])
-def test_unfitted(estimator, method):
-    arguments = () if method == "get_feature_names_out" else (rows(),)
+def test_unfitted(estimator):
+    others = ["predict"] if is_classifier(estimator) else ["inverse_transform"]
+    for method in (*row_methods(estimator), *others):
+        with pytest.raises(NotFittedError):
+            getattr(clone(estimator), method)(rows())
     with pytest.raises(NotFittedError):
-        getattr(clone(estimator), method)(*arguments)
+        clone(estimator).score(rows(), labels(rows()))
+    with pytest.raises(NotFittedError):
+        clone(estimator).get_feature_names_out()
 
 
 # Inside scikit-learn ---------------------------------------------------------------------------------------
@@ -169,21 +199,24 @@ def test_unfitted(estimator, method):
 @every_estimator
 def test_clone_copies_parameters_only(estimator):
     copied = clone(fitted(estimator))
-    assert copied.get_params() == estimator.get_params()
+    assert repr(copied) == repr(clone(estimator))
+    assert copied.get_params(deep=False).keys() == estimator.get_params(deep=False).keys()
+    if not is_classifier(estimator):
+        assert copied.get_params() == estimator.get_params()
     assert not [name for name in vars(copied) if name.endswith("_") and not name.startswith("__")]
 
 
 @every_estimator
 def test_cross_validation_of_a_pipeline(estimator):
-    scores = cross_val_score(make_pipeline(StandardScaler(), estimator), rows(), cv=3)
+    scores = cross_val_score(make_pipeline(StandardScaler(), estimator), rows(), labels(rows()), cv=3)
     assert np.isfinite(scores).all()
 
 
 @every_estimator
 def test_parallel_search_equals_the_serial_one(estimator):
     X = rows()
-    grid = {"n_components": [1, 2]}
-    searches = [GridSearchCV(clone(estimator), grid, cv=2, n_jobs=n_jobs).fit(X) for n_jobs in (1, 2)]
+    one, two = (GridSearchCV(clone(estimator), widths(estimator), cv=2, n_jobs=n_jobs) for n_jobs in (1, 2))
+    searches = [one.fit(X, labels(X)), two.fit(X, labels(X))]
     for name in ("split0_test_score", "split1_test_score"):
         assert_same(*(search.cv_results_[name] for search in searches))
     assert_same_model(*(search.best_estimator_ for search in searches))

@@ -5,7 +5,7 @@ import pytest
 import torch
 from numpy.testing import assert_allclose
 
-from skae import AutoencoderTransformer
+from skae import AutoencoderTransformer, DenoisingAutoencoder, StackedAutoencoder
 from skae._activations import ACTIVATIONS
 from skae._autograd import AutogradStep
 from skae._explicit import ExplicitStep
@@ -22,15 +22,18 @@ def unit_rows():
     return np.random.default_rng(0).uniform(0.01, 0.99, size=(N_ROWS, N_FEATURES))
 
 
-class ByAutograd(AutoencoderTransformer):
-    """The same estimator, whose penalty knows no closed form: it trains by autograd."""
+def by_autograd(estimator_class):
+    """Return the same estimator, whose penalty knows no closed form: it trains by autograd."""
 
-    def _regularizer(self, fit):
-        penalty = super()._regularizer(fit) or Penalty(lambda x, code, row_weight: 0 * code.sum())
-        return penalty._replace(closed_form=None)
+    class ByAutograd(estimator_class):
+        def _regularizer(self, fit):
+            penalty = super()._regularizer(fit) or Penalty(lambda x, code, row_weight: 0 * code.sum())
+            return penalty._replace(closed_form=None)
+
+    return ByAutograd
 
 
-def both_steps(sample_weight=None, **parameters):
+def both_steps(sample_weight=None, *, estimator_class=AutoencoderTransformer, X_clean=None, **parameters):
     """Return an explicit and an autograd step on networks with the same random weights and biases."""
     settings = {
         "n_components": 3,
@@ -42,8 +45,8 @@ def both_steps(sample_weight=None, **parameters):
         **parameters,
     }
     fit, other = (
-        Fit(estimator_class(**settings), unit_rows(), sample_weight=sample_weight)
-        for estimator_class in (AutoencoderTransformer, ByAutograd)
+        Fit(kind(**settings), unit_rows(), sample_weight=sample_weight, X_clean=X_clean)
+        for kind in (estimator_class, by_autograd(estimator_class))
     )
     assert isinstance(fit.step, ExplicitStep)
     assert isinstance(other.step, AutogradStep)
@@ -148,6 +151,33 @@ def test_batches_of_several_sizes(sizes, tied):
 def test_contractive_closed_form(code_activation, tied):
     pair = both_steps(contractive=0.3, hidden_layer_sizes=(), code_activation=code_activation, tied_weights=tied)
     assert_steps_agree(pair, sizes=(N_ROWS,))
+
+
+def own_noise(X, generator):
+    return X * torch.empty_like(X).uniform_(generator=generator)
+
+
+@pytest.mark.parametrize("loss", ["squared_error", "binary_cross_entropy"])
+@pytest.mark.parametrize("noise", ["gaussian", "masking", "salt_and_pepper", own_noise])
+@pytest.mark.parametrize("estimator_class", [DenoisingAutoencoder, StackedAutoencoder])
+def test_noise(estimator_class, noise, loss):
+    """From the same state of the generator, batch after batch, with held-out rows in between."""
+    pair = both_steps(estimator_class=estimator_class, noise=noise, noise_level=0.5, loss=loss, learning_rate=0.1)
+    (explicit, _), (autograd, _) = pair
+    assert torch.equal(explicit.corrupt.generator.get_state(), autograd.corrupt.generator.get_state())
+    assert_steps_agree(pair, sizes=(10, 9, 4))
+    assert torch.equal(explicit.corrupt.generator.get_state(), autograd.corrupt.generator.get_state())
+
+
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("loss", sorted(LOSSES))
+def test_pairs_of_noisy_and_clean_rows(loss, tied):
+    X_clean = np.random.default_rng(1).uniform(size=(N_ROWS, N_FEATURES))
+    pair = both_steps(estimator_class=DenoisingAutoencoder, X_clean=X_clean, loss=loss, tied_weights=tied)
+    assert_steps_agree(pair)
+    own, clean = both_steps(loss=loss, tied_weights=tied)[0][0], pair[0][0]
+    index = torch.arange(N_ROWS)
+    assert abs(own.evaluate(index) / clean.evaluate(index) - 1) > 1e-3, "the target is another one"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,323 @@
+"""The denoising autoencoder: noise in fit only, clean targets, real pairs, and what the papers say of it."""
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from estimators import assert_same, assert_same_model, configured, rows
+from numpy.testing import assert_allclose
+from scipy import sparse
+from sklearn import config_context
+from sklearn.decomposition import PCA
+from sklearn.linear_model import Ridge
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from skae import AutoencoderTransformer, DenoisingAutoencoder
+
+NOISES = ["gaussian", "masking", "salt_and_pepper"]
+STILL = {"learning_rate": 1e-14, "max_iter": 4}  # the solver stands still: the curves show the noise alone
+
+
+def denoiser(**parameters):
+    return configured(DenoisingAutoencoder, **parameters)
+
+
+def pairs(n_samples=60):
+    """Noisy rows with other means and scales, and their clean versions."""
+    clean = rows(n_samples)
+    noise = np.random.default_rng(1).normal(size=clean.shape)
+    return 3 * clean + 10 + 0.3 * noise, clean
+
+
+# Noise in fit only -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("noise", NOISES)
+def test_using_a_model_adds_no_noise_and_changes_no_byte(noise):
+    X = rows()
+    model = denoiser(noise=noise, noise_level=0.9).fit(X)
+    before, codes = pickle.dumps(model), model.transform(X)
+    for method in ("transform", "reconstruct", "denoise", "reconstruction_error", "score_samples", "score"):
+        assert_same(getattr(model, method)(X), getattr(model, method)(X))
+    assert_same(model.inverse_transform(codes), model.inverse_transform(codes))
+    assert pickle.dumps(model) == before
+
+
+def test_denoise_is_reconstruct():
+    X = rows()
+    model = denoiser().fit(X)
+    assert_same(model.denoise(X), model.reconstruct(X))
+
+
+@pytest.mark.parametrize("noise", NOISES)
+@pytest.mark.parametrize("batch_size", ["auto", 20])
+def test_each_epoch_has_noise_of_its_own(noise, batch_size):
+    curves = [
+        denoiser(noise=noise, noise_level=level, batch_size=batch_size, **STILL).fit(rows()).loss_curve_
+        for level in (0.5, 0.0)
+    ]
+    assert len(set(curves[0])) == 4
+    assert_allclose(curves[1], curves[1][0], rtol=1e-9)
+
+
+def test_each_batch_has_noise_of_its_own():
+    draws = []
+
+    def noise(batch, generator):
+        draws.append(torch.empty_like(batch).normal_(generator=generator).numpy())
+        return batch
+
+    denoiser(noise=noise, batch_size=20, max_iter=3).fit(rows())
+    assert len(draws) == 9
+    assert len({draw.tobytes() for draw in draws}) == 9
+
+
+@pytest.mark.parametrize("loss", ["squared_error", lambda output, target: (output - target).square().mean(1)])
+def test_the_loss_is_against_the_clean_rows(loss):
+    """All that goes in is erased: what is left is the distance from one reconstruction to all rows."""
+    X = rows()
+    model = denoiser(noise=lambda batch, generator: 0 * batch, loss=loss, **STILL).fit(X)
+    expected = np.square(model.reconstruct(np.zeros((1, 5))) - X).mean()
+    assert_allclose(model.loss_, expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("noise", NOISES)
+@pytest.mark.parametrize("loss", ["squared_error", lambda output, target: (output - target).square().mean(1)])
+def test_rows_held_out_get_the_same_noise_after_every_epoch(noise, loss):
+    parameters = {"noise": noise, "noise_level": 0.5, "loss": loss, "early_stopping": True, **STILL}
+    model = denoiser(**parameters).fit(rows(200))
+    assert_allclose(model.validation_loss_curve_, model.validation_loss_curve_[0], rtol=1e-9)
+    assert len(set(model.loss_curve_)) == 4
+    clean = denoiser(**{**parameters, "noise_level": 0.0}).fit(rows(200))
+    assert abs(model.validation_loss_curve_[0] / clean.validation_loss_curve_[0] - 1) > 1e-3, "noise there is"
+
+
+def test_noise_statistics_of_partial_fit_are_those_of_its_first_rows():
+    X = rows()
+    model = denoiser(noise="salt_and_pepper").partial_fit(X).partial_fit(100 * X)
+    _, lowest, highest = model._column_statistics
+    assert_allclose(lowest, X.min(0))
+    assert_allclose(highest, X.max(0))
+
+
+def test_weights_of_rows_are_not_taken():
+    with pytest.raises(TypeError, match="sample_weight"):
+        denoiser().fit(rows(), sample_weight=np.ones(60))
+
+
+# Real pairs ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_pairs_teach_the_way_from_noisy_to_clean(early_stopping):
+    X, clean = pairs(400)
+    settings = {"max_iter": 300, "learning_rate": 0.01, "early_stopping": early_stopping}
+    model = denoiser(**settings).fit(X[:300], X_clean=clean[:300])
+    restored = model.denoise(X[300:])
+    assert np.square(restored - clean[300:]).mean() < 0.05
+    assert np.square(model.denoise(X[300:]) - X[300:]).mean() > 50, "not the noisy rows"
+    # Noise is a third of a third of the rows': restoring it beats undoing the scale alone.
+    assert np.square(restored - clean[300:]).mean() < 2 * np.square((X - 10) / 3 - clean)[300:].mean()
+
+
+def test_pairs_get_no_noise():
+    X, clean = pairs()
+
+    def forbidden(batch, generator):
+        raise AssertionError("pairs need no noise")
+
+    models = [denoiser(noise=noise).fit(X, X_clean=clean) for noise in (*NOISES, forbidden)]
+    for model in models[1:]:
+        assert_same_model(model, models[0])
+    still = denoiser(**STILL).fit(X, X_clean=clean)
+    assert_allclose(still.loss_curve_, np.square(still.reconstruct(X) - clean).mean(), rtol=1e-9)
+
+
+def test_a_pair_of_equals_is_a_plain_fit():
+    X = rows()
+    paired = denoiser().fit(X, X_clean=X)
+    assert_same(paired.transform(X), configured(AutoencoderTransformer).fit(X).transform(X))
+
+
+PAIRS = {
+    "csr": (sparse.csr_array, sparse.csr_array),
+    "coo": (sparse.coo_array, sparse.csc_array),
+    "noisy_sparse": (sparse.csr_array, np.asarray),
+    "clean_sparse": (np.asarray, sparse.csr_array),
+    "lists": (np.ndarray.tolist, np.ndarray.tolist),
+    "frames": (lambda X: pd.DataFrame(X, columns=list("abcde")), lambda X: pd.DataFrame(X, columns=list("vwxyz"))),
+    "fortran": (np.asfortranarray, np.asfortranarray),
+    "integers": (lambda X: X.astype(int), lambda X: X.astype(np.uint8)),
+}
+
+
+@pytest.mark.parametrize("kind", PAIRS)
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_pairs_of_any_kind(kind, method):
+    rng = np.random.default_rng(0)
+    clean = rng.poisson(0.7, size=(60, 5)).astype(float)
+    X = clean + rng.poisson(0.2, size=clean.shape)
+    expected = getattr(denoiser(), method)(X, X_clean=clean)
+    of_noisy, of_clean = PAIRS[kind]
+    model = getattr(denoiser(), method)(of_noisy(X), X_clean=of_clean(clean))
+    assert_allclose(model.denoise(of_noisy(X)), expected.denoise(X), rtol=1e-7, atol=1e-7)
+
+
+@pytest.mark.parametrize("dtypes", [(np.float32, np.float64), (np.float64, np.float32)])
+def test_pairs_of_two_precisions(dtypes):
+    X, clean = pairs()
+    model = denoiser().fit(X.astype(dtypes[0]), X_clean=clean.astype(dtypes[1]))
+    assert_allclose(model.loss_curve_, denoiser().fit(X, X_clean=clean).loss_curve_, rtol=1e-4)
+    assert model.denoise(X.astype(dtypes[0])).dtype == dtypes[0]
+
+
+@pytest.mark.parametrize("cut", [lambda X: X[:-1], lambda X: X[:, :-1], lambda X: sparse.csr_array(X[:-1])])
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_pairs_of_other_shapes_are_refused(cut, method):
+    X, clean = pairs()
+    model = denoiser()
+    with pytest.raises(ValueError, match=r"X_clean has shape \(.*X has shape \(60, 5\)"):
+        getattr(model, method)(X, X_clean=cut(clean))
+    assert not hasattr(model, "encoder_")
+
+
+def test_clean_rows_are_checked_under_their_name():
+    X, clean = pairs()
+    clean[3, 1] = np.nan
+    with pytest.raises(ValueError, match="Input X_clean contains NaN"):
+        denoiser().fit(X, X_clean=clean)
+
+
+def test_cross_entropy_asks_its_range_of_the_clean_rows():
+    X = np.random.default_rng(0).normal(size=(60, 5))
+    clean = (X > 0).astype(float)
+    model = denoiser(loss="binary_cross_entropy", max_iter=200, learning_rate=0.01).fit(X, X_clean=clean)
+    assert ((model.denoise(X) > 0.5) == clean).mean() > 0.8
+    with pytest.raises(ValueError, match=r"binary_cross_entropy.*\[0, 1\].*minimum"):
+        denoiser(loss="binary_cross_entropy").fit(clean, X_clean=X)
+
+
+def test_pairs_through_a_pipeline():
+    X, clean = pairs()
+    with config_context(enable_metadata_routing=True):
+        step = denoiser().set_fit_request(X_clean=True)
+        pipeline = make_pipeline(StandardScaler(), step).fit(X, X_clean=clean)
+        expected = denoiser().fit(StandardScaler().fit_transform(X), X_clean=clean)
+        assert_same_model(pipeline[-1], expected)
+        restored = pipeline[-1].denoise(pipeline[:-1].transform(X))
+        assert np.square(restored - clean).mean() < np.square(restored - X).mean()
+
+
+def test_pairs_through_a_pipeline_that_scales_both():
+    X, clean = pairs()
+    with config_context(enable_metadata_routing=True):
+        steps = [("scale", StandardScaler()), ("denoise", denoiser().set_fit_request(X_clean=True))]
+        pipeline = Pipeline(steps, transform_input=["X_clean"]).fit(X, X_clean=clean)
+        scaler = StandardScaler().fit(X)
+        expected = denoiser().fit(scaler.transform(X), X_clean=scaler.transform(clean))
+        assert_same_model(pipeline[-1], expected)
+
+
+def test_pairs_through_a_search():
+    """The search cuts the clean rows as it cuts the noisy ones."""
+    X, clean = pairs()
+    with config_context(enable_metadata_routing=True):
+        search = GridSearchCV(denoiser().set_fit_request(X_clean=True), {"n_components": [1, 2]}, cv=2)
+        search.fit(X, X_clean=clean)
+        expected = denoiser(n_components=1).fit(X[30:], X_clean=clean[30:]).score(X[:30])
+        assert search.cv_results_["split0_test_score"][0] == expected
+
+
+def test_pairs_not_asked_for_are_not_routed():
+    X, clean = pairs()
+    with config_context(enable_metadata_routing=True), pytest.raises(ValueError, match="X_clean"):
+        make_pipeline(StandardScaler(), denoiser()).fit(X, X_clean=clean)
+
+
+# What the papers say ---------------------------------------------------------------------------------------
+
+
+def psnr(restored, clean):
+    """Decibels, up to the peak, which is the same for all that are compared."""
+    return -10 * np.log10(np.square(restored - clean).mean())
+
+
+@pytest.fixture(scope="module")
+def noisy_digits(digits):
+    """Digits whose every pixel gets normal noise of its own deviation: train, test, noisy train, noisy test."""
+    noise = np.random.default_rng(0).normal(size=digits.shape) * digits.std(0)
+    return digits[:1200], digits[1200:], (digits + noise)[:1200], (digits + noise)[1200:]
+
+
+def best_pca(train, test, noisy):
+    basis = PCA().fit(train)
+    scores = basis.transform(noisy)
+    projections = (scores[:, :k] @ basis.components_[:k] + basis.mean_ for k in range(1, 61))
+    return max(psnr(restored, test) for restored in projections)
+
+
+def best_ridge(train, test, noisy, n_copies=10):
+    """A linear map trained on many noisy copies, at its best strength on the test rows."""
+    rng = np.random.default_rng(1)
+    copies = np.vstack([train + rng.normal(size=train.shape) * train.std(0) for _ in range(n_copies)])
+    targets = np.vstack([train] * n_copies)
+    return max(psnr(Ridge(alpha=a).fit(copies, targets).predict(noisy), test) for a in (1, 100, 1000, 10_000))
+
+
+@pytest.fixture(scope="module")
+def best_linear(noisy_digits):
+    """What projections and linear maps restore of the digits, at their best on the test rows."""
+    train, test, _, noisy = noisy_digits
+    return best_pca(train, test, noisy), best_ridge(train, test, noisy)
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_it_restores_digits_better_than_any_linear_map(noisy_digits, best_linear, early_stopping):
+    """Vincent et al. (2008): what it learns is more than directions to keep."""
+    train, test, _, noisy = noisy_digits
+    model = DenoisingAutoencoder(
+        64,
+        hidden_layer_sizes=(256,),
+        noise_level=1.0,
+        batch_size=50,
+        max_iter=60,
+        tol=None,
+        early_stopping=early_stopping,
+        dtype="float32",
+        random_state=0,
+    ).fit(train)
+    ours, (pca, ridge) = psnr(model.denoise(noisy), test), best_linear
+    assert ours > pca + 0.5
+    assert ours > ridge + 0.1
+
+
+def passed_on(model, X, noisy):
+    """The share of the noise that gets through."""
+    return np.square(model.reconstruct(noisy) - model.reconstruct(X)).sum() / np.square(noisy - X).sum()
+
+
+@pytest.mark.parametrize(("noise", "share"), [("gaussian", 0.6), ("masking", 0.85), ("salt_and_pepper", 0.6)])
+def test_overcomplete_codes_do_not_learn_the_identity(noisy_digits, noise, share):
+    """With four codes to a feature, a plain autoencoder hands noise on; a denoising one does not."""
+    train, test, _, noisy = noisy_digits
+    settings = {"hidden_layer_sizes": (), "code_activation": "relu", "max_iter": 60, "tol": None}
+    settings |= {"batch_size": 50, "learning_rate": 2e-3, "dtype": "float32", "random_state": 0}
+    plain = AutoencoderTransformer(256, **settings).fit(train)
+    denoising = DenoisingAutoencoder(256, noise=noise, noise_level=0.5, **settings).fit(train)
+    assert plain.transform(test).shape == (597, 256)
+    assert passed_on(plain, test, noisy) > 0.6
+    assert passed_on(denoising, test, noisy) < share * passed_on(plain, test, noisy)
+    assert denoising.score(test) > 0.4
+
+
+def test_the_codes_of_pairs_and_of_drawn_noise_agree_on_what_to_keep(noisy_digits):
+    """Noise drawn once, as pairs, restores too, but less well than noise drawn anew: pairs are fewer."""
+    train, test, noisy_train, noisy = noisy_digits
+    settings = {"max_iter": 40, "tol": None, "batch_size": 50, "dtype": "float32", "random_state": 0}
+    pairs_ = DenoisingAutoencoder(32, **settings).fit(noisy_train, X_clean=train)
+    drawn = DenoisingAutoencoder(32, noise_level=1.0, **settings).fit(train)
+    assert psnr(noisy, test) + 1 < psnr(pairs_.denoise(noisy), test) < psnr(drawn.denoise(noisy), test)
