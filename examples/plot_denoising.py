@@ -3,8 +3,8 @@ Removing noise from digits
 ==========================
 
 A denoising autoencoder learns to restore clean rows from corrupted ones. Here it removes noise from digits that
-it has never seen, and is compared with the best that a linear map can do: a ridge regression from noisy to clean rows,
-trained on the same kind of noise.
+it has never seen, and is compared with the best that a linear map can do: a ridge regression from noisy to clean
+rows, trained on the same kind of noise.
 """
 
 # %%
