@@ -232,6 +232,15 @@ class AutoencoderTransformer(BaseAutoencoder):
         -------
         self : object
             The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If X is not two-dimensional, holds NaN or infinity, or lies outside the range of the loss; if
+            parameters contradict each other; if ``early_stopping`` has too few rows to hold some out; or if
+            training diverges.
+        RuntimeError
+            If the machine has no such ``device``.
         """
         return self._fit(X, y, sample_weight=sample_weight)
 

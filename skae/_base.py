@@ -126,6 +126,15 @@ class BaseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tra
         -------
         self : object
             The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If X is not two-dimensional, holds NaN or infinity, or lies outside the range of the loss; if
+            parameters contradict each other; if ``early_stopping`` has too few rows to hold some out; or if
+            training diverges.
+        RuntimeError
+            If the machine has no such ``device``.
         """
         return self._fit(X, y)
 
@@ -151,7 +160,8 @@ class BaseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tra
     def partial_fit(self, X, y=None):
         """Take one pass over X, from the current weights and the current state of the solver.
 
-        Nothing is held out for ``early_stopping``, and no warning says that training is not over.
+        Nothing is held out for ``early_stopping``, no warning says that training is not over, and there are no
+        sample weights.
 
         Parameters
         ----------
@@ -189,6 +199,14 @@ class BaseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tra
         -------
         Z : ndarray of shape (n_samples, n_components)
             Codes, of X's floating dtype. Each row's depends on that row alone.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            If the estimator is not fitted.
+        ValueError
+            If X is not two-dimensional, holds NaN or infinity, or has another width or other feature names than
+            in `fit`.
         """
         X = self._check(X, "transform")
         encode = forward(self.encoder_, arrays.torch_dtype(X))
@@ -199,7 +217,7 @@ class BaseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tra
 
         Parameters
         ----------
-        Z : array-like of shape (n_samples, n_components)
+        Z : {array-like, sparse matrix} of shape (n_samples, n_components)
             Codes.
 
         Returns
@@ -207,6 +225,13 @@ class BaseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tra
         X : ndarray of shape (n_samples, n_features)
             Reconstructions, of Z's floating dtype; with a logistic link (binary cross-entropy) these are
             probabilities.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            If the estimator is not fitted.
+        ValueError
+            If Z is not of shape (n_samples, n_components), or holds NaN or infinity.
         """
         check_is_fitted(self)
         Z = arrays.check_codes(self, Z, self._n_features_out)
@@ -225,6 +250,14 @@ class BaseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tra
         -------
         X_reconstructed : ndarray of shape (n_samples, n_features)
             Reconstructions, dense, of X's floating dtype.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            If the estimator is not fitted.
+        ValueError
+            If X is not two-dimensional, holds NaN or infinity, or has another width or other feature names than
+            in `fit`.
         """
         X = self._check(X, "reconstruct")
         return self._stream(X, self._reconstruction(arrays.torch_dtype(X)), self.n_features_in_)
@@ -242,7 +275,15 @@ class BaseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tra
         Returns
         -------
         error : ndarray of shape (n_samples,) or (n_samples, n_features)
-            Squared errors, in squared units of X.
+            Squared errors, in squared units of X, of X's floating dtype.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            If the estimator is not fitted.
+        ValueError
+            If X is not two-dimensional, holds NaN or infinity, or has another width or other feature names than
+            in `fit`.
         """
         X = self._check(X, "reconstruction_error")
         reconstruct = self._reconstruction(arrays.torch_dtype(X))
@@ -265,7 +306,15 @@ class BaseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tra
         Returns
         -------
         score : ndarray of shape (n_samples,)
-            Minus the mean squared error of each row; higher is more normal.
+            Minus the mean squared error of each row, of X's floating dtype; higher is more normal.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            If the estimator is not fitted.
+        ValueError
+            If X is not two-dimensional, holds NaN or infinity, or has another width or other feature names than
+            in `fit`.
         """
         return -self.reconstruction_error(X)
 
@@ -283,7 +332,16 @@ class BaseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tra
         -------
         score : float
             R^2 of the reconstruction, features weighted by their variance in X: 1 is perfect, 0 is as good
-            as X's own mean. It does not depend on the units of X.
+            as X's own mean. It does not depend on the units of X. For a single row it is not defined: NaN, with
+            a warning.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            If the estimator is not fitted.
+        ValueError
+            If X is not two-dimensional, holds NaN or infinity, or has another width or other feature names than
+            in `fit`.
         """
         X = self._check(X, "score")
         rows = arrays.to_torch(X)

@@ -232,6 +232,15 @@ class AutoencoderClassifier(
         -------
         self : object
             The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If X is not two-dimensional, holds NaN or infinity, or lies outside the range of the loss; if
+            parameters contradict each other; if ``early_stopping`` has too few rows to hold some out; or if
+            training diverges.
+        RuntimeError
+            If the machine has no such ``device``.
         """
         X, y = arrays.check_rows_and_labels(self, X, y)
         labelled = _labelled(y)
@@ -274,6 +283,14 @@ class AutoencoderClassifier(
         -------
         y : ndarray of shape (n_samples,)
             The most probable classes, of the dtype of the labels given to `fit`.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            If the estimator is not fitted.
+        ValueError
+            If X is not two-dimensional, holds NaN or infinity, or has another width or other feature names than
+            in `fit`.
         """
         check_is_fitted(self)
         return self.classes_[np.argmax(self.predict_proba(X), axis=1)]
@@ -290,6 +307,14 @@ class AutoencoderClassifier(
         -------
         p : ndarray of shape (n_samples, n_classes)
             Probabilities in the order of ``classes_``, of X's floating dtype; each row sums to one.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            If the estimator is not fitted.
+        ValueError
+            If X is not two-dimensional, holds NaN or infinity, or has another width or other feature names than
+            in `fit`.
         """
         X = self._check(X)
         dtype = arrays.torch_dtype(X)
@@ -312,6 +337,14 @@ class AutoencoderClassifier(
         -------
         Z : ndarray of shape (n_samples, n_components)
             Codes of the fine-tuned encoder, of X's floating dtype.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            If the estimator is not fitted.
+        ValueError
+            If X is not two-dimensional, holds NaN or infinity, or has another width or other feature names than
+            in `fit`.
         """
         X = self._check(X)
         return arrays.stream(X, forward(self.encoder_, arrays.torch_dtype(X)), self._n_features_out, self.device_)

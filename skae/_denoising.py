@@ -216,6 +216,15 @@ class DenoisingAutoencoder(BaseAutoencoder):
         -------
         self : object
             The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If X is not two-dimensional, holds NaN or infinity, or lies outside the range of the loss; if
+            parameters contradict each other; if ``early_stopping`` has too few rows to hold some out; or if
+            training diverges.
+        RuntimeError
+            If the machine has no such ``device``.
         """
         return self._fit(X, y, X_clean=self._check_clean(X, X_clean))
 
@@ -252,6 +261,14 @@ class DenoisingAutoencoder(BaseAutoencoder):
         -------
         X_restored : ndarray of shape (n_samples, n_features)
             Restored rows, of X's floating dtype.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            If the estimator is not fitted.
+        ValueError
+            If X is not two-dimensional, holds NaN or infinity, or has another width or other feature names than
+            in `fit`.
         """
         return self.reconstruct(X)
 
