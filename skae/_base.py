@@ -2,6 +2,7 @@
 
 import copy
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from numbers import Integral, Real
 from typing import Any, ClassVar, dataclass_transform
@@ -26,6 +27,7 @@ from ._fitting import Fit, atomic
 from ._inference import forward
 from ._layers import Bridge
 from ._losses import LOSSES
+from ._networks import Architecture, Decoder, Encoder
 from ._noise import Corruption
 from ._optimizers import OPTIMIZERS
 from ._penalties import Penalty
@@ -72,6 +74,7 @@ class BaseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tra
     tied_weights = False
     encoder = None
     decoder = None
+    sparsity = None
 
     _parameter_constraints: ClassVar[dict] = {
         "n_components": [Interval(Integral, 1, None, closed="left")],
@@ -367,6 +370,13 @@ class BaseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tra
 
     # Hooks for variants -----------------------------------------------------------------------------------
 
+    def _adapt(self, architecture: Architecture) -> Architecture:
+        """Return the networks' description, changed where the variant's differ."""
+        return architecture
+
+    def _initialize(self, encoder: Encoder, decoder: Decoder) -> None:
+        """Change the first weights, which have been drawn, in place."""
+
     def _pretrain(self, fit: Fit, context) -> None:
         """Train parts of the networks before the whole; callbacks are told through ``context``."""
 
@@ -394,6 +404,10 @@ class BaseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tra
         """Return the term to add to the objective, with its closed form if it has one, or None."""
         defined = type(self)._penalty is not BaseAutoencoder._penalty
         return Penalty.of_rows(self._penalty) if defined else None
+
+    def _constraint(self, fit: Fit) -> Callable[[torch.Tensor], object] | None:
+        """Return what changes the decoder's weights of each code unit in place after each update, or None."""
+        return None
 
     def _own_attributes(self, fit: Fit, encoder: nn.Module, decoder: nn.Module) -> dict[str, Any]:
         """Return fitted attributes beside those that all estimators have."""

@@ -52,6 +52,9 @@ class ExplicitStep:
         Noise for the inputs, drawn anew for each batch; targets stay clean.
     bridge : Bridge or None
     penalty : CodePenalty or None
+    constrain : callable (weight) or None
+        Called after each update with the decoder's weights of each unit of the code, (n_components, fan_out),
+        to change them in place.
     low_precision : bool
         Compute in bfloat16 beside float32 parameters.
     """
@@ -71,15 +74,15 @@ class ExplicitStep:
         corrupt: Corruption | None = None,
         bridge: Bridge | None = None,
         penalty: CodePenalty | None = None,
+        constrain: Callable[[Tensor], object] | None = None,
         low_precision: bool = False,
     ) -> None:
         self.rows, self.targets, self.loss, self.row_weight = rows, targets, loss, row_weight
-        self.corrupt, self.bridge, self.penalty = corrupt, bridge, penalty
+        self.corrupt, self.bridge, self.penalty, self.constrain = corrupt, bridge, penalty, constrain
         layers = dense_layers([*encoder, *decoder])
         self.encoder, self.decoder = layers[: len(encoder)], layers[len(encoder) :]
         self.layers = [*layers, *loss.heads]
-        self.repeats = 1 if bridge is None else bridge.repeats
-        self._buffers: dict[int, Buffers] = {}
+        self._buffers: dict[tuple[int, int], Buffers] = {}
 
         n_parameters = sum(rows_ * columns for rows_, columns in (layer.shape for layer in self.layers))
         self.parameters = torch.zeros(n_parameters, dtype=rows.dtype, device=rows.device)
@@ -90,10 +93,11 @@ class ExplicitStep:
         self._weights, self._gradients = self.parameters.to(working), self.gradient.to(working)
         # Tensors, since a Python number costs a conversion at every step.
         self._features = self.decoder[-1].fan_out if loss.mean_over_features else 1
-        self._per_row = self.parameters.new_tensor(1 / (self._features * self.repeats))
+        self._per_row = self.parameters.new_tensor(1 / self._features)
         self._scales: dict[int, Tensor] = {}
 
         self._masters = self._split(self.parameters)
+        self._of_code = self._masters[len(encoder)][:-1]
         for layer, master, mask in zip(self.layers, self._masters, self._split(is_weight), strict=True):
             layer.load(master)
             layer.mark_weight(mask)
@@ -111,13 +115,15 @@ class ExplicitStep:
         """Take one step on the rows numbered ``index``; return the objective, summed over these rows."""
         total = self.differentiate(index)
         penalty = self.optimizer.update()
+        if self.constrain is not None:
+            self.constrain(self._of_code)
         self._follow()
         return total if penalty is None else total.add(penalty, alpha=len(index))
 
     def differentiate(self, index: Tensor) -> Tensor:
         """Write the gradient of the objective, all but its L2 penalty; return its sum over the rows."""
         b, weight = self._batch(index)
-        total = self._loss(b, self._forward(b), weight)
+        total = self._loss(b, self._forward(b, weight), weight)
         total = self._backward(b, total, weight)
         if self.gradient is not self._gradients:
             self.gradient.copy_(self._gradients)
@@ -127,15 +133,16 @@ class ExplicitStep:
         """Return the loss without penalties, summed over the rows numbered ``index``."""
         with repeated_noise(self.corrupt, self.bridge):
             b, weight = self._batch(index)
-            return self._loss(b, self._forward(b), weight)
+            return self._loss(b, self._forward(b, weight), weight)
 
     def _batch(self, index: Tensor) -> tuple[Buffers, Tensor | None]:
-        b = self._buffers.get(len(index))
+        key = len(index), 1 if self.bridge is None else self.bridge.repeats
+        b = self._buffers.get(key)
         if b is None:
             b = Buffers(len(index), self.encoder, self.decoder, self.bridge, self._weights)
             if self.targets is not None or self.corrupt is not None:
                 b.target = b.x.new_empty(len(index), self.decoder[-1].fan_out)
-            self._buffers[len(index)] = b
+            self._buffers[key] = b
         if self.targets is not None:
             self.targets.gather(index, out=b.target)
             self.rows.gather(index, out=b.x)
@@ -145,7 +152,7 @@ class ExplicitStep:
             b.x.copy_(self.corrupt(b.x if self.targets is not None else b.target))
         return b, None if self.row_weight is None else self.row_weight[index].unsqueeze(1)
 
-    def _forward(self, b: Buffers) -> Tensor | None:
+    def _forward(self, b: Buffers, weight: Tensor | None) -> Tensor | None:
         """Fill the buffers up to the output; return the bridge's own loss of each row."""
         own = None
         for layer, p in zip(self.encoder, b.encoder, strict=True):
@@ -153,7 +160,7 @@ class ExplicitStep:
             if layer.activation.forward is not None:
                 layer.activation.forward(p.z, p.a)
         if self.bridge is not None:
-            own = self.bridge.forward(b.encoder[-1].a, b.decoder[0].h[:, :-1])
+            own = self.bridge.forward(b.encoder[-1].a, b.decoder[0].h[:, :-1], weight)
         for layer, p in zip(self.decoder, b.decoder, strict=True):
             layer.forward(p)
             if layer.activation.forward is not None:
@@ -162,11 +169,11 @@ class ExplicitStep:
 
     def _loss(self, b: Buffers, own: Tensor | None, weight: Tensor | None) -> Tensor:
         """Return the loss, summed over rows; write its derivative, as a mean, with respect to the output."""
-        output, gradient, target = b.decoder[-1].a, b.decoder[-1].dz, b.target
-        repeated = weight
-        if self.repeats > 1:
-            target = target.repeat(self.repeats, 1)
-            repeated = None if weight is None else weight.repeat(self.repeats, 1)
+        output, gradient, target, repeated = b.decoder[-1].a, b.decoder[-1].dz, b.target, weight
+        repeats = len(output) // len(target)
+        if repeats > 1:
+            target = target.repeat(repeats, 1)
+            repeated = self._repeated(weight, len(b.target), repeats)
         total = self.loss.sum_and_gradient(output, target, gradient)
         if repeated is not None:
             total = (self.loss.entrywise(output, target) * repeated).sum()
@@ -175,10 +182,19 @@ class ExplicitStep:
         gradient.mul_(scale)
         for head in self.loss.heads:
             head.gradient.mul_(scale)
-        total = total * self._per_row
+        total = total * self._per_row if repeats == 1 else total * self._per_row / repeats
         if own is None:
             return total
         return total + (own.sum() if weight is None else torch.dot(own, weight[:, 0]))
+
+    def _repeated(self, weight: Tensor | None, n: int, repeats: int) -> Tensor | None:
+        """Return what each of the decoder's rows counts for, (repeats n, 1); None if all count alike."""
+        repeated = None if weight is None else weight.repeat(repeats, 1)
+        shares = self.bridge.shares  # type: ignore[union-attr]
+        if shares is None:
+            return repeated
+        share = self._weights.new_tensor(shares).mul_(repeats).repeat_interleave(n).unsqueeze(1)
+        return share if repeated is None else share * repeated
 
     def _scale(self, n: int) -> Tensor:
         """Return what turns a sum over ``n`` rows of the output into a mean over rows."""

@@ -61,7 +61,7 @@ class Fit:
         self.dtype = self._dtype(X)
         self.streams = random.streams(estimator.random_state)
         self.loss = LOSSES[estimator.loss] if isinstance(estimator.loss, str) else checked_loss(estimator.loss)
-        self.architecture = architecture(estimator, X.shape[1])
+        self.architecture = estimator._adapt(architecture(estimator, X.shape[1]))
         self.data = TrainingData(X, dtype=self.dtype, device=self.device, **data)
         self._check_range()
         if estimator.early_stopping and not one_pass:
@@ -110,6 +110,8 @@ class Fit:
         estimator, start = self.estimator, self.start
         encoder, decoder = build(self.architecture)
         initialize((encoder, decoder), self.streams.weights)
+        if start is None:
+            estimator._initialize(encoder, decoder)
         # Copied together, so that modules which share parameters still do.
         own = copy.deepcopy((estimator.encoder, estimator.decoder))
         encoder = encoder if own[0] is None else own[0]
@@ -158,7 +160,8 @@ class Fit:
             a.activation == "identity" or len(a.encoder_layer_sizes) == len(a.decoder_layer_sizes) == 1
         )
         noisy = self.estimator._corruption(self) is not None
-        return a.centred and linear and whole and not noisy and self.estimator.loss == "squared_error"
+        plain = self.estimator.loss == "squared_error" and self.estimator.sparsity is None
+        return a.centred and linear and whole and not noisy and plain
 
     # Running ----------------------------------------------------------------------------------------------
 
@@ -183,6 +186,7 @@ class Fit:
             corrupt=self.estimator._corruption(self),
             bridge=self.estimator._bridge(self),
             penalty=self.estimator._regularizer(self),
+            constrain=self.estimator._constraint(self),
         )
 
     def make_step(self, encoder, decoder, rows: Rows, *, loss, **settings):
