@@ -160,7 +160,7 @@ class ExplicitStep:
             if layer.activation.forward is not None:
                 layer.activation.forward(p.z, p.a)
         if self.bridge is not None:
-            own = self.bridge.forward(b.encoder[-1].a, b.decoder[0].h[:, :-1], weight)
+            own = self.bridge.forward(b.code, b.z, weight)
         for layer, p in zip(self.decoder, b.decoder, strict=True):
             layer.forward(p)
             if layer.activation.forward is not None:
@@ -209,7 +209,7 @@ class ExplicitStep:
             layer.backward(p)
         code_layer, p = self.encoder[-1], b.encoder[-1]
         if self.bridge is not None:
-            self.bridge.backward(p.a, b.dz, p.dz, weight)
+            self.bridge.backward(b.code, b.dz, b.dcode, weight)
         if self.penalty is not None:
             total = total.add(self.penalty.on_code(code_layer, p, weight), alpha=len(p.a))
         for layer, q in zip(reversed(self.encoder), reversed(b.encoder), strict=True):

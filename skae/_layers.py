@@ -166,9 +166,10 @@ class Buffers:
     x, target : Tensor of shape (n, d)
         The first layer's input without its ones; the rows to restore. One memory unless the two differ.
     encoder, decoder : lists of Pass
+    code, z : Tensor
+        The code layer's output and the decoder's input without its ones.
     dcode, dz : Tensor
-        The derivatives with respect to the code layer's output and the decoder's input: one memory without a
-        bridge.
+        The derivatives with respect to these two. Without a bridge they are one memory, and so are the two.
     """
 
     def __init__(
@@ -185,12 +186,13 @@ class Buffers:
         self.dcode = like.new_empty(n, width)
         if bridge is None:
             z = _with_ones(n, width, like)
-            code, self.dz = z[:, :-1], self.dcode
+            self.code, self.dz = z[:, :-1], self.dcode
         else:
             z = _with_ones(bridge.repeats * n, bridge.width(width), like)
-            code, self.dz = like.new_empty(n, width), like.new_empty(len(z), bridge.width(width))
+            self.code, self.dz = like.new_empty(n, width), like.new_empty(len(z), bridge.width(width))
+        self.z = z[:, :-1]
         output = like.new_empty(len(z), decoder[-1].fan_out)
-        self.encoder = _passes(encoder, h, None, code, self.dcode)
+        self.encoder = _passes(encoder, h, None, self.code, self.dcode)
         self.decoder = _passes(decoder, z, self.dz, output, torch.empty_like(output))
 
 

@@ -11,23 +11,28 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-Choose = Callable[[Tensor, Tensor | None], Tensor]
-_SLACK = 1e-6  # rounding, which tells equal rows apart that stand at different places of a batch
+# Writes ones for the units that win and zeros for the others, given (magnitude, row_weight, out).
+Choose = Callable[[Tensor, Tensor | None, Tensor], object]
+_SLACK = 1e-6  # more than the rounding that tells equal rows apart which stand at different places of a batch
 
 
 class Selection(nn.Module):
     """What a fitted encoder ends in where only some units are kept."""
 
-    def keep_(self, code: Tensor) -> Tensor:
-        """Set all but the winners to zero, in place."""
-        return code.mul_(self.winners(code))
+    def choose(self, magnitude: Tensor, out: Tensor) -> None:
+        """Write ones for units that are kept and zeros for the others."""
+        raise AssertionError("a selection defines its choice")  # pragma: no cover
 
-    def winners(self, code: Tensor) -> Tensor:
-        """Return ones for units that are kept and zeros for the others, of the code's shape and dtype."""
-        raise AssertionError("a selection defines its winners")  # pragma: no cover
+    def keep_(self, code: Tensor) -> Tensor:
+        """Set all but the units that are kept to zero, in place."""
+        kept = torch.empty_like(code)
+        self.choose(code.abs(), kept)
+        return code.mul_(kept)
 
     def forward(self, code: Tensor) -> Tensor:
-        return code * self.winners(code.detach())
+        kept = torch.empty_like(code)
+        self.choose(code.detach().abs(), kept)
+        return code * kept
 
 
 class TopK(Selection):
@@ -37,8 +42,8 @@ class TopK(Selection):
         super().__init__()
         self.n_active = n_active
 
-    def winners(self, code: Tensor) -> Tensor:
-        return top_k(code.abs(), self.n_active)
+    def choose(self, magnitude: Tensor, out: Tensor) -> None:
+        top_k(magnitude, self.n_active, out)
 
     def extra_repr(self) -> str:
         return f"n_active={self.n_active}"
@@ -53,8 +58,8 @@ class Threshold(Selection):
         super().__init__()
         self.register_buffer("threshold", torch.zeros(()))
 
-    def winners(self, code: Tensor) -> Tensor:
-        return (code.abs() >= self.threshold.to(code.dtype)).to(code.dtype)
+    def choose(self, magnitude: Tensor, out: Tensor) -> None:
+        torch.ge(magnitude, self.threshold.to(magnitude.dtype), out=out)
 
     def extra_repr(self) -> str:
         return f"threshold={self.threshold.item():.4g}"
@@ -68,9 +73,9 @@ def selection(description: tuple | None) -> Selection | None:
     return {"topk": TopK, "threshold": Threshold}[kind](*parameters)
 
 
-def top_k(magnitude: Tensor, k: int) -> Tensor:
-    """Return ones at the k largest entries of each row, zeros elsewhere."""
-    return torch.zeros_like(magnitude).scatter_(1, magnitude.topk(k, 1, sorted=False).indices, 1)
+def top_k(magnitude: Tensor, k: int, out: Tensor) -> None:
+    """Write ones at the k largest entries of each row, zeros elsewhere."""
+    out.zero_().scatter_(1, magnitude.topk(k, 1, sorted=False).indices, 1)
 
 
 def cutoff(magnitude: Tensor, weight: Tensor | None, share: float) -> Tensor:
@@ -81,51 +86,55 @@ def cutoff(magnitude: Tensor, weight: Tensor | None, share: float) -> Tensor:
 
     Parameters
     ----------
-    magnitude : Tensor of shape (n, m)
+    magnitude : Tensor of shape (n,) or (n, m)
     weight : Tensor of shape (n,) or None
     share : float in (0, 1]
 
     Returns
     -------
-    cutoff : Tensor of shape (m,)
+    cutoff : Tensor of shape () or (m,)
     """
     if weight is None:
         n_kept = max(1, math.ceil(share * len(magnitude) * (1 - _SLACK)))
-        return magnitude.topk(n_kept, 0, sorted=False).values.amin(0)
+        return magnitude.topk(n_kept, 0).values[-1]
     ordered, order = magnitude.sort(0, descending=True)
     held = weight[order].cumsum(0)
-    wanted = share * (1 - _SLACK) * held[-1]
-    last = (held < wanted).sum(0, keepdim=True)
+    last = (held < share * (1 - _SLACK) * held[-1]).sum(0, keepdim=True)
     return ordered.gather(0, last)[0]
 
 
 def batch_cutoff(magnitude: Tensor, row_weight: Tensor | None, k: int) -> Tensor:
     """Return how far down the largest entries of a batch reach, k for each row on average: 0-d."""
-    n, m = magnitude.shape
-    weight = None if row_weight is None else row_weight.expand(n, m).reshape(-1)
-    return cutoff(magnitude.reshape(-1, 1), weight, k / m)[0]
+    flat = magnitude.reshape(-1)
+    if row_weight is None:
+        return flat.topk(len(magnitude) * k, sorted=False).values.min()
+    return cutoff(flat, row_weight.expand_as(magnitude).reshape(-1), k / magnitude.shape[1])
 
 
-def _at_least(magnitude: Tensor, cut: Tensor) -> Tensor:
-    return (magnitude >= cut * (1 - _SLACK)).to(magnitude.dtype)
+def _at_least(cut: Tensor, magnitude: Tensor, out: Tensor) -> None:
+    torch.ge(magnitude, cut.sub_(cut, alpha=_SLACK), out=out)
 
 
 def by_row(k: int) -> Choose:
     """Let the units of a row compete: k win."""
-    return lambda magnitude, row_weight: top_k(magnitude, k)
+    return lambda magnitude, row_weight, out: top_k(magnitude, k, out)
 
 
 def by_batch(k: int) -> Choose:
     """Let all units of all rows compete: k for each row win, on average."""
-    return lambda magnitude, row_weight: _at_least(magnitude, batch_cutoff(magnitude, row_weight, k))
+
+    def choose(magnitude: Tensor, row_weight: Tensor | None, out: Tensor) -> None:
+        _at_least(batch_cutoff(magnitude, row_weight, k), magnitude, out)
+
+    return choose
 
 
 def by_unit(rate: float) -> Choose:
     """Let the rows compete for each unit: the share ``rate`` of them wins."""
 
-    def choose(magnitude: Tensor, row_weight: Tensor | None) -> Tensor:
+    def choose(magnitude: Tensor, row_weight: Tensor | None, out: Tensor) -> None:
         weight = None if row_weight is None else row_weight[:, 0]
-        return _at_least(magnitude, cutoff(magnitude, weight, rate))
+        _at_least(cutoff(magnitude, weight, rate), magnitude, out)
 
     return choose
 
@@ -157,18 +166,26 @@ class Revival:
         """Return ones for winners and for the silent units that join them."""
         silent = winners.new_tensor(0.0) if self.silent is None else self.silent.to(winners.dtype)
         if int(silent.sum()) > self.at_most:
-            silent = top_k(magnitude * silent, self.at_most) * silent
+            largest = torch.empty_like(winners)
+            top_k(magnitude * silent, self.at_most, largest)
+            silent = largest.mul_(silent)
         return torch.maximum(winners, silent)
 
     def watch(self, magnitude: Tensor) -> None:
         """Note who wins, given what is passed on; after an epoch's rows, who did not."""
-        won = magnitude.amax(0)
-        self._won = won if self._won is None else torch.maximum(self._won, won, out=self._won)
-        self._seen += len(magnitude)
+        n = len(magnitude)
+        if self._won is None:
+            self._won = torch.zeros_like(magnitude)
+        elif len(self._won) < n:
+            self._won = torch.cat([self._won, self._won.new_zeros(n - len(self._won), self._won.shape[1])])
+        won = self._won if len(self._won) == n else self._won[:n]
+        torch.maximum(won, magnitude, out=won)  # over rows only at the end: one cheap pass for each batch
+        self._seen += n
         if self._seen >= self.n_rows:
-            silent = self._won <= 0
+            silent = self._won.amax(0) <= 0
             self.silent = silent.to(magnitude.dtype) if silent.any() else None
-            self._won, self._seen = None, 0
+            self._seen = 0
+            self._won.zero_()
 
 
 class Competition:
@@ -186,7 +203,7 @@ class Competition:
     def __init__(self, choose: Choose, signed: bool, revival: Revival | None = None) -> None:
         self._choose, self._signed, self._revival = choose, signed, revival
         self.shares = None if revival is None else (1.0, revival.weight)
-        self._winners = self._joined = torch.empty(0)
+        self._winners = self._joined = torch.empty(0, 0)
 
     @property
     def repeats(self) -> int:
@@ -203,7 +220,9 @@ class Competition:
     def _compete(self, code: Tensor, row_weight: Tensor | None) -> int:
         """Decide who is passed on, and return in how many ways."""
         magnitude = code.abs() if self._signed else code
-        self._winners = self._choose(magnitude, row_weight)
+        if len(self._winners) != len(code):
+            self._winners = torch.empty_like(code)
+        self._choose(magnitude, row_weight, self._winners)
         repeats = self.repeats
         if repeats > 1:
             self._joined = self._revival.join(magnitude, self._winners)  # type: ignore[union-attr]

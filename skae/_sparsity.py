@@ -34,64 +34,102 @@ def rising(weight: float, n_epochs: int, n_rows: int, n_passed: int) -> Strength
     return strength
 
 
+class Scalar:
+    """A number as a tensor, made anew only where it changes: to convert it costs more than to multiply."""
+
+    def __init__(self) -> None:
+        self._value, self._tensor = math.nan, torch.empty(())
+
+    def __call__(self, value: float, like: Tensor) -> Tensor:
+        if value != self._value:
+            self._value, self._tensor = value, like.new_tensor(value)
+        return self._tensor
+
+
+def _wide(a: Tensor) -> Tensor:
+    return a.float() if a.dtype == torch.bfloat16 else a
+
+
 def l1(strength: Strength) -> Penalty:
     """Penalise the sum over units of |code|, averaged over rows."""
+    scalar = Scalar()
 
     def value(x: Tensor, code: Tensor, row_weight: Tensor | None) -> Tensor:
         rows = code.abs().sum(1)
         return strength(len(code)) * (rows if row_weight is None else rows * row_weight).mean()
 
     def on_code(layer: Affine, p: Pass, row_weight: Tensor | None) -> Tensor:
+        sign = p.a.sign()
+        if row_weight is not None:
+            sign.mul_(row_weight)
         scale = strength(len(p.a)) / len(p.a)
-        if row_weight is None:
-            p.dz.add_(p.a.sign(), alpha=scale)
-            return torch.linalg.vector_norm(p.a, 1, dtype=p.dz.dtype if _wide(p.a) else torch.float32) * scale
-        p.dz.addcmul_(p.a.sign(), row_weight.to(p.dz.dtype), value=scale)
-        return (p.a.abs() * row_weight).sum() * scale
+        p.dz.add_(sign, alpha=scale)
+        total = _wide(sign.mul_(p.a)).sum()
+        return total.mul_(scalar(scale, total))
 
     return Penalty(value, CodePenalty(on_code))
 
 
-def _wide(a: Tensor) -> bool:
-    return a.dtype != torch.bfloat16
+class Means:
+    """Buffers for the units' means r over a batch: (2, n_components) each, r and 1 - r side by side."""
+
+    def __init__(self, like: Tensor, target: float) -> None:
+        n_units = like.shape[1]
+        self.r = like.new_empty(2, n_units)
+        self.on, self.off = self.r.unbind()
+        self.flat = self.r.view(-1)
+        self.one = like.new_tensor(1.0)
+        self.least = like.new_tensor(1e-37)
+        self.shares = like.new_tensor([[target], [1 - target]]).repeat(1, n_units)
+        self.flat_shares = self.shares.view(-1)
+
+
+class Divergence:
+    """Penalise how far each unit's mean activation r over a batch is from ``target``, summed over units.
+
+    Both are taken for probabilities: of a unit it is t log(t / r) + (1 - t) log((1 - t) / (1 - r)).
+    """
+
+    def __init__(self, strength: Strength, target: float) -> None:
+        self.strength, self.target = strength, target
+        self._means: Means | None = None
+        self._scalar = Scalar()
+
+    def value(self, x: Tensor, code: Tensor, row_weight: Tensor | None) -> Tensor:
+        """Compute it for autograd."""
+        weight = code.new_ones(len(code)) if row_weight is None else row_weight
+        r, t = weight @ code / weight.sum(), self.target
+        r = torch.stack((r, 1 - r)).clamp_min(1e-37)
+        shares = r.new_tensor([[t], [1 - t]])
+        return self.strength(len(code)) * (shares * (shares / r).log()).sum()
+
+    def on_code(self, layer: Affine, p: Pass, row_weight: Tensor | None) -> Tensor:
+        """Add the gradient, (1 - t) / (1 - r) - t / r times each row's share in the mean; return the value."""
+        code = _wide(p.a)
+        if self._means is None:
+            self._means = Means(code, self.target)
+        m, strength = self._means, self.strength(len(code))
+        share = None if row_weight is None else row_weight / row_weight.sum()
+        torch.mean(code, 0, out=m.on) if share is None else torch.mv(code.t(), share[:, 0], out=m.on)
+        torch.sub(m.one, m.on, out=m.off)
+        # A unit stuck at either end has no slope to come back by; this keeps its logarithm finite.
+        torch.maximum(m.r, m.least, out=m.r)
+        torch.div(m.shares, m.r, out=m.r)
+        slope = torch.sub(m.off, m.on)
+        if share is None:
+            p.dz.add_(slope, alpha=strength / len(code))
+        else:
+            p.dz.add_(share * slope, alpha=strength)
+        value = torch.dot(m.flat_shares, m.flat.log_())
+        return value.mul_(self._scalar(strength, value))
 
 
 def kl(strength: Strength, target: float) -> Penalty:
-    """Penalise, summed over units, the divergence of each unit's mean over a batch from ``target``.
-
-    Mean and target are taken for the probabilities of coins: t log(t / r) + (1 - t) log((1 - t) / (1 - r)).
-    """
-    entropy = target * math.log(target) + (1 - target) * math.log(1 - target)
-
-    def means(code: Tensor, row_weight: Tensor | None) -> Tensor:
-        """Return the units' mean activations r and 1 - r: (2, n_components)."""
-        code = code if _wide(code) else code.float()
-        mean = code.mean(0) if row_weight is None else row_weight @ code / row_weight.sum()
-        # Units at either end have no slope to come back by; this keeps their logarithm finite.
-        return torch.stack([mean, 1 - mean]).clamp_min(torch.finfo(mean.dtype).tiny)
-
-    def divergence(r: Tensor) -> Tensor:
-        log = r.log().sum(1)
-        return len(r[0]) * entropy - target * log[0] - (1 - target) * log[1]
-
-    def value(x: Tensor, code: Tensor, row_weight: Tensor | None) -> Tensor:
-        return strength(len(code)) * divergence(means(code, row_weight))
-
-    def on_code(layer: Affine, p: Pass, row_weight: Tensor | None) -> Tensor:
-        now = strength(len(p.a))
-        weight = None if row_weight is None else row_weight[:, 0]
-        r = means(p.a, weight)
-        slope = (1 - target) / r[1] - target / r[0]
-        if weight is None:
-            p.dz.add_(slope, alpha=now / len(p.a))
-        else:
-            p.dz.add_(torch.outer(weight / weight.sum(), slope), alpha=now)
-        return divergence(r) * now
-
-    return Penalty(value, CodePenalty(on_code))
+    """Penalise the divergence of the units' mean activations from ``target``; see `Divergence`."""
+    divergence = Divergence(strength, target)
+    return Penalty(divergence.value, CodePenalty(divergence.on_code))
 
 
 def unit_length_(weight: Tensor) -> None:
     """Scale the rows of ``weight`` to length one, in place."""
-    length = torch.linalg.vector_norm(weight, dim=1, keepdim=True)
-    weight.div_(length.clamp_min_(torch.finfo(weight.dtype).tiny))
+    weight.div_(torch.linalg.vector_norm(weight, dim=1, keepdim=True))
