@@ -42,17 +42,13 @@ def _codes(encode: Callable, rows: Rows, order: Tensor, width: int) -> Iterator[
 
 
 @torch.no_grad()
-def activity(encoder: Encoder, rows: Rows, order: Tensor, weight: Tensor | None, width: int) -> Activity:
-    """Measure the codes, ``width`` of them, of the rows numbered ``order``.
+def activity(encode: Callable, rows: Rows, order: Tensor, weight: Tensor | None, width: int) -> Activity:
+    """Measure what ``encode`` makes, ``width`` columns, of the rows numbered ``order``.
 
-    ``rows`` are centred; ``weight``, of all rows or None, has mean one over these.
+    ``rows`` are centred; ``weight``, of all rows or None, has mean one over those numbered.
     """
     total = torch.zeros(width, dtype=torch.float32 if rows.device.type == "mps" else torch.float64, device=rows.device)
     lowest, highest = total + torch.inf, total - torch.inf
-
-    def encode(x: Tensor) -> Tensor:
-        code = encoder.core(x)
-        return code if encoder.selection is None else encoder.selection(code)
 
     for index, code in _codes(encode, rows, order, width):
         code = code.to(total.dtype)

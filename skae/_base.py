@@ -27,7 +27,7 @@ from ._fitting import Fit, atomic
 from ._inference import forward
 from ._layers import Bridge
 from ._losses import LOSSES
-from ._networks import Architecture, Decoder, Encoder
+from ._networks import Architecture
 from ._noise import Corruption
 from ._optimizers import OPTIMIZERS
 from ._penalties import Penalty
@@ -374,7 +374,7 @@ class BaseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tra
         """Return the networks' description, changed where the variant's differ."""
         return architecture
 
-    def _initialize(self, encoder: Encoder, decoder: Decoder) -> None:
+    def _initialize(self, fit: Fit, encoder: nn.Module, decoder: nn.Module) -> None:
         """Change the first weights, which have been drawn, in place."""
 
     def _pretrain(self, fit: Fit, context) -> None:

@@ -110,14 +110,14 @@ class Fit:
         estimator, start = self.estimator, self.start
         encoder, decoder = build(self.architecture)
         initialize((encoder, decoder), self.streams.weights)
-        if start is None:
-            estimator._initialize(encoder, decoder)
         # Copied together, so that modules which share parameters still do.
         own = copy.deepcopy((estimator.encoder, estimator.decoder))
         encoder = encoder if own[0] is None else own[0]
         decoder = decoder if own[1] is None else own[1]
         encoder, decoder = encoder.to(self.device, self.dtype), decoder.to(self.device, self.dtype)
-        if start is not None:
+        if start is None:
+            estimator._initialize(self, encoder, decoder)
+        else:
             load_weights(encoder, start.encoder_)
             load_weights(decoder, getattr(start.decoder_, "unlinked", start.decoder_))
         if self.data.offset is not None:  # these stay in the precision of the data
@@ -175,12 +175,17 @@ class Fit:
         return self.train(self.step, Monitor(e, self, e._phase(context)), max_iter=e.max_iter)
 
     @functools.cached_property
+    def inputs(self) -> Rows:
+        """The rows as the encoder takes them."""
+        return self.data.inputs()
+
+    @functools.cached_property
     def step(self):
         """The step that trains both networks as a whole; it takes over the weights they have when it is made."""
         return self.make_step(
             self.encoder,
             self.decoder,
-            self.data.inputs(),
+            self.inputs,
             loss=self.loss,
             targets=self.data.targets(),
             corrupt=self.estimator._corruption(self),

@@ -101,10 +101,13 @@ class Encoder(nn.Sequential):
             x = x if isinstance(module, Selection) else module(x)
         return x
 
+    def encode(self, x: Tensor) -> Tensor:
+        """Map rows that are centred and cast already to their codes."""
+        return super().forward(x)
+
     def forward(self, x: Tensor) -> Tensor:
         x = x if self.offset is None else x - self.offset
-        code = self.core(x.to(next(self.parameters()).dtype))
-        return code if self.selection is None else self.selection(code)
+        return self.encode(x.to(next(self.parameters()).dtype))
 
 
 class Decoder(nn.Sequential):

@@ -22,13 +22,13 @@ from ._activity import activity, freeze_threshold
 from ._base import BaseAutoencoder
 from ._fitting import Fit, atomic
 from ._inference import forward
-from ._networks import Architecture, Decoder, Encoder
+from ._networks import Architecture
 from ._penalties import Penalty
 from ._rows import dense, slices
 from ._selection import Choose, Competition, Revival, by_batch, by_row, by_unit
 
 _NEVER_NEGATIVE = ("relu", "sigmoid")
-_AUTO_WEIGHTS = {"kl": 0.01, "l1": 0.003}
+_AUTO_WEIGHTS = {"kl": 0.1, "l1": 0.01}
 _REMEDIES = {
     "kl": "Lower sparsity_weight, or raise sparsity_target.",
     "l1": "Lower sparsity_weight, or raise sparsity_warmup.",
@@ -123,7 +123,7 @@ class SparseAutoencoder(BaseAutoencoder):
     sparsity : {'kl', 'l1', 'topk', 'batch_topk', 'winner_take_all'}, default='kl'
         How codes are made sparse, see above.
     sparsity_weight : float or 'auto', default='auto'
-        Strength of the sparsity term of 'kl' and 'l1'. 'auto' is 0.01 for 'kl' and 0.003 for 'l1', which suits
+        Strength of the sparsity term of 'kl' and 'l1'. 'auto' is 0.1 for 'kl' and 0.01 for 'l1', which suits
         standardised data. The other kinds have no such term.
     sparsity_target : float, default=0.1
         Of 'kl', the mean activation that is aimed at; of 'winner_take_all', the fraction of a batch's rows for
@@ -202,7 +202,8 @@ class SparseAutoencoder(BaseAutoencoder):
     batch's mean says little below a hundred rows or so: keep batches of 'kl' and 'winner_take_all' large.
 
     *Dead units.* Rows are centred before the encoder, so that data far from the origin do not switch units off.
-    The biases of 'kl' start where the mean activation is ``sparsity_target``. For 'l1', 'topk' and 'batch_topk',
+    The code's biases start where each unit is at zero on average (Salimans and Kingma 2016 [7]_), or at
+    ``sparsity_target`` for 'kl', before the selection and the nonlinearity. For 'l1', 'topk' and 'batch_topk',
     the decoder's weights of each unit have length one at the beginning and after each update, so that no unit can
     outgrow the others, and an L1 term cannot be met by small codes and large weights; not so with
     ``tied_weights``, since these are the encoder's as well. With hidden layers in the decoder this is its first
@@ -235,6 +236,8 @@ class SparseAutoencoder(BaseAutoencoder):
        (2024). Scaling and evaluating sparse autoencoders. arXiv:2406.04093.
     .. [5] B. Bussmann, P. Leask and N. Nanda (2024). BatchTopK sparse autoencoders. arXiv:2412.06410.
     .. [6] A. Makhzani and B. Frey (2015). Winner-take-all autoencoders. NeurIPS.
+    .. [7] T. Salimans and D. P. Kingma (2016). Weight normalization: a simple reparameterization to accelerate
+       training of deep neural networks. NeurIPS.
 
     Examples
     --------
@@ -332,6 +335,11 @@ class SparseAutoencoder(BaseAutoencoder):
             ]
         return _align_api_if_sparse(sparse.vstack(parts, format="csr"))
 
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.array_api_support = not self.sparse_output  # SciPy's matrices are no arrays in its sense
+        return tags
+
     # What makes it sparse ---------------------------------------------------------------------------------
 
     @property
@@ -369,15 +377,24 @@ class SparseAutoencoder(BaseAutoencoder):
         return architecture._replace(code_activation=activation, selection=selection)
 
     @torch.no_grad()
-    def _initialize(self, encoder: Encoder, decoder: Decoder) -> None:
-        if self.sparsity == "kl":
-            target = self.sparsity_target
-            encoder.blocks[-1].linear.bias.fill_(math.log(target / (1 - target)))
+    def _initialize(self, fit: Fit, encoder: Any, decoder: Any) -> None:
         if self._bounds_columns:
             weight = decoder.blocks[0].linear.weight
             sparsity.unit_length_(weight.t())
             if len(encoder.blocks) == len(decoder.blocks) == 1:
                 encoder.blocks[0].linear.weight.copy_(weight.t())
+        typical, linear = 0.0, encoder.blocks[-1].linear
+        if self.sparsity == "kl":
+            typical = math.log(self.sparsity_target / (1 - self.sparsity_target))
+
+        def preactivation(x: torch.Tensor) -> torch.Tensor:
+            for block in encoder.blocks[:-1]:
+                x = block(x)
+            return linear(x)
+
+        width = fit.architecture.encoder_layer_sizes[-1]
+        found = activity(preactivation, fit.inputs, fit.data.train_rows, fit.data.row_weight(), width)
+        linear.bias.sub_((found.mean - typical).to(linear.bias.dtype))
 
     def _constraint(self, fit: Fit) -> Callable[[torch.Tensor], object] | None:
         return sparsity.unit_length_ if self._bounds_columns else None
@@ -415,10 +432,10 @@ class SparseAutoencoder(BaseAutoencoder):
     # Afterwards -------------------------------------------------------------------------------------------
 
     def _own_attributes(self, fit: Fit, encoder: Any, decoder: Any) -> dict[str, Any]:
-        data = (fit.step.rows, fit.data.train_rows, fit.step.row_weight)
+        data = (fit.inputs, fit.data.train_rows, fit.step.row_weight)
         if self.sparsity == "batch_topk":
             freeze_threshold(encoder, *data, self._n_active())
-        found = activity(encoder, *data, fit.architecture.encoder_layer_sizes[-1])
+        found = activity(encoder.encode, *data, fit.architecture.encoder_layer_sizes[-1])
         dead = found.dead(fit.architecture.code_activation, self._selects)
         mean = found.mean.to(arrays.torch_dtype(fit.data.X)).cpu().numpy()
         silent = getattr(fit.step.bridge, "silent", None)

@@ -7,7 +7,7 @@ import pytest
 from sklearn.base import clone
 
 import skae
-from skae import AutoencoderTransformer
+from skae import AutoencoderTransformer, SparseAutoencoder
 
 
 def fourth_power(reconstruction, target):
@@ -33,10 +33,22 @@ CONFIGURATIONS = {
     "linear": configured(AutoencoderTransformer, hidden_layer_sizes=()),
     "sgd": configured(AutoencoderTransformer, solver="sgd"),
     "own_loss": configured(AutoencoderTransformer, loss=fourth_power),
+    "sparse_kl": configured(SparseAutoencoder, sparsity_weight=0.01, sparsity_target=0.3),
+    "sparse_l1": configured(SparseAutoencoder, sparsity="l1", sparsity_warmup=2),
+    "sparse_topk": configured(SparseAutoencoder, sparsity="topk", hidden_layer_sizes=()),
+    "sparse_topk_signed": configured(SparseAutoencoder, sparsity="topk", code_activation="identity"),
+    "sparse_batch_topk": configured(SparseAutoencoder, sparsity="batch_topk", early_stopping=True),
+    "sparse_winner_take_all": configured(
+        SparseAutoencoder, sparsity="winner_take_all", sparsity_target=0.5, tied_weights=True
+    ),
+    "sparse_own_loss": configured(SparseAutoencoder, sparsity="batch_topk", loss=fourth_power),
 }
 
 # Trained in float32, rows and their weights agree to 1e-7 only: scikit-learn's check of that leaves these out.
 SINGLE_PRECISION = {"float32": configured(AutoencoderTransformer, dtype="float32")}
+
+# Codes in SciPy's CSR format, which those tests that look into the codes do not take.
+SPARSE_OUTPUT = {"sparse_output": configured(SparseAutoencoder, sparsity="topk", sparse_output=True)}
 
 ESTIMATORS = [
     pytest.param(estimator, id=name) for name, estimator in {**CONFIGURATIONS, **SINGLE_PRECISION}.items()

@@ -6,7 +6,7 @@ import re
 from functools import partial
 
 import pytest
-from estimators import CONFIGURATIONS, ESTIMATORS, PUBLIC_CLASSES, SINGLE_PRECISION, rows
+from estimators import CONFIGURATIONS, ESTIMATORS, PUBLIC_CLASSES, SINGLE_PRECISION, SPARSE_OUTPUT, rows
 from sklearn.base import clone
 from sklearn.utils import estimator_checks as checks
 from sklearn.utils.estimator_checks import estimator_checks_generator, parametrize_with_checks
@@ -16,7 +16,7 @@ import skae
 # scikit-learn's checks -------------------------------------------------------------------------------------
 
 
-@parametrize_with_checks(list(CONFIGURATIONS.values()))
+@parametrize_with_checks([*CONFIGURATIONS.values(), *SPARSE_OUTPUT.values()])
 def test_scikit_learn(estimator, check):
     check(estimator)
 
@@ -64,7 +64,7 @@ MORE_CHECKS = [
 
 
 @pytest.mark.parametrize("check", MORE_CHECKS, ids=checks._get_check_estimator_ids)
-@pytest.mark.parametrize("estimator", ESTIMATORS)
+@pytest.mark.parametrize("estimator", [*ESTIMATORS, *SPARSE_OUTPUT.values()])
 @pytest.mark.filterwarnings("ignore:X .* feature names:UserWarning")  # what the checks pass
 def test_scikit_learn_more(estimator, check):
     check(type(estimator).__name__, clone(estimator))
