@@ -169,15 +169,16 @@ class ExplicitStep:
 
     def _loss(self, b: Buffers, own: Tensor | None, weight: Tensor | None) -> Tensor:
         """Return the loss, summed over rows; write its derivative, as a mean, with respect to the output."""
-        output, gradient, target, repeated = b.decoder[-1].a, b.decoder[-1].dz, b.target, weight
+        output, gradient, target = b.decoder[-1].a, b.decoder[-1].dz, b.target
+        counted = felt = weight
         repeats = len(output) // len(target)
         if repeats > 1:
             target = target.repeat(repeats, 1)
-            repeated = self._repeated(weight, len(b.target), repeats)
+            counted, felt = self._repeated(weight, len(b.target), repeats)
         total = self.loss.sum_and_gradient(output, target, gradient)
-        if repeated is not None:
-            total = (self.loss.entrywise(output, target) * repeated).sum()
-            gradient.mul_(repeated)
+        if counted is not None:
+            total = (self.loss.entrywise(output, target) * counted).sum()
+            gradient.mul_(felt)
         scale = self._scale(len(output))
         gradient.mul_(scale)
         for head in self.loss.heads:
@@ -187,14 +188,17 @@ class ExplicitStep:
             return total
         return total + (own.sum() if weight is None else torch.dot(own, weight[:, 0]))
 
-    def _repeated(self, weight: Tensor | None, n: int, repeats: int) -> Tensor | None:
-        """Return what each of the decoder's rows counts for, (repeats n, 1); None if all count alike."""
+    def _repeated(self, weight: Tensor | None, n: int, repeats: int) -> tuple[Tensor | None, Tensor | None]:
+        """Return what the decoder's rows count for in the loss and in its gradient, (repeats n, 1) or None."""
         repeated = None if weight is None else weight.repeat(repeats, 1)
-        shares = self.bridge.shares  # type: ignore[union-attr]
-        if shares is None:
-            return repeated
-        share = self._weights.new_tensor(shares).mul_(repeats).repeat_interleave(n).unsqueeze(1)
-        return share if repeated is None else share * repeated
+        auxiliary = self.bridge.auxiliary  # type: ignore[union-attr]
+        if auxiliary is None:
+            return repeated, repeated
+        counted = torch.zeros(repeats * n, 1, dtype=self._weights.dtype, device=self._weights.device)
+        counted[:n] = repeats if weight is None else repeats * weight
+        felt = counted.view(repeats, n)[:1].mul(auxiliary).expand(repeats, n).clone()
+        felt[0] = counted[:n, 0]
+        return counted, felt.view(-1, 1)
 
     def _scale(self, n: int) -> Tensor:
         """Return what turns a sum over ``n`` rows of the output into a mean over rows."""

@@ -128,11 +128,12 @@ class Bridge(Protocol):
     ----------
     repeats : int
         Decoder rows per row of data (Monte-Carlo samples). It may change from one step to the next.
-    shares : sequence of float or None
-        What the loss of each repeat counts for; None takes their mean.
+    auxiliary : float or None
+        Where repeats are no samples whose losses are averaged: what the loss of all but the first counts for
+        in the gradient. The objective that is reported holds the first one's alone.
     """
 
-    shares: Sequence[float] | None = None
+    auxiliary: float | None = None
 
     @property
     def repeats(self) -> int:

@@ -142,8 +142,8 @@ def by_unit(rate: float) -> Choose:
 class Revival:
     """Watches which units win, and gives those that no longer do something to learn.
 
-    A unit is silent if it won for no row of the epoch before. Silent units join the winners in a second pass
-    through the decoder, whose loss counts ``weight``: they learn to mend what the winners leave.
+    A unit is silent if it won for no row of the epoch before. The largest silent units of a row join its winners
+    in a second pass through the decoder, whose loss counts ``weight``: they learn to mend what the winners leave.
 
     Parameters
     ----------
@@ -202,7 +202,7 @@ class Competition:
 
     def __init__(self, choose: Choose, signed: bool, revival: Revival | None = None) -> None:
         self._choose, self._signed, self._revival = choose, signed, revival
-        self.shares = None if revival is None else (1.0, revival.weight)
+        self.auxiliary = None if revival is None else revival.weight
         self._winners = self._joined = torch.empty(0, 0)
 
     @property

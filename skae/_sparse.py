@@ -135,7 +135,7 @@ class SparseAutoencoder(BaseAutoencoder):
     n_active : int or None, default=None
         Units of a row that are kept by 'topk', and by 'batch_topk' on average; at most ``n_components``. None is
         the square root of ``n_components``, rounded. The other kinds do not use it.
-    auxiliary_weight : float, default=0.03125
+    auxiliary_weight : float, default=1.0
         For 'topk' and 'batch_topk': weight of the auxiliary loss, by which units that fell silent learn to mend
         what the active ones leave (see Notes). The other kinds have none.
     tied_weights : bool, default=False
@@ -208,10 +208,15 @@ class SparseAutoencoder(BaseAutoencoder):
     outgrow the others, and an L1 term cannot be met by small codes and large weights; not so with
     ``tied_weights``, since these are the encoder's as well. With hidden layers in the decoder this is its first
     layer, and ``alpha`` has to keep the others small. Without any hidden layers, the encoder's first weights are
-    the decoder's, transposed [4]_. A unit of 'topk' or 'batch_topk' that was active for no row of an epoch joins
-    the active ones in a second pass through the decoder in the next epoch; the loss of that, times
-    ``auxiliary_weight``, is added to the objective. At most as many such units as half the features, and as
-    ``n_active``, join in a row.
+    the decoder's, transposed [4]_.
+
+    *Auxiliary loss.* A unit of 'topk' or 'batch_topk' that was active for no row of an epoch may join the active
+    ones in the next epoch, in a second pass through the decoder; of each row, the ``n_active`` largest of such
+    units do. The loss of that pass, times ``auxiliary_weight``, acts on the weights, so that these units learn to
+    mend what the active ones leave, until they win by themselves. It is not counted in ``loss_curve_``, which
+    would otherwise rise whenever a unit falls silent. For a linear decoder and a squared error its gradient for
+    the silent units is that of the auxiliary loss of [4]_, which weighs it by 1/32 relative to the energy of what
+    the active units leave.
 
     *Exactly* ``n_active`` codes are other than zero with 'topk' where that many units have a code at all: a relu
     leaves zeros where fewer are positive, an identity never.
@@ -262,7 +267,7 @@ class SparseAutoencoder(BaseAutoencoder):
     sparsity_target: float = 0.1
     sparsity_warmup: int = 0
     n_active: int | None = None
-    auxiliary_weight: float = 0.03125
+    auxiliary_weight: float = 1.0
     tied_weights: bool = False
     sparse_output: bool = False
 
@@ -426,8 +431,7 @@ class SparseAutoencoder(BaseAutoencoder):
         if units:
             silent = torch.zeros(self.n_components, dtype=fit.dtype, device=fit.device)
             silent[list(units)] = 1
-        at_most = min(self.n_components, max(self._n_active(), fit.data.n_features // 2))
-        return Revival(self.auxiliary_weight, len(fit.data.train_rows), at_most, silent)
+        return Revival(self.auxiliary_weight, len(fit.data.train_rows), self._n_active(), silent)
 
     # Afterwards -------------------------------------------------------------------------------------------
 

@@ -79,8 +79,10 @@ def _objective(
             z, own = bridge.through(code, None if row_weight is None else row_weight.unsqueeze(1))
             repeats = len(z) // len(code)
             each = per_row(decode(z), target.repeat(repeats, 1)).view(repeats, -1)
-            shares = bridge.shares or [1 / repeats] * repeats
-            rows = sum(share * row for share, row in zip(shares, each, strict=False))
+            rows = each.mean(0)
+            if bridge.auxiliary is not None:  # felt by the gradient, and not counted
+                felt = bridge.auxiliary * each[1:].sum(0)
+                rows = each[0] + felt - felt.detach()
             rows = rows if own is None else rows + own
         return rows, penalty.value(x, code, row_weight) if penalty is not None and penalized else None
 

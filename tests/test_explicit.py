@@ -22,15 +22,18 @@ def unit_rows():
     return np.random.default_rng(0).uniform(0.01, 0.99, size=(N_ROWS, N_FEATURES))
 
 
-class ByAutograd(AutoencoderTransformer):
-    """The same estimator, whose penalty knows no closed form: it trains by autograd."""
+def by_autograd(estimator_class):
+    """Return the same estimator, whose penalty knows no closed form: it trains by autograd."""
 
-    def _regularizer(self, fit):
-        penalty = super()._regularizer(fit) or Penalty(lambda x, code, row_weight: 0 * code.sum())
-        return penalty._replace(closed_form=None)
+    class ByAutograd(estimator_class):
+        def _regularizer(self, fit):
+            penalty = super()._regularizer(fit) or Penalty(lambda x, code, row_weight: 0 * code.sum())
+            return penalty._replace(closed_form=None)
+
+    return ByAutograd
 
 
-def both_steps(sample_weight=None, **parameters):
+def both_steps(sample_weight=None, *, estimator_class=AutoencoderTransformer, **parameters):
     """Return an explicit and an autograd step on networks with the same random weights and biases."""
     settings = {
         "n_components": 3,
@@ -42,8 +45,8 @@ def both_steps(sample_weight=None, **parameters):
         **parameters,
     }
     fit, other = (
-        Fit(estimator_class(**settings), unit_rows(), sample_weight=sample_weight)
-        for estimator_class in (AutoencoderTransformer, ByAutograd)
+        Fit(kind(**settings), unit_rows(), sample_weight=sample_weight)
+        for kind in (estimator_class, by_autograd(estimator_class))
     )
     assert isinstance(fit.step, ExplicitStep)
     assert isinstance(other.step, AutogradStep)
