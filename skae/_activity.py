@@ -47,7 +47,8 @@ def activity(encode: Callable, rows: Rows, order: Tensor, weight: Tensor | None,
 
     ``rows`` are centred; ``weight``, of all rows or None, has mean one over those numbered.
     """
-    total = torch.zeros(width, dtype=torch.float32 if rows.device.type == "mps" else torch.float64, device=rows.device)
+    precision = torch.float32 if rows.device.type == "mps" else torch.float64
+    total = torch.zeros(width, dtype=precision, device=rows.device)
     lowest, highest = total + torch.inf, total - torch.inf
 
     for index, code in _codes(encode, rows, order, width):

@@ -71,7 +71,8 @@ class AutogradStep:
         with torch.no_grad():
             penalty = self.optimizer.update()
             if self.constrain is not None:
-                self.constrain(self.networks[1].blocks[0].linear.weight.t())  # type: ignore[union-attr,operator]
+                decoder: Any = self.networks[1]
+                self.constrain(decoder.blocks[0].linear.weight.t())
         return total if penalty is None else total.add(penalty, alpha=len(index))
 
     def differentiate(self, index: Tensor) -> Tensor:

@@ -170,7 +170,8 @@ class ExplicitStep:
     def _loss(self, b: Buffers, own: Tensor | None, weight: Tensor | None) -> Tensor:
         """Return the loss, summed over rows; write its derivative, as a mean, with respect to the output."""
         output, gradient, target = b.decoder[-1].a, b.decoder[-1].dz, b.target
-        counted = felt = weight
+        counted: Any = weight
+        felt: Any = weight
         repeats = len(output) // len(target)
         if repeats > 1:
             target = target.repeat(repeats, 1)
@@ -188,7 +189,7 @@ class ExplicitStep:
             return total
         return total + (own.sum() if weight is None else torch.dot(own, weight[:, 0]))
 
-    def _repeated(self, weight: Tensor | None, n: int, repeats: int) -> tuple[Tensor | None, Tensor | None]:
+    def _repeated(self, weight: Tensor | None, n: int, repeats: int) -> tuple[Any, Any]:
         """Return what the decoder's rows count for in the loss and in its gradient, (repeats n, 1) or None."""
         repeated = None if weight is None else weight.repeat(repeats, 1)
         auxiliary = self.bridge.auxiliary  # type: ignore[union-attr]

@@ -234,8 +234,8 @@ class SparseAutoencoder(BaseAutoencoder):
     References
     ----------
     .. [1] A. Ng (2011). Sparse autoencoder. CS294A lecture notes, Stanford University.
-    .. [2] B. A. Olshausen and D. J. Field (1997). Sparse coding with an overcomplete basis set: a strategy employed
-       by V1? Vision Research 37, 3311-3325.
+    .. [2] B. A. Olshausen and D. J. Field (1997). Sparse coding with an overcomplete basis set: a strategy
+       employed by V1? Vision Research 37, 3311-3325.
     .. [3] A. Makhzani and B. Frey (2013). k-sparse autoencoders. arXiv:1312.5663.
     .. [4] L. Gao, T. Dupre la Tour, H. Tillman, G. Goh, R. Troll, A. Radford, I. Sutskever, J. Leike and J. Wu
        (2024). Scaling and evaluating sparse autoencoders. arXiv:2406.04093.
@@ -262,7 +262,7 @@ class SparseAutoencoder(BaseAutoencoder):
     """
 
     code_activation: str = "auto"
-    sparsity: str = "kl"
+    sparsity: Any = "kl"
     sparsity_weight: Any = "auto"
     sparsity_target: float = 0.1
     sparsity_warmup: int = 0
@@ -360,8 +360,8 @@ class SparseAutoencoder(BaseAutoencoder):
             return round(math.sqrt(self.n_components))
         if self.n_active > self.n_components:
             raise ValueError(
-                f"n_active={self.n_active} units cannot be kept of n_components={self.n_components}: n_active must "
-                "be at most n_components. Lower n_active, or raise n_components."
+                f"n_active={self.n_active} units cannot be kept of n_components={self.n_components}: n_active "
+                "must be at most n_components. Lower n_active, or raise n_components."
             )
         return int(self.n_active)
 
@@ -371,9 +371,9 @@ class SparseAutoencoder(BaseAutoencoder):
             activation = "sigmoid" if self.sparsity == "kl" else "relu"
         if self.sparsity == "kl" and activation != "sigmoid":
             raise ValueError(
-                f"sparsity='kl' compares mean activations with sparsity_target as probabilities, which needs codes "
-                f"between 0 and 1, but code_activation={self.code_activation!r}. Use code_activation='sigmoid' or "
-                "'auto', or another sparsity."
+                "sparsity='kl' compares mean activations with sparsity_target as probabilities, which needs "
+                f"codes between 0 and 1, but code_activation={self.code_activation!r}. Use code_activation="
+                "'sigmoid' or 'auto', or another sparsity."
             )
         selection: tuple | None = None
         if self._selects:
@@ -445,7 +445,7 @@ class SparseAutoencoder(BaseAutoencoder):
         silent = getattr(fit.step.bridge, "silent", None)
         return {
             "mean_activation_": arrays.to_namespace_of(fit.data.X, mean),
-            "dead_fraction_": float(dead.double().mean()) if dead.device.type != "mps" else float(dead.float().mean()),
+            "dead_fraction_": int(dead.sum()) / len(dead),
             "_silent_units": () if silent is None else tuple(silent.nonzero()[:, 0].tolist()),
         }
 

@@ -269,6 +269,15 @@ def test_activity_is_that_of_the_final_model_on_the_training_rows(kind, activati
     assert model.dead_fraction_ == expected
 
 
+@pytest.mark.parametrize("loss", ["squared_error", own_error])
+@pytest.mark.parametrize("kind", SELECTING)
+def test_rows_too_many_to_be_prepared_at_once(kind, loss):
+    """They are measured in other chunks than they are trained in."""
+    X = np.random.default_rng(0).normal(size=(5000, 256)).astype(np.float32)
+    model = shallow(4, kind, max_iter=2, loss=loss, batch_size=300).fit(X)
+    assert_allclose(model.mean_activation_, model.transform(X).mean(0), rtol=1e-3)
+
+
 def test_rows_held_out_do_not_count(digits):
     model = shallow(20, "kl", early_stopping=True, max_iter=2).fit(digits)
     assert not np.allclose(model.mean_activation_, model.transform(digits).mean(0), rtol=1e-6)
