@@ -4,6 +4,7 @@ from ._autoencoder import AutoencoderTransformer
 from ._base import BaseAutoencoder
 from ._classifier import AutoencoderClassifier
 from ._denoising import DenoisingAutoencoder
+from ._sparse import SparseAutoencoder
 from ._stacked import StackedAutoencoder
 
 __version__ = "0.1.0.dev0"
@@ -13,5 +14,6 @@ __all__ = [
     "AutoencoderTransformer",
     "BaseAutoencoder",
     "DenoisingAutoencoder",
+    "SparseAutoencoder",
     "StackedAutoencoder",
 ]

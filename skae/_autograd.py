@@ -27,8 +27,8 @@ class AutogradStep:
         The loss of each row, and the penalties, a mean over rows.
     rows : Rows
     make_optimizer : callable (parameters, gradient, is_weight) -> Optimizer
-    targets, row_weight, corrupt, low_precision
-        As for `ExplicitStep`.
+    targets, row_weight, corrupt, constrain, low_precision
+        As for `ExplicitStep`; ``constrain`` needs a decoder of skae's own.
     bridge : Bridge or None
         Part of the objective; here to repeat its noise on held-out rows.
     """
@@ -45,12 +45,13 @@ class AutogradStep:
         row_weight: Tensor | None = None,
         corrupt: Corruption | None = None,
         bridge: Bridge | None = None,
+        constrain: Callable[[Tensor], object] | None = None,
         low_precision: bool = False,
     ) -> None:
         self.networks = (encoder, decoder)
         self.objective, self.rows, self.targets = objective, rows, targets
         self.row_weight, self.corrupt, self.bridge = row_weight, corrupt, bridge
-        self.low_precision = low_precision
+        self.constrain, self.low_precision = constrain, low_precision
         unique = {id(p): p for network in self.networks for p in network.parameters()}
         trained = [p for p in unique.values() if p.requires_grad]
         weight_ids = {id(p) for p in weights(self.networks)}
@@ -67,6 +68,9 @@ class AutogradStep:
         total = self.differentiate(index)
         with torch.no_grad():
             penalty = self.optimizer.update()
+            if self.constrain is not None:
+                decoder: Any = self.networks[1]
+                self.constrain(decoder.blocks[0].linear.weight.t())
         return total if penalty is None else total.add(penalty, alpha=len(index))
 
     def differentiate(self, index: Tensor) -> Tensor:

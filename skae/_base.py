@@ -2,6 +2,7 @@
 
 import copy
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from numbers import Integral, Real
 from typing import Any, ClassVar, dataclass_transform
@@ -27,6 +28,7 @@ from ._inference import forward
 from ._layers import Bridge
 from ._losses import LOSSES
 from ._monitoring import Monitor, warn_of_the_end
+from ._networks import Architecture
 from ._noise import Corruption
 from ._optimizers import OPTIMIZERS
 from ._penalties import Penalty
@@ -75,6 +77,7 @@ class BaseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tra
     tied_weights = False
     encoder = None
     decoder = None
+    sparsity = None
 
     _parameter_constraints: ClassVar[dict] = {
         "n_components": [Interval(Integral, 1, None, closed="left")],
@@ -152,7 +155,7 @@ class BaseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tra
             context.call_on_fit_task_end(
                 estimator=self, X=X, y=X, reconstruction_attributes=lambda: fit.attributes(history)
             )
-        warn_of_the_end(self, history, stacklevel=7)  # past the decorators, to the caller of fit
+        self._warn(history)
         return self
 
     @atomic
@@ -403,9 +406,20 @@ class BaseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tra
         """Return how many subtasks a fit has for callbacks: epochs, or phases of epochs."""
         return self.max_iter
 
+    def _adapt(self, architecture: Architecture) -> Architecture:
+        """Return the networks' description, changed where the variant's differ."""
+        return architecture
+
+    def _initialize(self, fit: Fit, encoder: nn.Module, decoder: nn.Module) -> None:
+        """Change the first weights, which have been drawn, in place."""
+
     def _train(self, fit: Fit, context) -> History:
         """Train the networks; callbacks are told through ``context``."""
         return fit.train(fit.step, Monitor(self, fit, context), max_iter=self.max_iter)
+
+    def _warn(self, history: History) -> None:
+        """Warn of how a fit went, at its end."""
+        warn_of_the_end(self, history, stacklevel=8)  # past the decorators, to the caller of fit
 
     def _own_encoder(self) -> nn.Module:
         """Return a copy of the fitted encoder that ends in the code, to be trained further."""
@@ -431,6 +445,10 @@ class BaseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tra
         """Return the term to add to the objective, with its closed form if it has one, or None."""
         defined = type(self)._penalty is not BaseAutoencoder._penalty
         return Penalty.of_rows(self._penalty) if defined else None
+
+    def _constraint(self, fit: Fit) -> Callable[[torch.Tensor], object] | None:
+        """Return what changes the decoder's weights of each code unit in place after each update, or None."""
+        return None
 
     def _own_attributes(self, fit: Fit, encoder: nn.Module, decoder: nn.Module) -> dict[str, Any]:
         """Return fitted attributes beside those that all estimators have."""

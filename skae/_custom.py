@@ -42,10 +42,11 @@ def load_weights(network: nn.Module, fitted: nn.Module) -> None:
     ValueError
         If they do not fit.
     """
-    weights = {name: t for name, t in fitted.state_dict().items() if name != "offset"}
+    beside = ("offset", "selection.threshold")  # no weights: they come from the rows
+    weights = {name: t for name, t in fitted.state_dict().items() if name not in beside}
     try:
         missing, unexpected = network.load_state_dict(weights, strict=False)
-        mismatch = [*(name for name in missing if name != "offset"), *unexpected]
+        mismatch = [*(name for name in missing if name not in beside), *unexpected]
     except RuntimeError as error:
         mismatch = [str(error)]
     if mismatch:

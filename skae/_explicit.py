@@ -52,6 +52,9 @@ class ExplicitStep:
         Noise for the inputs, drawn anew for each batch; targets stay clean.
     bridge : Bridge or None
     penalty : CodePenalty or None
+    constrain : callable (weight) or None
+        Called after each update with the decoder's weights of each unit of the code, (n_components, fan_out),
+        to change them in place.
     low_precision : bool
         Compute in bfloat16 beside float32 parameters.
     """
@@ -71,15 +74,15 @@ class ExplicitStep:
         corrupt: Corruption | None = None,
         bridge: Bridge | None = None,
         penalty: CodePenalty | None = None,
+        constrain: Callable[[Tensor], object] | None = None,
         low_precision: bool = False,
     ) -> None:
         self.rows, self.targets, self.loss, self.row_weight = rows, targets, loss, row_weight
-        self.corrupt, self.bridge, self.penalty = corrupt, bridge, penalty
+        self.corrupt, self.bridge, self.penalty, self.constrain = corrupt, bridge, penalty, constrain
         layers = dense_layers([*encoder, *decoder])
         self.encoder, self.decoder = layers[: len(encoder)], layers[len(encoder) :]
         self.layers = [*layers, *loss.heads]
-        self.repeats = 1 if bridge is None else bridge.repeats
-        self._tapes: dict[int, Tape] = {}
+        self._tapes: dict[tuple[int, int], Tape] = {}
 
         n_parameters = sum(rows_ * columns for rows_, columns in (layer.shape for layer in self.layers))
         self.parameters = torch.zeros(n_parameters, dtype=rows.dtype, device=rows.device)
@@ -91,10 +94,11 @@ class ExplicitStep:
         self._memory = Memory(self._weights)
         # Tensors, since a Python number costs a conversion at every step.
         self._features = self.decoder[-1].fan_out if loss.mean_over_features else 1
-        self._per_row = self.parameters.new_tensor(1 / (self._features * self.repeats))
+        self._per_row = self.parameters.new_tensor(1 / self._features)
         self._scales: dict[int, Tensor] = {}
 
         self._masters = self._split(self.parameters)
+        self._of_code = self._masters[len(encoder)][:-1]
         for layer, master, mask in zip(self.layers, self._masters, self._split(is_weight), strict=True):
             layer.load(master)
             layer.mark_weight(mask)
@@ -112,13 +116,15 @@ class ExplicitStep:
         """Take one step on the rows numbered ``index``; return the objective, summed over these rows."""
         total = self.differentiate(index)
         penalty = self.optimizer.update()
+        if self.constrain is not None:
+            self.constrain(self._of_code)
         self._follow()
         return total if penalty is None else total.add(penalty, alpha=len(index))
 
     def differentiate(self, index: Tensor) -> Tensor:
         """Write the gradient of the objective, all but its L2 penalty; return its sum over the rows."""
         tape, weight = self._batch(index)
-        total = self._loss(tape, self._forward(tape), weight)
+        total = self._loss(tape, self._forward(tape, weight), weight)
         total = self._backward(tape, total, weight)
         if self.gradient is not self._gradients:
             self.gradient.copy_(self._gradients)
@@ -128,14 +134,15 @@ class ExplicitStep:
         """Return the loss without penalties, summed over the rows numbered ``index``."""
         with repeated_noise(self.corrupt, self.bridge):
             tape, weight = self._batch(index)
-            return self._loss(tape, self._forward(tape), weight)
+            return self._loss(tape, self._forward(tape, weight), weight)
 
     def _batch(self, index: Tensor) -> tuple[Tape, Tensor | None]:
-        tape = self._tapes.get(len(index))
+        key = len(index), 1 if self.bridge is None else self.bridge.repeats
+        tape = self._tapes.get(key)
         if tape is None:
             two = self.targets is not None or self.corrupt is not None
             tape = Tape(len(index), self.encoder, self.decoder, self.bridge, self._memory, has_target=two)
-            self._tapes[len(index)] = tape
+            self._tapes[key] = tape
         (self.targets or self.rows).gather(index, out=tape.target)
         if self.targets is not None:
             self.rows.gather(index, out=tape.x)
@@ -143,33 +150,48 @@ class ExplicitStep:
             tape.x.copy_(self.corrupt(tape.target if self.targets is None else tape.x))
         return tape, None if self.row_weight is None else self.row_weight[index].unsqueeze(1)
 
-    def _forward(self, tape: Tape) -> Tensor | None:
+    def _forward(self, tape: Tape, weight: Tensor | None) -> Tensor | None:
         """Compute the output; return the bridge's own loss of each row."""
         for call in tape.encode:
             call()
-        own = None if self.bridge is None else self.bridge.forward(tape.code, tape.z)
+        own = None if self.bridge is None else self.bridge.forward(tape.code, tape.z, weight)
         for call in tape.decode:
             call()
         return own
 
     def _loss(self, tape: Tape, own: Tensor | None, weight: Tensor | None) -> Tensor:
         """Return the loss, summed over rows; write its derivative, as a mean, with respect to the output."""
-        target = tape.target if self.repeats == 1 else tape.target.repeat(self.repeats, 1)
-        if weight is None:
+        target, repeats = tape.target, len(tape.output) // len(tape.target)
+        counted = felt = weight
+        if repeats > 1:
+            target = target.repeat(repeats, 1)
+            counted, felt = self._repeated(weight, len(tape.target), repeats)
+        if counted is None:
             total = self.loss.sum_and_gradient(tape.output, target, tape.doutput)
         else:
-            repeated = weight.repeat(self.repeats, 1)
-            total = (self.loss.entrywise(tape.output, target) * repeated).sum()
+            total = (self.loss.entrywise(tape.output, target) * counted).sum()
             self.loss.sum_and_gradient(tape.output, target, tape.doutput)
-            tape.doutput.mul_(repeated)
+            tape.doutput.mul_(felt)  # type: ignore[arg-type]
         scale = self._scale(len(tape.output))
         tape.doutput.mul_(scale)
         for head in self.loss.heads:
             head.gradient.mul_(scale)
-        total = total * self._per_row
+        total = total * self._per_row if repeats == 1 else total * self._per_row / repeats
         if own is None:
             return total
         return total + (own.sum() if weight is None else torch.dot(own, weight[:, 0]))
+
+    def _repeated(self, weight: Tensor | None, n: int, repeats: int) -> tuple[Any, Any]:
+        """Return what the decoder's rows count for in the loss and in its gradient, (repeats n, 1) or None."""
+        repeated = None if weight is None else weight.repeat(repeats, 1)
+        auxiliary = self.bridge.auxiliary  # type: ignore[union-attr]
+        if auxiliary is None:
+            return repeated, repeated
+        counted = torch.zeros(repeats * n, 1, dtype=self._weights.dtype, device=self._weights.device)
+        counted[:n] = repeats if weight is None else repeats * weight
+        felt = counted.view(repeats, n)[:1].mul(auxiliary).expand(repeats, n).clone()
+        felt[0] = counted[:n, 0]
+        return counted, felt.view(-1, 1)
 
     def _scale(self, n: int) -> Tensor:
         """Return what turns a sum over ``n`` rows of the output into a mean over rows."""

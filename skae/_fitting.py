@@ -18,6 +18,7 @@ from ._monitoring import Monitor
 from ._networks import Decoder, build, initialize, n_parameters
 from ._noise import Corruption
 from ._optimizers import Optimizer
+from ._rows import Rows
 from ._run import Run
 from ._steps import torch_modes
 from ._training import History
@@ -44,7 +45,7 @@ class Fit(Run):
         super().__init__(estimator, device, self._dtype(estimator.dtype, device, X), estimator.dtype == "bfloat16")
         self.start, self.one_pass = start, one_pass
         self.loss = LOSSES[estimator.loss] if isinstance(estimator.loss, str) else checked_loss(estimator.loss)
-        self.architecture = architecture(estimator, X.shape[1])
+        self.architecture = estimator._adapt(architecture(estimator, X.shape[1]))
         self.y = X
         self.data = TrainingData(X, dtype=self.dtype, device=self.device, **data)
         self._check_range()
@@ -100,7 +101,9 @@ class Fit(Run):
         encoder = encoder if own[0] is None else own[0]
         decoder = decoder if own[1] is None else own[1]
         encoder, decoder = encoder.to(self.device, self.dtype), decoder.to(self.device, self.dtype)
-        if start is not None:
+        if start is None:
+            estimator._initialize(self, encoder, decoder)
+        else:
             load_weights(encoder, start.encoder_)
             load_weights(decoder, getattr(start.decoder_, "unlinked", start.decoder_))
         if self.data.offset is not None:  # these stay in the precision of the data
@@ -145,8 +148,8 @@ class Fit(Run):
         linear = {a.code_activation, a.output_activation, a.link} == {"identity"} and (
             a.activation == "identity" or len(a.encoder_layer_sizes) == len(a.decoder_layer_sizes) == 1
         )
-        clean = self.corrupt is None
-        return a.centred and linear and whole and clean and self.estimator.loss == "squared_error"
+        plain = self.corrupt is None and self.estimator.sparsity is None
+        return a.centred and linear and whole and plain and self.estimator.loss == "squared_error"
 
     # Running ----------------------------------------------------------------------------------------------
 
@@ -162,17 +165,23 @@ class Fit(Run):
         return self.estimator._corruption(self)
 
     @functools.cached_property
+    def inputs(self) -> Rows:
+        """The rows as the encoder takes them."""
+        return self.data.inputs()
+
+    @functools.cached_property
     def step(self):
         """The step that trains both networks as a whole; it takes over the weights they have when it is made."""
         return self.make_step(
             self.encoder,
             self.decoder,
-            self.data.inputs(),
+            self.inputs,
             loss=self.loss,
             targets=self.data.targets(),
             corrupt=self.corrupt,
             bridge=self.estimator._bridge(self),
             penalty=self.estimator._regularizer(self),
+            constrain=self.estimator._constraint(self),
         )
 
     def measure(self) -> float:

@@ -11,14 +11,14 @@ import torch
 from torch import Tensor, nn
 
 from ._activations import ACTIVATIONS
-from ._networks import Block, Decoder, Encoder, TiedLinear
+from ._networks import Block, Decoder, Encoder, TiedLinear, dense_blocks
 
 Forward = Callable[[Tensor, Tensor | None], Tensor]
 
 
 def forward(network: nn.Module, dtype: torch.dtype) -> Forward:
     """Return ``f(x, out=None)``, which maps a dense chunk of ``dtype``, into ``out`` where it is given."""
-    if isinstance(network, Encoder | Decoder) and all(type(block) is Block for block in network):
+    if isinstance(network, Encoder | Decoder) and dense_blocks(network):
         return DenseForward(network, dtype)
     parameters = [*network.parameters(), *network.buffers()]
     if any(p.is_floating_point() and p.dtype != dtype for p in parameters):
@@ -58,6 +58,7 @@ class DenseForward:
             (weight.to(dtype), bias.to(dtype), ACTIVATIONS[name])
             for weight, bias, name in zip(weights, biases, names, strict=True)
         ]
+        self.selection = network.selection if isinstance(network, Encoder) else None
         self._buffers: list[Tensor] = []
 
     def __call__(self, x: Tensor, out: Tensor | None = None) -> Tensor:
@@ -71,4 +72,4 @@ class DenseForward:
             if activation.forward is not None:
                 activation.forward(z, z)
             x = z
-        return x
+        return x if self.selection is None else self.selection.keep_(x)

@@ -144,29 +144,36 @@ class Bridge(Protocol):
     Attributes
     ----------
     repeats : int
-        Decoder rows per row of data (Monte-Carlo samples).
+        Decoder rows per row of data (Monte-Carlo samples). It may change from one step to the next.
+    auxiliary : float or None
+        Where repeats are no samples whose losses are averaged: what the loss of all but the first counts for
+        in the gradient. The objective that is reported holds the first one's alone.
     """
 
-    repeats: int
+    auxiliary: float | None = None
+
+    @property
+    def repeats(self) -> int:
+        """Return the number of decoder rows in the next step."""
 
     def width(self, code_width: int) -> int:
         """Return the width of the decoder's input."""
 
-    def forward(self, code: Tensor, z: Tensor) -> Tensor | None:
+    def forward(self, code: Tensor, z: Tensor, row_weight: Tensor | None) -> Tensor | None:
         """Write the decoder's input from the code layer's output.
 
-        ``code`` is (n, code_width), ``z`` (repeats n, width): all rows once, then all rows again. Return the
-        bridge's own loss of each row, (n,), if it has one.
+        ``code`` is (n, code_width), ``z`` (repeats n, width): all rows once, then all rows again; ``row_weight``
+        is (n, 1) or None. Return the bridge's own loss of each row, (n,), if it has one.
         """
 
     def backward(self, code: Tensor, dz: Tensor, dcode: Tensor, row_weight: Tensor | None) -> None:
         """Write dcode: what comes from dz, and the derivative of the own loss's mean over rows."""
 
-    def through(self, code: Tensor) -> tuple[Tensor, Tensor | None]:
+    def through(self, code: Tensor, row_weight: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Do as `forward`, differentiable by autograd: return the decoder's input and the own loss."""
 
     def repeated(self) -> AbstractContextManager:
-        """Return a context in which the noise, if any, is the same each time."""
+        """Return a context for held-out rows, in which the noise, if any, is the same each time."""
 
 
 class Memory:

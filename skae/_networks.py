@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ._activations import activation_module
+from ._selection import Selection, selection
 
 
 class Architecture(NamedTuple):
@@ -27,6 +28,7 @@ class Architecture(NamedTuple):
     link: str = "identity"
     tied_weights: bool = False
     centred: bool = True
+    selection: tuple | None = None  # see `selection`
 
 
 class Linear(nn.Linear):
@@ -82,22 +84,30 @@ class Encoder(nn.Sequential):
     """
 
     offset: Tensor | None
+    selection: Selection | None
 
-    def __init__(self, blocks: Sequence[nn.Module]) -> None:
+    def __init__(self, blocks: Sequence[nn.Module], selection: Selection | None = None) -> None:
         super().__init__(*blocks)
         self.register_buffer("offset", None)
+        self.selection = selection
 
     @property
     def blocks(self) -> list[Block]:
         return [block for block in self if isinstance(block, Block)]
 
     def core(self, x: Tensor) -> Tensor:
-        """Map rows that are centred and cast already."""
+        """Map rows that are centred and cast already, up to where a selection would follow."""
+        for module in self:
+            x = x if isinstance(module, Selection) else module(x)
+        return x
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Map rows that are centred and cast already to their codes."""
         return super().forward(x)
 
     def forward(self, x: Tensor) -> Tensor:
         x = x if self.offset is None else x - self.offset
-        return self.core(x.to(next(self.parameters()).dtype))
+        return self.encode(x.to(next(self.parameters()).dtype))
 
 
 class Decoder(nn.Sequential):
@@ -139,7 +149,7 @@ def build(architecture: Architecture) -> tuple[Encoder, Decoder]:
     )
     encoder = _blocks(encoder_linears, a.activation, a.code_activation)
     decoder = _blocks(decoder_linears, a.activation, a.output_activation)
-    return Encoder(encoder), Decoder(decoder, a.link)
+    return Encoder(encoder, selection(a.selection)), Decoder(decoder, a.link)
 
 
 def _blocks(linears: Sequence[nn.Module], hidden: str, last: str) -> list[Block]:
@@ -162,6 +172,13 @@ def initialize(networks: Sequence[nn.Module], generator: torch.Generator) -> Non
                 draws = torch.rand(fan_out, fan_in, dtype=torch.float64, generator=generator)
                 linear.weight.copy_(draws.mul_(2).sub_(1).mul_((6 / (fan_in + fan_out)) ** 0.5))
             linear.bias.zero_()
+
+
+def dense_blocks(network: nn.Module) -> list[Block]:
+    """Return the blocks of a network made of dense ones, and of a selection at most; else an empty list."""
+    modules = [module for module in network.children() if not isinstance(module, Selection)]
+    blocks = [module for module in modules if type(module) is Block]
+    return blocks if len(blocks) == len(modules) else []
 
 
 def weights(networks: Sequence[nn.Module]) -> list[nn.Parameter]:

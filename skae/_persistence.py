@@ -33,8 +33,9 @@ def to_plain(state: dict[str, Any]) -> dict[str, Any]:
         saved["modules"] = _freeze(encoder, decoder)
     state["_networks"] = saved
     state["device_"] = str(state["device_"])
-    if isinstance(state["offset_"], Tensor):
-        state["offset_"] = {"array": _array(state["offset_"]), "device": str(state["offset_"].device)}
+    for key, value in state.items():
+        if isinstance(value, Tensor):
+            state[key] = {"array": _array(value), "device": str(value.device)}
     return state
 
 
@@ -63,10 +64,10 @@ def from_plain(state: dict[str, Any], name: str) -> dict[str, Any]:
                 parameter.requires_grad_(True)
     state["encoder_"], state["decoder_"] = encoder.to(device).eval(), decoder.to(device).eval()
     state["device_"] = device
-    if isinstance(state["offset_"], dict):
-        offset = state["offset_"]
-        kept = offset["device"] == str(device) or offset["device"] == "cpu"
-        state["offset_"] = torch.tensor(offset["array"], device=offset["device"] if kept else device)
+    for key, value in state.items():
+        if isinstance(value, dict) and value.keys() == {"array", "device"}:
+            kept = value["device"] in (str(device), "cpu")
+            state[key] = torch.tensor(value["array"], device=value["device"] if kept else device)
     return state
 
 

@@ -105,7 +105,8 @@ class Rows:
 
     def _stage(self, n_rows: int) -> Tensor:
         if self._staging is None or len(self._staging) < n_rows:
-            self._staging = self._X.new_empty(n_rows, self.n_features)
+            with torch.inference_mode(False):  # for use in any mode
+                self._staging = self._X.new_empty(n_rows, self.n_features)
         return self._staging[:n_rows]
 
     def __getitem__(self, part: slice) -> Tensor:

@@ -1,7 +1,7 @@
 """Which of the two training steps serves two networks, and the state of torch around it."""
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -12,7 +12,7 @@ from ._custom import core
 from ._explicit import ExplicitStep
 from ._layers import Bridge
 from ._losses import Loss
-from ._networks import Block
+from ._networks import dense_blocks
 from ._noise import Corruption
 from ._penalties import Penalty
 from ._rows import Rows
@@ -30,6 +30,7 @@ def make_step(
     corrupt: Corruption | None = None,
     bridge: Bridge | None = None,
     penalty: Penalty | None = None,
+    constrain: Callable[[Tensor], object] | None = None,
     low_precision: bool = False,
 ) -> ExplicitStep | AutogradStep:
     """Choose the explicit step where everything has a closed form, autograd elsewhere.
@@ -39,7 +40,7 @@ def make_step(
     encoder, decoder : torch.nn.Module
         Of skae's own blocks, or a user's.
     loss : Loss or callable (output, target) -> Tensor of shape (n,)
-    rows, targets, row_weight, corrupt, bridge, low_precision, make_optimizer
+    rows, targets, row_weight, corrupt, bridge, constrain, low_precision, make_optimizer
         As for `ExplicitStep`.
     penalty : Penalty or None
     """
@@ -48,21 +49,16 @@ def make_step(
         "row_weight": row_weight,
         "corrupt": corrupt,
         "bridge": bridge,
+        "constrain": constrain,
         "low_precision": low_precision,
     }
-    encoder_blocks, decoder_blocks = _blocks(encoder), _blocks(decoder)
+    encoder_blocks, decoder_blocks = dense_blocks(encoder), dense_blocks(decoder)
     closed_form = penalty is None or penalty.closed_form is not None
     if isinstance(loss, Loss) and closed_form and encoder_blocks and decoder_blocks:
         settings["penalty"] = None if penalty is None else penalty.closed_form
         return ExplicitStep(encoder_blocks, decoder_blocks, loss, rows, make_optimizer, **settings)
     objective = _objective(encoder, decoder, loss, penalty, bridge)
     return AutogradStep(encoder, decoder, objective, rows, make_optimizer, **settings)
-
-
-def _blocks(network: nn.Module) -> Sequence[Block]:
-    """Return the dense blocks that make up a network; none if it is made of anything else."""
-    blocks = [block for block in network.children() if type(block) is Block]
-    return blocks if len(blocks) == len([*network.children()]) else []
 
 
 def _objective(
@@ -80,9 +76,13 @@ def _objective(
         if bridge is None:
             rows = per_row(decode(code), target)
         else:
-            z, own = bridge.through(code)
+            z, own = bridge.through(code, None if row_weight is None else row_weight.unsqueeze(1))
             repeats = len(z) // len(code)
-            rows = per_row(decode(z), target.repeat(repeats, 1)).view(repeats, -1).mean(0)
+            each = per_row(decode(z), target.repeat(repeats, 1)).view(repeats, -1)
+            rows = each.mean(0)
+            if bridge.auxiliary is not None:  # felt by the gradient, and not counted
+                felt = bridge.auxiliary * each[1:].sum(0)
+                rows = each[0] + felt - felt.detach()
             rows = rows if own is None else rows + own
         return rows, penalty.value(x, code, row_weight) if penalty is not None and penalized else None
 

@@ -7,7 +7,13 @@ import pytest
 from sklearn.base import clone, is_classifier
 
 import skae
-from skae import AutoencoderClassifier, AutoencoderTransformer, DenoisingAutoencoder, StackedAutoencoder
+from skae import (
+    AutoencoderClassifier,
+    AutoencoderTransformer,
+    DenoisingAutoencoder,
+    SparseAutoencoder,
+    StackedAutoencoder,
+)
 
 
 def fourth_power(reconstruction, target):
@@ -39,6 +45,17 @@ CONFIGURATIONS = {
     "stacked": configured(StackedAutoencoder, hidden_layer_sizes=(8, 4), pretrain_max_iter=3),
     "stacked_logistic": configured(
         StackedAutoencoder, activation="logistic", tied_weights=True, early_stopping=True, pretrain_max_iter=2
+    ),
+    "sparse_kl": configured(SparseAutoencoder, sparsity_weight=0.01, sparsity_target=0.3),
+    "sparse_l1": configured(SparseAutoencoder, sparsity="l1", sparsity_warmup=2),
+    "sparse_topk": configured(SparseAutoencoder, sparsity="topk", hidden_layer_sizes=()),
+    "sparse_topk_signed": configured(SparseAutoencoder, sparsity="topk", code_activation="identity"),
+    "sparse_batch_topk": configured(SparseAutoencoder, sparsity="batch_topk", early_stopping=True),
+    "sparse_winner_take_all": configured(
+        SparseAutoencoder, sparsity="winner_take_all", sparsity_target=0.5, tied_weights=True
+    ),
+    "sparse_own_loss": configured(
+        SparseAutoencoder, sparsity="topk", code_activation="identity", loss=fourth_power
     ),
 }
 
@@ -75,6 +92,9 @@ CLASSIFIERS = {
         alpha=1e-4,
     ),
 }
+
+# Codes in SciPy's CSR format, which those tests that look into the codes do not take.
+SPARSE_OUTPUT = {"sparse_output": configured(SparseAutoencoder, sparsity="topk", sparse_output=True)}
 
 ESTIMATORS = [
     pytest.param(estimator, id=name) for name, estimator in {**CONFIGURATIONS, **INEXACT_WEIGHTS}.items()

@@ -13,6 +13,7 @@ from estimators import (
     EVERY_ESTIMATOR,
     INEXACT_WEIGHTS,
     PUBLIC_CLASSES,
+    SPARSE_OUTPUT,
     labels,
     rows,
 )
@@ -25,7 +26,7 @@ import skae
 # scikit-learn's checks -------------------------------------------------------------------------------------
 
 
-@parametrize_with_checks([*CONFIGURATIONS.values(), *CLASSIFIERS.values()])
+@parametrize_with_checks([*CONFIGURATIONS.values(), *CLASSIFIERS.values(), *SPARSE_OUTPUT.values()])
 def test_scikit_learn(estimator, check):
     check(estimator)
 

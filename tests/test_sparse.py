@@ -1,0 +1,419 @@
+"""What the papers say of sparse codes: KL and L1 by hand, k at a time, each unit its share, few dead units."""
+
+import pickle
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from estimators import assert_same, rows
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+from sklearn import config_context
+from sklearn.datasets import load_digits
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from test_explicit import N_ROWS, assert_steps_agree, both_steps
+
+from skae import AutoencoderTransformer, SparseAutoencoder
+from skae._fitting import Fit
+
+KINDS = ["kl", "l1", "topk", "batch_topk", "winner_take_all"]
+SELECTING = ["topk", "batch_topk"]
+every_kind = pytest.mark.parametrize("kind", KINDS)
+
+
+def shallow(n_components, kind, **parameters):
+    settings = {"hidden_layer_sizes": (), "sparsity": kind, "tol": None, "random_state": 0, "max_iter": 30}
+    return SparseAutoencoder(n_components, **{**settings, **parameters})
+
+
+# Gradients -------------------------------------------------------------------------------------------------
+
+GRADIENTS = {
+    "kl": {"sparsity": "kl"},
+    "kl_warmup": {"sparsity": "kl", "sparsity_warmup": 3},
+    "l1": {"sparsity": "l1"},
+    "l1_warmup": {"sparsity": "l1", "sparsity_warmup": 3},
+    "l1_signed": {"sparsity": "l1", "code_activation": "tanh"},
+    "topk": {"sparsity": "topk"},
+    "topk_signed": {"sparsity": "topk", "code_activation": "identity"},
+    "batch_topk": {"sparsity": "batch_topk"},
+    "batch_topk_signed": {"sparsity": "batch_topk", "code_activation": "elu"},
+    "winner_take_all": {"sparsity": "winner_take_all", "sparsity_target": 0.3},
+}
+
+
+def sparse_steps(weight=None, **parameters):
+    settings = {"n_components": 6, "n_active": 2, "sparsity_weight": 0.4, "learning_rate": 0.3}
+    return both_steps(weight, estimator_class=SparseAutoencoder, **{**settings, **parameters})
+
+
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("parameters", GRADIENTS.values(), ids=GRADIENTS)
+def test_closed_form_gradients_equal_autograds(parameters, weighted, tied):
+    weight = np.random.default_rng(1).integers(0, 4, N_ROWS).astype(float) if weighted else None
+    pair = sparse_steps(weight, tied_weights=tied, **parameters)
+    assert_steps_agree(pair, sizes=(10, 10, 3))
+
+
+@pytest.mark.parametrize("loss", ["squared_error", "binary_cross_entropy"])
+@pytest.mark.parametrize("hidden", [(), (6,)])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("kind", SELECTING)
+def test_closed_form_gradients_of_the_auxiliary_loss(kind, weighted, hidden, loss):
+    weight = np.random.default_rng(1).integers(1, 4, N_ROWS).astype(float) if weighted else None
+    pair = sparse_steps(weight, sparsity=kind, hidden_layer_sizes=hidden, auxiliary_weight=0.3, loss=loss)
+    for step, _ in pair:
+        step.bridge._revival.silent = torch.tensor([1.0, 0, 0, 1, 0, 1], dtype=torch.float64)
+        step.bridge._revival.at_most = 2
+    assert pair[0][0].bridge.repeats == 2
+    assert_steps_agree(pair, sizes=(10, 10, 3))
+    assert_array_equal(pair[0][0].bridge.silent, pair[1][0].bridge.silent)
+
+
+def own_error(reconstruction, target):
+    return (reconstruction - target).square().mean(1)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_whole_fits_agree(kind, wine):
+    """A loss of the user's own takes the autograd step; with the same formula, the fit is the same."""
+    X = wine - wine.mean(0)  # a callable gets no centring
+    settings = {"batch_size": 50, "max_iter": 5, "sparsity_warmup": 2, "n_active": 2}
+    ours, theirs = (shallow(24, kind, loss=loss, **settings).fit(X) for loss in ("squared_error", own_error))
+    assert_allclose(ours.loss_curve_, theirs.loss_curve_, rtol=1e-7)
+    assert_allclose(ours.transform(X), theirs.transform(X), rtol=1e-5, atol=1e-6)
+    assert_allclose(ours.mean_activation_, theirs.mean_activation_, rtol=1e-5, atol=1e-6)
+    assert ours._silent_units == theirs._silent_units
+
+
+# The objective, by hand ------------------------------------------------------------------------------------
+
+STILL = {"learning_rate": 1e-14, "max_iter": 1, "alpha": 0.0}
+
+
+@pytest.mark.parametrize("target", [0.1, 0.4])
+def test_the_kl_term_is_that_of_coins(target, wine):
+    models = [
+        shallow(7, "kl", sparsity_target=target, sparsity_weight=weight, **STILL).fit(wine) for weight in (0.7, 0)
+    ]
+    r = models[0].transform(wine).mean(0)
+    divergence = target * np.log(target / r) + (1 - target) * np.log((1 - target) / (1 - r))
+    coins = [torch.distributions.Bernoulli(torch.as_tensor(p)) for p in (np.full(7, target), r)]
+    assert_allclose(divergence, torch.distributions.kl_divergence(*coins))
+    assert_allclose(models[0].loss_ - models[1].loss_, 0.7 * divergence.sum(), rtol=1e-6)
+
+
+def test_the_l1_term_is_a_mean_over_rows(wine):
+    models = [
+        shallow(7, "l1", sparsity_weight=weight, code_activation="tanh", **STILL).fit(wine) for weight in (0.7, 0)
+    ]
+    expected = 0.7 * np.abs(models[0].transform(wine)).sum(1).mean()
+    assert_allclose(models[0].loss_ - models[1].loss_, expected, rtol=1e-6)
+
+
+def test_the_weight_rises_in_equal_steps(wine):
+    """At the beginning of an epoch of four the strength is 0, 1/4, ...; here one batch is an epoch."""
+    settings = {"sparsity_weight": 0.7, "sparsity_warmup": 4, **STILL, "max_iter": 6, "batch_size": len(wine)}
+    curve = np.array(shallow(7, "l1", **settings).fit(wine).loss_curve_)
+    shares = (curve - curve[0]) / (curve[-1] - curve[0])
+    assert_allclose(shares, [0, 0.25, 0.5, 0.75, 1, 1], atol=1e-6)
+    model = shallow(7, "l1", **settings)
+    for _ in range(6):
+        model.partial_fit(wine)
+    assert_allclose(model.loss_curve_, curve, rtol=1e-10)
+    warm = shallow(7, "l1", **settings).set_params(warm_start=True).fit(wine).fit(wine)
+    assert_allclose(warm.loss_curve_, curve[-1], rtol=1e-6)
+
+
+# Codes -----------------------------------------------------------------------------------------------------
+
+
+def test_the_kl_kind_reaches_its_target(digits):
+    """Ng (2011): each unit on for a fraction of the rows; without the term, far more often."""
+    settings = {"sparsity_target": 0.05, "learning_rate": 3e-3, "max_iter": 60}
+    model = shallow(40, "kl", sparsity_weight=1, **settings).fit(digits)
+    means = model.transform(digits).mean(0)
+    assert abs(means.mean() - 0.05) < 0.01
+    assert means.std() < 0.02
+    assert shallow(40, "kl", sparsity_weight=0, **settings).fit(digits).transform(digits).mean() > 0.15
+    assert model.score(digits) > 0.5
+
+
+def test_logistic_codes_start_at_their_target(wine):
+    model = shallow(9, "kl", sparsity_target=0.2, **STILL, hidden_layer_sizes=(8,)).fit(wine)
+    assert abs(np.median(model.transform(wine)) - 0.2) < 0.06
+
+
+def test_l1_switches_units_off_at_a_small_cost(digits):
+    train, test = digits[::2], digits[1::2]
+    dense, few = (shallow(64, "l1", sparsity_weight=w, max_iter=100).fit(train) for w in (0, 0.02))
+    active = [(model.transform(test) > 0).mean() for model in (dense, few)]
+    assert active[1] < 0.5 * active[0]
+    assert few.score(test) > 0.75 * dense.score(test)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("activation", ["auto", "identity", "sigmoid", "tanh"])
+@pytest.mark.parametrize("hidden", [(), (128,)])
+def test_topk_keeps_exactly_k(hidden, activation, dtype, digits):
+    """Makhzani and Frey (2013), on rows never seen; with an identity both signs occur."""
+    settings = {"n_active": 5, "code_activation": activation, "hidden_layer_sizes": hidden, "max_iter": 10}
+    model = shallow(50, "topk", **settings).fit(digits[::2].astype(dtype))
+    codes = model.transform(digits[1::2].astype(dtype))
+    assert codes.dtype == dtype
+    assert_array_equal((codes != 0).sum(1), 5)
+    assert (codes < 0).any() == (activation in ("identity", "tanh"))
+
+
+def test_topk_keeps_the_k_largest(digits):
+    model = shallow(50, "topk", n_active=5, code_activation="identity", max_iter=5).fit(digits)
+    with torch.no_grad():
+        every = model.encoder_.core(torch.tensor(digits - model.offset_).float()).numpy()
+    codes = model.transform(digits)
+    kept = codes != 0
+    assert_allclose(codes[kept], every[kept], rtol=1e-3, atol=1e-5)
+    lowest_winner = np.where(kept, np.abs(every), np.inf).min(1)
+    assert (lowest_winner >= np.where(kept, 0, np.abs(every)).max(1) - 1e-5).all()
+
+
+@pytest.mark.parametrize(("n_components", "n_active"), [(1, 1), (2, 1), (4, 2), (10, 3), (100, 10)])
+def test_a_default_number_of_active_units(n_components, n_active):
+    model = shallow(n_components, "topk", max_iter=1, code_activation="identity").fit(rows())
+    assert_array_equal((model.transform(rows()) != 0).sum(1), n_active)
+
+
+def test_batch_topk_spends_k_on_average_where_it_is_needed(digits):
+    """Bussmann et al. (2024): other numbers for other rows, and a lower error than k for each row."""
+    train, test = digits[::2], digits[1::2]
+    settings = {"n_active": 6, "max_iter": 150, "batch_size": 100}
+    model = shallow(100, "batch_topk", **settings).fit(train)
+    active = (model.transform(train) != 0).sum(1)
+    assert abs(active.mean() - 6) < 0.3
+    assert active.std() > 0.5
+    assert model.score(test) > shallow(100, "topk", **settings).fit(train).score(test)
+    assert model.encoder_.selection.threshold > 0
+
+
+def test_winner_take_all_has_each_unit_live_for_its_share(digits):
+    """Makhzani and Frey (2015): in training 5 % of a batch for each unit; afterwards the code is plain."""
+    model = shallow(60, "winner_take_all", sparsity_target=0.05, max_iter=60, batch_size=200).fit(digits)
+    codes = model.transform(digits)
+    assert model.encoder_.selection is None
+    assert model.dead_fraction_ == 0
+    assert (codes > 0).any(0).all()
+    assert (codes > 0).mean() < 0.5  # sparse though nothing selects any more
+    assert model.score(digits) > 0.4
+
+
+@pytest.mark.parametrize("kind", ["topk", "winner_take_all"])
+def test_sparse_codes_tell_classes_apart(kind):
+    """Overcomplete and sparse, the codes do better for a linear classifier than the pixels do."""
+    X, y = load_digits(return_X_y=True)
+    X = X / 16
+    train, test = slice(0, None, 2), slice(1, None, 2)
+    parameters = {"n_active": 25, "sparsity_target": 0.1, "max_iter": 100, "learning_rate": 3e-3}
+    model = make_pipeline(shallow(300, kind, **parameters), LogisticRegression(max_iter=2000))
+    raw = LogisticRegression(max_iter=2000).fit(X[train], y[train]).score(X[test], y[test])
+    assert model.fit(X[train], y[train]).score(X[test], y[test]) > raw
+
+
+@every_kind
+def test_codes_depend_on_their_own_row_alone(kind, digits):
+    model = shallow(30, kind, max_iter=5).fit(digits)
+    codes = model.transform(digits[:40])
+    alone = np.vstack([model.transform(digits[i : i + 1]) for i in range(40)])
+    assert_allclose(alone, codes, rtol=1e-9, atol=1e-12)
+    assert_allclose(model.transform(np.vstack([digits[:40], 100 * digits]))[:40], codes, rtol=1e-9, atol=1e-12)
+
+
+# Dead units ------------------------------------------------------------------------------------------------
+
+
+@every_kind
+@pytest.mark.parametrize("hidden", [(), (64,)])
+def test_shifted_data_keep_their_units_alive(kind, hidden, digits):
+    """Ten standard deviations off."""
+    model = shallow(64, kind, hidden_layer_sizes=hidden, n_active=6).fit(digits[:1000] + 10)
+    assert model.dead_fraction_ < 0.5
+
+
+def test_one_warning_where_most_units_are_dead(digits):
+    model = shallow(200, "l1", sparsity_weight=5.0, learning_rate=0.01)
+    with pytest.warns(UserWarning, match=r"% of the 200 units are dead.*Lower sparsity_weight") as caught:
+        model.fit(digits)
+    assert len(caught) == 1
+    assert model.dead_fraction_ > 0.5
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.partial_fit(digits)
+
+
+@pytest.mark.parametrize(
+    ("kind", "activation"),
+    [("l1", "relu"), ("topk", "identity"), ("batch_topk", "relu"), ("kl", "auto"), ("l1", "tanh"), ("l1", "elu")],
+)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_activity_is_that_of_the_final_model_on_the_training_rows(kind, activation, weighted, digits):
+    X = digits[:500]
+    weight = np.random.default_rng(0).integers(0, 3, 500) if weighted else None
+    model = shallow(150, kind, code_activation=activation, max_iter=3).fit(X, sample_weight=weight)
+    codes = model.transform(X)
+    assert_allclose(model.mean_activation_, np.average(codes, axis=0, weights=weight), rtol=1e-6, atol=1e-8)
+    codes = codes if weight is None else codes[weight > 0]
+    span = codes.max(0) - codes.min(0)
+    dead = {"auto": span < 0.01, "tanh": span < 0.01, "elu": span <= 0.01 * span.max()}
+    expected = dead.get(activation, (codes == 0).all(0)).mean()
+    assert model.dead_fraction_ == expected
+
+
+@pytest.mark.parametrize("loss", ["squared_error", own_error])
+@pytest.mark.parametrize("kind", SELECTING)
+def test_rows_too_many_to_be_prepared_at_once(kind, loss):
+    """They are measured in other chunks than they are trained in."""
+    X = np.random.default_rng(0).normal(size=(5000, 256)).astype(np.float32)
+    model = shallow(4, kind, max_iter=2, loss=loss, batch_size=300).fit(X)
+    assert_allclose(model.mean_activation_, model.transform(X).mean(0), rtol=1e-3)
+
+
+def test_rows_held_out_do_not_count(digits):
+    model = shallow(20, "kl", early_stopping=True, max_iter=2).fit(digits)
+    assert not np.allclose(model.mean_activation_, model.transform(digits).mean(0), rtol=1e-6)
+    assert_allclose(model.mean_activation_, model.transform(digits).mean(0), rtol=0.1)
+
+
+def test_the_auxiliary_loss_revives_units(digits):
+    """Gao et al. (2024): fewer dead units with it, and no larger error."""
+    settings = {"n_active": 3, "max_iter": 40, "learning_rate": 3e-3, "batch_size": 100}
+    X = load_digits().data / 16
+    without, with_it = (shallow(300, "topk", auxiliary_weight=weight, **settings).fit(X) for weight in (0, 1))
+    assert with_it.dead_fraction_ < 0.5 * without.dead_fraction_
+    assert with_it.score(X) > without.score(X) - 0.01
+
+
+@pytest.mark.parametrize("kind", ["l1", *SELECTING])
+@pytest.mark.parametrize("loss", ["squared_error", own_error])
+def test_decoder_weights_of_a_unit_have_length_one(kind, loss, wine):
+    for hidden in ((), (8,)):
+        model = shallow(5, kind, hidden_layer_sizes=hidden, loss=loss, max_iter=3).fit(wine)
+        lengths = model.decoder_[0].linear.weight.norm(dim=0).detach().numpy()
+        assert_allclose(lengths, 1, rtol=1e-6)
+    tied = shallow(5, kind, tied_weights=True, max_iter=3).fit(wine)
+    assert not np.allclose(tied.encoder_[0].linear.weight.norm(dim=1).detach(), 1, rtol=1e-3)
+
+
+def test_silent_units_are_carried_through_partial_fit(digits):
+    settings = {"n_active": 1, "learning_rate": 0.01, "batch_size": 300}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        reference = shallow(150, "topk", max_iter=4, **settings).fit(digits)
+    model = shallow(150, "topk", **settings)
+    for _ in range(4):
+        model.partial_fit(digits)
+    assert model._silent_units
+    assert model._silent_units == reference._silent_units
+    assert_same(model.transform(digits), reference.transform(digits))
+
+
+# Sparse matrices -------------------------------------------------------------------------------------------
+
+
+@every_kind
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_csr_codes_equal_dense_ones(kind, dtype, digits):
+    X = digits.astype(dtype)
+    model = shallow(40, kind, max_iter=3).fit(X)
+    dense = model.transform(X)
+    codes = model.set_params(sparse_output=True).transform(X)
+    assert sparse.issparse(codes)
+    assert codes.format == "csr"
+    assert codes.dtype == dtype
+    assert_same(codes.toarray(), dense)
+    assert codes.nnz == (dense != 0).sum()
+    assert_same(model.inverse_transform(codes), model.inverse_transform(dense))
+    assert_same(model.transform(sparse.csr_array(X)).toarray(), dense)
+    assert_same(pickle.loads(pickle.dumps(model)).transform(X).toarray(), dense)
+
+
+def test_csr_codes_follow_scikit_learns_settings(digits):
+    model = shallow(40, "topk", max_iter=2, sparse_output=True).fit(digits)
+    assert isinstance(model.transform(digits), sparse.csr_matrix)
+    with config_context(sparse_interface="sparray"):
+        assert isinstance(model.transform(digits), sparse.csr_array)
+    with config_context(array_api_dispatch=True):
+        tensor = torch.tensor(digits)
+        assert isinstance(model.fit(tensor).transform(tensor), torch.Tensor)
+
+
+@pytest.mark.parametrize("container", ["pandas", "polars"])
+def test_data_frames_come_first(container, digits):
+    model = shallow(40, "topk", max_iter=2, sparse_output=True).fit(digits)
+    dense = model.transform(digits).toarray()
+    frame = model.set_output(transform=container).transform(digits)
+    assert list(frame.columns) == [f"sparseautoencoder{i}" for i in range(40)]
+    assert_array_equal(frame.to_numpy(), dense)
+
+
+def test_a_classifier_takes_csr_codes(digits):
+    y = np.arange(len(digits)) % 2
+    model = make_pipeline(shallow(40, "topk", max_iter=2, sparse_output=True), LogisticRegression())
+    assert model.fit(digits, y).predict(digits).shape == y.shape
+
+
+# Mistakes --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", SELECTING)
+def test_more_active_units_than_there_are(kind):
+    with pytest.raises(ValueError, match=r"n_active=5.*n_components=4"):
+        shallow(4, kind, n_active=5).fit(rows())
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh", "identity"])
+def test_kl_needs_probabilities(activation):
+    with pytest.raises(ValueError, match=rf"sparsity='kl'.*code_activation='{activation}'.*'sigmoid'"):
+        shallow(4, "kl", code_activation=activation).fit(rows())
+    shallow(4, "kl", code_activation="logistic", max_iter=1).fit(rows())
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("sparsity", "l2"),
+        ("sparsity_weight", -1),
+        ("sparsity_target", 1.0),
+        ("sparsity_warmup", -1),
+        ("n_active", 0),
+        ("auxiliary_weight", -0.1),
+        ("sparse_output", "yes"),
+        ("code_activation", "automatic"),
+    ],
+)
+def test_values_that_are_refused(name, value):
+    with pytest.raises(ValueError, match=f"'{name}' parameter of SparseAutoencoder must be"):
+        SparseAutoencoder(**{name: value}).fit(rows())
+
+
+def test_a_change_of_kind_goes_on_from_the_weights(wine):
+    """What is selected is no weight: a warm start may change it."""
+    model = shallow(6, "topk", warm_start=True, max_iter=3).fit(wine)
+    for kind in ("batch_topk", "winner_take_all", "topk"):
+        model.set_params(sparsity=kind).fit(wine)
+    assert np.isfinite(model.transform(wine)).all()
+
+
+@every_kind
+def test_mixed_precision(kind, digits):
+    X = digits[:600].astype(np.float32)
+    settings = {"max_iter": 10, "batch_size": 50, "n_active": 6}
+    full, mixed = (shallow(40, kind, dtype=dtype, **settings).fit(X) for dtype in ("float32", "bfloat16"))
+    assert_allclose(mixed.loss_curve_, full.loss_curve_, rtol=0.03)
+
+
+def test_fewer_features_than_units_is_linear_only_in_name(wine):
+    """Biases of a sparse linear network are trained, unlike those of PCA's."""
+    step = Fit(shallow(4, "l1", code_activation="identity"), wine).step
+    assert not step.optimizer.weights_only
+    assert Fit(AutoencoderTransformer(4, hidden_layer_sizes=()), wine).step.optimizer.weights_only
