@@ -22,10 +22,13 @@ from torch import nn
 from . import _arrays as arrays
 from . import _persistence as persistence
 from ._activations import ACTIVATIONS
+from ._architecture import architecture
+from ._custom import checked_loss
 from ._fitting import Fit, atomic
-from ._inference import forward
+from ._inference import Forward, forward
 from ._layers import Bridge
 from ._losses import LOSSES
+from ._networks import Architecture
 from ._noise import Corruption
 from ._optimizers import OPTIMIZERS
 from ._penalties import Penalty
@@ -205,8 +208,7 @@ class BaseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tra
             Codes, of X's floating dtype. Each row's depends on that row alone.
         """
         X = self._check(X, "transform")
-        encode = forward(self.encoder_, arrays.torch_dtype(X))
-        return self._stream(X, encode, self._n_features_out)
+        return self._stream(X, self._encoding(arrays.torch_dtype(X)), self._n_features_out)
 
     def inverse_transform(self, Z):
         """Map codes to the data's space.
@@ -319,7 +321,7 @@ class BaseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tra
         return 1.0 - float(residual[varies].sum() / total[varies].sum())
 
     def _reconstruction(self, dtype: torch.dtype):
-        encode, decode = forward(self.encoder_, dtype), forward(self.decoder_, dtype)
+        encode, decode = self._encoding(dtype), forward(self.decoder_, dtype)
         return lambda x, out=None: decode(encode(x, None), out)
 
     def _stream(self, X, apply, width: int):
@@ -366,6 +368,25 @@ class BaseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tra
         super().__setstate__(persistence.from_plain(dict(state), type(self).__name__))
 
     # Hooks for variants -----------------------------------------------------------------------------------
+
+    def _describe_networks(self, n_features: int) -> Architecture:
+        """Return what the networks are built from."""
+        return architecture(self, n_features)
+
+    def _prepare_networks(self, fit: Fit) -> None:
+        """Change the networks before they are trained, such as the weights drawn for new ones."""
+
+    def _warm_up_epochs(self) -> float:
+        """Return in how many epochs the objective still changes; they are neither best nor flat."""
+        return 0.0
+
+    def _reconstruction_loss(self, fit: Fit):
+        """Return what the step takes: a `Loss`, or a callable (output, target) -> Tensor of shape (n,)."""
+        return LOSSES[self.loss] if isinstance(self.loss, str) else checked_loss(self.loss)
+
+    def _encoding(self, dtype: torch.dtype) -> Forward:
+        """Return ``f(x, out=None)``, which maps a dense chunk to its codes."""
+        return forward(self.encoder_, dtype)
 
     def _pretrain(self, fit: Fit, context) -> None:
         """Train parts of the networks before the whole; callbacks are told through ``context``."""

@@ -117,6 +117,15 @@ class TrainingData:
         """Return the smallest and the largest target."""
         return arrays.extremes(self._targets)
 
+    def column_means(self) -> Tensor:
+        """Return each target column's mean."""
+        return self._mean(self._targets)
+
+    @property
+    def precision(self) -> float:
+        """The relative spacing of the numbers that X is given in."""
+        return torch.finfo(arrays.torch_dtype(self.X)).eps
+
     def fills(self, statistics) -> Fills:
         """Prepare column statistics (see `statistics`) for corruptions of centred batches."""
         deviation, lowest, highest = (torch.as_tensor(s, dtype=torch.float64) for s in statistics)

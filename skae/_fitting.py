@@ -11,10 +11,8 @@ from torch import Tensor, nn
 from . import _arrays as arrays
 from . import _devices as devices
 from . import _random as random
-from ._architecture import architecture
-from ._custom import Linked, checked_loss, dry_run, load_weights
+from ._custom import Linked, dry_run, load_weights
 from ._data import TrainingData
-from ._losses import LOSSES
 from ._monitoring import Monitor
 from ._networks import Decoder, build, initialize, n_parameters
 from ._optimizers import OPTIMIZERS
@@ -60,14 +58,17 @@ class Fit:
         self.device = devices.resolve(estimator.device)
         self.dtype = self._dtype(X)
         self.streams = random.streams(estimator.random_state)
-        self.loss = LOSSES[estimator.loss] if isinstance(estimator.loss, str) else checked_loss(estimator.loss)
-        self.architecture = architecture(estimator, X.shape[1])
+        self._noise: torch.Generator | None = None
+        self.architecture = estimator._describe_networks(X.shape[1])
         self.data = TrainingData(X, dtype=self.dtype, device=self.device, **data)
         self._check_range()
         if estimator.early_stopping and not one_pass:
             self.data.split(estimator.validation_fraction, self.streams.split)
         self._centre()
         self.encoder, self.decoder = self._networks()
+        estimator._prepare_networks(self)
+        self.bridge = estimator._bridge(self)
+        self.loss = estimator._reconstruction_loss(self)
 
     # From parameters to pieces ----------------------------------------------------------------------------
 
@@ -126,8 +127,13 @@ class Fit:
         return encoder, decoder
 
     def noise_generator(self) -> torch.Generator:
-        """Return a generator on the networks' device for noise."""
-        return torch.Generator(self.device).manual_seed(self.streams.noise.initial_seed())
+        """Return the generator of noise on the networks' device, always the same one."""
+        if self._noise is None:
+            self._noise = torch.Generator(self.device).manual_seed(self.streams.noise.initial_seed())
+            state = getattr(self.start, "_training_state", None) if self.one_pass else None
+            if state is not None and state["noise"] is not None and state["noise_device"] == self.device.type:
+                self._noise.set_state(state["noise"])
+        return self._noise
 
     def _make_optimizer(self, parameters: Tensor, gradient: Tensor, is_weight: Tensor):
         e = self.estimator
@@ -157,7 +163,7 @@ class Fit:
         linear = {a.code_activation, a.output_activation, a.link} == {"identity"} and (
             a.activation == "identity" or len(a.encoder_layer_sizes) == len(a.decoder_layer_sizes) == 1
         )
-        noisy = self.estimator._corruption(self) is not None
+        noisy = self.estimator._corruption(self) is not None or self.bridge is not None
         return a.centred and linear and whole and not noisy and self.estimator.loss == "squared_error"
 
     # Running ----------------------------------------------------------------------------------------------
@@ -181,7 +187,7 @@ class Fit:
             loss=self.loss,
             targets=self.data.targets(),
             corrupt=self.estimator._corruption(self),
-            bridge=self.estimator._bridge(self),
+            bridge=self.bridge,
             penalty=self.estimator._regularizer(self),
         )
 
@@ -213,6 +219,7 @@ class Fit:
             shuffle=e.shuffle,
             tol=e.tol if tol == "the estimator's" else tol,
             n_iter_no_change=e.n_iter_no_change,
+            warm_up=e._warm_up_epochs(),
             merge_single=step.needs_two_rows,
         )
         multiply_adds = 3 * schedule.batch_size * len(step.parameters)
@@ -274,5 +281,7 @@ class Fit:
                 "kind": (self.estimator.solver, len(self.step.parameters)),
                 "optimizer": self.step.optimizer.state(),
                 "order": self.streams.order.get_state(),
+                "noise": None if self._noise is None else self._noise.get_state(),
+                "noise_device": self.device.type,
             }
         return fitted | self.estimator._own_attributes(self, encoder, decoder)

@@ -50,7 +50,7 @@ def _squared_error(output: Tensor, target: Tensor, gradient: Tensor) -> Tensor:
 
 def _absolute_error(output: Tensor, target: Tensor, gradient: Tensor) -> Tensor:
     torch.sub(output, target, out=gradient)
-    total = torch.linalg.vector_norm(gradient, 1, dtype=_accumulator(gradient))
+    total = torch.linalg.vector_norm(gradient, 1, dtype=accumulator(gradient))
     torch.sign(gradient, out=gradient)
     return total
 
@@ -73,7 +73,7 @@ def _binary_cross_entropy(output: Tensor, target: Tensor, gradient: Tensor) -> T
     return total
 
 
-def _accumulator(x: Tensor) -> torch.dtype:
+def accumulator(x: Tensor) -> torch.dtype:
     return torch.float32 if x.dtype == torch.bfloat16 else x.dtype
 
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ._activations import ACTIVATIONS, activation_module
+from ._links import Link, link_activation
 
 
 class Architecture(NamedTuple):
@@ -24,9 +25,12 @@ class Architecture(NamedTuple):
     activation: str = "relu"
     code_activation: str = "identity"
     output_activation: str = "identity"
-    link: str = "identity"
+    link: Link = "identity"
     tied_weights: bool = False
     centred: bool = True
+    code_heads: int = 1  # outputs of the encoder per unit of the code: two where it is normally distributed
+    n_variances: int = 0  # columns with a normal likelihood
+    learns_variances: bool = False
 
 
 class Linear(nn.Linear):
@@ -100,16 +104,57 @@ class Encoder(nn.Sequential):
         return self.core(x.to(next(self.parameters()).dtype))
 
 
+class GaussianEncoder(Encoder):
+    """Blocks from the data to a normal distribution of the code.
+
+    float (n, n_features) -> mean and log-variance, each (n, n_components). The log-variance is bounded, see
+    `bounded`; `core` returns the mean and the unbounded log-variance side by side.
+    """
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        mean, raw = self.heads(x).chunk(2, dim=1)
+        return mean, bounded(raw)
+
+    def heads(self, x: Tensor) -> Tensor:
+        """Return the mean and the unbounded log-variance side by side."""
+        return super().forward(x)
+
+
+LOG_VARIANCE_BOUND = 10.0
+
+
+def bounded(raw: Tensor) -> Tensor:
+    """Bring log-variances between -10 and 10, smoothly, so that no variance overflows or vanishes."""
+    return LOG_VARIANCE_BOUND * torch.tanh(raw / LOG_VARIANCE_BOUND)
+
+
 class Decoder(nn.Sequential):
-    """Blocks from the code to the data's space: float (n, n_components) -> (n, n_features)."""
+    """Blocks from the code to the data's space: float (n, n_components) -> (n, n_features).
+
+    Parameters
+    ----------
+    blocks : sequence of Block
+    link : str or tuple of (str, tuple of int)
+        What carries the blocks' output to the data's space.
+    n_variances : int
+        Columns with a normal likelihood. Their variance is ``variance_floor + exp(log_variance)``, or
+        ``variance_floor`` alone where it is not learnt.
+    learns_variances : bool
+    """
 
     offset: Tensor | None
+    variance_floor: Tensor | None
+    log_variance: nn.Parameter | None
 
-    def __init__(self, blocks: Sequence[nn.Module], link: str) -> None:
+    def __init__(
+        self, blocks: Sequence[nn.Module], link: Link, n_variances: int = 0, learns_variances: bool = False
+    ) -> None:
         super().__init__(*blocks)
         self.link = link
-        self._link = (activation_module(link),)  # no submodule: the blocks stay countable
+        self._link = (link_activation(link).module(),)  # no submodule: the blocks stay countable
         self.register_buffer("offset", None)
+        self.register_buffer("variance_floor", torch.ones(n_variances) if n_variances else None)
+        self.log_variance = nn.Parameter(torch.zeros(n_variances)) if learns_variances else None
 
     @property
     def blocks(self) -> list[Block]:
@@ -120,17 +165,33 @@ class Decoder(nn.Sequential):
         return super().forward(z)
 
     def forward(self, z: Tensor) -> Tensor:
-        x = self.core(z.to(next(self.parameters()).dtype))
         (link,) = self._link
-        x = link(x)
+        return self._move(link(self._cast(z)))
+
+    def unlinked(self, z: Tensor) -> Tensor:
+        """Map codes to what the link takes: rows, or the likelihood's parameter."""
+        return self._move(self._cast(z))
+
+    def _cast(self, z: Tensor) -> Tensor:
+        return self.core(z.to(next(self.parameters()).dtype))
+
+    def _move(self, x: Tensor) -> Tensor:
         return x if self.offset is None else x + self.offset
+
+    @property
+    def variance(self) -> Tensor | None:
+        """The variance of each column that has a normal likelihood."""
+        if self.log_variance is None or self.variance_floor is None:
+            return self.variance_floor
+        return self.variance_floor + self.log_variance.exp()
 
 
 def build(architecture: Architecture) -> tuple[Encoder, Decoder]:
     """Build both networks with uninitialised weights in float32 on the CPU."""
     a = architecture
-    encoder_widths = [*pairwise((a.n_features, *a.encoder_layer_sizes))]
-    decoder_widths = [*pairwise((a.encoder_layer_sizes[-1], *a.decoder_layer_sizes))]
+    *hidden, code = a.encoder_layer_sizes
+    encoder_widths = [*pairwise((a.n_features, *hidden, code * a.code_heads))]
+    decoder_widths = [*pairwise((code, *a.decoder_layer_sizes))]
     encoder_linears = [Linear(*widths) for widths in encoder_widths]
     decoder_linears: list[nn.Module] = (
         [TiedLinear(linear) for linear in reversed(encoder_linears)]
@@ -139,7 +200,8 @@ def build(architecture: Architecture) -> tuple[Encoder, Decoder]:
     )
     encoder = _blocks(encoder_linears, a.activation, a.code_activation)
     decoder = _blocks(decoder_linears, a.activation, a.output_activation)
-    return Encoder(encoder), Decoder(decoder, a.link)
+    encoder_class = Encoder if a.code_heads == 1 else GaussianEncoder
+    return encoder_class(encoder), Decoder(decoder, a.link, a.n_variances, a.learns_variances)
 
 
 def _blocks(linears: Sequence[nn.Module], hidden: str, last: str) -> list[Block]:
