@@ -40,7 +40,7 @@ def forward(network: nn.Module, dtype: torch.dtype, *, linked: bool = True, widt
     if isinstance(network, GaussianEncoder):
         call = network.heads
     elif not linked:
-        call = network.unlinked  # type: ignore[assignment]
+        call = network.before_link  # type: ignore[assignment]
 
     def apply(x: Tensor, out: Tensor | None = None) -> Tensor:
         result = call(x)[:, :width]

@@ -11,9 +11,10 @@ from ._data import TrainingData
 from ._likelihoods import LIKELIHOODS, Parts, check_support
 from ._links import selector
 from ._losses import LOSSES, Loss, accumulator
-from ._networks import Decoder
+from ._networks import Decoder, Linear
 
 VARIANCE_FLOOR = 1e-4  # of a learnt variance, as a share of the column's own
+CONSTANT = 1e-2  # where the variance of a constant column starts, as a share of the others' mean
 
 
 class VarianceHead:
@@ -156,8 +157,14 @@ def _start_variances(columns: tuple[int, ...], decoder: Decoder, data: TrainingD
     assert decoder.log_variance is not None
     assert decoder.variance_floor is not None
     deviation, lowest, highest = (torch.as_tensor(s)[list(columns)].double() for s in data.statistics())
-    # What is left of a constant column is rounding noise: its unit of measurement is as good as any.
-    noise = torch.finfo(data.dtype).tiny + 2 * data.precision * torch.maximum(lowest.abs(), highest.abs())
-    variance = torch.where(deviation > noise, deviation, 1.0).square().clamp_min(1e-30)
-    decoder.log_variance.detach().copy_(variance.log())
-    decoder.variance_floor.copy_(variance * VARIANCE_FLOOR)
+    rounding = 2 * data.precision * torch.maximum(lowest.abs(), highest.abs())  # all there is in a constant column
+    varies = deviation > rounding.clamp_min(1e-15)
+    typical = deviation[varies].square().mean() if varies.any() else torch.ones((), dtype=deviation.dtype)
+    own = torch.where(varies, deviation.square(), typical)
+    decoder.variance_floor.copy_(VARIANCE_FLOOR * own)
+    decoder.log_variance.detach().copy_(torch.where(varies | ~varies.any(), own, CONSTANT * own).log())
+    # A narrow distribution around what is not yet its mean would outweigh all other columns.
+    constant = torch.tensor(columns)[~varies]
+    last = decoder.blocks[-1].linear
+    assert isinstance(last, Linear)
+    last.weight.detach()[constant.to(last.weight.device)] = 0

@@ -120,7 +120,7 @@ def partition(likelihood: str | Sequence, n_features: int) -> Parts:
     for pair in pairs:
         name, columns = _pair(pair)
         for column in columns:
-            if not isinstance(column, Integral) or isinstance(column, bool) or not 0 <= column < n_features:
+            if not isinstance(column, Integral) or isinstance(column, bool) or not 0 <= int(column) < n_features:
                 raise ValueError(
                     f"likelihood names column {column!r}, but columns are integers from 0 to {n_features - 1}, "
                     f"since X has {n_features} features."

@@ -168,7 +168,7 @@ class Decoder(nn.Sequential):
         (link,) = self._link
         return self._move(link(self._cast(z)))
 
-    def unlinked(self, z: Tensor) -> Tensor:
+    def before_link(self, z: Tensor) -> Tensor:
         """Map codes to what the link takes: rows, or the likelihood's parameter."""
         return self._move(self._cast(z))
 

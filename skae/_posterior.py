@@ -186,15 +186,12 @@ def active_units(encode: Callable[[Tensor], Tensor], rows: Rows, trained: Tensor
     """
     used = torch.zeros(rows.n_rows, dtype=torch.bool, device=rows.device)
     used[trained] = True
-    total, squares = 0, 0
+    total = squares = torch.zeros(())
+    dtype = torch.float32 if rows.device.type == "mps" else torch.float64
     with torch.no_grad():
         for part in slices(rows.n_rows, rows.n_features * 8):
-            mean = (
-                encode(rows[part][used[part]])
-                .chunk(2, 1)[0]
-                .to(torch.float32 if rows.device.type == "mps" else torch.float64)
-            )
-            total, squares = total + mean.sum(0), squares + mean.square().sum(0)
+            mean = encode(rows[part][used[part]]).chunk(2, 1)[0].to(dtype)
+            total, squares = mean.sum(0) + total, mean.square().sum(0) + squares
     variance = squares / len(trained) - (total / len(trained)).square()
     return int((variance > ACTIVE_VARIANCE).sum())
 

@@ -108,7 +108,7 @@ class VAESampler(BaseAutoencoder):
     decoder_variance : float or 'learned', default='learned'
         Variance of 'gaussian' columns: one number for all of them, in squared units of the data, or learned for
         each column, the same for all rows. A learned variance starts at the column's own and stays above one
-        ten-thousandth of that.
+        ten-thousandth of that; a constant column's starts at a hundredth of the others' mean.
     beta : float, default=1.0
         Weight of the divergence from the prior. More than 1 presses the codes towards it [4]_; less lets them
         keep more of the data.
@@ -473,5 +473,5 @@ class VAESampler(BaseAutoencoder):
                 f"that the codes hold nothing of the data. Lower beta, which is {self.beta:g}, give the units "
                 "free_bits or a kl_warm_up, or train longer or faster (max_iter, learning_rate).",
                 UserWarning,
-                stacklevel=4,
+                stacklevel=3,
             )
