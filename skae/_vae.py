@@ -471,7 +471,8 @@ class VAESampler(BaseAutoencoder):
             warnings.warn(
                 f"All {self._n_features_out} units of the code are inactive: every row has the same posterior, so "
                 f"that the codes hold nothing of the data. Lower beta, which is {self.beta:g}, give the units "
-                "free_bits or a kl_warm_up, or train longer or faster (max_iter, learning_rate).",
+                "free_bits or a kl_warm_up, or train longer or faster (max_iter, learning_rate); columns that "
+                "have nothing in common cannot be encoded at all.",
                 UserWarning,
                 stacklevel=3,
             )

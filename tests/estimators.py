@@ -7,7 +7,7 @@ import pytest
 from sklearn.base import clone
 
 import skae
-from skae import AutoencoderTransformer
+from skae import AutoencoderTransformer, BaseAutoencoder, VAESampler
 
 
 def fourth_power(reconstruction, target):
@@ -33,14 +33,27 @@ CONFIGURATIONS = {
     "linear": configured(AutoencoderTransformer, hidden_layer_sizes=()),
     "sgd": configured(AutoencoderTransformer, solver="sgd"),
     "own_loss": configured(AutoencoderTransformer, loss=fourth_power),
+    "vae": configured(VAESampler),
+    "vae_draws": configured(VAESampler, n_mc_samples=3, code_activation="tanh", kl_warm_up=2, free_bits=0.1),
+    "vae_early_stopping": configured(VAESampler, early_stopping=True, validation_fraction=0.2, beta=0.5),
+    "vae_loss": configured(VAESampler, loss="squared_error", alpha=0.01, hidden_layer_sizes=()),
+    "vae_own_loss": configured(VAESampler, loss=fourth_power),
 }
 
 # Trained in float32, rows and their weights agree to 1e-7 only: scikit-learn's check of that leaves these out.
-SINGLE_PRECISION = {"float32": configured(AutoencoderTransformer, dtype="float32")}
+SINGLE_PRECISION = {
+    "float32": configured(AutoencoderTransformer, dtype="float32"),
+    "vae_float32": configured(VAESampler, dtype="float32", decoder_variance=0.5),
+}
 
 ESTIMATORS = [
     pytest.param(estimator, id=name) for name, estimator in {**CONFIGURATIONS, **SINGLE_PRECISION}.items()
 ]
+
+# Those whose score is R^2 and whose rows score minus their error; the others have a likelihood.
+BY_ERROR = [p for p in ESTIMATORS if type(p.values[0]).score_samples is BaseAutoencoder.score_samples]
+# Those that draw nothing for each batch, so that rows alone tell what a step does.
+NOISELESS = [p for p in ESTIMATORS if not isinstance(p.values[0], VAESampler)]
 
 PUBLIC_CLASSES = [
     value
