@@ -13,6 +13,7 @@ from . import _devices as devices
 from . import _random as random
 from ._custom import Linked, dry_run, load_weights
 from ._data import TrainingData
+from ._losses import ROUNDING
 from ._monitoring import Monitor
 from ._networks import Decoder, build, initialize, n_parameters
 from ._optimizers import OPTIMIZERS
@@ -85,7 +86,7 @@ class Fit:
         if self.estimator.loss != "binary_cross_entropy":
             return
         lowest, highest = self.data.target_range()
-        if lowest < 0 or highest > 1:
+        if lowest < -ROUNDING or highest > 1 + ROUNDING:
             raise ValueError(
                 f"loss='binary_cross_entropy' needs X in [0, 1], but its minimum is {lowest:g} and its maximum "
                 f"{highest:g}. Scale X with sklearn.preprocessing.MinMaxScaler, or use loss='squared_error'."

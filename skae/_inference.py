@@ -31,7 +31,10 @@ def forward(network: nn.Module, dtype: torch.dtype, *, linked: bool = True, widt
         Keep only so many columns of the output.
     """
     if isinstance(network, Encoder | Decoder) and all(type(block) is Block for block in network):
-        return DenseForward(network, dtype, linked=linked, width=width)
+        dense = DenseForward(network, dtype, linked=linked, width=width)
+        if isinstance(network, GaussianEncoder) and network.typical is not None:
+            return _after(network.compress, dense)
+        return dense
     parameters = [*network.parameters(), *network.buffers()]
     if any(p.is_floating_point() and p.dtype != dtype for p in parameters):
         network = copy.deepcopy(network).to(dtype)
@@ -47,6 +50,10 @@ def forward(network: nn.Module, dtype: torch.dtype, *, linked: bool = True, widt
         return result if out is None else out.copy_(result)
 
     return apply
+
+
+def _after(first: Callable[[Tensor], Tensor], then: Forward) -> Forward:
+    return lambda x, out=None: then(first(x), out)  # type: ignore[misc]
 
 
 def _weight(block: Block) -> Tensor:

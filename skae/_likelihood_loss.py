@@ -11,10 +11,10 @@ from ._data import TrainingData
 from ._likelihoods import LIKELIHOODS, Parts, check_support
 from ._links import selector
 from ._losses import LOSSES, Loss, accumulator
-from ._networks import Decoder, Linear
+from ._networks import Decoder, GaussianEncoder, Linear
 
 VARIANCE_FLOOR = 1e-4  # of a learnt variance, as a share of the column's own
-CONSTANT = 1e-2  # where the variance of a constant column starts, as a share of the others' mean
+CONSTANT_FLOOR = 1e-2  # of a constant column's variance, as a share of the others' mean
 
 
 class VarianceHead:
@@ -124,33 +124,36 @@ def check_rows(parts: Parts, data: TrainingData) -> None:
         check_support(name, float(lowest[picked].min()), float(highest[picked].max()))
 
 
-def start(parts: Parts, decoder: Decoder, data: TrainingData, variance: float | None, *, new: bool) -> None:
-    """Let a decoder start at each column's mean and variance.
+def start(parts: Parts, encoder: GaussianEncoder, decoder: Decoder, data: TrainingData) -> None:
+    """Let new networks start at each column's mean and variance, and at codes close to the prior.
 
     Parameters
     ----------
     parts : Parts
+        None with a plain loss.
+    encoder : GaussianEncoder
     decoder : Decoder
     data : TrainingData
         Centred, where it is.
-    variance : float or None
-        The variance of normal columns; None learns it.
-    new : bool
-        Whether the decoder is new; a fitted one takes a given variance only.
     """
-    if decoder.variance_floor is not None and variance is not None:
-        decoder.variance_floor.fill_(variance)
-    if not new:
-        return
+    heads = encoder.blocks[-1].linear
+    assert isinstance(heads, Linear)
+    heads.weight.detach().mul_(0.5)  # of Glorot's bounds: units leave the prior where that pays
     if decoder.log_variance is not None:
         _start_variances(dict(parts)["gaussian"], decoder, data)
+    if data.offset is None and parts:
+        _start_means(parts, encoder, decoder, data.column_means())
+
+
+def _start_means(parts: Parts, encoder: GaussianEncoder, decoder: Decoder, means: Tensor) -> None:
     last = decoder.blocks[-1]
-    if data.offset is None and last.activation == "identity":
-        means = data.column_means()
-        bias = last.linear.bias.detach()
-        for name, columns in parts:
-            picked = selector(columns)
+    bias = last.linear.bias.detach()
+    for name, columns in parts:
+        picked = selector(columns)
+        if last.activation == "identity":
             bias[picked] = LIKELIHOODS[name].inverse(means[picked]).to(bias)
+        if encoder.typical is not None and LIKELIHOODS[name].link == "exp":
+            encoder.typical[picked] = means[picked].to(encoder.typical)
 
 
 def _start_variances(columns: tuple[int, ...], decoder: Decoder, data: TrainingData) -> None:
@@ -161,8 +164,10 @@ def _start_variances(columns: tuple[int, ...], decoder: Decoder, data: TrainingD
     varies = deviation > rounding.clamp_min(1e-15)
     typical = deviation[varies].square().mean() if varies.any() else torch.ones((), dtype=deviation.dtype)
     own = torch.where(varies, deviation.square(), typical)
-    decoder.variance_floor.copy_(VARIANCE_FLOOR * own)
-    decoder.log_variance.detach().copy_(torch.where(varies | ~varies.any(), own, CONSTANT * own).log())
+    # Were they narrower, a value that training did not show would drown all else in a score.
+    floor = torch.where(varies | ~varies.any(), VARIANCE_FLOOR, CONSTANT_FLOOR) * own
+    decoder.variance_floor.copy_(floor)
+    decoder.log_variance.detach().copy_(torch.where(varies | ~varies.any(), own, floor).log())
     # A narrow distribution around what is not yet its mean would outweigh all other columns.
     constant = torch.tensor(columns)[~varies]
     last = decoder.blocks[-1].linear

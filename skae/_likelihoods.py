@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ._links import Link, selector
-from ._losses import LOSSES, accumulator
+from ._losses import LOSSES, ROUNDING, accumulator
 from ._networks import Decoder
 
 
@@ -56,6 +56,10 @@ def _exponential(output: Tensor, target: Tensor, gradient: Tensor) -> Tensor:
     return total
 
 
+def _where_positive(target: Tensor, entries: Tensor) -> Tensor:
+    return torch.where(target >= 0, entries, math.inf)  # impossible otherwise: a score must not call it likely
+
+
 def _logit(mean: Tensor) -> Tensor:
     return torch.logit(mean, 1e-3)
 
@@ -87,7 +91,7 @@ LIKELIHOODS = {
     "exponential": Likelihood(
         "exp",
         _log,
-        lambda output, target: output + target * torch.exp(-output),
+        lambda output, target: _where_positive(target, output + target * torch.exp(-output)),
         _exponential,
         lambda mean, generator: torch.empty_like(mean).exponential_(generator=generator).mul_(mean),
         (0.0, math.inf),
@@ -96,7 +100,7 @@ LIKELIHOODS = {
     "poisson": Likelihood(
         "exp",
         _log,
-        lambda output, target: output.exp() - target * output + torch.lgamma(target + 1),
+        lambda output, target: _where_positive(target, output.exp() - target * output + torch.lgamma(target + 1)),
         _poisson,
         lambda mean, generator: torch.poisson(mean, generator=generator),
         (0.0, math.inf),
@@ -191,7 +195,7 @@ def check_support(name: str, lowest: float, highest: float) -> None:
     """
     family = LIKELIHOODS[name]
     least, most = family.support
-    if lowest < least or highest > most:
+    if lowest < least - ROUNDING or highest > most + ROUNDING:
         where = f"in [{least:g}, {most:g}]" if math.isfinite(most) else f"of at least {least:g}"
         raise ValueError(
             f"likelihood={name!r} needs X {where}, but its minimum is {lowest:g} and its maximum {highest:g}. "

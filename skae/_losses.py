@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+ROUNDING = 1e-6  # by which scaled data may miss the range that they were scaled to
+
 
 class Loss(NamedTuple):
     """One reconstruction loss.

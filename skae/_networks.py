@@ -31,6 +31,7 @@ class Architecture(NamedTuple):
     code_heads: int = 1  # outputs of the encoder per unit of the code: two where it is normally distributed
     n_variances: int = 0  # columns with a normal likelihood
     learns_variances: bool = False
+    compresses: bool = False  # whether some inputs pass through a logarithm first
 
 
 class Linear(nn.Linear):
@@ -109,7 +110,19 @@ class GaussianEncoder(Encoder):
 
     float (n, n_features) -> mean and log-variance, each (n, n_components). The log-variance is bounded, see
     `bounded`; `core` returns the mean and the unbounded log-variance side by side.
+
+    Parameters
+    ----------
+    blocks : sequence of Block
+    n_compressed : int
+        0, or the number of features: those with a positive ``typical`` value t enter as log(1 + x / t).
     """
+
+    typical: Tensor | None
+
+    def __init__(self, blocks: Sequence[nn.Module], n_compressed: int = 0) -> None:
+        super().__init__(blocks)
+        self.register_buffer("typical", torch.zeros(n_compressed) if n_compressed else None)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
         mean, raw = self.heads(x).chunk(2, dim=1)
@@ -117,7 +130,14 @@ class GaussianEncoder(Encoder):
 
     def heads(self, x: Tensor) -> Tensor:
         """Return the mean and the unbounded log-variance side by side."""
-        return super().forward(x)
+        return super().forward(self.compress(x))
+
+    def compress(self, x: Tensor) -> Tensor:
+        """Bring counts and other positive values of any scale to the scale that networks learn at."""
+        if self.typical is None:
+            return x
+        typical = self.typical.to(x.dtype)
+        return torch.where(typical > 0, torch.log1p(x.clamp_min(0) / typical), x)
 
 
 LOG_VARIANCE_BOUND = 10.0
@@ -200,8 +220,9 @@ def build(architecture: Architecture) -> tuple[Encoder, Decoder]:
     )
     encoder = _blocks(encoder_linears, a.activation, a.code_activation)
     decoder = _blocks(decoder_linears, a.activation, a.output_activation)
-    encoder_class = Encoder if a.code_heads == 1 else GaussianEncoder
-    return encoder_class(encoder), Decoder(decoder, a.link, a.n_variances, a.learns_variances)
+    n_compressed = a.n_features if a.compresses else 0
+    whole = Encoder(encoder) if a.code_heads == 1 else GaussianEncoder(encoder, n_compressed)
+    return whole, Decoder(decoder, a.link, a.n_variances, a.learns_variances)
 
 
 def _blocks(linears: Sequence[nn.Module], hidden: str, last: str) -> list[Block]:

@@ -173,6 +173,21 @@ class Posterior:
         )
 
 
+class Compression:
+    """An encoder's own first step, taken where a corruption would be: targets stay as they are."""
+
+    def __init__(self, compress: Callable[[Tensor], Tensor]) -> None:
+        self.compress = compress
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return a batch as it enters the first layer."""
+        return self.compress(x)
+
+    def repeated(self) -> contextlib.AbstractContextManager:
+        """Return a context in which there is no noise, as ever."""
+        return contextlib.nullcontext()
+
+
 def active_units(encode: Callable[[Tensor], Tensor], rows: Rows, trained: Tensor) -> int:
     """Count the units whose posterior mean varies over the training rows (Burda et al. 2016).
 

@@ -8,6 +8,7 @@ from numbers import Integral
 import numpy as np
 import torch
 from torch import Tensor
+from torch.quasirandom import SobolEngine
 
 from ._networks import bounded
 from ._rows import chunk_rows, slices
@@ -65,9 +66,17 @@ class Densities:
             yield density, ratio
 
 
-def standard_normal(n_samples: int, width: int, like: Tensor, seed: int = SEED) -> Tensor:
-    """Draw in float64 on the CPU, so that every dtype and device gets the same numbers."""
-    generator = torch.Generator().manual_seed(seed)
+def standard_normal(n_samples: int, width: int, like: Tensor) -> Tensor:
+    """Return standard normal draws that cover the space evenly, (n_samples, width).
+
+    They are points of a scrambled Sobol sequence (Owen 1997) where there is one so wide. Since all rows share
+    them, their unevenness would not average out over rows. In float64 on the CPU, so that every dtype and device
+    gets the same numbers.
+    """
+    if width <= SobolEngine.MAXDIM:
+        points = SobolEngine(width, scramble=True, seed=SEED).draw(n_samples, dtype=torch.float64)
+        return torch.special.ndtri(points + 2.0**-31).to(like)  # from the edges of cells to their middles
+    generator = torch.Generator().manual_seed(SEED)
     return torch.empty(n_samples, width, dtype=torch.float64).normal_(generator=generator).to(like)
 
 

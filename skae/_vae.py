@@ -2,7 +2,7 @@
 
 import warnings
 from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 from sklearn.utils._param_validation import Interval, StrOptions
@@ -15,11 +15,11 @@ from . import _likelihoods as likelihoods
 from . import _random as random
 from ._architecture import architecture
 from ._base import BaseAutoencoder, field
-from ._custom import core
 from ._fitting import Fit
 from ._inference import Forward, forward
-from ._networks import Architecture, Decoder, bounded
-from ._posterior import Posterior, active_units, rows_differ
+from ._networks import Architecture, Decoder, GaussianEncoder, bounded
+from ._noise import Corruption
+from ._posterior import Compression, Posterior, active_units, rows_differ
 from ._rows import slices
 from ._sampling import Densities, check_n_samples, standard_normal
 
@@ -108,7 +108,7 @@ class VAESampler(BaseAutoencoder):
     decoder_variance : float or 'learned', default='learned'
         Variance of 'gaussian' columns: one number for all of them, in squared units of the data, or learned for
         each column, the same for all rows. A learned variance starts at the column's own and stays above one
-        ten-thousandth of that; a constant column's starts at a hundredth of the others' mean.
+        ten-thousandth of that; a constant column's stays above a hundredth of the others' mean.
     beta : float, default=1.0
         Weight of the divergence from the prior. More than 1 presses the codes towards it [4]_; less lets them
         keep more of the data.
@@ -187,6 +187,8 @@ class VAESampler(BaseAutoencoder):
 
     *Likelihoods.* The decoder returns the mean of a gaussian, the logit of a bernoulli, and the logarithm of the
     mean of an exponential or a poisson distribution; its last biases start where these give the columns' means.
+    Exponential and poisson columns enter the encoder as ``log(1 + x / m)``, with m the column's mean, so that
+    counts may be large.
     For gaussian columns alone and ``output_activation='identity'`` the rows are centred instead, as described
     for :class:`AutoencoderTransformer`. Leave ``output_activation`` at 'identity' with all other likelihoods.
     Their logarithms are complete, constants included. Between 0 and 1, such as for grey values, the bernoulli
@@ -414,16 +416,24 @@ class VAESampler(BaseAutoencoder):
             output_activation=output_activation,
             link=link,
             centred=n_gaussian == n_features and output_activation == "identity",
+            compresses=any(likelihoods.LIKELIHOODS[name].link == "exp" for name, _ in parts),
             n_variances=n_gaussian,
             learns_variances=n_gaussian > 0 and self.decoder_variance == "learned",
         )
 
     def _prepare_networks(self, fit: Fit) -> None:
-        if self.loss is None:
-            parts = likelihoods.partition(self.likelihood, fit.data.n_features)
-            variance = None if self.decoder_variance == "learned" else self.decoder_variance
-            assert isinstance(fit.decoder, Decoder)
-            losses.start(parts, fit.decoder, fit.data, variance, new=fit.start is None)
+        assert isinstance(fit.encoder, GaussianEncoder)
+        assert isinstance(fit.decoder, Decoder)
+        parts = () if self.loss is not None else likelihoods.partition(self.likelihood, fit.data.n_features)
+        if fit.start is None:
+            losses.start(parts, fit.encoder, fit.decoder, fit.data)
+        if fit.decoder.variance_floor is not None and self.decoder_variance != "learned":
+            fit.decoder.variance_floor.fill_(self.decoder_variance)
+
+    def _corruption(self, fit: Fit) -> Corruption | None:
+        assert isinstance(fit.encoder, GaussianEncoder)
+        compresses = fit.encoder.typical is not None
+        return cast(Corruption, Compression(fit.encoder.compress)) if compresses else None  # no noise, same place
 
     def _bridge(self, fit: Fit) -> Posterior:
         return Posterior(
@@ -455,7 +465,8 @@ class VAESampler(BaseAutoencoder):
         if fit.one_pass and fit.start is not None:
             earlier = fit.start.reconstruction_curve_, fit.start.kl_curve_
             curves = [*earlier[0], *curves[0]], [*earlier[1], *curves[1]]
-        n_active = active_units(core(encoder), fit.step.rows, fit.data.train_rows)
+        assert isinstance(encoder, GaussianEncoder)
+        n_active = active_units(lambda x: encoder.core(encoder.compress(x)), fit.step.rows, fit.data.train_rows)
         parts = () if self.loss is not None else likelihoods.partition(self.likelihood, fit.data.n_features)
         return {
             "reconstruction_curve_": curves[0],
