@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ._losses import Loss
-from ._networks import LOG_VARIANCE_BOUND, bounded
+from ._networks import LOG_VARIANCE_BOUND
 from ._noise import restarted
 from ._rows import Rows, slices
 
@@ -76,6 +76,10 @@ class Posterior:
         self.row_counts: list[int] = []
         self._held_out = False
         self._weight = beta  # of the KL in the gradient at hand
+        self._counted: Tensor | None = None
+        # Tensors, since a Python number costs a conversion at every step.
+        constants = torch.tensor([1.0, 0.5, LOG_VARIANCE_BOUND, 1 / LOG_VARIANCE_BOUND], dtype=dtype)
+        self._one, self._half, self._bound, self._inverse_bound = constants.to(generator.device).unbind()
 
     def width(self, code_width: int) -> int:
         """Return the width of the decoder's input."""
@@ -83,51 +87,61 @@ class Posterior:
 
     def forward(self, code: Tensor, z: Tensor) -> Tensor:
         """Draw z; return each row's own loss."""
-        mean, raw = code.to(self.dtype).chunk(2, 1)
-        self._log_variance = bounded(raw)
-        self._deviation = torch.exp(self._log_variance * 0.5)
-        self._noise = self._draw(mean)
-        z.view(self._noise.shape).copy_(torch.addcmul(mean, self._deviation, self._noise))
-        return self._own_loss(mean)
+        mean, log_variance = self._read(code)
+        draws = z.view(self._noise.shape)
+        if z.dtype == self.dtype:
+            torch.addcmul(mean, self._deviation, self._noise, out=draws)
+        else:
+            draws.copy_(torch.addcmul(mean, self._deviation, self._noise))
+        self._variance = self._deviation.square()
+        kl = torch.sub(self._variance, log_variance).sub_(self._one).addcmul_(mean, mean).mul_(self._half)
+        return self._own_loss(kl)
 
     def backward(self, code: Tensor, dz: Tensor, dcode: Tensor, row_weight: Tensor | None) -> None:
         """Write the derivative with respect to the code layer's output."""
         n, width = len(code), dz.shape[1]
-        dz = dz.view(self.repeats, n, width).to(self.dtype)
-        share = dz[0] if self.repeats == 1 else dz.sum(0)
-        weight = self._weight / n * (self._counts if row_weight is None else self._counts * row_weight)
-        torch.add(share, code[:, :width] * weight, out=dcode[:, :width])
-        through_noise = dz[0] * self._noise[0] if self.repeats == 1 else (dz * self._noise).sum(0)
-        own = self._deviation.square().sub_(1).mul_(weight)
-        slope = 1 - (self._log_variance / LOG_VARIANCE_BOUND).square_()
-        dcode[:, width:] = through_noise.mul_(self._deviation).add_(own).mul_(slope).mul_(0.5)
+        dz = dz.view(self._noise.shape).to(self.dtype)
+        weight = self._weight / n
+        dmean = dz[0] if self.repeats == 1 else dz.sum(0)
+        noisy = (dz[0] * self._noise[0] if self.repeats == 1 else (dz * self._noise).sum(0)).mul_(self._deviation)
+        half_slope = torch.addcmul(self._half, self._tanh, self._tanh, value=-0.5)
+        own_mean, own_variance = code[:, :width], self._variance.sub_(self._one)
+        for share in (self._counted, row_weight):
+            if share is not None:
+                own_mean, own_variance = own_mean * share, own_variance * share
+        torch.add(dmean, own_mean, alpha=weight, out=dcode[:, :width])
+        dcode[:, width:] = noisy.add_(own_variance, alpha=weight).mul_(half_slope)
 
     def through(self, code: Tensor) -> tuple[Tensor, Tensor]:
         """Do as `forward`, differentiable by autograd."""
-        mean, raw = code.to(self.dtype).chunk(2, 1)
-        self._log_variance = bounded(raw)
-        self._deviation = torch.exp(self._log_variance * 0.5)
-        self._noise = self._draw(mean)
+        mean, log_variance = self._read(code)
         z = torch.addcmul(mean, self._deviation, self._noise)
-        own = self._own_loss(mean)
+        own = self._own_loss(divergence(mean, log_variance))
         if self.beta and not self._held_out:
             trained = own * (self._weight / self.beta)
             own = trained + (own - trained).detach()
         return z.view(-1, mean.shape[1]), own
 
-    def _draw(self, mean: Tensor) -> Tensor:
-        return mean.new_empty(self.repeats, *mean.shape).normal_(generator=self.generator)
+    def _read(self, code: Tensor) -> tuple[Tensor, Tensor]:
+        """Take the mean and the log-variance from the code layer, and draw the noise."""
+        mean, raw = code.to(self.dtype).chunk(2, 1)
+        self._tanh = torch.tanh(raw * self._inverse_bound)  # as `bounded`; the gradient needs it once more
+        log_variance = self._tanh * self._bound
+        self._deviation = torch.exp(log_variance * self._half)
+        self._noise = mean.new_empty(self.repeats, *mean.shape).normal_(generator=self.generator)
+        return mean, log_variance
 
-    def _own_loss(self, mean: Tensor) -> Tensor:
-        kl = divergence(mean, self._log_variance)
-        if not self._held_out:
-            self._begin(kl.detach().sum(), len(kl))
-        # Units below their free bits cost those, and get no gradient from the divergence.
-        self._counts = (kl.detach().mean(0) > self.free_bits).to(kl.dtype) if self.free_bits else kl.new_ones(())
-        own = (kl * self._counts).sum(1)
+    def _own_loss(self, kl: Tensor) -> Tensor:
+        """Weigh the divergence of each entry; sum it over units."""
+        own = rows = kl.sum(1)
+        self._counted = None
         if self.free_bits:
-            own = own + self.free_bits * (1 - self._counts).sum()
-        return own * self.beta
+            # Units below their free bits cost those, and get no gradient from the divergence.
+            self._counted = (kl.detach().mean(0) > self.free_bits).to(kl.dtype)
+            own = (kl * self._counted).sum(1) + self.free_bits * (1 - self._counted).sum()
+        if not self._held_out:
+            self._begin(rows.detach().sum(), len(kl))
+        return own if self.beta == 1 else own * self.beta
 
     def _begin(self, kl: Tensor, n_rows: int) -> None:
         """Note a batch of the epoch: the ledger moves on when all rows of one have been seen."""
@@ -145,9 +159,11 @@ class Posterior:
     def repeated(self) -> Iterator[None]:
         """Draw the same noise each time, for rows held out: nothing is noted, and beta is whole."""
         weight, self._held_out, self._weight = self._weight, True, self.beta
-        with restarted(self.generator):
-            yield
-        self._held_out, self._weight = False, weight
+        try:
+            with restarted(self.generator):
+                yield
+        finally:
+            self._held_out, self._weight = False, weight
 
     def watch(self, loss: Loss | Callable) -> Loss | Callable:
         """Return the same loss, which leaves a note of its values on training rows."""
