@@ -71,8 +71,14 @@ class TrainingData:
         self.train_rows = kept.nonzero()[:, 0].to(self.device)
         self.validation_rows = held_out.nonzero()[:, 0].to(self.device)
 
-    def centre(self, offset: Tensor | None = None, target_offset: Tensor | None = None) -> None:
-        """Subtract these offsets from rows, or their mean, in float64.
+    def centre(
+        self,
+        offset: Tensor | None = None,
+        target_offset: Tensor | None = None,
+        *,
+        uncentred: tuple[int, ...] = (),
+    ) -> None:
+        """Subtract these offsets from rows, or the means of all but some columns, in float64.
 
         An offset is a bias by another name. As in PCA, it spares the networks the work of finding the mean,
         and it keeps what a column like 1e9 + N(0, 1) holds through the cast to float32.
@@ -82,6 +88,8 @@ class TrainingData:
             self.target_offset = target_offset
         else:
             self.target_offset = self._mean(self._targets) if self.paired else self.offset
+            for means in (self.offset, self.target_offset) if uncentred else ():
+                means[list(uncentred)] = 0
 
     def _mean(self, rows) -> Tensor:
         return arrays.column_means(rows, self._weight).to(arrays.torch_dtype(self.X))

@@ -95,7 +95,7 @@ class Fit:
     def _centre(self) -> None:
         if self.start is None:
             if self.architecture.centred:
-                self.data.centre()
+                self.data.centre(uncentred=self.architecture.uncentred)
             return
         offset = getattr(self.start.encoder_, "offset", None)
         if offset is not None and not self.architecture.centred:

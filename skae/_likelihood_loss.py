@@ -130,23 +130,28 @@ def start(parts: Parts, encoder: GaussianEncoder, decoder: Decoder, data: Traini
     Parameters
     ----------
     parts : Parts
-        None with a plain loss.
+        Empty with a plain loss.
     encoder : GaussianEncoder
     decoder : Decoder
     data : TrainingData
         Centred, where it is.
     """
-    heads = encoder.blocks[-1].linear
-    assert isinstance(heads, Linear)
-    heads.weight.detach().mul_(0.5)  # of Glorot's bounds: units leave the prior where that pays
+    *hidden, heads = encoder.blocks
+    for block in (*hidden, *decoder.blocks, heads):
+        assert isinstance(block.linear, Linear)
+        # Noise comes on top of these: smaller first weights than elsewhere learn faster here, and generalise
+        # better. Units leave the prior where that pays.
+        block.linear.weight.detach().mul_(0.5 if block is heads else 0.7)
     if decoder.log_variance is not None:
         _start_variances(dict(parts)["gaussian"], decoder, data)
-    if data.offset is None and parts:
-        _start_means(parts, encoder, decoder, data.column_means())
+    if any(name != "gaussian" for name, _ in parts) or (parts and data.offset is None):
+        _start_means(parts, encoder, decoder, data)
 
 
-def _start_means(parts: Parts, encoder: GaussianEncoder, decoder: Decoder, means: Tensor) -> None:
-    last = decoder.blocks[-1]
+def _start_means(parts: Parts, encoder: GaussianEncoder, decoder: Decoder, data: TrainingData) -> None:
+    last, means = decoder.blocks[-1], data.column_means()
+    if data.offset is not None:
+        means = means - data.offset.to(means)  # of columns that are centred, nothing is left
     bias = last.linear.bias.detach()
     for name, columns in parts:
         picked = selector(columns)

@@ -29,6 +29,7 @@ class Architecture(NamedTuple):
     tied_weights: bool = False
     centred: bool = True
     code_heads: int = 1  # outputs of the encoder per unit of the code: two where it is normally distributed
+    uncentred: tuple[int, ...] = ()  # columns to leave as they are when the others are centred
     n_variances: int = 0  # columns with a normal likelihood
     learns_variances: bool = False
     compresses: bool = False  # whether some inputs pass through a logarithm first

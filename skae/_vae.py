@@ -189,8 +189,8 @@ class VAESampler(BaseAutoencoder):
     mean of an exponential or a poisson distribution; its last biases start where these give the columns' means.
     Exponential and poisson columns enter the encoder as ``log(1 + x / m)``, with m the column's mean, so that
     counts may be large.
-    For gaussian columns alone and ``output_activation='identity'`` the rows are centred instead, as described
-    for :class:`AutoencoderTransformer`. Leave ``output_activation`` at 'identity' with all other likelihoods.
+    Gaussian columns are centred instead, as described for :class:`AutoencoderTransformer`, if
+    ``output_activation='identity'``. Leave ``output_activation`` at 'identity' with all other likelihoods.
     Their logarithms are complete, constants included. Between 0 and 1, such as for grey values, the bernoulli
     one is the usual cross-entropy, but no probability.
 
@@ -200,7 +200,8 @@ class VAESampler(BaseAutoencoder):
     *Scores* are taken over the same draws for every row, whatever ``random_state``: they repeat, and no row's
     depends on the other rows.
 
-    First weights, early stopping and reproducibility are as described for :class:`AutoencoderTransformer`.
+    First weights are 0.7 times those described for :class:`AutoencoderTransformer`, half of them in the encoder's
+    last layer; early stopping and reproducibility are as described there.
 
     References
     ----------
@@ -415,7 +416,8 @@ class VAESampler(BaseAutoencoder):
         return shape._replace(
             output_activation=output_activation,
             link=link,
-            centred=n_gaussian == n_features and output_activation == "identity",
+            centred=n_gaussian > 0 and output_activation == "identity",
+            uncentred=tuple(c for name, columns in parts if name != "gaussian" for c in columns),
             compresses=any(likelihoods.LIKELIHOODS[name].link == "exp" for name, _ in parts),
             n_variances=n_gaussian,
             learns_variances=n_gaussian > 0 and self.decoder_variance == "learned",
