@@ -18,6 +18,7 @@ from ._noise import restarted
 from ._rows import Rows, slices
 
 ACTIVE_VARIANCE = 0.01
+MANY_STEPS = 100  # fewer are too few to tell a collapse from weights that have hardly moved
 
 
 def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
@@ -54,6 +55,7 @@ class Posterior:
     kl_sums, reconstruction_sums : lists of 0-d tensors
         Sums of the unweighted KL, and of the reconstruction loss, over the rows of each epoch.
     row_counts : list of int
+    n_steps : int
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class Posterior:
         self.kl_sums: list[Tensor] = []
         self.reconstruction_sums: list[Tensor] = []
         self.row_counts: list[int] = []
+        self.n_steps = 0
         self._held_out = False
         self._weight = beta  # of the KL in the gradient at hand
         self._counted: Tensor | None = None
@@ -152,6 +155,7 @@ class Posterior:
         if self.warm_up:
             epochs = self.epochs_done + len(self.row_counts) - 1 + self.row_counts[-1] / self.n_rows
             self._weight = self.beta * min(1.0, epochs / self.warm_up)
+        self.n_steps += 1
         self.row_counts[-1] += n_rows
         self.kl_sums[-1] += kl
 

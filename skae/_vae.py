@@ -19,7 +19,7 @@ from ._fitting import Fit
 from ._inference import Forward, forward
 from ._networks import Architecture, Decoder, GaussianEncoder, bounded
 from ._noise import Corruption
-from ._posterior import Compression, Posterior, active_units, rows_differ
+from ._posterior import MANY_STEPS, Compression, Posterior, active_units, rows_differ
 from ._rows import slices
 from ._sampling import Densities, check_n_samples, standard_normal
 
@@ -474,7 +474,7 @@ class VAESampler(BaseAutoencoder):
             "reconstruction_curve_": curves[0],
             "kl_curve_": curves[1],
             "n_active_units_": n_active,
-            "_collapsed": n_active == 0 and rows_differ(fit.step.rows),
+            "_collapsed": n_active == 0 and fit.bridge.n_steps >= MANY_STEPS and rows_differ(fit.step.rows),
             "_objective": {"likelihood": parts, "loss": self.loss},
         }
 

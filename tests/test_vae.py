@@ -343,6 +343,15 @@ def test_collapse_is_counted_and_said(digits):
     assert model.transform(digits).var(0).max() < 0.01
 
 
+def test_a_fit_of_a_few_steps_is_no_collapse():
+    X = 0.01 * rows()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert configured(decoder_variance=1.0, max_iter=20).fit(X).n_active_units_ == 0
+    with pytest.warns(UserWarning, match="All 2 units"):
+        configured(decoder_variance=1.0, max_iter=100).fit(X)
+
+
 def test_constant_rows_are_no_collapse():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
