@@ -6,6 +6,7 @@ from ._classifier import AutoencoderClassifier
 from ._denoising import DenoisingAutoencoder
 from ._sparse import SparseAutoencoder
 from ._stacked import StackedAutoencoder
+from ._vae import VAESampler
 
 __version__ = "0.1.0.dev0"
 
@@ -16,4 +17,5 @@ __all__ = [
     "DenoisingAutoencoder",
     "SparseAutoencoder",
     "StackedAutoencoder",
+    "VAESampler",
 ]

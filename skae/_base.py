@@ -23,8 +23,9 @@ from torch import nn
 from . import _arrays as arrays
 from . import _persistence as persistence
 from ._activations import ACTIVATIONS
+from ._custom import checked_loss
 from ._fitting import Fit
-from ._inference import forward
+from ._inference import Forward, forward
 from ._layers import Bridge
 from ._losses import LOSSES
 from ._monitoring import Monitor, warn_of_the_end
@@ -212,8 +213,7 @@ class BaseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tra
             in `fit`.
         """
         X = self._check(X, "transform")
-        encode = forward(self.encoder_, arrays.torch_dtype(X))
-        return self._stream(X, encode, self._n_features_out)
+        return self._stream(X, self._encoding(arrays.torch_dtype(X)), self._n_features_out)
 
     def inverse_transform(self, Z):
         """Map codes to the data's space.
@@ -366,7 +366,7 @@ class BaseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tra
         return 1.0 - float(residual[varies].sum() / total[varies].sum())
 
     def _reconstruction(self, dtype: torch.dtype):
-        encode, decode = forward(self.encoder_, dtype), forward(self.decoder_, dtype)
+        encode, decode = self._encoding(dtype), forward(self.decoder_, dtype)
         return lambda x, out=None: decode(encode(x, None), out)
 
     def _stream(self, X, apply, width: int):
@@ -406,6 +406,10 @@ class BaseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tra
         """Return how many subtasks a fit has for callbacks: epochs, or phases of epochs."""
         return self.max_iter
 
+    def _encoding(self, dtype: torch.dtype) -> Forward:
+        """Return ``f(x, out=None)``, which maps a dense chunk to its codes."""
+        return forward(self.encoder_, dtype)
+
     def _adapt(self, architecture: Architecture) -> Architecture:
         """Return the networks' description, changed where the variant's differ."""
         return architecture
@@ -424,6 +428,10 @@ class BaseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tra
     def _own_encoder(self) -> nn.Module:
         """Return a copy of the fitted encoder that ends in the code, to be trained further."""
         return copy.deepcopy(self.encoder_)
+
+    def _reconstruction_loss(self, fit: Fit):
+        """Return what the step takes: a `Loss`, or a callable (output, target) -> Tensor of shape (n,)."""
+        return LOSSES[self.loss] if isinstance(self.loss, str) else checked_loss(self.loss)
 
     def _corruption(self, fit: Fit) -> Corruption | None:
         """Return the noise to put on each batch's inputs, or None."""

@@ -1,5 +1,7 @@
 """The rows of one fit: weighted, split, centred, and served to the training step."""
 
+from collections.abc import Callable
+
 import torch
 from sklearn.utils.validation import _check_sample_weight
 from torch import Tensor
@@ -78,8 +80,14 @@ class TrainingData:
         self.train_rows = kept.nonzero()[:, 0].to(self.device)
         self.validation_rows = held_out.nonzero()[:, 0].to(self.device)
 
-    def centre(self, offset: Tensor | None = None, target_offset: Tensor | None = None) -> None:
-        """Subtract these offsets from rows, or their mean, in float64.
+    def centre(
+        self,
+        offset: Tensor | None = None,
+        target_offset: Tensor | None = None,
+        *,
+        uncentred: tuple[int, ...] = (),
+    ) -> None:
+        """Subtract these offsets from rows, or the means of all but some columns, in float64.
 
         An offset is a bias by another name. As in PCA, it spares the networks the work of finding the mean,
         and it keeps what a column like 1e9 + N(0, 1) holds through the cast to float32.
@@ -89,22 +97,24 @@ class TrainingData:
             self.target_offset = target_offset
         else:
             self.target_offset = self._mean(self._targets) if self.paired else self.offset
+            for means in (self.offset, self.target_offset) if uncentred else ():
+                means[list(uncentred)] = 0
 
     def _mean(self, rows) -> Tensor:
         return arrays.column_means(rows, self._weight).to(arrays.torch_dtype(self.X))
 
-    def inputs(self) -> Rows:
-        """Serve the inputs."""
-        return self._rows(self._inputs, self.offset)
+    def inputs(self, change: Callable[[Tensor], Tensor] | None = None) -> Rows:
+        """Serve the inputs; ``change`` is applied to each batch of them."""
+        return self._rows(self._inputs, self.offset, change)
 
     def targets(self) -> Rows | None:
         """Serve the targets; None where they are the inputs."""
         return self._rows(self._targets, self.target_offset) if self.paired else None
 
-    def _rows(self, rows, offset: Tensor | None) -> Rows:
+    def _rows(self, rows, offset: Tensor | None, change: Callable[[Tensor], Tensor] | None = None) -> Rows:
         if offset is not None:
             offset = offset.to(rows.device if isinstance(rows, Tensor) else "cpu")
-        return Rows(rows, offset, self.dtype, self.device)
+        return Rows(rows, offset, self.dtype, self.device, change)
 
     def row_weight(self) -> Tensor | None:
         """Return weights with mean one over the rows trained on, and over those held out."""
@@ -123,6 +133,15 @@ class TrainingData:
     def target_range(self) -> tuple[float, float]:
         """Return the smallest and the largest target."""
         return arrays.extremes(self._targets)
+
+    def column_means(self) -> Tensor:
+        """Return each target column's mean."""
+        return self._mean(self._targets)
+
+    @property
+    def precision(self) -> float:
+        """The relative spacing of the numbers that X is given in."""
+        return torch.finfo(arrays.torch_dtype(self.X)).eps
 
     def fills(self, statistics) -> Fills:
         """Prepare column statistics (see `statistics`) for corruptions of centred batches."""

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from ._data import TrainingData
 from ._losses import Loss
-from ._networks import Block, Linear, initialize, n_parameters
+from ._networks import Block, Linear, compression, initialize, n_parameters
 from ._rows import Rows, codings
 from ._run import Run
 from ._training import History
@@ -71,7 +71,7 @@ class FineTuning(Run):
                 f"n_frozen_layers={n_frozen}, but the encoder of {type(self.estimator.autoencoder_).__name__} has "
                 f"{len(layers)} layers one after the other. Use a number from 0 to that."
             )
-        rows = self.data.inputs()
+        rows = self.data.inputs(compression(self.encoder))
         trained: nn.Module = self.encoder
         if n_frozen:
             rows = codings(nn.Sequential(*layers[:n_frozen]), rows)

@@ -6,16 +6,16 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from . import _arrays as arrays
 from . import _devices as devices
 from ._architecture import architecture
-from ._custom import Linked, checked_loss, dry_run, load_weights
+from ._custom import Linked, dry_run, load_weights
 from ._data import TrainingData
-from ._losses import LOSSES
+from ._losses import ROUNDING, Loss
 from ._monitoring import Monitor
-from ._networks import Decoder, build, initialize, n_parameters
+from ._networks import Decoder, build, compression, initialize, n_parameters
 from ._noise import Corruption
 from ._optimizers import Optimizer
 from ._rows import Rows
@@ -44,7 +44,7 @@ class Fit(Run):
         device = devices.resolve(estimator.device)
         super().__init__(estimator, device, self._dtype(estimator.dtype, device, X), estimator.dtype == "bfloat16")
         self.start, self.one_pass = start, one_pass
-        self.loss = LOSSES[estimator.loss] if isinstance(estimator.loss, str) else checked_loss(estimator.loss)
+        self._noise: torch.Generator | None = None
         self.architecture = estimator._adapt(architecture(estimator, X.shape[1]))
         self.y = X
         self.data = TrainingData(X, dtype=self.dtype, device=self.device, **data)
@@ -52,7 +52,7 @@ class Fit(Run):
         if estimator.early_stopping and not one_pass:
             self.data.split(estimator.validation_fraction, self.streams.split)
         self._centre()
-        self.encoder, self.decoder = self._networks()
+        self._make_networks()
         self.layer_loss_curves: list[list[float]] = []  # of training layers one at a time
 
     # From parameters to pieces ----------------------------------------------------------------------------
@@ -70,7 +70,7 @@ class Fit(Run):
         if self.estimator.loss != "binary_cross_entropy":
             return
         lowest, highest = self.data.target_range()
-        if lowest < 0 or highest > 1:
+        if lowest < -ROUNDING or highest > 1 + ROUNDING:
             raise ValueError(
                 f"loss='binary_cross_entropy' needs X in [0, 1], but its minimum is {lowest:g} and its maximum "
                 f"{highest:g}. Scale X with sklearn.preprocessing.MinMaxScaler, or use loss='squared_error'."
@@ -79,7 +79,7 @@ class Fit(Run):
     def _centre(self) -> None:
         if self.start is None:
             if self.architecture.centred:
-                self.data.centre()
+                self.data.centre(uncentred=self.architecture.uncentred)
             return
         offset = getattr(self.start.encoder_, "offset", None)
         if offset is not None and not self.architecture.centred:
@@ -91,7 +91,7 @@ class Fit(Run):
         if offset is not None:
             self.data.centre(offset, self.start.decoder_.offset)
 
-    def _networks(self) -> tuple[nn.Module, nn.Module]:
+    def _make_networks(self) -> None:
         """Build, or copy, both networks and give them their first weights."""
         estimator, start = self.estimator, self.start
         encoder, decoder = build(self.architecture)
@@ -101,6 +101,7 @@ class Fit(Run):
         encoder = encoder if own[0] is None else own[0]
         decoder = decoder if own[1] is None else own[1]
         encoder, decoder = encoder.to(self.device, self.dtype), decoder.to(self.device, self.dtype)
+        self.encoder, self.decoder = encoder, decoder
         if start is None:
             estimator._initialize(self, encoder, decoder)
         else:
@@ -111,21 +112,21 @@ class Fit(Run):
             decoder.offset = self.data.target_offset.to(self.device)  # type: ignore[union-attr]
         if own != (None, None):
             dry_run(encoder, decoder, self.architecture, torch.empty(0, dtype=self.dtype, device=self.device))
-        return encoder, decoder
 
     def noise_generator(self) -> torch.Generator:
-        """Return a generator on the networks' device for noise."""
-        return torch.Generator(self.device).manual_seed(self.streams.noise.initial_seed())
+        """Return the generator of noise on the networks' device, always the same one."""
+        if self._noise is None:
+            self._noise = torch.Generator(self.device).manual_seed(self.streams.noise.initial_seed())
+            state = getattr(self.start, "_training_state", None) if self.one_pass else None
+            if state is not None and state["noise"] is not None and state["noise_device"] == self.device.type:
+                self._noise.set_state(state["noise"])
+        return self._noise
 
     def corruption(self, noise: str | Callable, level: float) -> Corruption:
         """Return a noise for the inputs of the whole."""
         # Statistics stay those of the first fit, so that chunks given to partial_fit get the same noise.
         statistics = getattr(self.start, "_column_statistics", None) or self.data.statistics()
-        generator = self.noise_generator()
-        state = getattr(self.start, "_training_state", None) if self.one_pass else None
-        if state is not None and state["noise"] is not None:
-            generator.set_state(state["noise"])
-        return Corruption(noise, level, statistics, self.data.fills(statistics), generator)
+        return Corruption(noise, level, statistics, self.data.fills(statistics), self.noise_generator())
 
     def make_optimizer(self, parameters: Tensor, gradient: Tensor, is_weight: Tensor) -> Optimizer:
         optimizer = super().make_optimizer(parameters, gradient, is_weight)
@@ -148,7 +149,7 @@ class Fit(Run):
         linear = {a.code_activation, a.output_activation, a.link} == {"identity"} and (
             a.activation == "identity" or len(a.encoder_layer_sizes) == len(a.decoder_layer_sizes) == 1
         )
-        plain = self.corrupt is None and self.estimator.sparsity is None
+        plain = self.corrupt is None and self.bridge is None and self.estimator.sparsity is None
         return a.centred and linear and whole and plain and self.estimator.loss == "squared_error"
 
     # Running ----------------------------------------------------------------------------------------------
@@ -165,9 +166,19 @@ class Fit(Run):
         return self.estimator._corruption(self)
 
     @functools.cached_property
+    def bridge(self) -> Any:
+        """What stands between encoder and decoder: a `Bridge`, or None."""
+        return self.estimator._bridge(self)
+
+    @functools.cached_property
+    def loss(self) -> Loss | Callable:
+        """The loss of the whole."""
+        return self.estimator._reconstruction_loss(self)
+
+    @functools.cached_property
     def inputs(self) -> Rows:
-        """The rows as the encoder takes them."""
-        return self.data.inputs()
+        """The rows as the encoder's first block takes them."""
+        return self.data.inputs(compression(self.encoder))
 
     @functools.cached_property
     def step(self):
@@ -177,9 +188,9 @@ class Fit(Run):
             self.decoder,
             self.inputs,
             loss=self.loss,
-            targets=self.data.targets(),
+            targets=self.data.targets() if self.inputs.change is None else self.data.inputs(),
             corrupt=self.corrupt,
-            bridge=self.estimator._bridge(self),
+            bridge=self.bridge,
             penalty=self.estimator._regularizer(self),
             constrain=self.estimator._constraint(self),
         )
@@ -233,7 +244,8 @@ class Fit(Run):
                 "kind": (self.estimator.solver, len(self.step.parameters)),
                 "optimizer": self.step.optimizer.state(),
                 "order": self.streams.order.get_state(),
-                "noise": None if self.corrupt is None else self.corrupt.generator.get_state(),
+                "noise": None if self._noise is None else self._noise.get_state(),
+                "noise_device": self.device.type,
                 "modes": self.streams.noise.get_state(),
             }
         return fitted | self.estimator._own_attributes(self, encoder, decoder)

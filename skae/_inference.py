@@ -11,24 +11,49 @@ import torch
 from torch import Tensor, nn
 
 from ._activations import ACTIVATIONS
-from ._networks import Block, Decoder, Encoder, TiedLinear, dense_blocks
+from ._links import link_activation
+from ._networks import Block, Decoder, Encoder, GaussianEncoder, TiedLinear, dense_blocks
 
 Forward = Callable[[Tensor, Tensor | None], Tensor]
 
 
-def forward(network: nn.Module, dtype: torch.dtype) -> Forward:
-    """Return ``f(x, out=None)``, which maps a dense chunk of ``dtype``, into ``out`` where it is given."""
+def forward(network: nn.Module, dtype: torch.dtype, *, linked: bool = True, width: int | None = None) -> Forward:
+    """Return ``f(x, out=None)``, which maps a dense chunk of ``dtype``, into ``out`` where it is given.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        A `GaussianEncoder` gives its two heads side by side.
+    dtype : torch.dtype
+    linked : bool
+        Whether a decoder's link is applied.
+    width : int or None
+        Keep only so many columns of the output.
+    """
     if isinstance(network, Encoder | Decoder) and dense_blocks(network):
-        return DenseForward(network, dtype)
+        dense = DenseForward(network, dtype, linked=linked, width=width)
+        if isinstance(network, Encoder) and network.typical is not None:
+            return _after(network.compress, dense)
+        return dense
     parameters = [*network.parameters(), *network.buffers()]
     if any(p.is_floating_point() and p.dtype != dtype for p in parameters):
         network = copy.deepcopy(network).to(dtype)
 
+    call: Callable = network
+    if isinstance(network, GaussianEncoder):
+        call = network.heads
+    elif not linked:
+        call = network.before_link  # type: ignore[assignment]
+
     def apply(x: Tensor, out: Tensor | None = None) -> Tensor:
-        result = network(x)
+        result = call(x)[:, :width]
         return result if out is None else out.copy_(result)
 
     return apply
+
+
+def _after(first: Callable[[Tensor], Tensor], then: Forward) -> Forward:
+    return lambda x, out=None: then(first(x), out)  # type: ignore[misc]
 
 
 def _weight(block: Block) -> Tensor:
@@ -40,25 +65,29 @@ def _weight(block: Block) -> Tensor:
 class DenseForward:
     """A dense network as a list of matrix products with preallocated results."""
 
-    def __init__(self, network: Encoder | Decoder, dtype: torch.dtype) -> None:
-        self.layers = []
+    def __init__(
+        self, network: Encoder | Decoder, dtype: torch.dtype, *, linked: bool = True, width: int | None = None
+    ) -> None:
         blocks = network.blocks
         weights = [_weight(block) for block in blocks]
         biases = [block.linear.bias.detach() for block in blocks]
-        names = [block.activation for block in blocks]
+        activations = [ACTIVATIONS[block.activation] for block in blocks]
         if isinstance(network, Decoder):
-            if network.link != "identity":
-                names[-1] = network.link
+            if linked and network.link != "identity":
+                activations[-1] = link_activation(network.link)
             if network.offset is not None:
                 biases[-1] = biases[-1].to(network.offset.dtype) + network.offset
         elif network.offset is not None:
             offset = network.offset
             biases[0] = biases[0].to(offset.dtype) - offset @ weights[0].to(offset.dtype)
         self.layers = [
-            (weight.to(dtype), bias.to(dtype), ACTIVATIONS[name])
-            for weight, bias, name in zip(weights, biases, names, strict=True)
+            (weight.to(dtype), bias.to(dtype), activation)
+            for weight, bias, activation in zip(weights, biases, activations, strict=True)
         ]
         self.selection = network.selection if isinstance(network, Encoder) else None
+        if width is not None:
+            weight, bias, activation = self.layers[-1]
+            self.layers[-1] = weight[:, :width], bias[:width], activation
         self._buffers: list[Tensor] = []
 
     def __call__(self, x: Tensor, out: Tensor | None = None) -> Tensor:

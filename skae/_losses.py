@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+ROUNDING = 1e-6  # by which scaled data may miss the range that they were scaled to
+
 
 class Loss(NamedTuple):
     """One reconstruction loss.
@@ -19,7 +21,8 @@ class Loss(NamedTuple):
     ----------
     entrywise : callable (output, target) -> (n, d), differentiable by autograd
     sum_and_gradient : callable (output, target, gradient) -> 0-d tensor; returns the sum over entries and
-        writes its derivative with respect to ``output``, all three of shape (n, d)
+        writes its derivative with respect to ``output``, all three of shape (n, d); ``gradient`` may be the
+        memory of ``output``
     link : name of the activation that carries the decoder's output to the data's space
     mean_over_features : whether a row's loss is the mean over its features (autoencoders) or their sum
         (likelihoods, in nats)
@@ -50,7 +53,7 @@ def _squared_error(output: Tensor, target: Tensor, gradient: Tensor) -> Tensor:
 
 def _absolute_error(output: Tensor, target: Tensor, gradient: Tensor) -> Tensor:
     torch.sub(output, target, out=gradient)
-    total = torch.linalg.vector_norm(gradient, 1, dtype=_accumulator(gradient))
+    total = torch.linalg.vector_norm(gradient, 1, dtype=accumulator(gradient))
     torch.sign(gradient, out=gradient)
     return total
 
@@ -73,7 +76,7 @@ def _binary_cross_entropy(output: Tensor, target: Tensor, gradient: Tensor) -> T
     return total
 
 
-def _accumulator(x: Tensor) -> torch.dtype:
+def accumulator(x: Tensor) -> torch.dtype:
     return torch.float32 if x.dtype == torch.bfloat16 else x.dtype
 
 

@@ -4,15 +4,17 @@ A block is a linear map and its activation. Since both networks have equally man
 block of the encoder, last block of the decoder) is a shallow autoencoder, and so is every pair inwards.
 """
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ._activations import activation_module
+from ._links import Link, link_activation
 from ._selection import Selection, selection
 
 
@@ -25,10 +27,15 @@ class Architecture(NamedTuple):
     activation: str = "relu"
     code_activation: str = "identity"
     output_activation: str = "identity"
-    link: str = "identity"
+    link: Link = "identity"
     tied_weights: bool = False
     centred: bool = True
     selection: tuple | None = None  # see `selection`
+    code_heads: int = 1  # outputs of the encoder per unit of the code: two where it is normally distributed
+    uncentred: tuple[int, ...] = ()  # columns to leave as they are when the others are centred
+    n_variances: int = 0  # columns with a normal likelihood
+    learns_variances: bool = False
+    compresses: bool = False  # whether some inputs pass through a logarithm first
 
 
 class Linear(nn.Linear):
@@ -81,45 +88,119 @@ class Encoder(nn.Sequential):
 
     The training data's mean is subtracted in the precision that it comes in; only then is the input cast
     to the weights' dtype, so that a column like 1e9 + N(0, 1) keeps its information.
+
+    Parameters
+    ----------
+    blocks : sequence of Block
+    selection : Selection or None
+        What follows them.
+    n_compressed : int
+        0, or the number of features: those with a positive ``typical`` value t enter as log(1 + x / t).
     """
 
     offset: Tensor | None
+    typical: Tensor | None
     selection: Selection | None
 
-    def __init__(self, blocks: Sequence[nn.Module], selection: Selection | None = None) -> None:
+    def __init__(
+        self, blocks: Sequence[nn.Module], selection: Selection | None = None, n_compressed: int = 0
+    ) -> None:
         super().__init__(*blocks)
         self.register_buffer("offset", None)
+        self.register_buffer("typical", torch.zeros(n_compressed) if n_compressed else None)
         self.selection = selection
 
     @property
     def blocks(self) -> list[Block]:
         return [block for block in self if isinstance(block, Block)]
 
+    def compress(self, x: Tensor) -> Tensor:
+        """Bring counts and other positive values of any scale to the scale that networks learn at."""
+        if self.typical is None:
+            return x
+        typical = self.typical.to(x.dtype)
+        return torch.where(typical > 0, torch.log1p(x.clamp_min(0) / typical), x)
+
     def core(self, x: Tensor) -> Tensor:
-        """Map rows that are centred and cast already, up to where a selection would follow."""
+        """Map rows that are centred, cast and compressed already, up to where a selection would follow."""
         for module in self:
             x = x if isinstance(module, Selection) else module(x)
         return x
 
     def encode(self, x: Tensor) -> Tensor:
-        """Map rows that are centred and cast already to their codes."""
+        """Map rows that are centred, cast and compressed already to their codes."""
         return super().forward(x)
 
     def forward(self, x: Tensor) -> Tensor:
+        x = self.compress(x)  # columns that are compressed are not centred
         x = x if self.offset is None else x - self.offset
         return self.encode(x.to(next(self.parameters()).dtype))
 
 
+class GaussianEncoder(Encoder):
+    """Blocks from the data to a normal distribution of the code.
+
+    float (n, n_features) -> mean and log-variance, each (n, n_components). The log-variance is bounded, see
+    `bounded`; `core` returns the mean and the unbounded log-variance side by side.
+    """
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        mean, raw = self.heads(x).chunk(2, dim=1)
+        return mean, bounded(raw)
+
+    def heads(self, x: Tensor) -> Tensor:
+        """Return the mean and the unbounded log-variance side by side."""
+        return super().forward(x)
+
+    @torch.no_grad()
+    def of_means(self) -> Encoder:
+        """Return an encoder of its own weights that returns the mean alone."""
+        blocks: list[Any] = self.blocks
+        *hidden, heads = blocks
+        fan_out, fan_in = heads.linear.weight.shape
+        linear = Linear(fan_in, fan_out // 2)
+        for name, both in heads.linear.named_parameters():
+            setattr(linear, name, nn.Parameter(both[: fan_out // 2].clone()))
+        encoder = Encoder([*map(copy.deepcopy, hidden), Block(linear, heads.activation)])
+        encoder.offset, encoder.typical = copy.deepcopy(self.offset), copy.deepcopy(self.typical)
+        return encoder
+
+
+LOG_VARIANCE_BOUND = 10.0
+
+
+def bounded(raw: Tensor) -> Tensor:
+    """Bring log-variances between -10 and 10, smoothly, so that no variance overflows or vanishes."""
+    return LOG_VARIANCE_BOUND * torch.tanh(raw / LOG_VARIANCE_BOUND)
+
+
 class Decoder(nn.Sequential):
-    """Blocks from the code to the data's space: float (n, n_components) -> (n, n_features)."""
+    """Blocks from the code to the data's space: float (n, n_components) -> (n, n_features).
+
+    Parameters
+    ----------
+    blocks : sequence of Block
+    link : str or tuple of (str, tuple of int)
+        What carries the blocks' output to the data's space.
+    n_variances : int
+        Columns with a normal likelihood. Their variance is ``variance_floor + exp(log_variance)``, or
+        ``variance_floor`` alone where it is not learnt.
+    learns_variances : bool
+    """
 
     offset: Tensor | None
+    variance_floor: Tensor | None
+    log_variance: nn.Parameter | None
 
-    def __init__(self, blocks: Sequence[nn.Module], link: str) -> None:
+    def __init__(
+        self, blocks: Sequence[nn.Module], link: Link, n_variances: int = 0, learns_variances: bool = False
+    ) -> None:
         super().__init__(*blocks)
         self.link = link
-        self._link = (activation_module(link),)  # no submodule: the blocks stay countable
+        self._link = (link_activation(link).module(),)  # no submodule: the blocks stay countable
         self.register_buffer("offset", None)
+        self.register_buffer("variance_floor", torch.ones(n_variances) if n_variances else None)
+        self.log_variance = nn.Parameter(torch.zeros(n_variances)) if learns_variances else None
 
     @property
     def blocks(self) -> list[Block]:
@@ -130,17 +211,33 @@ class Decoder(nn.Sequential):
         return super().forward(z)
 
     def forward(self, z: Tensor) -> Tensor:
-        x = self.core(z.to(next(self.parameters()).dtype))
         (link,) = self._link
-        x = link(x)
+        return self._move(link(self._cast(z)))
+
+    def before_link(self, z: Tensor) -> Tensor:
+        """Map codes to what the link takes: rows, or the likelihood's parameter."""
+        return self._move(self._cast(z))
+
+    def _cast(self, z: Tensor) -> Tensor:
+        return self.core(z.to(next(self.parameters()).dtype))
+
+    def _move(self, x: Tensor) -> Tensor:
         return x if self.offset is None else x + self.offset
+
+    @property
+    def variance(self) -> Tensor | None:
+        """The variance of each column that has a normal likelihood."""
+        if self.log_variance is None or self.variance_floor is None:
+            return self.variance_floor
+        return self.variance_floor + self.log_variance.exp()
 
 
 def build(architecture: Architecture) -> tuple[Encoder, Decoder]:
     """Build both networks with uninitialised weights in float32 on the CPU."""
     a = architecture
-    encoder_widths = [*pairwise((a.n_features, *a.encoder_layer_sizes))]
-    decoder_widths = [*pairwise((a.encoder_layer_sizes[-1], *a.decoder_layer_sizes))]
+    *hidden, code = a.encoder_layer_sizes
+    encoder_widths = [*pairwise((a.n_features, *hidden, code * a.code_heads))]
+    decoder_widths = [*pairwise((code, *a.decoder_layer_sizes))]
     encoder_linears = [Linear(*widths) for widths in encoder_widths]
     decoder_linears: list[nn.Module] = (
         [TiedLinear(linear) for linear in reversed(encoder_linears)]
@@ -149,7 +246,12 @@ def build(architecture: Architecture) -> tuple[Encoder, Decoder]:
     )
     encoder = _blocks(encoder_linears, a.activation, a.code_activation)
     decoder = _blocks(decoder_linears, a.activation, a.output_activation)
-    return Encoder(encoder, selection(a.selection)), Decoder(decoder, a.link)
+    kind = Encoder if a.code_heads == 1 else GaussianEncoder
+    n_compressed = a.n_features if a.compresses else 0
+    return (
+        kind(encoder, selection(a.selection), n_compressed),
+        Decoder(decoder, a.link, a.n_variances, a.learns_variances),
+    )
 
 
 def _blocks(linears: Sequence[nn.Module], hidden: str, last: str) -> list[Block]:
@@ -172,6 +274,11 @@ def initialize(networks: Sequence[nn.Module], generator: torch.Generator) -> Non
                 draws = torch.rand(fan_out, fan_in, dtype=torch.float64, generator=generator)
                 linear.weight.copy_(draws.mul_(2).sub_(1).mul_((6 / (fan_in + fan_out)) ** 0.5))
             linear.bias.zero_()
+
+
+def compression(encoder: nn.Module) -> Callable[[Tensor], Tensor] | None:
+    """Return what is done to rows, centred and cast, before an encoder's first block; None for nothing."""
+    return encoder.compress if isinstance(encoder, Encoder) and encoder.typical is not None else None
 
 
 def dense_blocks(network: nn.Module) -> list[Block]:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from . import _devices as devices
-from ._networks import Architecture, Decoder, Encoder, Linear, build
+from ._networks import Architecture, Decoder, Encoder, GaussianEncoder, Linear, build
 
 FORMAT = 1
 
@@ -26,7 +26,7 @@ def to_plain(state: dict[str, Any]) -> dict[str, Any]:
         return state
     encoder, decoder = state.pop("encoder_"), state.pop("decoder_")
     saved: dict[str, Any] = {"format": FORMAT}
-    if type(encoder) is Encoder and type(decoder) is Decoder:
+    if type(encoder) in (Encoder, GaussianEncoder) and type(decoder) is Decoder:
         saved["encoder"] = {name: _array(t) for name, t in encoder.state_dict().items()}
         saved["decoder"] = {name: _array(t) for name, t in decoder.state_dict().items()}
     else:

@@ -4,7 +4,7 @@ Dense rows come as a torch tensor that shares the caller's memory, sparse ones a
 read only. Chunks are bounded in bytes, so that a wide matrix needs no more memory than a narrow one.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -66,23 +66,36 @@ class Rows:
         Subtracted from each row in X's own precision, before the cast.
     dtype : torch.dtype
     device : torch.device
+    change : callable (Tensor) -> Tensor or None
+        Applied last to a batch, row by row; it keeps the shape.
     """
 
-    def __init__(self, X, offset: Tensor | None, dtype: torch.dtype, device: torch.device) -> None:
+    def __init__(
+        self,
+        X,
+        offset: Tensor | None,
+        dtype: torch.dtype,
+        device: torch.device,
+        change: Callable[[Tensor], Tensor] | None = None,
+    ) -> None:
         self.n_rows, self.n_features = X.shape
-        self.dtype, self.device = dtype, device
+        self.dtype, self.device, self.change = dtype, device, change
         self._X, self._offset = X, offset
         self._staging: Tensor | None = None
+        self._prepared = False
         # Small data are prepared once; on an accelerator all data are, since the transfer is what costs.
         dense_bytes = self.n_rows * self.n_features * dtype.itemsize
         if device.type != "cpu" or (dense_bytes <= SMALL_BYTES and not sparse.issparse(X)):
-            self._X, self._offset = self._prepare(), None
+            self._X, self._offset, self._prepared = self._prepare(), None, True
 
     def _prepare(self) -> Tensor:
         prepared = torch.empty(self.n_rows, self.n_features, dtype=self.dtype, device=self.device)
         for part in slices(self.n_rows, self.n_features * 8):
-            prepared[part] = self._dense(self._X[part]).to(self.device)
+            prepared[part] = self._changed(self._dense(self._X[part]).to(self.device))
         return prepared
+
+    def _changed(self, batch: Tensor) -> Tensor:
+        return batch if self.change is None or self._prepared else self.change(batch)
 
     def _dense(self, part) -> Tensor:
         part = dense(part)
@@ -102,6 +115,8 @@ class Rows:
             staging = self._stage(len(index))
             torch.index_select(X, 0, index, out=staging)
             torch.sub(staging, self._offset, out=out) if self._offset is not None else out.copy_(staging)
+        if self.change is not None and not self._prepared:
+            out.copy_(self.change(out))
 
     def _stage(self, n_rows: int) -> Tensor:
         if self._staging is None or len(self._staging) < n_rows:
@@ -111,7 +126,7 @@ class Rows:
 
     def __getitem__(self, part: slice) -> Tensor:
         """Return a run of rows as a new dense batch."""
-        return self._dense(self._X[part]).to(self.device)
+        return self._changed(self._dense(self._X[part]).to(self.device))
 
 
 def codings(network: nn.Module, rows: Rows) -> Rows:

@@ -76,7 +76,9 @@ class Run:
             **settings,
         )
 
-    def train(self, step, monitor: Monitor, *, max_iter: int, tol="the estimator's") -> History:
+    def train(
+        self, step, monitor: Monitor, *, max_iter: int, tol="the estimator's", warm_up: float = 0
+    ) -> History:
         """Run the training loop on a step.
 
         Raises
@@ -92,6 +94,7 @@ class Run:
             shuffle=e.shuffle,
             tol=e.tol if tol == "the estimator's" else tol,
             n_iter_no_change=e.n_iter_no_change,
+            warm_up=warm_up,
             merge_single=step.needs_two_rows,
         )
         multiply_adds = 3 * schedule.batch_size * len(step.parameters)

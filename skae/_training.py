@@ -33,6 +33,7 @@ class Schedule(NamedTuple):
     shuffle: bool = True
     tol: float | None = 1e-4
     n_iter_no_change: int = 10
+    warm_up: float = 0  # epochs in which the objective still changes: neither best nor flat
     merge_single: bool = False  # a last batch of one row joins the one before: batch normalisation needs two
 
 
@@ -104,6 +105,8 @@ def train(
             if not (math.isfinite(history.loss_curve[-1]) and math.isfinite(watched)):
                 raise DivergedError(len(history.loss_curve))
 
+            if len(history.loss_curve) <= schedule.warm_up:
+                history.best_loss = math.inf
             n_flat = 0 if watched < history.best_loss - (schedule.tol or 0) else n_flat + 1
             if watched < history.best_loss:
                 history.best_loss = watched

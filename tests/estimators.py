@@ -10,9 +10,11 @@ import skae
 from skae import (
     AutoencoderClassifier,
     AutoencoderTransformer,
+    BaseAutoencoder,
     DenoisingAutoencoder,
     SparseAutoencoder,
     StackedAutoencoder,
+    VAESampler,
 )
 
 
@@ -57,6 +59,11 @@ CONFIGURATIONS = {
     "sparse_own_loss": configured(
         SparseAutoencoder, sparsity="topk", code_activation="identity", loss=fourth_power
     ),
+    "vae": configured(VAESampler),
+    "vae_draws": configured(VAESampler, n_mc_samples=3, code_activation="tanh", kl_warm_up=2, free_bits=0.1),
+    "vae_early_stopping": configured(VAESampler, early_stopping=True, validation_fraction=0.2, beta=0.5),
+    "vae_loss": configured(VAESampler, loss="squared_error", alpha=0.01, hidden_layer_sizes=()),
+    "vae_own_loss": configured(VAESampler, loss=fourth_power),
 }
 
 # In float32, or with noise drawn for each row, a row of weight two is not two equal rows to 1e-7: scikit-learn's
@@ -64,6 +71,7 @@ CONFIGURATIONS = {
 INEXACT_WEIGHTS = {
     "float32": configured(AutoencoderTransformer, dtype="float32"),
     "stacked_denoising": configured(StackedAutoencoder, noise="masking", pretrain_max_iter=3),
+    "vae_float32": configured(VAESampler, dtype="float32", decoder_variance=0.5),
 }
 
 
@@ -91,6 +99,7 @@ CLASSIFIERS = {
         validation_fraction=0.2,
         alpha=1e-4,
     ),
+    "classifier_variational": classifier(configured(VAESampler, max_iter=20, random_state=None)),
 }
 
 # Codes in SciPy's CSR format, which those tests that look into the codes do not take.
@@ -104,6 +113,15 @@ ESTIMATORS = [
 EVERY_ESTIMATOR = [
     *ESTIMATORS,
     *(pytest.param(estimator, id=name) for name, estimator in CLASSIFIERS.items()),
+]
+
+# Those whose score is R^2 and whose rows score minus their error; the others have a likelihood.
+BY_ERROR = [p for p in ESTIMATORS if type(p.values[0]).score_samples is BaseAutoencoder.score_samples]
+# Those that draw nothing for each batch, so that rows alone tell what a step does.
+NOISELESS = [
+    p
+    for p in ESTIMATORS
+    if getattr(p.values[0], "noise", None) is None and not isinstance(p.values[0], VAESampler)
 ]
 
 PUBLIC_CLASSES = [

@@ -13,7 +13,7 @@ from sklearn.utils import assert_all_finite
 from skorch import NeuralNetRegressor
 from torch import nn
 
-from skae import AutoencoderTransformer
+from skae import AutoencoderTransformer, VAESampler
 
 LEARNING_RATE = 1e-3
 
@@ -96,9 +96,12 @@ def torch_loop(X, widths, epochs, batch_size, fused=None):
     return reconstruct
 
 
-def fit_limit(X, widths, epochs, batch_size):
-    """The matrix products of each step and one fused Adam over one vector; nothing else, and nothing learnt."""
-    shapes = [*pairwise(widths)]
+def fit_limit(X, widths, epochs, batch_size, shapes=None):
+    """The matrix products of each step and one fused Adam over one vector; nothing else, and nothing learnt.
+
+    ``shapes`` are the layers', where one's inputs are not the outputs of the one before.
+    """
+    shapes = [*pairwise(widths)] if shapes is None else shapes
     sizes = [fan_in * fan_out for fan_in, fan_out in shapes]
     parameters, gradient, mean, variance = (torch.rand(sum(sizes)).mul_(0.01) for _ in range(4))
     weights = [w.view(s) for w, s in zip(parameters.split(sizes), shapes, strict=True)]
@@ -110,16 +113,68 @@ def fit_limit(X, widths, epochs, batch_size):
     layers = range(len(shapes))
     products = {}
     for n in set(n_batches):
-        a, e = ([torch.randn(n, width) for width in widths] for _ in range(2))
+        a, da = ([torch.randn(n, fan_in) for fan_in, _ in shapes] for _ in range(2))
+        z, dz = ([torch.randn(n, fan_out) for _, fan_out in shapes] for _ in range(2))
         products[n] = [
-            *((a[i], weights[i], a[i + 1]) for i in layers),
-            *((a[i].t(), e[i + 1], gradients[i]) for i in layers),
-            *((e[i + 1], weights[i].t(), e[i]) for i in layers[:0:-1]),
+            *((a[i], weights[i], z[i]) for i in layers),
+            *((a[i].t(), dz[i], gradients[i]) for i in layers),
+            *((dz[i], weights[i].t(), da[i]) for i in layers[:0:-1]),
         ]
     for n in n_batches * epochs:
         for left, right, result in products[n]:
             torch.mm(left, right, out=result)
         torch._fused_adam_(*state, [n_steps], **settings)
+
+
+class DenseVAE(nn.Module):
+    """A variational autoencoder with one hidden layer on each side, as trainers elsewhere write its loss."""
+
+    def __init__(self, n_features, hidden, width):
+        super().__init__()
+        self.hidden = nn.Sequential(nn.Linear(n_features, hidden), nn.ReLU())
+        self.mean, self.log_variance = nn.Linear(hidden, width), nn.Linear(hidden, width)
+        self.decoder = nn.Sequential(
+            nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, n_features), nn.Sigmoid()
+        )
+
+    def forward(self, x):
+        h = self.hidden(x)
+        mean, log_variance = self.mean(h), self.log_variance(h)
+        restored = self.decoder(mean + torch.exp(0.5 * log_variance) * torch.randn_like(mean))
+        reconstruction = nn.functional.binary_cross_entropy(restored, x, reduction="none").sum(1)
+        divergence = -0.5 * (1 + log_variance - mean.square() - log_variance.exp()).sum(1)
+        return (reconstruction + divergence).mean()
+
+
+def vae(X, hidden, width, epochs, batch_size):
+    """Fit this library's variational estimator."""
+    model = VAESampler(
+        width,
+        hidden_layer_sizes=hidden,
+        likelihood="bernoulli",
+        learning_rate=LEARNING_RATE,
+        batch_size=batch_size,
+        max_iter=epochs,
+        tol=None,
+        random_state=0,
+    )
+    model.fit(X)
+
+
+def vae_torch_loop(X, hidden, width, epochs, batch_size, fused=None):
+    """The loop that one writes by hand for it."""
+    torch.manual_seed(0)
+    network, rows = DenseVAE(X.shape[1], hidden, width), torch.from_numpy(X)
+    adam = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE, fused=fused)
+    for _ in range(epochs):
+        total = 0.0
+        for index in torch.randperm(len(rows)).split(batch_size):
+            adam.zero_grad()
+            loss = network(rows[index])
+            loss.backward()
+            adam.step()
+            total += loss.detach() * len(index)
+        float(total)
 
 
 def skorch_encoder(X, widths):

@@ -163,6 +163,24 @@ def large():
 
 
 @benchmark
+def variational():
+    """Grey MNIST, 784-500-20-500-784, 5 epochs over a third of it; the peer is a plain loop on the same nets."""
+    X, (hidden, width, epochs, batch_size) = mnist()[:20_000], (500, 20, 5, 100)
+    task = (hidden, width, epochs, batch_size)
+    shapes = [(784, hidden), (hidden, 2 * width), (width, hidden), (hidden, 784)]
+    race = Race(
+        5,
+        skae=lambda: peers.vae(X, *task),
+        torch_loop=lambda: peers.vae_torch_loop(X, *task),
+        fused_torch_loop=lambda: peers.vae_torch_loop(X, *task, fused=True),
+        limit=lambda: peers.fit_limit(X, None, epochs, batch_size, shapes),
+    )
+    yield race.row("VAE fit", "torch_loop", 1.5, 2)
+    yield race.row("VAE fit", "fused_torch_loop", 0, 0)
+    yield race.row("VAE fit", "limit", 0.82, 0.90, unit="%")
+
+
+@benchmark
 def transform():
     """A million rows to their codes; skorch's predict gets one row in fifty."""
     part, widths = 50, (64, 32, 8)

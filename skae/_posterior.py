@@ -1,0 +1,224 @@
+"""The code as a normal distribution: drawing from it, its divergence from the prior, and what an epoch costs.
+
+The code layer returns the mean m and the raw log-variance r of q(z|x), side by side. With l = B tanh(r / B)
+and s = exp(l / 2), a draw is z = m + s e for a standard normal e (Kingma and Welling 2014), and::
+
+    KL = sum_j (m^2 + s^2 - 1 - l) / 2      dKL/dm = m      dKL/dl = (s^2 - 1) / 2      dl/dr = 1 - (l / B)^2
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+from ._losses import Loss
+from ._networks import LOG_VARIANCE_BOUND
+from ._noise import restarted
+from ._rows import Rows, slices
+
+ACTIVE_VARIANCE = 0.01
+MANY_STEPS = 100  # fewer are too few to tell a collapse from weights that have hardly moved
+
+
+def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """Return KL(N(mean, exp(log_variance)) || N(0, 1)) of each entry, in nats."""
+    return (mean.square() + log_variance.exp() - 1 - log_variance).mul(0.5)
+
+
+class Posterior:
+    """The bridge from the code layer to the decoder of a variational autoencoder; see `Bridge`.
+
+    The own loss of a row is ``beta * sum_j max(free_bits, KL_j)``, where free bits are counted on the mean of
+    KL_j over the batch (Kingma et al. 2016). While it warms up, the gradient has a smaller beta than the loss,
+    so that the losses of all epochs can be compared.
+
+    Parameters
+    ----------
+    n_rows : int
+        Rows of an epoch.
+    beta : float
+    n_draws : int
+        Draws for each row.
+    free_bits : float
+        Nats for each unit of the code.
+    warm_up : float
+        Epochs in which beta grows from nothing.
+    epochs_done : int
+        Epochs before the first one here.
+    dtype : torch.dtype
+        Of the parameters; mixed precision computes here in full.
+    generator : torch.Generator
+
+    Attributes
+    ----------
+    kl_sums, reconstruction_sums : lists of 0-d tensors
+        Sums of the unweighted KL, and of the reconstruction loss, over the rows of each epoch.
+    row_counts : list of int
+    n_steps : int
+    """
+
+    auxiliary: float | None = None
+
+    def __init__(
+        self,
+        n_rows: int,
+        *,
+        beta: float,
+        n_draws: int,
+        free_bits: float,
+        warm_up: float,
+        epochs_done: int,
+        dtype: torch.dtype,
+        generator: torch.Generator,
+    ) -> None:
+        self.n_rows, self.beta, self.repeats = n_rows, beta, n_draws
+        self.free_bits, self.warm_up, self.epochs_done = free_bits, warm_up, epochs_done
+        self.dtype, self.generator = dtype, generator
+        self.kl_sums: list[Tensor] = []
+        self.reconstruction_sums: list[Tensor] = []
+        self.row_counts: list[int] = []
+        self.n_steps = 0
+        self._held_out = False
+        self._weight = beta  # of the KL in the gradient at hand
+        self._counted: Tensor | None = None
+        # Tensors, since a Python number costs a conversion at every step.
+        constants = torch.tensor([1.0, 0.5, LOG_VARIANCE_BOUND, 1 / LOG_VARIANCE_BOUND], dtype=dtype)
+        self._one, self._half, self._bound, self._inverse_bound = constants.to(generator.device).unbind()
+
+    def width(self, code_width: int) -> int:
+        """Return the width of the decoder's input."""
+        return code_width // 2
+
+    def forward(self, code: Tensor, z: Tensor, row_weight: Tensor | None) -> Tensor:
+        """Draw z; return each row's own loss."""
+        mean, log_variance = self._read(code)
+        draws = z.view(self._noise.shape)
+        if z.dtype == self.dtype:
+            torch.addcmul(mean, self._deviation, self._noise, out=draws)
+        else:
+            draws.copy_(torch.addcmul(mean, self._deviation, self._noise))
+        self._variance = self._deviation.square()
+        kl = torch.sub(self._variance, log_variance).sub_(self._one).addcmul_(mean, mean).mul_(self._half)
+        return self._own_loss(kl)
+
+    def backward(self, code: Tensor, dz: Tensor, dcode: Tensor, row_weight: Tensor | None) -> None:
+        """Write the derivative with respect to the code layer's output."""
+        n, width = len(code), dz.shape[1]
+        dz = dz.view(self._noise.shape).to(self.dtype)
+        weight = self._weight / n
+        dmean = dz[0] if self.repeats == 1 else dz.sum(0)
+        noisy = (dz[0] * self._noise[0] if self.repeats == 1 else (dz * self._noise).sum(0)).mul_(self._deviation)
+        half_slope = torch.addcmul(self._half, self._tanh, self._tanh, value=-0.5)
+        own_mean, own_variance = code[:, :width], self._variance.sub_(self._one)
+        for share in (self._counted, row_weight):
+            if share is not None:
+                own_mean, own_variance = own_mean * share, own_variance * share
+        torch.add(dmean, own_mean, alpha=weight, out=dcode[:, :width])
+        dcode[:, width:] = noisy.add_(own_variance, alpha=weight).mul_(half_slope)
+
+    def through(self, code: Tensor, row_weight: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Do as `forward`, differentiable by autograd."""
+        mean, log_variance = self._read(code)
+        z = torch.addcmul(mean, self._deviation, self._noise)
+        own = self._own_loss(divergence(mean, log_variance))
+        if self.beta and not self._held_out:
+            trained = own * (self._weight / self.beta)
+            own = trained + (own - trained).detach()
+        return z.view(-1, mean.shape[1]), own
+
+    def _read(self, code: Tensor) -> tuple[Tensor, Tensor]:
+        """Take the mean and the log-variance from the code layer, and draw the noise."""
+        mean, raw = code.to(self.dtype).chunk(2, 1)
+        self._tanh = torch.tanh(raw * self._inverse_bound)  # as `bounded`; the gradient needs it once more
+        log_variance = self._tanh * self._bound
+        self._deviation = torch.exp(log_variance * self._half)
+        self._noise = mean.new_empty(self.repeats, *mean.shape).normal_(generator=self.generator)
+        return mean, log_variance
+
+    def _own_loss(self, kl: Tensor) -> Tensor:
+        """Weigh the divergence of each entry; sum it over units."""
+        own = rows = kl.sum(1)
+        self._counted = None
+        if self.free_bits:
+            # Units below their free bits cost those, and get no gradient from the divergence.
+            self._counted = (kl.detach().mean(0) > self.free_bits).to(kl.dtype)
+            own = (kl * self._counted).sum(1) + self.free_bits * (1 - self._counted).sum()
+        if not self._held_out:
+            self._begin(rows.detach().sum(), len(kl))
+        return own if self.beta == 1 else own * self.beta
+
+    def _begin(self, kl: Tensor, n_rows: int) -> None:
+        """Note a batch of the epoch: the ledger moves on when all rows of one have been seen."""
+        if not self.row_counts or self.row_counts[-1] >= self.n_rows:
+            self.row_counts.append(0)
+            self.kl_sums.append(torch.zeros_like(kl))
+            self.reconstruction_sums.append(torch.zeros_like(kl))
+        if self.warm_up:
+            epochs = self.epochs_done + len(self.row_counts) - 1 + self.row_counts[-1] / self.n_rows
+            self._weight = self.beta * min(1.0, epochs / self.warm_up)
+        self.n_steps += 1
+        self.row_counts[-1] += n_rows
+        self.kl_sums[-1] += kl
+
+    @contextlib.contextmanager
+    def repeated(self) -> Iterator[None]:
+        """Draw the same noise each time, for rows held out: nothing is noted, and beta is whole."""
+        weight, self._held_out, self._weight = self._weight, True, self.beta
+        try:
+            with restarted(self.generator):
+                yield
+        finally:
+            self._held_out, self._weight = False, weight
+
+    def watch(self, loss: Loss | Callable) -> Loss | Callable:
+        """Return the same loss, which leaves a note of its values on training rows."""
+        if isinstance(loss, Loss):
+            entrywise, sum_and_gradient = loss.entrywise, loss.sum_and_gradient
+            return loss._replace(
+                entrywise=lambda output, target: self._note(entrywise(output, target)),
+                sum_and_gradient=lambda output, target, g: self._note(sum_and_gradient(output, target, g)),
+            )
+        return lambda output, target: self._note(loss(output, target))
+
+    def _note(self, value: Tensor) -> Tensor:
+        if not self._held_out:
+            total = value.detach().sum() if value.ndim else value
+            self.reconstruction_sums[-1] += total / self.repeats
+        return value
+
+    def curves(self) -> tuple[list[float], list[float]]:
+        """Return the reconstruction loss and the divergence of each epoch, means over rows."""
+        return tuple(  # type: ignore[return-value]
+            [float(total) / n for total, n in zip(sums, self.row_counts, strict=True)]
+            for sums in (self.reconstruction_sums, self.kl_sums)
+        )
+
+
+def active_units(encode: Callable[[Tensor], Tensor], rows: Rows, trained: Tensor) -> int:
+    """Count the units whose posterior mean varies over the training rows (Burda et al. 2016).
+
+    Parameters
+    ----------
+    encode : callable (x) -> Tensor of shape (n, 2 n_components)
+        From centred rows to both heads.
+    rows : Rows
+    trained : int64 Tensor
+        Numbers of the training rows.
+    """
+    used = torch.zeros(rows.n_rows, dtype=torch.bool, device=rows.device)
+    used[trained] = True
+    total = squares = torch.zeros(())
+    dtype = torch.float32 if rows.device.type == "mps" else torch.float64
+    with torch.no_grad():
+        for part in slices(rows.n_rows, rows.n_features * 8):
+            mean = encode(rows[part][used[part]]).chunk(2, 1)[0].to(dtype)
+            total, squares = mean.sum(0) + total, mean.square().sum(0) + squares
+    variance = squares / len(trained) - (total / len(trained)).square()
+    return int((variance > ACTIVE_VARIANCE).sum())
+
+
+def rows_differ(rows: Rows) -> bool:
+    """Tell whether there is anything to encode."""
+    first = rows[slice(0, 1)]
+    return any(bool((rows[part] != first).any()) for part in slices(rows.n_rows, rows.n_features * 8))

@@ -1,0 +1,285 @@
+"""Likelihoods against torch.distributions, numerical integrals and autograd, and the columns they share out."""
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose
+from torch import distributions as td
+
+from skae import VAESampler
+from skae import _likelihood_loss as losses
+from skae._likelihoods import LIKELIHOODS, check_support, draw, link, n_gaussian, partition
+from skae._links import link_activation
+from skae._networks import Block, Decoder, Linear
+
+torch.manual_seed(0)
+pytestmark = pytest.mark.filterwarnings("ignore:All . units of the code are inactive")  # some hardly train
+OUTPUT = torch.randn(6, 4, dtype=torch.float64)
+MIXED = (("bernoulli", [1]), ("gaussian", [3, 0]), ("poisson", (2,)))
+LAYOUTS = {name: name for name in LIKELIHOODS} | {
+    "pairs": MIXED,
+    "apart": [("exponential", [0, 2]), ("gaussian", [1, 3])],
+}
+
+
+def decoder_of(parts, fixed=None):
+    """A decoder whose normal columns have different variances; its blocks are not used."""
+    n = n_gaussian(parts)
+    decoder = Decoder([Block(Linear(1, 4), "identity")], link(parts), n, n > 0 and fixed is None).double()
+    if n:
+        decoder.variance_floor.copy_(torch.linspace(0.1, 0.2, n) if fixed is None else torch.full((n,), fixed))
+        if fixed is None:
+            decoder.log_variance.detach().copy_(torch.linspace(-1, 1, n))
+    return decoder
+
+
+def targets(parts, seed=0):
+    """Values in each column's support."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=OUTPUT.shape)
+    for name, columns in parts:
+        picked = list(columns)
+        if name == "bernoulli":
+            x[:, picked] = rng.uniform(size=x[:, picked].shape)
+        elif name != "gaussian":
+            x[:, picked] = rng.poisson(2, size=x[:, picked].shape)
+    return torch.tensor(x)
+
+
+def distribution(name, output, variance=None):
+    if name == "gaussian":
+        return td.Normal(output, variance.sqrt())
+    if name == "bernoulli":
+        return td.Bernoulli(logits=output, validate_args=False)
+    if name == "poisson":
+        return td.Poisson(output.exp())
+    return td.Exponential((-output).exp())
+
+
+@pytest.mark.parametrize("fixed", [None, 0.7])
+@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
+def test_equals_torch_distributions(layout, fixed):
+    parts = partition(layout, 4)
+    decoder, x = decoder_of(parts, fixed), targets(partition(layout, 4))
+    expected = torch.zeros(len(x), dtype=x.dtype)
+    for name, columns in parts:
+        picked = list(columns)
+        expected += distribution(name, OUTPUT[:, picked], decoder.variance).log_prob(x[:, picked]).sum(1)
+    loss = losses.loss(parts, decoder)
+    assert not loss.mean_over_features
+    assert_allclose(-loss.per_row(OUTPUT, x).detach(), expected.detach(), rtol=1e-12)
+
+
+class Head:
+    """Memory for a head's values and gradient."""
+
+    def __init__(self, loss):
+        for head in loss.heads:
+            self.values, self.gradient = (torch.zeros(head.shape, dtype=torch.float64) for _ in range(2))
+            head.load(self.values)
+            head.bind(self.values, self.gradient)
+
+
+@pytest.mark.parametrize("fixed", [None, 0.7])
+@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
+def test_closed_form_equals_autograd(layout, fixed):
+    parts = partition(layout, 4)
+    decoder, x = decoder_of(parts, fixed), targets(partition(layout, 4))
+    loss = losses.loss(parts, decoder)
+    memory = Head(loss)
+    output, gradient = OUTPUT.clone().requires_grad_(), torch.empty_like(OUTPUT)
+    expected = loss.per_row(output, x).sum()
+    expected.backward()
+    with torch.no_grad():
+        total = loss.sum_and_gradient(output.detach(), x, gradient)
+    assert_allclose(total, expected.detach(), rtol=1e-12)
+    assert_allclose(gradient, output.grad, rtol=1e-10, atol=1e-12)
+    for _ in loss.heads:
+        assert_allclose(memory.gradient[0], decoder.log_variance.grad, rtol=1e-10)
+
+
+@pytest.mark.parametrize("name", LIKELIHOODS)
+def test_integrates_to_one(name):
+    """In one dimension, and in two as a product, for several parameters."""
+    if name == "bernoulli":
+        grid, width = torch.tensor([0.0, 1.0], dtype=torch.float64), 1.0
+    elif name == "poisson":
+        grid, width = torch.arange(200, dtype=torch.float64), 1.0
+    else:
+        lowest = -15 if name == "gaussian" else 0
+        grid = torch.linspace(lowest, 60, 100_001, dtype=torch.float64)
+        width = float(grid[1] - grid[0])
+    weight = torch.full_like(grid, width)
+    if name in ("gaussian", "exponential"):
+        weight[[0, -1]] /= 2  # the trapezoidal rule
+    parts = partition(name, 1)
+    decoder = decoder_of(parts)
+    for output in (-0.5, 0.0, 1.2):
+        rows = losses.loss(parts, decoder).per_row(torch.full((len(grid), 1), output).double(), grid[:, None])
+        assert_allclose(((-rows.detach()).exp() * weight).sum(), 1, rtol=1e-6)
+    if name in ("bernoulli", "poisson"):
+        parts, small, few = partition(name, 2), grid[:40], weight[:40]
+        plane = torch.cartesian_prod(small, small)
+        output = torch.tensor([[0.3, -0.4]], dtype=torch.float64).expand(len(plane), 2)
+        rows = losses.loss(parts, decoder_of(parts)).per_row(output, plane)
+        assert_allclose(((-rows.detach()).exp() * torch.cartesian_prod(few, few).prod(1)).sum(), 1, rtol=1e-6)
+
+
+def test_two_normal_columns_integrate_to_one():
+    axis = torch.linspace(-12, 12, 601, dtype=torch.float64)
+    plane, parts = torch.cartesian_prod(axis, axis), partition("gaussian", 2)
+    output = torch.tensor([[0.3, -0.4]], dtype=torch.float64).expand(len(plane), 2)
+    rows = losses.loss(parts, decoder_of(parts)).per_row(output, plane).detach()
+    assert_allclose((-rows).exp().sum() * (axis[1] - axis[0]) ** 2, 1, rtol=1e-8)
+
+
+@pytest.mark.parametrize("name", LIKELIHOODS)
+def test_draws_have_the_distributions_moments(name):
+    parts = partition(name, 2)
+    decoder, generator = decoder_of(parts), torch.Generator().manual_seed(0)
+    output = torch.tensor([[0.5, -0.7]], dtype=torch.float64).repeat(200_000, 1)
+    mean = output.clone()
+    forward = link_activation(link(parts)).forward
+    if forward is not None:
+        forward(mean, mean)
+    x = draw(parts, decoder, mean, generator)
+    expected = distribution(name, output[0], decoder.variance)
+    assert_allclose(x.mean(0), expected.mean.detach(), rtol=0.02, atol=0.01)
+    assert_allclose(x.var(0), expected.variance.detach(), rtol=0.03)
+
+
+def test_inverse_links():
+    mean = torch.tensor([0.2, 0.9], dtype=torch.float64)
+    for name, family in LIKELIHOODS.items():
+        output = family.inverse(mean)
+        forward = link_activation(family.link).forward
+        if forward is not None:
+            forward(output, output)
+        assert_allclose(output, mean, err_msg=name)
+        assert torch.isfinite(family.inverse(torch.zeros(1))).all()
+    assert torch.isfinite(LIKELIHOODS["bernoulli"].inverse(torch.ones(1))).all()
+
+
+# Columns ---------------------------------------------------------------------------------------------------
+
+
+def test_partition_sorts_and_joins():
+    assert partition("poisson", 3) == (("poisson", (0, 1, 2)),)
+    assert partition(MIXED, 4) == (("gaussian", (0, 3)), ("bernoulli", (1,)), ("poisson", (2,)))
+    pairs = [("gaussian", np.array([2])), ("bernoulli", 1), ["gaussian", range(1)]]
+    assert partition(pairs, 3) == (("gaussian", (0, 2)), ("bernoulli", (1,)))
+
+
+@pytest.mark.parametrize(
+    ("layout", "words"),
+    [
+        ([("gaussian", [0, 1])], r"no distribution for columns \[2\]"),
+        ([("gaussian", [0, 1, 2]), ("poisson", [2])], "column 2 twice"),
+        ([("gaussian", [0, 1, 3])], "column 3.*integers from 0 to 2"),
+        ([("gaussian", [0, 1, -1])], "column -1"),
+        ([("gaussian", [0, 1, 1.5])], "column 1.5"),
+        ([("gaussian", [True, 0, 2])], "column True"),
+        ([("normal", [0, 1, 2])], r"'normal'.*'gaussian', 'bernoulli', 'exponential', 'poisson'"),
+        (["gaussian", "poisson", "poisson"], "pair"),
+        ([("gaussian",)], "pair"),
+        ([(0, [0, 1, 2])], "pair"),
+        ([], "no distribution"),
+    ],
+)
+def test_what_is_no_partition(layout, words):
+    with pytest.raises(ValueError, match=words):
+        partition(layout, 3)
+    with pytest.raises(ValueError, match=words):
+        VAESampler(likelihood=layout).fit(np.ones((5, 3)))
+
+
+@pytest.mark.parametrize(
+    ("likelihood", "X", "words"),
+    [
+        ("bernoulli", [[0.0, 2.0], [-1.0, 0.5]], ["minimum is -1", "maximum 2", "MinMaxScaler", "'gaussian'"]),
+        ("poisson", [[0.0, 2.0], [-1.0, 0.5]], ["minimum is -1", "maximum 2", "standardised", "'gaussian'"]),
+        ("exponential", [[0.0, 2.0], [-3.0, 0.5]], ["minimum is -3", "maximum 2", "'gaussian'"]),
+        ([("gaussian", 0), ("bernoulli", 1)], [[-9.0, 0.5], [9.0, 1.5]], ["minimum is 0.5", "maximum 1.5"]),
+    ],
+)
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_values_outside_the_support(likelihood, X, words, method):
+    with pytest.raises(ValueError, match="likelihood=") as caught:
+        getattr(VAESampler(likelihood=likelihood), method)(np.array(X))
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_values_on_the_edge_are_fine():
+    check_support("bernoulli", 0.0, 1.0)
+    check_support("bernoulli", -1e-12, 1 + 2e-16)  # what scaling to [0, 1] can return
+    check_support("poisson", 0.0, 1e9)
+    check_support("gaussian", -1e9, 1e9)
+
+
+@pytest.mark.parametrize("likelihood", ["bernoulli", "poisson", "exponential", [("gaussian", 0), ("poisson", 1)]])
+def test_an_output_activation_against_the_link(likelihood):
+    with pytest.raises(ValueError, match=r"output_activation='tanh'.*'identity'"):
+        VAESampler(likelihood=likelihood, output_activation="tanh").fit(np.ones((5, 2)))
+
+
+# Where a fit starts ----------------------------------------------------------------------------------------
+
+
+def started(X, likelihood="gaussian", **parameters):
+    """A model that has not learnt: the steps are too small."""
+    settings = {"max_iter": 1, "tol": None, "random_state": 0, "learning_rate": 1e-12, "dtype": "float64"}
+    return VAESampler(2, likelihood=likelihood, **{**settings, **parameters}).fit(np.asarray(X))
+
+
+def test_variances_start_at_the_columns_own():
+    X = np.random.default_rng(0).normal(size=(500, 3)) * [1e-6, 1.0, 1e6] + [0, 1e6, 0]
+    assert_allclose(started(X).decoder_.variance.detach(), 1.0001 * X.var(0), rtol=1e-3)
+
+
+def test_variance_of_a_constant_column_starts_small_and_stays_above_the_floor():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(500, 1)) + 0.1 * rng.normal(size=(500, 3))
+    X[:, 1] = 1e5 / 3
+    model = started(X)
+    assert_allclose(model.decoder_.variance[1].detach(), 0.02 * X[:, [0, 2]].var(0).mean(), rtol=0.02)
+    assert_allclose(model.reconstruct(X)[:, 1], X[:, 1], rtol=1e-12)
+    model.set_params(max_iter=600, learning_rate=0.01, warm_start=True, batch_size=500).fit(X)
+    variance = model.decoder_.variance.detach()
+    assert 0.01 < variance[1] / X[:, [0, 2]].var(0).mean() < 0.012
+    assert model.sample(1000, random_state=0)[:, 1].std() < 0.12
+
+
+def test_nothing_but_constants():
+    X = np.full((20, 3), 7.0)
+    model = started(X)
+    assert_allclose(model.decoder_.variance.detach(), 1.0001)
+    assert model.n_active_units_ == 0
+
+
+def test_a_given_variance_is_kept():
+    X = np.random.default_rng(0).normal(size=(50, 3))
+    model = started(X, decoder_variance=0.3, learning_rate=1e-2)
+    assert_allclose(model.decoder_.variance, 0.3)
+    assert model.decoder_.log_variance is None
+    model.set_params(decoder_variance=0.4, warm_start=True).fit(X)
+    assert_allclose(model.decoder_.variance, 0.4)
+    with pytest.raises(ValueError, match="decoder_variance"):
+        VAESampler(decoder_variance=0.0).fit(X)
+
+
+@pytest.mark.parametrize(
+    ("likelihood", "X"),
+    [
+        ("bernoulli", np.tile([[0.9, 0.1], [0.7, 0.3]], (10, 1))),
+        ("poisson", np.tile([[500, 1], [700, 3]], (10, 1))),
+        ("exponential", np.tile([[500, 1], [700, 3]], (10, 1))),
+        ([("gaussian", 0), ("poisson", 1)], np.tile([[-500, 1], [-700, 3]], (10, 1))),
+    ],
+)
+def test_outputs_start_at_the_columns_means(likelihood, X):
+    """Also where the link is a logarithm, so that large counts need not be reached step by step."""
+    model = started(X, likelihood)
+    origin = model.inverse_transform(np.zeros((1, 2)))
+    assert_allclose(origin[0], X.mean(0), rtol=1e-6)
+    assert_allclose(model.offset_, [X[:, 0].mean() if isinstance(likelihood, list) else 0, 0])
