@@ -20,7 +20,8 @@ class Region(NamedTuple):
         x = torch.minimum(torch.maximum(x, self.lowest), self.highest)
         if self.radius is not None:
             away = x - self.centre
-            x = self.centre + away * (self.radius / distance(away)).clamp_max(1)
+            far = distance(away)
+            x = torch.where(far > self.radius, self.centre + away * (self.radius / far), x)
         return x
 
     def feasible(self, x: Tensor, gradient: Tensor) -> Tensor:

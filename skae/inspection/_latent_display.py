@@ -147,10 +147,10 @@ class LatentDisplay:
         kind = style.resolved(self.grid[0, 0])
         if kind == "image":
             tiles = [[tile(row, style.image_shape, style.limits) for row in line] for line in self.grid[::-1]]
-            sheet = np.concatenate([np.concatenate(line, axis=1) for line in tiles])
+            sheet = np.concatenate([np.concatenate([_apart(t) for t in line], axis=1) for line in tiles])
             low, high = style.limits
             options = {"cmap": style.cmap, "vmin": low, "vmax": high, "interpolation": "nearest"}
-            extent = (0, n_points, 0, n_points * tiles[0][0].shape[0] / tiles[0][0].shape[1])
+            extent = (0, n_points, 0, n_points * sheet.shape[0] / sheet.shape[1])
             ax.imshow(sheet, extent=extent, **{**options, **(style.im_kw or {})})
             height = extent[3] / n_points
         else:
@@ -272,3 +272,9 @@ class LatentDisplay:
         return display.plot(
             ax, kind=kind, cmap=cmap, scatter_kw=scatter_kw, im_kw=im_kw, bar_kw=bar_kw, line_kw=line_kw
         )
+
+
+def _apart(image: np.ndarray) -> np.ndarray:
+    """Leave a row and a column of pixels free above an image and to its left."""
+    blank = np.nan if image.ndim == 2 else 1.0
+    return np.pad(image, [(1, 0), (1, 0)] + [(0, 0)] * (image.ndim - 2), constant_values=blank)

@@ -169,8 +169,8 @@ class LossCurveDisplay:
         return cls([("training", curves)]).plot(ax, yscale=yscale, line_kw=line_kw)
 
 
-def _phases(estimator, last: str = "fine-tuning") -> list[tuple[str, dict]]:
-    """List the phases of an estimator's training with their curves; ``last`` names the one after others."""
+def _phases(estimator, last: str | None = None) -> list[tuple[str, dict]]:
+    """List the phases of an estimator's training with their curves; ``last`` names the last."""
     check_is_fitted(estimator)
     phases: list[tuple[str, dict]] = []
     if hasattr(estimator, "autoencoder_"):
@@ -180,5 +180,5 @@ def _phases(estimator, last: str = "fine-tuning") -> list[tuple[str, dict]]:
     curves = {name: list(getattr(estimator, attribute, ())) for name, attribute in _CURVES.items()}
     curves = {name: curve for name, curve in curves.items() if curve}
     if curves:
-        phases.append((last, curves))
+        phases.append((last or ("fine-tuning" if phases else "training"), curves))
     return phases

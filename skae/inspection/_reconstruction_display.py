@@ -63,7 +63,7 @@ class ReconstructionDisplay:
     def plot(self, ax=None, *, kind="auto", cmap="gray_r", im_kw=None, bar_kw=None, line_kw=None):
         """Draw the rows.
 
-        All panels have one scale, that of the inputs and reconstructions.
+        All panels have one scale: for images, from the smallest value of the inputs to the largest.
 
         Parameters
         ----------
@@ -166,7 +166,7 @@ class ReconstructionDisplay:
         corrupted = None
         if X_corrupted is not None:
             corrupted = first_rows(X_corrupted, n_samples)
-            if np.shape(corrupted) != np.shape(rows) or len(X_corrupted) != len(X):
+            if np.shape(X_corrupted) != np.shape(X):
                 raise ValueError(
                     f"X_corrupted has shape {np.shape(X_corrupted)}, but X has shape {np.shape(X)}: X_corrupted "
                     "must hold a version of each row in X."
