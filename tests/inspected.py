@@ -67,3 +67,8 @@ def convolutional(X, n_channels=1, **parameters):
 def weights(layer):
     """A dense block's weight and bias as float64 arrays."""
     return tuple(t.detach().double().numpy() for t in (layer[0].weight, layer[0].bias))
+
+
+def heights(ax):
+    """The bars' heights in an axes."""
+    return [bar.get_height() for bar in ax.patches]

@@ -1,29 +1,19 @@
 """Every display draws the arrays that it should, and keeps scikit-learn's manners."""
 
-import sys
 from functools import partial
 
-import matplotlib as mpl
-import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
-import polars as pl
 import pytest
-import torch
 from estimators import CLASSIFIERS, CONFIGURATIONS, assert_same, configured, fitted, labels, rows
-from inspected import Variational, convolutional, weights
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from inspected import Variational, convolutional, heights, weights
 from numpy.testing import assert_allclose, assert_array_equal
-from scipy import sparse
-from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from torch import nn
 
-from skae import AutoencoderTransformer, DenoisingAutoencoder, StackedAutoencoder, inspection
+from skae import AutoencoderTransformer, DenoisingAutoencoder, StackedAutoencoder
 from skae.inspection import (
     FeatureDisplay,
     LatentDisplay,
@@ -65,127 +55,6 @@ def tabular():
 def drawn(ax):
     """The array of the last image in an axes."""
     return np.asarray(ax.images[-1].get_array())
-
-
-def heights(ax):
-    """The bars' heights in an axes."""
-    return [bar.get_height() for bar in ax.patches]
-
-
-# What every display promises -------------------------------------------------------------------------------
-
-DISPLAYS = {
-    "reconstruction": lambda m, X, **kw: ReconstructionDisplay.from_estimator(m, X, n_samples=3, **kw),
-    "feature": lambda m, X, **kw: FeatureDisplay.from_estimator(m, units=range(5), **kw),
-    "top": lambda m, X, **kw: TopActivationDisplay.from_estimator(m, X, n_samples=3, **kw),
-    "preferred": lambda m, X, **kw: PreferredInputDisplay.from_estimator(m, X, max_iter=3, random_state=0, **kw),
-    "latent": lambda m, X, **kw: LatentDisplay.from_estimator(m, X, n_points=3, **kw),
-    "sample": lambda m, X, **kw: SampleDisplay.from_estimator(m, n_samples=3, random_state=0, **kw),
-    "loss": lambda m, X, **kw: LossCurveDisplay.from_estimator(m, **kw),
-}
-every_display = pytest.mark.parametrize("make", [pytest.param(f, id=n) for n, f in DISPLAYS.items()])
-
-
-def axes_of(display):
-    return np.atleast_1d(display.ax_ if hasattr(display, "ax_") else display.axes_)
-
-
-@pytest.fixture(params=["images", "rows"])
-def case(request, X):
-    """A model that can do everything, its data, and how to draw them."""
-    data = X if request.param == "images" else rows()
-    estimator = make_pipeline(MinMaxScaler(), Variational()).fit(data)
-    return estimator, data, {"image_shape": SHAPE} if request.param == "images" else {}
-
-
-@every_display
-def test_a_new_figure_and_axes_of_the_callers(make, case):
-    estimator, data, shape = case
-    shape = {} if make is DISPLAYS["loss"] else shape
-    display = make(estimator, data, **shape)
-    assert isinstance(display.figure_, Figure)
-    axes = axes_of(display)
-    assert all(isinstance(ax, Axes) and ax.figure is display.figure_ for ax in axes.flat)
-    n_figures = len(plt.get_fignums())
-
-    again = display.plot(ax=axes if axes.size > 1 else axes[0])  # into the axes that there are
-    assert again is display
-    assert all(one is other for one, other in zip(axes_of(display).flat, axes.flat, strict=True))
-
-    figure, (left, right) = plt.subplots(1, 2, layout="constrained")
-    assert display.plot(ax=left).figure_ is figure
-    assert all(ax.figure is figure for ax in axes_of(display).flat)
-    assert right.axison
-    assert not right.has_data()
-    figure.canvas.draw()
-    bare = Figure()  # one that pyplot does not know, with axes placed by hand
-    assert display.plot(ax=bare.add_axes((0.1, 0.1, 0.8, 0.8))).figure_ is bare
-    bare.canvas.draw()
-    assert len(plt.get_fignums()) == n_figures + 1
-    if axes.size > 1:
-        with pytest.raises(ValueError, match=rf"ax holds 1 axes, but the display has {axes.size}"):
-            display.plot(ax=[right])
-
-
-@every_display
-def test_nothing_is_shown_closed_seeded_or_set(make, case, monkeypatch):
-    estimator, data, _ = case
-    for name in ("show", "close", "ion"):
-        monkeypatch.setattr(plt, name, lambda *_, **__: pytest.fail("a display does not do that"))
-    settings = dict(mpl.rcParams)
-    before = torch.get_rng_state(), np.random.get_state()  # noqa: NPY002
-    Z, copy = estimator.transform(data), data.copy()
-    make(estimator, data)
-    assert dict(mpl.rcParams) == settings
-    assert torch.equal(before[0], torch.get_rng_state())
-    np.testing.assert_equal(before[1], np.random.get_state())  # noqa: NPY002
-    assert_same(estimator.transform(data), Z)
-    assert_same(data, copy)
-    monkeypatch.undo()
-
-
-@every_display
-def test_without_matplotlib(make, tabular, monkeypatch):
-    display = make(tabular, rows())
-    for name in [name for name in sys.modules if name.split(".")[0] == "matplotlib"]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
-    name = type(display).__name__
-    with pytest.raises(ImportError, match=rf'{name}.from_estimator .*"skae\[plot\]"'):
-        make(tabular, rows())
-    with pytest.raises(ImportError, match=rf'{name}.plot .*"skae\[plot\]"'):
-        display.plot()
-
-
-def test_table_of_contents():
-    displays = {name for name in inspection.__all__ if name.endswith("Display")}
-    assert len(displays) == len(DISPLAYS)
-    assert all(hasattr(inspection, name) for name in inspection.__all__)
-
-
-@every_display
-@pytest.mark.parametrize("container", [pd.DataFrame, pl.DataFrame, sparse.csr_matrix])
-def test_containers(make, container):
-    data = rows()
-    frame = container is not sparse.csr_matrix
-    table = container(data, [f"f{i}" for i in range(5)]) if container is pl.DataFrame else container(data)
-    table = table.add_prefix("f") if container is pd.DataFrame else table
-    scaler = StandardScaler(with_mean=frame)
-    if make is DISPLAYS["sample"]:
-        pipe = make_pipeline(scaler, Variational())
-    else:
-        pipe = make_pipeline(scaler, configured(AutoencoderTransformer))
-    if frame:
-        pipe.set_output(transform="pandas" if container is pd.DataFrame else "polars")
-    display = make(pipe.fit(table), table)
-    plain = make(clone(pipe).set_output(transform="default").fit(data), data)
-    for one, other in zip(axes_of(display).flat, axes_of(plain).flat, strict=True):
-        assert_allclose(heights(one), heights(other), rtol=1e-6, atol=1e-9)
-        for line, twin in zip(one.lines, other.lines, strict=True):
-            assert_allclose(line.get_ydata(), twin.get_ydata(), rtol=1e-6)
-    if frame and make not in (DISPLAYS["latent"], DISPLAYS["loss"]):
-        names = [text.get_text() for text in axes_of(display).flat[-1].get_xticklabels()]
-        assert names == [f"f{i}" for i in range(5)]
 
 
 # Reconstructions -------------------------------------------------------------------------------------------
@@ -457,6 +326,10 @@ def test_codes_by_value_and_without_a_grid():
     assert display.axes_[0].get_ylabel() == "component 0"
     words = np.array(["cat", "dog"])[labels(data) % 2]
     assert len(LatentDisplay.from_estimator(model, data, words, n_points=2).scatter_) == 2
+    counts = np.arange(len(data))  # too many values to be classes
+    assert_allclose(
+        LatentDisplay.from_estimator(model, data, counts, n_points=None).scatter_[0].get_array(), counts
+    )
     clf = fitted(CLASSIFIERS["classifier_stacked"])
     assert LatentDisplay.from_estimator(clf, data, n_points=None).grid is None
     with pytest.raises(TypeError, match="inverse_transform"):

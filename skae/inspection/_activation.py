@@ -68,6 +68,11 @@ def top_activating_samples(estimator, X, *, layer=None, units=None, n_samples=9,
     TopActivationDisplay : The samples, drawn.
     maximize_activation : Inputs that excite a unit more than any sample.
 
+    Notes
+    -----
+    The code of a variational encoder is its mean. In its last layer, ``layer=-1``, the units of the means come
+    first, those of the log-variances after them.
+
     Examples
     --------
     >>> from sklearn.datasets import load_digits

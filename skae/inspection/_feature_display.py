@@ -175,7 +175,8 @@ class FeatureDisplay:
         Notes
         -----
         In a pipeline, weights are those on what enters the autoencoder: they are no rows, and no step before it
-        changes them.
+        changes them. In the last layer of a variational encoder, the units of the means come first, those of the
+        log-variances after them.
         """
         require_matplotlib(f"{cls.__name__}.from_estimator")
         if network not in ("encoder", "decoder"):

@@ -2,7 +2,6 @@
 
 import numpy as np
 from scipy import sparse
-from sklearn.utils.multiclass import type_of_target
 
 from ._drawing import Style, draw, limits_of, make_axes, require_matplotlib, tile
 from ._latent_grid import check_components, grid_codes
@@ -128,13 +127,16 @@ class LatentDisplay:
         if self.y is None:
             self.scatter_ = [ax.scatter(x, y, **options)]
             return
-        classes = np.unique(self.y)
-        if type_of_target(self.y) in ("binary", "multiclass") and len(classes) <= _MOST_CLASSES:
+        classes, numbers = np.unique(self.y), self.y.dtype.kind in "iuf"
+        whole = not numbers or bool((classes == np.round(classes)).all())
+        if whole and (not numbers or len(classes) <= _MOST_CLASSES):
             from matplotlib import colormaps
 
             palette = colormaps["tab10" if len(classes) <= 10 else "tab20"]
             self.scatter_ = [
-                ax.scatter(x[self.y == c], y[self.y == c], **{"color": palette(i), "label": str(c), **options})
+                ax.scatter(
+                    x[self.y == c], y[self.y == c], **{"color": palette(i % palette.N), "label": str(c), **options}
+                )
                 for i, c in enumerate(classes)
             ]
             ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), markerscale=2, fontsize="small", frameon=False)
