@@ -2,48 +2,15 @@
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils import check_random_state
 from torch import nn
 
-from skae import AutoencoderTransformer
+from skae import AutoencoderTransformer, VAESampler
 
 
-class TwoHeads(nn.Module):
-    """An encoder that returns a mean and a log-variance."""
-
-    def __init__(self, encoder):
-        super().__init__()
-        self.encoder = encoder
-
-    def forward(self, x):
-        mean = self.encoder(x)
-        return mean, torch.full_like(mean, -1.0)
-
-
-class Variational(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
-    """The public face of a variational autoencoder, with a plain one behind it."""
-
-    def fit(self, X, y=None):
-        inner = AutoencoderTransformer(3, hidden_layer_sizes=(8,), max_iter=4, tol=None, random_state=0).fit(X)
-        self.inner_ = inner
-        self.encoder_, self.decoder_, self.device_ = TwoHeads(inner.encoder_), inner.decoder_, inner.device_
-        self.n_features_in_, self._n_features_out = inner.n_features_in_, 3
-        self.loss_curve_ = [9.0, 8.0, 7.5]
-        self.reconstruction_curve_ = [8.5, 7.0, 6.0]
-        self.kl_curve_ = [0.5, 1.0, 1.5]
-        return self
-
-    def transform(self, X):
-        return self.inner_.transform(X)
-
-    def inverse_transform(self, Z):
-        return self.inner_.inverse_transform(Z)
-
-    def sample(self, n_samples=1, random_state=None, *, mean=False):
-        rng = check_random_state(random_state)
-        rows = self.inverse_transform(rng.standard_normal((n_samples, 3)))
-        return rows if mean else rows + rng.standard_normal(rows.shape)
+def variational(**parameters):
+    """A small variational autoencoder, not fitted."""
+    settings = {"hidden_layer_sizes": (8,), "max_iter": 4, "tol": None, "random_state": 0, **parameters}
+    return VAESampler(3, **settings)
 
 
 def convolutional(X, n_channels=1, **parameters):

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 import torch
 from estimators import CLASSIFIERS, CONFIGURATIONS, assert_same, configured, fitted, labels, rows
-from inspected import Variational, convolutional, weights
+from inspected import convolutional, variational, weights
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn import config_context
@@ -272,7 +272,7 @@ def test_steps_that_lead_one_way_only(X):
 
 
 def test_variational_codes_are_means(X):
-    pipe = make_pipeline(FunctionTransformer(), StandardScaler(), Variational()).fit(X)
+    pipe = make_pipeline(FunctionTransformer(), StandardScaler(), variational()).fit(X)
     Z = pipe.transform(X)
     assert_array_equal(top_activating_samples(pipe, X), by_hand(Z, 9))
     assert (maximize_activation(pipe, X, return_activations=True)[1] > Z.max(0)).all()

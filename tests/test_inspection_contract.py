@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 import torch
 from estimators import assert_same, configured, rows
-from inspected import Variational, heights
+from inspected import heights, variational
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.testing import assert_allclose
@@ -55,7 +55,7 @@ def axes_of(display):
 def case(request):
     """A model that can do everything, its data, and how to draw them."""
     data = load_digits().data[:120] if request.param == "images" else rows()
-    estimator = make_pipeline(MinMaxScaler(), Variational()).fit(data)
+    estimator = make_pipeline(MinMaxScaler(), variational()).fit(data)
     return estimator, data, {"image_shape": (8, 8)} if request.param == "images" else {}
 
 
@@ -107,7 +107,7 @@ def test_nothing_is_shown_closed_seeded_or_set(make, case, monkeypatch):
 
 @every_display
 def test_without_matplotlib(make, monkeypatch):
-    tabular = make_pipeline(StandardScaler(), Variational()).fit(rows())
+    tabular = make_pipeline(StandardScaler(), variational()).fit(rows())
     display = make(tabular, rows())
     for name in [name for name in sys.modules if name.split(".")[0] == "matplotlib"]:
         monkeypatch.delitem(sys.modules, name)
@@ -139,7 +139,7 @@ def test_containers(make, container):
     table = table.add_prefix("f") if container is pd.DataFrame else table
     scaler = StandardScaler(with_mean=frame)
     if make is DISPLAYS["sample"]:
-        pipe = make_pipeline(scaler, Variational())
+        pipe = make_pipeline(scaler, variational())
     else:
         pipe = make_pipeline(scaler, configured(AutoencoderTransformer))
     if frame:
