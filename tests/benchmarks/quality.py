@@ -264,7 +264,6 @@ def rectangle_classes():
                 activation="logistic",
                 code_activation="logistic",
                 loss="binary_cross_entropy",
-                tied_weights=True,
                 fine_tune=False,
                 batch_size=20,
                 pretrain_max_iter=epochs,
