@@ -96,8 +96,8 @@ class AutogradStep:
         return loss.sum()
 
     def _objective(self, index: Tensor) -> tuple[Tensor, Tensor | None]:
-        x = _batch(self.rows, index)
-        target = x if self.targets is None else _batch(self.targets, index)
+        x = self.rows.take(index)
+        target = x if self.targets is None else self.targets.take(index)
         x = x if self.corrupt is None else self.corrupt(x)
         weight = None if self.row_weight is None else self.row_weight[index]
         with torch.autocast(self.rows.device.type, torch.bfloat16, enabled=self.low_precision):
@@ -124,12 +124,6 @@ class AutogradStep:
         buffers = (b for network in self.networks for b in network.buffers())
         for buffer, saved in zip(buffers, snapshot[1], strict=True):
             buffer.copy_(saved)
-
-
-def _batch(rows: Rows, index: Tensor) -> Tensor:
-    batch = torch.empty(len(index), rows.n_features, dtype=rows.dtype, device=rows.device)
-    rows.gather(index, out=batch)
-    return batch
 
 
 def _flatten(parameters: Sequence[nn.Parameter], device: torch.device) -> tuple[Tensor, Tensor]:

@@ -369,8 +369,8 @@ class BaseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tra
         encode, decode = self._encoding(dtype), forward(self.decoder_, dtype)
         return lambda x, out=None: decode(encode(x, None), out)
 
-    def _stream(self, X, apply, width: int):
-        return arrays.stream(X, apply, width, self.device_)
+    def _stream(self, X, apply, width: int, dtype: torch.dtype | None = None):
+        return arrays.stream(X, apply, width, self.device_, dtype)
 
     def _check(self, X, method: str):
         check_is_fitted(self)
