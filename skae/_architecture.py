@@ -9,7 +9,7 @@ from ._networks import Architecture
 _ALIASES = {"logistic": "sigmoid"}
 
 
-def architecture(estimator, n_features: int) -> Architecture:
+def architecture(estimator, n_features: int, code_width: int) -> Architecture:
     """Describe the networks that an estimator's parameters ask for.
 
     Raises
@@ -47,7 +47,7 @@ def architecture(estimator, n_features: int) -> Architecture:
         output_activation = "identity"  # the link follows, so that it is applied once
     return Architecture(
         n_features=n_features,
-        encoder_layer_sizes=(*hidden, int(e.n_components)),
+        encoder_layer_sizes=(*hidden, code_width),
         decoder_layer_sizes=(*decoder_hidden, n_features),
         activation=_ALIASES.get(e.activation, e.activation),
         code_activation=_ALIASES.get(e.code_activation, e.code_activation),

@@ -54,19 +54,19 @@ def _check_ndim(X) -> None:
         )
 
 
-def check_codes(estimator, Z, n_components: int):
+def check_codes(estimator, Z, width: int):
     """Validate codes as rows are, and their width.
 
     Raises
     ------
     ValueError
-        If Z is not of shape (n_samples, n_components).
+        If Z is not of that width.
     """
     Z = check_unnamed(Z, "Z")
-    if Z.shape[1] != n_components:
+    if Z.shape[1] != width:
         raise ValueError(
-            f"Z has {Z.shape[1]} columns, but the codes of this {type(estimator).__name__} have n_components="
-            f"{n_components}. Pass what transform returned, or codes of that width."
+            f"Z has {Z.shape[1]} columns, but the codes of this {type(estimator).__name__} have "
+            f"{estimator._width_parameter}={width}. Pass what transform returned, or codes of that width."
         )
     check_same_namespace(Z, estimator, attribute="offset_", method="inverse_transform")
     return Z

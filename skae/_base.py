@@ -79,6 +79,7 @@ class BaseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tra
     encoder = None
     decoder = None
     sparsity = None
+    _width_parameter = "n_components"  # its name, for messages
 
     _parameter_constraints: ClassVar[dict] = {
         "n_components": [Interval(Integral, 1, None, closed="left")],
@@ -406,6 +407,10 @@ class BaseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tra
         """Return how many subtasks a fit has for callbacks: epochs, or phases of epochs."""
         return self.max_iter
 
+    def _code_width(self, fit: Fit) -> int:
+        """Return the width of the code to train; of ``fit`` there are only the rows yet."""
+        return int(self.n_components)
+
     def _encoding(self, dtype: torch.dtype) -> Forward:
         """Return ``f(x, out=None)``, which maps a dense chunk to its codes."""
         return forward(self.encoder_, dtype)
@@ -416,6 +421,9 @@ class BaseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tra
 
     def _initialize(self, fit: Fit, encoder: nn.Module, decoder: nn.Module) -> None:
         """Change the first weights, which have been drawn, in place."""
+
+    def _resume(self, fit: Fit, encoder: nn.Module, decoder: nn.Module) -> None:
+        """Change the weights that ``fit.start`` leaves, in place, before they are trained further."""
 
     def _train(self, fit: Fit, context) -> History:
         """Train the networks; callbacks are told through ``context``."""

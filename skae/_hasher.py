@@ -95,9 +95,6 @@ class SemanticHasher(BaseAutoencoder):
         Number of epochs in which the noise grows evenly from nothing to ``noise_level``. They are counted anew by
         each `fit` from new weights, and over all passes of `partial_fit`; none of them counts as flat or as the
         best.
-    tied_weights : bool, default=False
-        Whether the decoder uses the encoder's weights, transposed, with biases of its own. Needs a decoder that
-        mirrors the encoder.
 
     Attributes
     ----------
@@ -118,7 +115,7 @@ class SemanticHasher(BaseAutoencoder):
     device_ : torch.device
         The device of the networks.
     n_parameters_ : int
-        Number of trained parameters, biases included; tied weights count once.
+        Number of trained parameters, biases included.
     loss_curve_ : list of float
         The objective in each epoch: the mean loss over rows and features, and the penalties. After
         `partial_fit`, of every pass so far.
@@ -157,6 +154,8 @@ class SemanticHasher(BaseAutoencoder):
     centred and uncorrelated over (a sample of) the training rows, with a variance of one. Nothing but the decoder,
     which would waste bits that are not, keeps them so later; ``bit_frequencies_`` tells how well it did.
 
+    Weights are never tied: those of the encoder grow until logits overcome the noise, those of the decoder do not.
+
     The noise takes many steps to overcome. On few rows, where there are few steps in an epoch, use a larger
     ``learning_rate``, a smaller ``batch_size`` or a longer ``noise_warm_up``.
 
@@ -186,11 +185,11 @@ class SemanticHasher(BaseAutoencoder):
     n_bits: int = field(default=32, kw_only=False)
     noise_level: float = 4.0
     noise_warm_up: int = 10
-    tied_weights: bool = False
 
-    # No parameters here: bits are the code's width, and the logistic function follows the code layer.
-    n_components: ClassVar = property(lambda self: self.n_bits)  # type: ignore[misc]
+    # No parameters here: bits are what the code has, and the logistic function follows the code layer.
+    n_components: ClassVar = property()  # type: ignore[misc]
     code_activation: ClassVar = "identity"  # type: ignore[misc]
+    _width_parameter = "n_bits"
 
     _parameter_constraints: ClassVar[dict] = {
         **{
@@ -201,7 +200,6 @@ class SemanticHasher(BaseAutoencoder):
         "n_bits": [Interval(Integral, 1, None, closed="left")],
         "noise_level": [Interval(Real, 0, None, closed="left")],
         "noise_warm_up": [Interval(Integral, 0, None, closed="left")],
-        "tied_weights": ["boolean"],
     }
 
     def transform(self, X):
@@ -263,6 +261,9 @@ class SemanticHasher(BaseAutoencoder):
         return tags
 
     # What makes codes bits --------------------------------------------------------------------------------
+
+    def _code_width(self, fit: Fit) -> int:
+        return int(self.n_bits)
 
     def _adapt(self, architecture: Architecture) -> Architecture:
         return architecture._replace(selection=("bits",))

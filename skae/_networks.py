@@ -37,6 +37,13 @@ class Architecture(NamedTuple):
     learns_variances: bool = False
     compresses: bool = False  # whether some inputs pass through a logarithm first
 
+    @property
+    def linear(self) -> bool:
+        """Whether both networks are linear maps."""
+        shallow = len(self.encoder_layer_sizes) == len(self.decoder_layer_sizes) == 1
+        ends = {self.code_activation, self.output_activation, self.link}
+        return ends == {"identity"} and (self.activation == "identity" or shallow)
+
 
 class Linear(nn.Linear):
     """`torch.nn.Linear` that leaves drawing its weights to `initialize`, off the global generator."""
@@ -210,9 +217,13 @@ class Decoder(nn.Sequential):
         """Map codes to what the loss takes: centred rows, or logits."""
         return super().forward(z)
 
-    def forward(self, z: Tensor) -> Tensor:
+    def centred(self, z: Tensor) -> Tensor:
+        """Map codes to rows that are centred as those in training are."""
         (link,) = self._link
-        return self._move(link(self._cast(z)))
+        return link(self._cast(z))
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self._move(self.centred(z))
 
     def before_link(self, z: Tensor) -> Tensor:
         """Map codes to what the link takes: rows, or the likelihood's parameter."""

@@ -4,6 +4,7 @@ import inspect
 
 import numpy as np
 import pytest
+import torch
 from sklearn.base import clone, is_classifier
 
 import skae
@@ -12,6 +13,7 @@ from skae import (
     AutoencoderTransformer,
     BaseAutoencoder,
     DenoisingAutoencoder,
+    SemanticHasher,
     SparseAutoencoder,
     StackedAutoencoder,
     VAESampler,
@@ -25,7 +27,11 @@ def fourth_power(reconstruction, target):
 
 def configured(estimator_class, **parameters):
     """A fast configuration; tol=None because a ConvergenceWarning is an error here."""
-    settings = {"n_components": 2, "hidden_layer_sizes": (8,), "max_iter": 4, "tol": None, "random_state": 0}
+    settings = {"hidden_layer_sizes": (8,), "max_iter": 4, "tol": None, "random_state": 0}
+    if estimator_class is SemanticHasher:
+        settings |= {"n_bits": 8, "learning_rate": 0.02}  # so that few steps change some bits
+    else:
+        settings["n_components"] = 2
     return estimator_class(**{**settings, **parameters})
 
 
@@ -64,6 +70,9 @@ CONFIGURATIONS = {
     "vae_early_stopping": configured(VAESampler, early_stopping=True, validation_fraction=0.2, beta=0.5),
     "vae_loss": configured(VAESampler, loss="squared_error", alpha=0.01, hidden_layer_sizes=()),
     "vae_own_loss": configured(VAESampler, loss=fourth_power),
+    "hasher": configured(SemanticHasher, noise_warm_up=2),
+    "hasher_watched": configured(SemanticHasher, n_bits=11, alpha=0.01, early_stopping=True, hidden_layer_sizes=()),
+    "hasher_own_loss": configured(SemanticHasher, loss=fourth_power),
 }
 
 # In float32, or with noise drawn for each row, a row of weight two is not two equal rows to 1e-7: scikit-learn's
@@ -99,6 +108,7 @@ CLASSIFIERS = {
         validation_fraction=0.2,
         alpha=1e-4,
     ),
+    "classifier_hashed": classifier(configured(SemanticHasher, max_iter=20, random_state=None)),
     "classifier_variational": classifier(configured(VAESampler, max_iter=20, random_state=None)),
 }
 
@@ -121,7 +131,7 @@ BY_ERROR = [p for p in ESTIMATORS if type(p.values[0]).score_samples is BaseAuto
 NOISELESS = [
     p
     for p in ESTIMATORS
-    if getattr(p.values[0], "noise", None) is None and not isinstance(p.values[0], VAESampler)
+    if getattr(p.values[0], "noise", None) is None and not isinstance(p.values[0], VAESampler | SemanticHasher)
 ]
 
 PUBLIC_CLASSES = [
@@ -150,10 +160,21 @@ def row_methods(estimator):
     return ["transform", "reconstruct", "reconstruction_error", "score_samples"]
 
 
+def width_parameter(estimator):
+    """The name of the parameter that an autoencoder's code has its width from."""
+    return "n_bits" if isinstance(estimator, SemanticHasher) else "n_components"
+
+
+def dtype_out(estimator, method, dtype):
+    """The dtype, of NumPy's or torch's, of what a method makes of rows of a floating one: bits are bytes."""
+    bits = method == "transform" and isinstance(estimator, SemanticHasher)
+    return (torch if isinstance(dtype, torch.dtype) else np).uint8 if bits else dtype
+
+
 def widths(estimator):
     """A grid of two code widths to search, or of two step sizes where a default autoencoder has its own."""
     if not is_classifier(estimator):
-        return {"n_components": [1, 2]}
+        return {width_parameter(estimator): [1, 2]}
     if estimator.autoencoder is None:
         return {"learning_rate": [0.01, 0.02]}
     return {"autoencoder__n_components": [1, 2]}
