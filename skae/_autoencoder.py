@@ -197,8 +197,8 @@ class AutoencoderTransformer(BaseAutoencoder):
 
     Linear networks under squared error need none of this. They are trained as usual and their code is changed at
     the end to the principal axes of the reconstruction, which changes no reconstruction from the whole code, and
-    makes every prefix the best that the whole has. ``components_`` are of length one and orthogonal, except that
-    with tied weights, ``alpha`` or ``contractive``, which hold the scale of the weights, the code is only rotated.
+    makes every prefix the best that the whole has. ``components_`` are of length one and orthogonal; with tied
+    weights, which leave room for a rotation only, nearly so.
 
     *Early stopping* chooses the rows to hold out by their values and the seed, not by their position. Equal
     rows stay on the same side, so that no row is validated on its own copy, and a row of weight two is treated
@@ -362,8 +362,7 @@ class AutoencoderTransformer(BaseAutoencoder):
                 layers = code_layers(encoder, decoder)
                 own["_unturned"] = [parameter.detach().cpu().numpy().copy() for parameter in layers]
             trained = Sample(fit.inputs, data.train_rows, data.sample_weight)
-            held = bool(self.tied_weights or self.alpha or self.contractive)
-            own["components_"] = array(turn(encoder, decoder, trained, rotate=held))
+            own["components_"] = turn(encoder, decoder, trained, rotate=self.tied_weights)
         rows = data.train_rows if data.validation_rows is None else data.validation_rows
         sample = Sample(fit.inputs, rows, data.sample_weight)
         decode = decoder.centred if isinstance(decoder, Decoder) else decoder
@@ -382,8 +381,8 @@ class AutoencoderTransformer(BaseAutoencoder):
                 }
             else:
                 own["_short_of"] = float(shares.sum())
-        for name in own.keys() & {"components_"}:
-            own[name] = own[name][:width]
+        if "components_" in own:
+            own["components_"] = array(own["components_"][:width])
         return own | {
             "n_components_": width,
             "explained_variance_": array(by_unit[:width]),

@@ -160,7 +160,7 @@ def turn(encoder: Encoder, decoder: Decoder, sample: Sample, rotate: bool) -> Te
         Changed in place.
     sample : Sample
     rotate : bool
-        Only rotate the code, as tied or penalised weights ask.
+        Only rotate the code, as tied weights ask.
 
     Returns
     -------

@@ -47,6 +47,12 @@ CONFIGURATIONS = {
     "linear": configured(AutoencoderTransformer, hidden_layer_sizes=()),
     "sgd": configured(AutoencoderTransformer, solver="sgd"),
     "own_loss": configured(AutoencoderTransformer, loss=fourth_power),
+    "ordered": configured(AutoencoderTransformer, ordered=True),
+    "ordered_draws": configured(
+        AutoencoderTransformer, n_components=7, ordered=True, early_stopping=True, tied_weights=True
+    ),
+    "ordered_linear": configured(AutoencoderTransformer, ordered=True, hidden_layer_sizes=()),
+    "ordered_own_loss": configured(AutoencoderTransformer, n_components=6, ordered=True, loss=fourth_power),
     "denoising": configured(DenoisingAutoencoder),
     "masking": configured(DenoisingAutoencoder, noise="masking", early_stopping=True, validation_fraction=0.2),
     "salt_and_pepper": configured(DenoisingAutoencoder, noise="salt_and_pepper", tied_weights=True),
@@ -127,11 +133,12 @@ EVERY_ESTIMATOR = [
 
 # Those whose score is R^2 and whose rows score minus their error; the others have a likelihood.
 BY_ERROR = [p for p in ESTIMATORS if type(p.values[0]).score_samples is BaseAutoencoder.score_samples]
-# Those that draw nothing for each batch, so that rows alone tell what a step does.
+# Those that draw nothing for each batch, nor change their code at the end, so that rows alone tell what a step does.
 NOISELESS = [
     p
     for p in ESTIMATORS
     if getattr(p.values[0], "noise", None) is None and not isinstance(p.values[0], VAESampler | SemanticHasher)
+    and not getattr(p.values[0], "ordered", False)
 ]
 
 PUBLIC_CLASSES = [
