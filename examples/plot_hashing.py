@@ -21,7 +21,7 @@ from sklearn.neighbors import NearestNeighbors
 from skae import SemanticHasher
 
 X, y = load_digits(return_X_y=True)
-X, X_query, y, y_query = train_test_split(X / 16, y, stratify=y, random_state=0)
+X, X_query, y, y_query = train_test_split((X / 16).astype(np.float32), y, stratify=y, random_state=0)
 
 
 def bits_of(name, n_bits):
@@ -46,7 +46,7 @@ def bits_of(name, n_bits):
 
 
 names = ["semantic hashing", "signs of PCA", "random hyperplanes"]
-widths = [8, 12, 16, 24, 32]
+widths = [8, 16, 32]
 bits = {(name, n_bits): bits_of(name, n_bits) for name in names for n_bits in widths}
 
 # %%
@@ -62,8 +62,8 @@ def precision(codes, queries):
 precisions = {key: precision(*codes) for key, codes in bits.items()}
 
 # %%
-# And how pure are the buckets? Two rows drawn from one bucket show the same digit with a probability that is called
-# its Gini purity; the mean is taken over rows. With 8 bits there are at most 256 buckets.
+# And how pure are the buckets? Two rows drawn from one bucket show the same digit with a probability that is
+# called its Gini purity; the mean is taken over rows. With 8 bits there are at most 256 buckets.
 
 
 def purity(codes):

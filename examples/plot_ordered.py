@@ -2,9 +2,9 @@
 Codes in the order of what they explain
 =======================================
 
-The units of an autoencoder's code come in no order: to get a narrower code, another network has to be trained. With
-``ordered=True`` the first unit is the best code of one number, the first two are a good code of two, and so on, as
-PCA's components are for linear codes. One network then serves all widths.
+The units of an autoencoder's code come in no order: to get a narrower code, another network has to be trained.
+With ``ordered=True`` the first unit is a good code of one number, the first two are a good code of two, and so on,
+as PCA's components are for linear codes. One network then serves all widths.
 """
 
 # %%

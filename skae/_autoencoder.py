@@ -28,8 +28,9 @@ class AutoencoderTransformer(BaseAutoencoder):
     An encoder maps each row to a code of ``n_components`` numbers, a decoder maps the code back to the row, and
     both are trained together so that little is lost. Without hidden layers this is PCA's subspace; with them,
     the codes may follow curved surfaces. Penalties keep the weights small (``alpha``) or the codes insensitive
-    to small changes of the input (``contractive``), ``tied_weights`` shares the weights of the two networks,
-    ``ordered`` sorts the units of the code by how much they explain, as PCA sorts its components, and ``encoder`` and ``decoder`` take torch modules of your own.
+    to small changes of the input (``contractive``), ``tied_weights`` shares the weights of the two networks, and
+    ``encoder`` and ``decoder`` take torch modules of your own. ``ordered`` sorts the units of the code by how much
+    they explain, as PCA sorts its components.
 
     Scale the features first, for instance with :class:`~sklearn.preprocessing.StandardScaler`: squared errors
     add up over features, so that one in large units outweighs the others.
@@ -131,8 +132,8 @@ class AutoencoderTransformer(BaseAutoencoder):
     explained_variance_ : ndarray of shape (n_components_,)
         With ``ordered``, how much of the variance of rows each unit adds to what the reconstruction from the units
         before it explains, in squared units of X, summed over features. Rows are those held out with
-        ``early_stopping``, which tells what to expect of new ones, and the training rows without. What is explained
-        is the variance around the rows' mean, less the squared error; a unit that does harm has a negative entry.
+        ``early_stopping``, which tells what to expect of new ones, and the training rows without. Explained is the
+        variance around the rows' mean, less the squared error; a unit that does harm has a negative entry.
     explained_variance_ratio_ : ndarray of shape (n_components_,)
         With ``ordered``, the same as shares of the rows' variance. They add up to `score` on those rows.
     components_ : ndarray of shape (n_components_, n_features)
@@ -244,7 +245,7 @@ class AutoencoderTransformer(BaseAutoencoder):
     (True, True)
     """
 
-    n_components: float = field(default=16, kw_only=False)
+    n_components: Any = field(default=16, kw_only=False)
     contractive: float = 0.0
     ordered: bool = False
     tied_weights: bool = False
@@ -393,9 +394,9 @@ class AutoencoderTransformer(BaseAutoencoder):
         super()._warn(history)
         if self.ordered and self._short_of is not None:
             warnings.warn(
-                f"All {self.n_components_} units keep {self._short_of:.3g} of the variance, less than n_components="
-                f"{self.n_components}: none was cut off. Train longer or faster (max_iter, learning_rate), or with "
-                "wider hidden layers, or ask for less.",
+                f"All {self.n_components_} units keep {self._short_of:.3g} of the variance, less than "
+                f"n_components={self.n_components}: none was cut off. Train longer or faster (max_iter, "
+                "learning_rate), or with wider hidden layers, or ask for less.",
                 UserWarning,
                 stacklevel=3,
             )

@@ -1,5 +1,6 @@
 """The semantic hasher: an autoencoder whose codes are bits."""
 
+import copy
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -282,7 +283,7 @@ class SemanticHasher(BaseAutoencoder):
         return fit.train(fit.step, monitor, max_iter=self.max_iter, warm_up=self.noise_warm_up)
 
     def _own_encoder(self) -> nn.Module:
-        return logistic(super()._own_encoder())
+        return logistic(copy.deepcopy(self.encoder_))
 
     def _own_attributes(self, fit: Fit, encoder: Any, decoder: Any) -> dict[str, Any]:
         n_bits = fit.architecture.encoder_layer_sizes[-1]

@@ -11,12 +11,13 @@ Under much noise only large logits tell the decoder anything, so that the units 
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ._networks import Block, Encoder
-from ._rows import chunk_rows
+from ._rows import Rows, chunk_rows
 
 SATURATED = math.log(9)  # the logit beyond which a logistic unit is within 0.1 of either end
 
@@ -75,18 +76,15 @@ def balance(encoder: Encoder, rows: Tensor) -> None:
     Bits then start set for half of the rows each, and uncorrelated. Directions in which the logits do not vary,
     where there are more bits than directions, stay as they are.
     """
-    x = rows
-    for block in encoder.blocks[:-1]:
-        x = block(x)
-    linear = encoder.blocks[-1].linear
-    logits = linear(x).double().cpu()
+    linear: Any = encoder.blocks[-1].linear
+    logits = encoder.core(rows).cpu().double()
     mean = logits.mean(0)
     variances, axes = torch.linalg.eigh(torch.cov(logits.t(), correction=0).reshape(len(mean), -1))
     varies = variances > 1e-6 * variances[-1]
     scales = torch.where(varies, variances.clamp_min(1e-300).rsqrt(), 1.0)
     whiten = (axes * scales) @ axes.t()
-    linear.weight.copy_(whiten @ linear.weight.double().cpu())
-    linear.bias.copy_(whiten @ (linear.bias.double().cpu() - mean))
+    linear.weight.copy_(whiten @ linear.weight.cpu().double())
+    linear.bias.copy_(whiten @ (linear.bias.cpu().double() - mean))
 
 
 def logistic(encoder: Encoder) -> Encoder:
@@ -118,7 +116,7 @@ def pack(bits: Tensor) -> Tensor:
     return (padded.view(-1, n_bytes, 8) * values).sum(2).to(torch.uint8)
 
 
-def some_rows(rows, order: Tensor) -> Tensor:
+def some_rows(rows: Rows, order: Tensor) -> Tensor:
     """Return rows numbered in ``order``: all of them, or one chunk evenly spread."""
     step = -(-len(order) // max(1000, chunk_rows(rows.n_features * rows.dtype.itemsize)))
     return rows.take(order[::step])

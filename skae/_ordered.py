@@ -168,7 +168,8 @@ def turn(encoder: Encoder, decoder: Decoder, sample: Sample, rotate: bool) -> Te
         What each unit of the code adds to the reconstruction: orthonormal, unless the code is only rotated, and
         zeros for units that are more than the network can use. The largest entry of each is positive, as in PCA.
     """
-    last, first = encoder.blocks[-1].linear, decoder.blocks[0].linear
+    last: Any = encoder.blocks[-1].linear
+    first: Any = decoder.blocks[0].linear
     width = len(last.bias)
 
     def both(x: Tensor) -> Tensor:
@@ -225,9 +226,7 @@ def cut(
     encoder: Encoder, decoder: Decoder, architecture: Architecture, width: int
 ) -> tuple[Encoder, Decoder, Architecture]:
     """Return networks of the first ``width`` units of the code, and their architecture."""
-    architecture = architecture._replace(
-        encoder_layer_sizes=(*architecture.encoder_layer_sizes[:-1], width)
-    )
+    architecture = architecture._replace(encoder_layer_sizes=(*architecture.encoder_layer_sizes[:-1], width))
     narrow = build(architecture)
     for network, whole in zip(narrow, (encoder, decoder), strict=True):
         network.to(next(whole.parameters()))

@@ -77,7 +77,9 @@ CONFIGURATIONS = {
     "vae_loss": configured(VAESampler, loss="squared_error", alpha=0.01, hidden_layer_sizes=()),
     "vae_own_loss": configured(VAESampler, loss=fourth_power),
     "hasher": configured(SemanticHasher, noise_warm_up=2),
-    "hasher_watched": configured(SemanticHasher, n_bits=11, alpha=0.01, early_stopping=True, hidden_layer_sizes=()),
+    "hasher_watched": configured(
+        SemanticHasher, n_bits=11, alpha=0.01, early_stopping=True, hidden_layer_sizes=()
+    ),
     "hasher_own_loss": configured(SemanticHasher, loss=fourth_power),
 }
 
@@ -133,11 +135,12 @@ EVERY_ESTIMATOR = [
 
 # Those whose score is R^2 and whose rows score minus their error; the others have a likelihood.
 BY_ERROR = [p for p in ESTIMATORS if type(p.values[0]).score_samples is BaseAutoencoder.score_samples]
-# Those that draw nothing for each batch, nor change their code at the end, so that rows alone tell what a step does.
+# Those that draw nothing for each batch and leave the code as it was trained: rows alone tell what a step does.
 NOISELESS = [
     p
     for p in ESTIMATORS
-    if getattr(p.values[0], "noise", None) is None and not isinstance(p.values[0], VAESampler | SemanticHasher)
+    if getattr(p.values[0], "noise", None) is None
+    and not isinstance(p.values[0], VAESampler | SemanticHasher)
     and not getattr(p.values[0], "ordered", False)
 ]
 

@@ -91,7 +91,7 @@ def test_arrays_of_other_kinds():
 
 
 def test_bits_are_the_only_width():
-    assert list(inspect.signature(SemanticHasher).parameters)[0] == "n_bits"
+    assert next(iter(inspect.signature(SemanticHasher).parameters)) == "n_bits"
     assert not {"n_components", "code_activation"} & SemanticHasher().get_params().keys()
     assert not hasattr(SemanticHasher(), "n_components")
     with pytest.raises(ValueError, match="'n_bits' parameter of SemanticHasher must be"):
@@ -142,7 +142,9 @@ def test_bits_retrieve_better_than_hyperplanes_and_signs_of_pca(hasher, pixels):
     mean = X_train.mean(0)
     planes = np.random.default_rng(0).normal(size=(64, 16))
     axes = PCA(16, random_state=0).fit(X_train).components_.T
-    others = [precision((X_train - mean) @ a > 0, (X_test - mean) @ a > 0, y_train, y_test) for a in (planes, axes)]
+    others = [
+        precision((X_train - mean) @ a > 0, (X_test - mean) @ a > 0, y_train, y_test) for a in (planes, axes)
+    ]
     ours = precision(hasher.transform(X_train), hasher.transform(X_test), y_train, y_test)
     assert ours > max(others) + 0.05
 
@@ -155,7 +157,9 @@ def test_neighbours_by_hamming_distance(hasher, pixels):
     assert_allclose(distances, differ)
     pipe = make_pipeline(clone(hasher), KNeighborsClassifier(metric="hamming")).fit(X_train, y_train)
     assert pipe.score(X_test, y_test) > 0.85
-    pipe = make_pipeline(StandardScaler(), clone(hasher).set_params(max_iter=5), NearestNeighbors(metric="hamming"))
+    pipe = make_pipeline(
+        StandardScaler(), clone(hasher).set_params(max_iter=5), NearestNeighbors(metric="hamming")
+    )
     pipe.fit(X_train)
     assert pipe[-1].kneighbors(pipe[:-1].transform(X_test), return_distance=False).shape == (len(X_test), 5)
 

@@ -1,4 +1,4 @@
-"""Ordered codes: PCA's components from linear networks, prefixes that are good codes, and widths found by share."""
+"""Ordered codes: PCA's components from linear networks, prefixes that are codes, widths found by share."""
 
 import copy
 import pickle
@@ -11,6 +11,7 @@ from estimators import assert_same, fourth_power, rows
 from numpy.testing import assert_allclose
 from scipy import sparse
 from sklearn.base import clone
+from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 from sklearn.model_selection import train_test_split
 from test_explicit import assert_steps_agree, both_steps
@@ -160,12 +161,12 @@ def test_all_prefixes_of_narrow_codes(width):
 @pytest.mark.parametrize("width", [5, 16, 50])
 def test_widths_are_drawn_from_all_parts_of_wide_codes(width):
     bridge = Prefixes(width, torch.Generator().manual_seed(0))
-    drawn = np.array([widths_drawn(bridge, width) for _ in range(20_000)])
+    drawn = np.array([widths_drawn(bridge, width) for _ in range(5000)])
     assert drawn.shape[1] == N_PREFIXES
     assert drawn.min() == 1
     assert drawn.max() == width
     counts = np.bincount(drawn.ravel(), minlength=width + 1)[1:]
-    assert_allclose(counts / counts.mean(), 1, atol=0.15)
+    assert_allclose(counts / counts.mean(), 1, atol=0.25)
 
 
 def test_held_out_rows_are_judged_by_the_same_widths():
@@ -194,25 +195,22 @@ def test_integer_weights_are_repetitions():
     assert_allclose(one.explained_variance_, two.explained_variance_, rtol=1e-6, atol=1e-9)
 
 
-def test_prefixes_are_what_nested_dropout_promises(digits):
+def test_prefixes_are_what_nested_dropout_promises():
     """Units in the order of what they add, each prefix nearly as good as a network trained for its width alone."""
-    train, test = train_test_split(digits, random_state=0)
-    settings = {"learning_rate": 3e-3, "max_iter": 200, "tol": None, "random_state": 0}
+    X = (load_digits().data / 16).astype(np.float32)
+    train, test = train_test_split(X, random_state=0)
+    settings = {"activation": "silu", "learning_rate": 3e-3, "max_iter": 200}
     model = ordered(8, **settings).fit(train)
-    plain = AutoencoderTransformer(8, **settings).fit(train)
-    ratios = []
-    for k in range(1, 9):
-        alone = AutoencoderTransformer(k, **settings).fit(train)
-        ratios.append(errors(model, test)[k - 1] / alone.reconstruction_error(test).mean())
-    assert max(ratios) < 1.3
-    assert np.mean(ratios) < 1.15
-    assert (np.diff(errors(model, test)) < 0).all()
-    # Without nested training the prefixes of a code are worth little.
-    assert (errors(plain, test)[:6] > 1.2 * errors(model, test)[:6]).all()
-    # And the linear prefixes of PCA are worse.
-    by_pca = [PCA(k).fit(train) for k in range(1, 7)]
-    by_pca = [np.square(pca.inverse_transform(pca.transform(test)) - test).mean() for pca in by_pca]
-    assert (errors(model, test)[:6] < by_pca).all()
+    alone = [ordered(k, **settings).set_params(ordered=False).fit(train) for k in range(1, 9)]
+    prefix, best = errors(model, test), np.array([net.reconstruction_error(test).mean() for net in alone])
+    assert (prefix / best).max() < 1.2
+    assert (prefix / best).mean() < 1.15
+    assert (np.diff(prefix) < 0).all()
+    assert (np.diff(model.explained_variance_[1:]) < 0).all()
+    # Without nested training the prefixes of a code are worth little, and those of PCA's less than these.
+    assert (errors(alone[-1], test)[:6] > 1.2 * prefix[:6]).all()
+    pca = [PCA(k).fit(train) for k in range(2, 9)]
+    assert (prefix[1:] < [np.square(p.inverse_transform(p.transform(test)) - test).mean() for p in pca]).all()
 
 
 # What units explain ----------------------------------------------------------------------------------------
@@ -325,5 +323,5 @@ def test_errors(parameters, words):
 
 
 def test_partial_fit_cannot_find_a_width():
-    with pytest.raises(ValueError, match="n_components=0.5 .*partial_fit.*Call fit first"):
+    with pytest.raises(ValueError, match=r"n_components=0.5 .*partial_fit.*Call fit first"):
         ordered(0.5).partial_fit(rows())
