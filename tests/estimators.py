@@ -187,7 +187,7 @@ def widths(estimator):
         return {width_parameter(estimator): [1, 2]}
     if estimator.autoencoder is None:
         return {"learning_rate": [0.01, 0.02]}
-    return {"autoencoder__n_components": [1, 2]}
+    return {f"autoencoder__{width_parameter(estimator.autoencoder)}": [1, 2]}
 
 
 def assert_same(first, second):
