@@ -247,5 +247,11 @@ class AutoencoderTransformer(BaseAutoencoder):
     def _regularizer(self, fit: Fit) -> Penalty | None:
         if not self.contractive:
             return None
+        if self.normalization == "batch":
+            raise ValueError(
+                f"contractive={self.contractive:g} needs codes that depend on their own row alone, but "
+                "normalization='batch' mixes the rows of a batch. Use normalization='layer' or None, or "
+                "contractive=0."
+            )
         one_layer = not layer_sizes(self.hidden_layer_sizes, "hidden_layer_sizes")
         return contractive(self.contractive, self.code_activation if one_layer else None)

@@ -150,6 +150,7 @@ class Fit(Run):
             a.activation == "identity" or len(a.encoder_layer_sizes) == len(a.decoder_layer_sizes) == 1
         )
         plain = self.corrupt is None and self.bridge is None and self.estimator.sparsity is None
+        plain = plain and a.images is None and a.normalization is None
         return a.centred and linear and whole and plain and self.estimator.loss == "squared_error"
 
     # Running ----------------------------------------------------------------------------------------------

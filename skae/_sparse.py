@@ -367,6 +367,11 @@ class SparseAutoencoder(BaseAutoencoder):
         return int(self.n_active)
 
     def _adapt(self, architecture: Architecture) -> Architecture:
+        if architecture.images is not None and self.code_layer == "convolution":
+            raise ValueError(
+                "SparseAutoencoder sets the bias and the length of the weights of each unit of the code, which with "
+                "code_layer='convolution' many units share. Use code_layer='dense'."
+            )
         activation = architecture.code_activation
         if activation == "auto":
             activation = "sigmoid" if self.sparsity == "kl" else "relu"

@@ -289,7 +289,7 @@ class StackedAutoencoder(BaseAutoencoder):
         if number > 0:
             loss = LOSSES["squared_error"]
             if decode.activation == "sigmoid":
-                loss, decode = LOSSES["binary_cross_entropy"], Block(decode.linear, "identity")
+                loss, decode = LOSSES["binary_cross_entropy"], decode.without_activation()
             corrupt = self._coding_corruption(fit, rows)
         return fit.make_step(nn.Sequential(encode), nn.Sequential(decode), rows, loss=loss, corrupt=corrupt)
 
