@@ -7,7 +7,7 @@ the order in which processors convolve fastest.
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -106,28 +106,47 @@ class TransposedConvolution(nn.ConvTranspose2d):
         pass
 
 
-class TiedConvolution(nn.Module):
-    """The transpose of another layer's convolution, with a bias of its own.
+class Tied(nn.Module):
+    """The transpose of another layer, with a bias of its own.
+
+    Parameters
+    ----------
+    partner : torch.nn.Module
+        The layer whose weight this one uses, transposed.
+    n_units : int
+        How many biases there are.
+    bias : bool
+    """
+
+    def __init__(self, partner: nn.Module, n_units: int, bias: bool) -> None:
+        super().__init__()
+        # Inside a tuple the partner is no submodule: its weight is counted, saved and penalised once.
+        self._partner = (partner,)
+        self.bias = nn.Parameter(torch.empty(n_units)) if bias else None
+
+    @property
+    def partner(self) -> Any:
+        return self._partner[0]
+
+    def _apply(self, *args: Any, **kwargs: Any) -> Any:
+        self.partner._apply(*args, **kwargs)  # where a copy changes its dtype, that of its partner does too
+        return super()._apply(*args, **kwargs)
+
+
+class TiedConvolution(Tied):
+    """The transpose of another layer's convolution; see `Tied`.
 
     Parameters
     ----------
     partner : Convolution
-        The layer whose kernel this one uses.
     sides : (height, width)
         Of the images that come out.
     bias : bool
     """
 
     def __init__(self, partner: nn.Conv2d, sides: tuple[int, int], bias: bool = True) -> None:
-        super().__init__()
-        # Inside a tuple the partner is no submodule: its kernel is counted, saved and penalised once.
-        self._partner = (partner,)
+        super().__init__(partner, partner.in_channels, bias)
         self.output_padding = _output_padding(sides, partner.stride[0])
-        self.bias = nn.Parameter(torch.empty(partner.in_channels)) if bias else None
-
-    @property
-    def partner(self) -> nn.Conv2d:
-        return self._partner[0]
 
     @property
     def weight(self) -> Tensor:

@@ -19,6 +19,7 @@ from ._convolutions import (
     Convolution,
     Images,
     Layers,
+    Tied,
     TiedConvolution,
     ToRows,
     TransposedConvolution,
@@ -60,24 +61,11 @@ class Linear(nn.Linear):
         pass
 
 
-class TiedLinear(nn.Module):
-    """The transpose of another layer's linear map, with a bias of its own.
-
-    Parameters
-    ----------
-    partner : torch.nn.Linear
-        The layer whose weight this one uses, transposed.
-    """
+class TiedLinear(Tied):
+    """The transpose of another layer's linear map; see `Tied`."""
 
     def __init__(self, partner: nn.Linear, bias: bool = True) -> None:
-        super().__init__()
-        # Inside a tuple the partner is no submodule: its weight is counted, saved and penalised once.
-        self._partner = (partner,)
-        self.bias = nn.Parameter(torch.empty(partner.in_features)) if bias else None
-
-    @property
-    def partner(self) -> nn.Linear:
-        return self._partner[0]
+        super().__init__(partner, partner.in_features, bias)
 
     @property
     def weight(self) -> Tensor:
