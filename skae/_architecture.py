@@ -41,9 +41,9 @@ def architecture(estimator, n_features: int) -> Architecture:
         images = _images(e, n_features, hidden)
         if len(decoder_hidden) != len(hidden):
             raise ValueError(
-                f"With image_shape, each convolution block of the encoder has one in the decoder that restores its "
-                f"sides, but decoder_hidden_layer_sizes={decoder_hidden} and hidden_layer_sizes={hidden} differ in "
-                "length. Give both equally many channels, or leave decoder_hidden_layer_sizes at None."
+                "With image_shape, each convolution block of the encoder has one in the decoder that restores its "
+                f"sides, but decoder_hidden_layer_sizes={decoder_hidden} and hidden_layer_sizes={hidden} differ "
+                "in length. Make them equally long, or leave decoder_hidden_layer_sizes at None."
             )
     output_activation = _ALIASES.get(e.output_activation, e.output_activation)
     loss = LOSSES[e.loss] if isinstance(e.loss, str) else None
@@ -85,19 +85,20 @@ def layer_sizes(sizes: Any, name: str) -> tuple[int, ...]:
     return tuple(int(size) for size in sizes)
 
 
-def _images(e: Any, n_features: int, hidden: tuple[int, ...]) -> Images:
-    """Describe the convolution blocks that an estimator's parameters ask for."""
+def _images(e: Any, n_features: int, hidden: tuple[int, ...]) -> Images | None:
+    """Describe the convolution blocks that an estimator's parameters ask for; None for no block."""
     shape = layer_sizes(e.image_shape, "image_shape")
     if len(shape) not in (2, 3):
         raise ValueError(
-            f"image_shape={shape} has {len(shape)} entries, but must be (height, width) or (height, width, channels)."
+            f"image_shape={shape} has {len(shape)} entries, but it must be (height, width) or "
+            "(height, width, channels)."
         )
     height, width, channels = (*shape, 1)[:3]
     if height * width * channels != n_features:
         raise ValueError(
             f"image_shape={shape} makes images of {height} x {width} x {channels} = {height * width * channels} "
-            f"numbers, but X has n_features={n_features}. Set image_shape to the (height, width[, channels]) whose "
-            "product is the width of X."
+            f"numbers, but X has n_features={n_features}. Set image_shape to the (height, width[, channels]) of "
+            "the images that the rows of X are."
         )
     if e.kernel_size % 2 == 0:
         raise ValueError(
@@ -115,7 +116,11 @@ def _images(e: Any, n_features: int, hidden: tuple[int, ...]) -> Images:
             f"but holds {len(factors)}. An integer serves for all."
         )
     factors = (*factors, 1)[:n_blocks]  # the code's own convolution keeps the sides unless told otherwise
-    images = Images((height, width, channels), int(e.kernel_size), factors, e.downsampling == "pool", has_dense_code)
+    if not n_blocks:
+        return None  # a dense code on the data itself
+    images = Images(
+        (height, width, channels), int(e.kernel_size), factors, e.downsampling == "pool", has_dense_code
+    )
     rows, columns = images.sides()[-1]
     if not has_dense_code and e.n_components % (rows * columns):
         raise ValueError(

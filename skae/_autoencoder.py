@@ -181,14 +181,14 @@ class AutoencoderTransformer(BaseAutoencoder):
     what it holds. Networks work on uncentred data with binary cross-entropy, with a loss, encoder or decoder of
     your own, and with an output activation other than the identity.
 
-    *Images.* With ``image_shape``, each entry of ``hidden_layer_sizes`` is a block of the encoder: a convolution to so
-    many channels, with zeros around the image, and the activation. A block divides height and width by its
-    ``downsampling_factor`` f, by the convolution's stride f, or by pooling over f x f places after the activation.
-    Its result is flattened for a dense code, or goes through one more convolution whose result, flattened, is the
-    code. The decoder has a block for each of the encoder's, in reverse order: a dense one from the code to the last
-    image, then transposed convolutions of the same strides ('stride'), or convolutions after repeating places
-    ('pool'). Each restores the height and width that its counterpart was given, odd ones too. Between blocks,
-    images are rows in C order, (height, width, channels). Of 28 x 28 images, for instance,
+    *Images.* With ``image_shape``, each entry of ``hidden_layer_sizes`` is a block of the encoder: a convolution
+    to so many channels, with zeros around the image, and the activation. A block divides height and width by its
+    ``downsampling_factor`` f: by the convolution's stride f, or by pooling over f x f places after the activation.
+    The last one's result is flattened for a dense code, or goes through one more convolution whose result,
+    flattened, is the code. The decoder has a block for each of the encoder's, in reverse order: a dense one from a
+    dense code to the last image, then transposed convolutions of the same strides ('stride'), or convolutions
+    after repeating places ('pool'). Each restores the height and width that its counterpart was given, odd ones too.
+    Between blocks, images are rows in C order, (height, width, channels). Of 28 x 28 images, for instance,
 
     - ``n_components=32, hidden_layer_sizes=(32, 64)`` makes images of 14 x 14 x 32 and 7 x 7 x 64, then the code,
       and the decoder goes back through 7 x 7 x 64 and 14 x 14 x 32;

@@ -122,7 +122,7 @@ class Tied(nn.Module):
         super().__init__()
         # Inside a tuple the partner is no submodule: its weight is counted, saved and penalised once.
         self._partner = (partner,)
-        self.bias = nn.Parameter(torch.empty(n_units)) if bias else None
+        self.bias: Any = nn.Parameter(torch.empty(n_units)) if bias else None
 
     @property
     def partner(self) -> Any:

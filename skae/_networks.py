@@ -331,16 +331,14 @@ def _image_blocks(a: Architecture, images: Images) -> tuple[list[Block], list[Bl
     tied = [layers.linear for layers in up] if a.tied_weights else None
     down: list[Any] = decoder_layers(images, (*code_channels, *decoder_hidden), bias=bias, tied=tied)
     if dense:
-        fans = height * width * (hidden[-1] if hidden else images.shape[2])
-        up.append(Linear(fans, code * a.code_heads))
-        fans = height * width * (decoder_hidden[0] if hidden else images.shape[2])
-        own_bias = bias or not hidden
-        down.insert(0, TiedLinear(up[-1], own_bias) if a.tied_weights else Linear(code, fans, bias=own_bias))
+        up.append(Linear(height * width * hidden[-1], code * a.code_heads))
+        fan_out = height * width * decoder_hidden[0]
+        down.insert(0, TiedLinear(up[-1], bias) if a.tied_weights else Linear(code, fan_out, bias=bias))
     return _blocks(a, up, a.code_activation), _blocks(a, down, a.output_activation)
 
 
 def _blocks(a: Architecture, parts: Sequence[Any], last: str) -> list[Block]:
-    """Put a normalization and an activation to linear layers and convolution layers; ``last`` is the last one's."""
+    """Complete linear layers and those of convolution blocks; ``last`` is the last one's activation."""
     blocks = []
     for part in parts:
         layers = part if isinstance(part, Layers) else None

@@ -391,8 +391,8 @@ class SparseAutoencoder(BaseAutoencoder):
     def _adapt(self, architecture: Architecture) -> Architecture:
         if architecture.images is not None and self.code_layer == "convolution":
             raise ValueError(
-                "SparseAutoencoder sets the bias and the length of the weights of each unit of the code, which with "
-                "code_layer='convolution' many units share. Use code_layer='dense'."
+                "SparseAutoencoder sets the bias and the length of the weights of each unit of the code, which "
+                "many units share with code_layer='convolution'. Use code_layer='dense'."
             )
         activation = architecture.code_activation
         if activation == "auto":

@@ -129,19 +129,14 @@ CLASSIFIERS_OF_IMAGES = {
 # Codes in SciPy's CSR format, which those tests that look into the codes do not take.
 SPARSE_OUTPUT = {"sparse_output": configured(SparseAutoencoder, sparsity="topk", sparse_output=True)}
 
-ANY_WIDTH = [
-    pytest.param(estimator, id=name) for name, estimator in {**CONFIGURATIONS, **INEXACT_WEIGHTS}.items()
-]
+ANY_WIDTH = [pytest.param(estimator, id=name) for name, estimator in {**CONFIGURATIONS, **INEXACT_WEIGHTS}.items()]
 ESTIMATORS = [*ANY_WIDTH, *(pytest.param(estimator, id=name) for name, estimator in CONVOLUTIONAL.items())]
 
 # For the tests of what classifiers promise too.
 EVERY_OF_ANY_WIDTH = [*ANY_WIDTH, *(pytest.param(estimator, id=name) for name, estimator in CLASSIFIERS.items())]
 EVERY_ESTIMATOR = [
     *ESTIMATORS,
-    *(
-        pytest.param(estimator, id=name)
-        for name, estimator in {**CLASSIFIERS, **CLASSIFIERS_OF_IMAGES}.items()
-    ),
+    *(pytest.param(estimator, id=name) for name, estimator in {**CLASSIFIERS, **CLASSIFIERS_OF_IMAGES}.items()),
 ]
 
 # Those whose score is R^2 and whose rows score minus their error; the others have a likelihood.

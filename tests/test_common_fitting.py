@@ -96,7 +96,11 @@ FAILURES = {
     "nan": (lambda X: np.full_like(X, np.nan), {}, "NaN"),
     "widths": (lambda X: X, {"hidden_layer_sizes": (0,)}, "hidden_layer_sizes"),
     "diverged": (lambda X: X, {"learning_rate": 1e300, "batch_size": 10}, "diverged"),
-    "other_width": (lambda X: X[:, :3], {"learning_rate": 1e300, "batch_size": 10}, "diverged|3 features|n_features=3"),
+    "other_width": (
+        lambda X: X[:, :3],
+        {"learning_rate": 1e300, "batch_size": 10},
+        "diverged|3 features|n_features=3",
+    ),
     "device": (lambda X: X, {"device": "abacus"}, "device"),
 }
 
