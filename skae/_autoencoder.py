@@ -187,7 +187,7 @@ class AutoencoderTransformer(BaseAutoencoder):
     The last one's result is flattened for a dense code, or goes through one more convolution whose result,
     flattened, is the code. The decoder has a block for each of the encoder's, in reverse order: a dense one from a
     dense code to the last image, then transposed convolutions of the same strides ('stride'), or convolutions
-    after repeating places ('pool'). Each restores the height and width that its counterpart was given, odd ones too.
+    after repeating places ('pool'). Each restores the height and width that its counterpart had, odd ones too.
     Between blocks, images are rows in C order, (height, width, channels). Of 28 x 28 images, for instance,
 
     - ``n_components=32, hidden_layer_sizes=(32, 64)`` makes images of 14 x 14 x 32 and 7 x 7 x 64, then the code,
