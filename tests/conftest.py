@@ -1,8 +1,10 @@
 """Settings of the whole suite, and the data that it runs on."""
 
 import os
+import sys
 
 os.environ.setdefault("SCIPY_ARRAY_API", "1")  # lets scikit-learn's checks pass torch tensors through
+os.environ.setdefault("MPLBACKEND", "Agg")  # draws without a window
 
 import pytest
 import torch
@@ -10,6 +12,14 @@ from sklearn.datasets import load_breast_cancer, load_digits, load_wine
 from sklearn.preprocessing import StandardScaler
 
 torch.set_num_threads(1)  # a second thread slows small steps down several times
+
+
+@pytest.fixture(autouse=True)
+def _closed_figures():
+    """Close the figures of each test: matplotlib warns of too many."""
+    yield
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
 
 
 @pytest.fixture(scope="session")

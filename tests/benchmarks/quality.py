@@ -8,6 +8,7 @@ Each row prints our figure, the published one with its source, and what is asked
 linear denoiser, a ridge regression from noisy to clean rows.
 """
 
+import itertools
 import sys
 import time
 
@@ -284,9 +285,10 @@ def rectangle_classes():
     search.fit(X[:1200], y[:1200])
     svm = 1 - SVC(**search.best_params_).fit(X[train], y[train]).score(X[test], y[test])
 
-    def error(**pretraining):
+    def error(pretrain_max_iter=(30, 100), noise_level=(0,), **pretraining):
+        """Return the test error of what was best on the validation rows."""
         best = None
-        for noise_level in pretraining.pop("noise_levels", [None]):
+        for epochs, level in itertools.product(pretrain_max_iter, noise_level):
             stack = StackedAutoencoder(
                 300,
                 hidden_layer_sizes=(300, 300),
@@ -295,23 +297,22 @@ def rectangle_classes():
                 loss="binary_cross_entropy",
                 fine_tune=False,
                 batch_size=20,
-                learning_rate=1e-3,
-                noise=None if noise_level is None else "masking",
-                noise_level=noise_level or 0,
+                pretrain_max_iter=epochs,
+                noise="masking" if level else None,
+                noise_level=level,
                 tol=None,
                 **pretraining,
             )
-            model = AutoencoderClassifier(
-                stack, batch_size=20, learning_rate=1e-3, max_iter=60, tol=None, random_state=0
-            ).fit(X[train], y[train])
+            model = AutoencoderClassifier(stack, batch_size=20, max_iter=60, tol=None, random_state=0)
+            model.fit(X[train], y[train])
             score = model.score(X[validation], y[validation])
             if best is None or score > best[0]:
                 best = score, 1 - model.score(X[test], y[test])
         return best[1]
 
-    none = error(pretrain_max_iter=1, solver="sgd")
-    sae = error(pretrain_max_iter=100)
-    sdae = error(pretrain_max_iter=100, noise_levels=[0.1, 0.25])
+    none = error(pretrain_max_iter=[1], solver="sgd", learning_rate=1e-9)
+    sae = error()
+    sdae = error(noise_level=(0.1, 0.25))
     report("rectangles, no pretraining", f"{none:.1%}", "plain code: 11.6 %", "", True)
     report(
         f"rectangles, stacked; SVM {svm:.1%}",

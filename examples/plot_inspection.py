@@ -1,0 +1,93 @@
+"""
+What units have learnt
+======================
+
+An autoencoder never sees which digit an image shows. Do the units of a sparse one come to stand for shapes that
+are particular to digits all the same? The displays of :mod:`skae.inspection` show what units respond to, and the
+arrays behind them give figures for it.
+"""
+
+# %%
+# A sparse code of 64 units, four of which describe each image, behind a scaler.
+
+import matplotlib.pyplot as plt
+import numpy as np
+from sklearn.datasets import load_digits
+from sklearn.decomposition import PCA
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MinMaxScaler
+
+from skae import AutoencoderTransformer, SparseAutoencoder
+from skae.inspection import (
+    FeatureDisplay,
+    LatentDisplay,
+    LossCurveDisplay,
+    PreferredInputDisplay,
+    ReconstructionDisplay,
+    TopActivationDisplay,
+    top_activating_samples,
+)
+
+X, y = load_digits(return_X_y=True)
+sparse = SparseAutoencoder(
+    64,
+    hidden_layer_sizes=(),
+    sparsity="topk",
+    n_active=4,
+    learning_rate=3e-3,
+    max_iter=60,
+    tol=None,
+    random_state=0,
+)
+model = make_pipeline(MinMaxScaler(), sparse).fit(X)
+ReconstructionDisplay.from_estimator(model, X, image_shape=(8, 8))
+
+# %%
+# What excites a unit
+# -------------------
+# The images that excite each of eight units most, with the units' activations above them.
+
+TopActivationDisplay.from_estimator(model, X, units=range(8), image_shape=(8, 8))
+
+# %%
+# They look alike, and mostly are the same digit. In figures: among the ten images that excite a unit most, how
+# many are of the digit that is the most frequent one among them? Directions of PCA, and ten images at random, are
+# there to compare with.
+
+
+def purity(top):
+    return np.mean([np.bincount(y[rows]).max() / len(rows) for rows in top])
+
+
+pca_codes = PCA(64).fit_transform(MinMaxScaler().fit_transform(X))
+at_random = np.random.default_rng(0).integers(len(X), size=(64, 10))
+print("Share of the most frequent digit")
+print(f"sparse units     {purity(top_activating_samples(model, X, n_samples=10)):.2f}")
+print(f"PCA              {purity(np.argsort(-pca_codes, axis=0)[:10].T):.2f}")
+print(f"random images    {purity(at_random):.2f}")
+
+# %%
+# What a unit adds, and what it would like best
+# ---------------------------------------------
+# The decoder's weights are what each unit adds to an image when it is on. The input that a unit prefers is found
+# by gradient ascent: it is no farther from the mean image than the image that excites the unit most, and no pixel
+# leaves its range, yet it excites the unit more. Above each input: the activation for the best image, and for this
+# input.
+
+FeatureDisplay.from_estimator(model, network="decoder", units=range(16), image_shape=(8, 8))
+preferred = PreferredInputDisplay.from_estimator(model, X, units=range(16), random_state=0, image_shape=(8, 8))
+rise = preferred.activations / preferred.best_activations
+print(f"Preferred inputs excite units {rise.min():.1f} to {rise.max():.1f} times as much as the best images.")
+
+# %%
+# A map of the digits
+# -------------------
+# With two codes, the whole space of codes can be looked at: where the digits lie, and what lies between them.
+
+plane = AutoencoderTransformer(
+    2, hidden_layer_sizes=(128, 32), learning_rate=3e-3, max_iter=60, early_stopping=True, tol=None, random_state=0
+)
+flat = make_pipeline(MinMaxScaler(), plane).fit(X)
+LossCurveDisplay.from_estimator(flat)
+LatentDisplay.from_estimator(flat, X, y, spacing="quantile", image_shape=(8, 8))
+plt.show()

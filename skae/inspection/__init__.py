@@ -1,0 +1,27 @@
+"""Looking into fitted autoencoders: pictures, and the arrays behind them.
+
+Pictures need matplotlib, which ``pip install "skae[plot]"`` brings; the functions do not.
+"""
+
+from ._activation import maximize_activation, top_activating_samples
+from ._feature_display import FeatureDisplay
+from ._latent_display import LatentDisplay
+from ._latent_grid import latent_grid
+from ._loss_curve_display import LossCurveDisplay
+from ._preferred_input_display import PreferredInputDisplay
+from ._reconstruction_display import ReconstructionDisplay
+from ._sample_display import SampleDisplay
+from ._top_activation_display import TopActivationDisplay
+
+__all__ = [
+    "FeatureDisplay",
+    "LatentDisplay",
+    "LossCurveDisplay",
+    "PreferredInputDisplay",
+    "ReconstructionDisplay",
+    "SampleDisplay",
+    "TopActivationDisplay",
+    "latent_grid",
+    "maximize_activation",
+    "top_activating_samples",
+]

@@ -1,0 +1,154 @@
+"""A grid in the space of codes, decoded."""
+
+from numbers import Integral, Real
+
+import numpy as np
+from scipy.special import ndtri
+from sklearn.utils._param_validation import Interval, StrOptions, validate_params
+
+from ._model import Model
+
+GRID_CONSTRAINTS: dict = {
+    "components": ["array-like"],
+    "n_points": [Interval(Integral, 2, None, closed="left")],
+    "spacing": [StrOptions({"linear", "quantile", "normal"})],
+    "coverage": [Interval(Real, 0, 1, closed="neither")],
+    "extent": ["array-like", None],
+    "at": ["array-like", None],
+}
+
+
+@validate_params({**GRID_CONSTRAINTS, "return_codes": ["boolean"]}, prefer_skip_nested_validation=True)
+def latent_grid(
+    estimator,
+    X=None,
+    *,
+    components=(0, 1),
+    n_points=10,
+    spacing="linear",
+    coverage=0.95,
+    extent=None,
+    at=None,
+    return_codes=False,
+):
+    """Decode a grid of codes, which spans a plane through the space of codes.
+
+    Parameters
+    ----------
+    estimator : estimator instance
+        Fitted autoencoder, or a fitted :class:`~sklearn.pipeline.Pipeline` with one among its steps.
+    X : {array-like, sparse matrix} of shape (n_samples, n_features), default=None
+        Rows whose codes say where the grid lies. Not needed if ``extent`` or ``spacing='normal'`` says so.
+    components : (int, int), default=(0, 1)
+        The two components of the code that vary, the horizontal one first.
+    n_points : int, default=10
+        Number of values of each.
+    spacing : {'linear', 'quantile', 'normal'}, default='linear'
+        Where the values lie. 'linear': evenly spaced. 'quantile': at evenly spaced quantiles of the codes of X, so
+        that they are dense where codes are. 'normal': at evenly spaced quantiles of the standard normal
+        distribution, the prior of a variational autoencoder [1]_; X is not looked at.
+    coverage : float, default=0.95
+        Fraction of the distribution between the first value and the last, for each component.
+    extent : (float, float, float, float) or None, default=None
+        First and last value of the horizontal component and of the vertical one, for ``spacing='linear'``. None
+        takes quantiles of the codes of X.
+    at : array-like of shape (n_components,) or None, default=None
+        Values of the components that do not vary. None is their mean over X; without X, zero.
+    return_codes : bool, default=False
+        Whether to return the grid's codes too.
+
+    Returns
+    -------
+    X_grid : ndarray of shape (n_points, n_points, n_features)
+        Decoded rows, the vertical component along the first axis, the horizontal one along the second, both
+        rising. In a pipeline they are brought back to its input.
+    Z_grid : ndarray of shape (n_points, n_points, n_components)
+        Their codes. Only if ``return_codes=True``.
+
+    Raises
+    ------
+    TypeError
+        If the estimator, or a step before it, has no ``inverse_transform``.
+    ValueError
+        If a component is not there, or nothing says where the grid lies.
+
+    See Also
+    --------
+    LatentDisplay : The grid, drawn beside the codes.
+
+    References
+    ----------
+    .. [1] D. P. Kingma and M. Welling (2014). Auto-encoding variational Bayes. ICLR.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from skae import AutoencoderTransformer
+    >>> from skae.inspection import latent_grid
+    >>> X = load_digits().data
+    >>> model = AutoencoderTransformer(2, max_iter=20, tol=None, random_state=0).fit(X)
+    >>> grid, codes = latent_grid(model, X, n_points=5, return_codes=True)
+    >>> grid.shape, codes.shape
+    ((5, 5, 64), (5, 5, 2))
+    """
+    model = Model(estimator)
+    Z = None if X is None else model.encode(model.prepare(X))
+    codes = grid_codes(model, Z, components, n_points, spacing, coverage, extent, at)
+    flat = model.decode(codes.reshape(-1, codes.shape[2]))
+    grid = flat.reshape(n_points, n_points, -1)
+    return (grid, codes) if return_codes else grid
+
+
+def grid_codes(
+    model: Model, Z, components, n_points: int, spacing: str, coverage: float, extent, at
+) -> np.ndarray:
+    """Return the codes of a grid, (n_points, n_points, n_components); ``Z`` is codes of rows, or None."""
+    width = model.autoencoder._n_features_out if Z is None else Z.shape[1]
+    columns = check_components(components, width)
+    if extent is not None and (len(extent) != 4 or spacing != "linear"):
+        raise ValueError(
+            f"extent={extent!r} with spacing={spacing!r}: extent is four numbers, the first and the last value of "
+            "each component, and goes with spacing='linear'. Leave one of them at its default."
+        )
+    if Z is None and extent is None and spacing != "normal":
+        raise ValueError(
+            f"spacing={spacing!r} takes the grid's place from codes, but X is None. Pass rows as X, give extent, "
+            "or use spacing='normal'."
+        )
+    tail = (1 - coverage) / 2
+    shares = np.linspace(tail, 1 - tail, n_points)
+    if spacing == "normal":
+        axes = [ndtri(shares)] * 2
+    elif spacing == "quantile":
+        axes = [np.quantile(Z[:, c], shares) for c in columns]
+    else:
+        ends = (
+            np.reshape(extent, (2, 2)) if extent is not None else np.quantile(Z[:, columns], shares[[0, -1]], 0).T
+        )
+        axes = [np.linspace(first, last, n_points) for first, last in ends]
+    if at is not None:
+        at = np.asarray(at, dtype=float)
+        if at.shape != (width,):
+            raise ValueError(f"at has shape {at.shape}, but codes have {width} components: pass a value for each.")
+    else:
+        at = np.zeros(width) if Z is None else Z.mean(axis=0)
+    codes = np.tile(at.astype(np.float64 if Z is None else Z.dtype), (n_points, n_points, 1))
+    codes[..., columns[0]], codes[..., columns[1]] = np.meshgrid(*axes)
+    return codes
+
+
+def check_components(components, width: int) -> list[int]:
+    """Check two components of codes that are ``width`` wide.
+
+    Raises
+    ------
+    ValueError
+        If there are no such two.
+    """
+    columns = [int(c) for c in components]
+    if len(columns) != 2 or columns[0] == columns[1] or not all(0 <= c < width for c in columns):
+        raise ValueError(
+            f"components={tuple(columns)}, but it takes two different components of a code that has {width}, "
+            f"counted from 0 to {width - 1}."
+        )
+    return columns

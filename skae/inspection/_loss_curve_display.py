@@ -1,0 +1,184 @@
+"""How training went: losses by epoch, phase by phase."""
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from ._drawing import make_axes, require_matplotlib
+from ._model import Model
+
+_CURVES = {
+    "training": "loss_curve_",
+    "validation": "validation_loss_curve_",
+    "reconstruction": "reconstruction_curve_",
+    "KL": "kl_curve_",
+}
+
+
+class LossCurveDisplay:
+    """Losses by epoch: training, validation, and the parts of a variational autoencoder's objective.
+
+    Phases of training follow each other from left to right: the layers of a stacked autoencoder, then fine-tuning;
+    a classifier's pretraining, then fine-tuning. Use `from_estimator` or `from_curves` to make one.
+
+    Parameters
+    ----------
+    phases : list of (str, dict)
+        Name of each phase, and its curves: sequences of one number for each epoch, by name.
+
+    Attributes
+    ----------
+    figure_ : matplotlib Figure
+        Figure with the curves.
+    ax_ : matplotlib Axes
+        Axes with the curves.
+    lines_ : list of dict
+        The lines of each phase, by name.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from skae import StackedAutoencoder
+    >>> from skae.inspection import LossCurveDisplay
+    >>> X = load_digits().data
+    >>> model = StackedAutoencoder(8, pretrain_max_iter=5, max_iter=5, tol=None, random_state=0).fit(X)
+    >>> display = LossCurveDisplay.from_estimator(model)
+    >>> [name for name, curves in display.phases]
+    ['layer 0', 'layer 1', 'fine-tuning']
+    """
+
+    def __init__(self, phases):
+        self.phases = phases
+
+    def plot(self, ax=None, *, yscale="linear", line_kw=None):
+        """Draw the curves.
+
+        A dot marks the best epoch on held-out rows.
+
+        Parameters
+        ----------
+        ax : Axes or None, default=None
+            Where to draw. None makes a new figure.
+        yscale : str, default='linear'
+            Scale of the losses, such as 'log' for phases whose losses differ much.
+        line_kw : dict or None, default=None
+            Arguments of :meth:`~matplotlib.axes.Axes.plot`, which replace those that are set here.
+
+        Returns
+        -------
+        display : LossCurveDisplay
+            The display itself.
+        """
+        require_matplotlib(f"{type(self).__name__}.plot")
+        self.figure_, (self.ax_,) = make_axes(ax, 1, 1, (max(5.0, 1.6 * len(self.phases)), 3.6))
+        names = [*dict.fromkeys(name for _, curves in self.phases for name in curves)]
+        colours = {name: f"C{i}" for i, name in enumerate(names)}
+        start, labelled, self.lines_ = 0, set(), []
+        for number, (phase, curves) in enumerate(self.phases):
+            lines, length = {}, max(len(curve) for curve in curves.values())
+            for name, curve in curves.items():
+                label = name if name not in labelled else None
+                options = {"color": colours[name], "marker": "." if len(curve) == 1 else None, "label": label}
+                epochs = start + 1 + np.arange(len(curve))
+                (lines[name],) = self.ax_.plot(epochs, curve, **{**options, **(line_kw or {})})
+                labelled.add(name)
+            if "validation" in curves:
+                best = int(np.argmin(curves["validation"]))
+                self.ax_.plot(start + 1 + best, curves["validation"][best], "o", color=colours["validation"], ms=4)
+            self.lines_.append(lines)
+            if len(self.phases) > 1:
+                if number > 0:
+                    self.ax_.axvline(start + 0.5, color="0.8", linewidth=0.8, zorder=0)
+                self.ax_.annotate(
+                    phase,
+                    (start + 0.5 + length / 2, 1.0),
+                    xycoords=("data", "axes fraction"),
+                    xytext=(0, 4),
+                    textcoords="offset points",
+                    ha="center",
+                    fontsize="small",
+                )
+            start += length
+        self.ax_.set(xlabel="epoch", ylabel="loss", yscale=yscale, xlim=(0.5, start + 0.5))
+        self.ax_.xaxis.get_major_locator().set_params(integer=True)
+        self.ax_.legend(frameon=False, fontsize="small")
+        return self
+
+    @classmethod
+    def from_estimator(cls, estimator, *, ax=None, yscale="linear", line_kw=None):
+        """Draw how the training of an estimator went.
+
+        Parameters
+        ----------
+        estimator : estimator instance
+            Fitted autoencoder or :class:`~skae.AutoencoderClassifier`, or a fitted
+            :class:`~sklearn.pipeline.Pipeline` with one among its steps.
+        ax : Axes or None, default=None
+            Where to draw. None makes a new figure.
+        yscale : str, default='linear'
+            Scale of the losses, such as 'log' for phases whose losses differ much.
+        line_kw : dict or None, default=None
+            Arguments of :meth:`~matplotlib.axes.Axes.plot`, which replace those that are set here.
+
+        Returns
+        -------
+        display : LossCurveDisplay
+            The display, drawn.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        TypeError
+            If the estimator has no loss curves.
+        """
+        require_matplotlib(f"{cls.__name__}.from_estimator")
+        autoencoder = Model(estimator).autoencoder
+        phases = _phases(autoencoder)
+        if not phases:
+            raise TypeError(f"{type(autoencoder).__name__} has no loss_curve_. Pass a fitted autoencoder.")
+        return cls(phases).plot(ax, yscale=yscale, line_kw=line_kw)
+
+    @classmethod
+    def from_curves(cls, training, *, validation=None, ax=None, yscale="linear", line_kw=None):
+        """Draw losses that are there already.
+
+        Parameters
+        ----------
+        training : array-like of shape (n_epochs,)
+            Loss on the training rows in each epoch.
+        validation : array-like of shape (n_epochs,), default=None
+            Loss on held-out rows.
+        ax : Axes or None, default=None
+            Where to draw. None makes a new figure.
+        yscale : str, default='linear'
+            Scale of the losses.
+        line_kw : dict or None, default=None
+            Arguments of :meth:`~matplotlib.axes.Axes.plot`, which replace those that are set here.
+
+        Returns
+        -------
+        display : LossCurveDisplay
+            The display, drawn.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        """
+        curves = {"training": training} | ({} if validation is None else {"validation": validation})
+        return cls([("training", curves)]).plot(ax, yscale=yscale, line_kw=line_kw)
+
+
+def _phases(estimator, last: str | None = None) -> list[tuple[str, dict]]:
+    """List the phases of an estimator's training with their curves; ``last`` names the last."""
+    check_is_fitted(estimator)
+    phases: list[tuple[str, dict]] = []
+    if hasattr(estimator, "autoencoder_"):
+        phases = _phases(estimator.autoencoder_, "pretraining")
+    layers = enumerate(getattr(estimator, "layer_loss_curves_", ()))
+    phases += [(f"layer {i}", {"training": list(curve)}) for i, curve in layers if len(curve)]
+    curves = {name: list(getattr(estimator, attribute, ())) for name, attribute in _CURVES.items()}
+    curves = {name: curve for name, curve in curves.items() if curve}
+    if curves:
+        phases.append((last or ("fine-tuning" if phases else "training"), curves))
+    return phases
