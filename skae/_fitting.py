@@ -11,11 +11,12 @@ from torch import Tensor
 from . import _arrays as arrays
 from . import _devices as devices
 from ._architecture import architecture
+from ._building import build, initialize
 from ._custom import Linked, dry_run, load_weights
 from ._data import TrainingData
 from ._losses import ROUNDING, Loss
 from ._monitoring import Monitor
-from ._networks import Decoder, build, compression, initialize, n_parameters
+from ._networks import Decoder, compression, n_parameters
 from ._noise import Corruption
 from ._optimizers import Optimizer
 from ._rows import Rows
