@@ -272,9 +272,9 @@ def _in_parts(network: nn.Module, widest: int, apply: Callable[[Tensor], Tensor]
     """Apply a network's blocks to a few images at a time, where nothing is kept for a gradient.
 
     What convolutions make of an image is many times as large: all images at once would need much memory, and
-    leave the processor's cache.
+    leave the processor's cache. Accelerators want many at once.
     """
-    if not widest or torch.is_grad_enabled() or network.training:
+    if not widest or torch.is_grad_enabled() or network.training or x.device.type != "cpu":
         return apply(x)
     n_rows = chunk_rows(widest * x.itemsize)
     return apply(x) if len(x) <= n_rows else torch.cat([apply(part) for part in x.split(n_rows)])

@@ -374,6 +374,26 @@ def test_bfloat16_learns_what_float32_does():
     assert mixed.loss_curve_ != full.loss_curve_
 
 
+@pytest.mark.parametrize("normalization", [None, "batch", "layer"])
+@pytest.mark.parametrize("downsampling", ["stride", "pool"])
+@pytest.mark.parametrize("dtype", ["float64", "bfloat16"])
+def test_models_are_restored_bit_for_bit_and_trained_further(dtype, downsampling, normalization):
+    X = images(40, (7, 5, 1)).astype(np.float32)
+    settings = {
+        "image_shape": (7, 5),
+        "dtype": dtype,
+        "downsampling": downsampling,
+        "normalization": normalization,
+    }
+    for tied_weights in (False, True):
+        model = fitted(X=X, tied_weights=tied_weights, warm_start=True, **settings)
+        loaded = pickle.loads(pickle.dumps(model))
+        assert_same(loaded.transform(X), model.transform(X))
+        assert_same(loaded.reconstruct(X), model.reconstruct(X))
+        assert_same(loaded.fit(X).reconstruct(X), model.fit(X).reconstruct(X))
+        assert_same(loaded.partial_fit(X).reconstruct(X), model.partial_fit(X).reconstruct(X))
+
+
 # Normalization ---------------------------------------------------------------------------------------------
 
 
