@@ -446,7 +446,8 @@ def test_early_stopping_brings_the_running_means_of_the_best_epoch_back():
         normalization="batch",
         early_stopping=True,
         validation_fraction=0.3,
-        learning_rate=0.1,
+        learning_rate=0.03,
+        activation="tanh",
         max_iter=40,
         batch_size=10,
     )
