@@ -110,12 +110,12 @@ def convolutional():
         return print("convolutional: skipped, no MNIST")
     train, test, *_ = data
     settings = {"batch_size": 128, "max_iter": 10, "tol": None, "random_state": 0}
-    for k in (8, 32):
+    for k, channels in ((8, (32, 64, 128)), (32, (32, 64))):
         models = {
             "dense 784-256": AutoencoderTransformer(k, hidden_layer_sizes=256, **settings),
             "dense 784-512-256": AutoencoderTransformer(k, hidden_layer_sizes=(512, 256), **settings),
-            "convolutional 32-64": AutoencoderTransformer(
-                k, hidden_layer_sizes=(32, 64), image_shape=(28, 28), **settings
+            f"convolutional {channels}": AutoencoderTransformer(
+                k, hidden_layer_sizes=channels, image_shape=(28, 28), **settings
             ),
         }
         errors = {name: model.fit(train).reconstruction_error(test).mean() for name, model in models.items()}
