@@ -142,37 +142,39 @@ def by_unit(rate: float) -> Choose:
 class Revival:
     """Watches which units win, and gives those that no longer do something to learn.
 
-    A unit is silent if it won for no row of the epoch before. The largest silent units of a row join its winners
-    in a second pass through the decoder, whose loss counts ``weight``: they learn to mend what the winners leave.
+    A unit is silent if it won for no row of a while. Silent units join the winners in a second pass through the
+    decoder, whose loss counts ``weight``: there they learn to mend what the winners leave.
 
     Parameters
     ----------
     weight : float
+    share : float in (0, 1]
+        The fraction of the rows that each unit would win if all were equal. Each silent unit joins for four
+        times that share of a batch, for the rows for which it is largest. The while is as many rows as hold
+        forty times that share, or an epoch if that is less.
     n_rows : int
         Rows of an epoch.
-    at_most : int
-        Silent units that join in a row, the largest.
     silent : Tensor of shape (m,) or None
         Ones for units that are silent to begin with; None for no unit.
     """
 
-    def __init__(self, weight: float, n_rows: int, at_most: int, silent: Tensor | None) -> None:
-        self.weight, self.n_rows, self.at_most = weight, n_rows, at_most
-        self.silent = silent
+    def __init__(self, weight: float, share: float, n_rows: int, silent: Tensor | None) -> None:
+        self.weight, self.n_rows, self.silent = weight, n_rows, silent
+        self._joining = min(1.0, 4 * share)
+        self._n_whiles = max(1, round(n_rows * share / 40))  # of an epoch
         self._won: Tensor | None = None
         self._seen = 0
 
-    def join(self, magnitude: Tensor, winners: Tensor) -> Tensor:
+    def join(self, magnitude: Tensor, row_weight: Tensor | None, winners: Tensor) -> Tensor:
         """Return ones for winners and for the silent units that join them."""
-        silent = winners.new_tensor(0.0) if self.silent is None else self.silent.to(winners.dtype)
-        if int(silent.sum()) > self.at_most:
-            largest = torch.empty_like(winners)
-            top_k(magnitude * silent, self.at_most, largest)
-            silent = largest.mul_(silent)
-        return torch.maximum(winners, silent)
+        units = self.silent.nonzero()[:, 0]  # type: ignore[union-attr]
+        theirs = magnitude[:, units]
+        join = torch.empty_like(theirs)
+        by_unit(self._joining)(theirs, row_weight, join)
+        return winners.index_copy(1, units, torch.maximum(join, winners[:, units]))
 
     def watch(self, magnitude: Tensor) -> None:
-        """Note who wins, given what is passed on; after an epoch's rows, who did not."""
+        """Note who wins, given what is passed on; after a while, who did not."""
         n = len(magnitude)
         if self._won is None:
             self._won = torch.zeros_like(magnitude)
@@ -180,12 +182,13 @@ class Revival:
             self._won = torch.cat([self._won, self._won.new_zeros(n - len(self._won), self._won.shape[1])])
         won = self._won if len(self._won) == n else self._won[:n]
         torch.maximum(won, magnitude, out=won)  # over rows only at the end: one cheap pass for each batch
-        self._seen += n
-        if self._seen >= self.n_rows:
+        before, self._seen = self._seen, self._seen + n
+        if self._seen * self._n_whiles // self.n_rows > before * self._n_whiles // self.n_rows:
             silent = self._won.amax(0) <= 0
             self.silent = silent.to(magnitude.dtype) if silent.any() else None
-            self._seen = 0
             self._won.zero_()
+        if self._seen >= self.n_rows:
+            self._seen = 0
 
 
 class Competition:
@@ -211,7 +214,7 @@ class Competition:
 
     @property
     def silent(self) -> Tensor | None:
-        """Ones for the units that won for no row of the last whole epoch; None for no unit."""
+        """Ones for the units that are silent now; None for no unit."""
         return None if self._revival is None else self._revival.silent
 
     def width(self, code_width: int) -> int:
@@ -225,7 +228,9 @@ class Competition:
         self._choose(magnitude, row_weight, self._winners)
         repeats = self.repeats
         if repeats > 1:
-            self._joined = self._revival.join(magnitude, self._winners)  # type: ignore[union-attr]
+            self._joined = self._revival.join(  # type: ignore[union-attr]
+                magnitude, row_weight, self._winners
+            )
         return repeats
 
     def _watch(self, passed: Tensor) -> None:

@@ -211,13 +211,15 @@ class SparseAutoencoder(BaseAutoencoder):
     layer, and ``alpha`` has to keep the others small. Without any hidden layers, the encoder's first weights are
     the decoder's, transposed [4]_.
 
-    *Auxiliary loss.* A unit of 'topk' or 'batch_topk' that was active for no row of an epoch may join the active
-    ones in the next epoch, in a second pass through the decoder; of each row, the ``n_active`` largest of such
-    units do. The loss of that pass, times ``auxiliary_weight``, acts on the weights, so that these units learn to
-    mend what the active ones leave, until they win by themselves. It is not counted in ``loss_curve_``, which
-    would otherwise rise whenever a unit falls silent. For a linear decoder and a squared error its gradient for
-    the silent units is that of the auxiliary loss of [4]_, which weighs it by 1/32 relative to the energy of what
-    the active units leave.
+    *Auxiliary loss.* If all units of 'topk' or 'batch_topk' were equal, each would be active for the share
+    ``n_active / n_components`` of the rows. One that was active for no row of the last
+    ``40 * n_components / n_active``, or of the epoch if that has fewer, is silent for now. Each silent unit joins
+    the active ones in a second pass through the decoder, for the rows for which it is largest, four times the
+    equal share of them. The loss of that pass, times ``auxiliary_weight``, acts on the weights, so that silent
+    units learn to mend what the active ones leave, until they win by themselves. It is not counted in
+    ``loss_curve_``, which would otherwise rise whenever units fall silent. For a linear decoder and a squared
+    error, its gradient for a silent unit is that of the auxiliary loss of [4]_, which takes other rows and is
+    weighed by 1/32 relative to the energy of what the active units leave.
 
     *Exactly* ``n_active`` codes are other than zero with 'topk' where that many units have a code at all: a relu
     leaves zeros where fewer are positive, an identity never.
@@ -432,7 +434,8 @@ class SparseAutoencoder(BaseAutoencoder):
         if units:
             silent = torch.zeros(self.n_components, dtype=fit.dtype, device=fit.device)
             silent[list(units)] = 1
-        return Revival(self.auxiliary_weight, len(fit.data.train_rows), self._n_active(), silent)
+        share = self._n_active() / self.n_components
+        return Revival(self.auxiliary_weight, share, len(fit.data.train_rows), silent)
 
     # Afterwards -------------------------------------------------------------------------------------------
 
