@@ -248,6 +248,14 @@ class Tape:
         self.decode = [call for layer, p in down for call in layer.forward(p)]
         self.decode_back = [call for layer, p in reversed(down) for call in layer.backward(p)]
         self.encode_back = [call for layer, p in reversed(up) for call in layer.backward(p)]
+        self._passes: list[tuple[Tensor, Tensor]] | None = None
+
+    def passes(self) -> list[tuple[Tensor, Tensor]]:
+        """Return output and doutput of each of the bridge's repeats, n rows each."""
+        if self._passes is None:
+            n = len(self.x)
+            self._passes = [*zip(self.output.split(n), self.doutput.split(n), strict=True)]
+        return self._passes
 
 
 def _passes(

@@ -96,7 +96,7 @@ def cutoff(magnitude: Tensor, weight: Tensor | None, share: float) -> Tensor:
     """
     if weight is None:
         n_kept = max(1, math.ceil(share * len(magnitude) * (1 - _SLACK)))
-        return magnitude.topk(n_kept, 0).values[-1]
+        return magnitude.amin(0) if n_kept == len(magnitude) else magnitude.topk(n_kept, 0).values[-1]
     ordered, order = magnitude.sort(0, descending=True)
     held = weight[order].cumsum(0)
     last = (held < share * (1 - _SLACK) * held[-1]).sum(0, keepdim=True)
@@ -111,8 +111,8 @@ def batch_cutoff(magnitude: Tensor, row_weight: Tensor | None, k: int) -> Tensor
     return cutoff(flat, row_weight.expand_as(magnitude).reshape(-1), k / magnitude.shape[1])
 
 
-def _at_least(cut: Tensor, magnitude: Tensor, out: Tensor) -> None:
-    torch.ge(magnitude, cut.sub_(cut, alpha=_SLACK), out=out)
+def _lowered(cut: Tensor) -> Tensor:
+    return cut.sub_(cut, alpha=_SLACK)
 
 
 def by_row(k: int) -> Choose:
@@ -124,7 +124,7 @@ def by_batch(k: int) -> Choose:
     """Let all units of all rows compete: k for each row win, on average."""
 
     def choose(magnitude: Tensor, row_weight: Tensor | None, out: Tensor) -> None:
-        _at_least(batch_cutoff(magnitude, row_weight, k), magnitude, out)
+        torch.ge(magnitude, _lowered(batch_cutoff(magnitude, row_weight, k)), out=out)
 
     return choose
 
@@ -134,7 +134,7 @@ def by_unit(rate: float) -> Choose:
 
     def choose(magnitude: Tensor, row_weight: Tensor | None, out: Tensor) -> None:
         weight = None if row_weight is None else row_weight[:, 0]
-        _at_least(cutoff(magnitude, weight, rate), magnitude, out)
+        torch.ge(magnitude, _lowered(cutoff(magnitude, weight, rate)), out=out)
 
     return choose
 
@@ -161,34 +161,52 @@ class Revival:
     def __init__(self, weight: float, share: float, n_rows: int, silent: Tensor | None) -> None:
         self.weight, self.n_rows, self.silent = weight, n_rows, silent
         self._joining = min(1.0, 4 * share)
-        self._n_whiles = max(1, round(n_rows * share / 40))  # of an epoch
+        n_whiles = max(1, round(n_rows * share / 40))  # of an epoch
+        self._while = self._due = n_rows / n_whiles
         self._won: Tensor | None = None
         self._seen = 0
 
-    def join(self, magnitude: Tensor, row_weight: Tensor | None, winners: Tensor) -> Tensor:
-        """Return ones for winners and for the silent units that join them."""
-        units = self.silent.nonzero()[:, 0]  # type: ignore[union-attr]
-        theirs = magnitude[:, units]
-        join = torch.empty_like(theirs)
-        by_unit(self._joining)(theirs, row_weight, join)
-        return winners.index_copy(1, units, torch.maximum(join, winners[:, units]))
+    @property
+    def silent(self) -> Tensor | None:
+        """Ones for the units that are silent now; None for no unit."""
+        return self._silent
+
+    @silent.setter
+    def silent(self, silent: Tensor | None) -> None:
+        self._silent = silent
+        self._units = None if silent is None else silent.nonzero()[:, 0]
+        self._least: Tensor | None = None  # what each unit needs to join; infinite for those that need not
+
+    def join(self, magnitude: Tensor, row_weight: Tensor | None, winners: Tensor, out: Tensor) -> None:
+        """Write ones for winners and for the silent units that join them."""
+        if self._least is None:
+            self._least = magnitude.new_full((1, magnitude.shape[1]), torch.inf)
+        theirs = magnitude.index_select(1, self._units)  # type: ignore[arg-type]
+        weight = None if row_weight is None else row_weight[:, 0]
+        least = _lowered(cutoff(theirs, weight, self._joining)).unsqueeze(0)
+        self._least.index_copy_(1, self._units, least)  # type: ignore[arg-type]
+        torch.ge(magnitude, self._least, out=out)
+        torch.maximum(out, winners, out=out)
 
     def watch(self, magnitude: Tensor) -> None:
         """Note who wins, given what is passed on; after a while, who did not."""
         n = len(magnitude)
-        if self._won is None:
-            self._won = torch.zeros_like(magnitude)
-        elif len(self._won) < n:
-            self._won = torch.cat([self._won, self._won.new_zeros(n - len(self._won), self._won.shape[1])])
-        won = self._won if len(self._won) == n else self._won[:n]
+        won = self._won
+        if won is None:
+            won = self._won = torch.zeros_like(magnitude)
+        elif len(won) < n:
+            won = self._won = torch.cat([won, won.new_zeros(n - len(won), won.shape[1])])
+        elif len(won) > n:
+            won = won[:n]
         torch.maximum(won, magnitude, out=won)  # over rows only at the end: one cheap pass for each batch
-        before, self._seen = self._seen, self._seen + n
-        if self._seen * self._n_whiles // self.n_rows > before * self._n_whiles // self.n_rows:
-            silent = self._won.amax(0) <= 0
+        self._seen += n
+        if self._seen >= self._due:
+            silent = self._won.amax(0) <= 0  # type: ignore[union-attr]
             self.silent = silent.to(magnitude.dtype) if silent.any() else None
-            self._won.zero_()
+            self._won.zero_()  # type: ignore[union-attr]
+            self._due += self._while * ((self._seen - self._due) // self._while + 1)
         if self._seen >= self.n_rows:
-            self._seen = 0
+            self._seen, self._due = 0, self._while
 
 
 class Competition:
@@ -196,8 +214,8 @@ class Competition:
 
     Parameters
     ----------
-    choose : callable (magnitude, row_weight) -> Tensor of ones and zeros
-        ``row_weight`` is (n, 1) or None.
+    choose : callable (magnitude, row_weight, out)
+        Writes ones for the winners and zeros for the others; ``row_weight`` is (n, 1) or None.
     signed : bool
         Whether codes may be negative.
     revival : Revival or None
@@ -206,6 +224,7 @@ class Competition:
     def __init__(self, choose: Choose, signed: bool, revival: Revival | None = None) -> None:
         self._choose, self._signed, self._revival = choose, signed, revival
         self.auxiliary = None if revival is None else revival.weight
+        self._masks: dict[int, tuple[Tensor, Tensor]] = {}  # by number of rows: who wins, and who does or joins
         self._winners = self._joined = torch.empty(0, 0)
 
     @property
@@ -223,14 +242,14 @@ class Competition:
     def _compete(self, code: Tensor, row_weight: Tensor | None) -> int:
         """Decide who is passed on, and return in how many ways."""
         magnitude = code.abs() if self._signed else code
-        if len(self._winners) != len(code):
-            self._winners = torch.empty_like(code)
+        n = len(code)
+        if n not in self._masks:
+            self._masks[n] = torch.empty_like(code), torch.empty_like(code)
+        self._winners, self._joined = self._masks[n]
         self._choose(magnitude, row_weight, self._winners)
         repeats = self.repeats
         if repeats > 1:
-            self._joined = self._revival.join(  # type: ignore[union-attr]
-                magnitude, row_weight, self._winners
-            )
+            self._revival.join(magnitude, row_weight, self._winners, self._joined)  # type: ignore[union-attr]
         return repeats
 
     def _watch(self, passed: Tensor) -> None:
@@ -241,16 +260,17 @@ class Competition:
         if self._compete(code, row_weight) == 1:
             passed = torch.mul(code, self._winners, out=z)
         else:
-            passed = torch.mul(code, self._winners, out=z[: len(code)])
-            torch.mul(code, self._joined, out=z[len(code) :])
+            passed, joined = z.split(len(code))
+            torch.mul(code, self._winners, out=passed)
+            torch.mul(code, self._joined, out=joined)
         self._watch(passed)
 
     def backward(self, code: Tensor, dz: Tensor, dcode: Tensor, row_weight: Tensor | None) -> None:
-        n = len(code)
-        if len(dz) == n:
+        if len(dz) == len(code):
             torch.mul(dz, self._winners, out=dcode)
         else:
-            torch.mul(dz[:n], self._winners, out=dcode).addcmul_(dz[n:], self._joined)
+            passed, joined = dz.split(len(code))
+            torch.mul(passed, self._winners, out=dcode).addcmul_(joined, self._joined)
 
     def through(self, code: Tensor, row_weight: Tensor | None) -> tuple[Tensor, None]:
         repeats = self._compete(code.detach(), row_weight)

@@ -414,7 +414,9 @@ class SparseAutoencoder(BaseAutoencoder):
         n_passed = len(fit.start.loss_curve_) if fit.start is not None and fit.one_pass else 0
         n_epochs = self.sparsity_warmup if fit.one_pass or fit.start is None else 0
         strength = sparsity.rising(weight, n_epochs, len(fit.data.train_rows), n_passed)
-        return sparsity.l1(strength) if self.sparsity == "l1" else sparsity.kl(strength, self.sparsity_target)
+        if self.sparsity == "kl":
+            return sparsity.kl(strength, self.sparsity_target)
+        return sparsity.l1(strength, self._signed(fit))
 
     def _bridge(self, fit: Fit) -> Competition | None:
         choose: Choose
@@ -424,9 +426,11 @@ class SparseAutoencoder(BaseAutoencoder):
             choose = (by_row if self.sparsity == "topk" else by_batch)(self._n_active())
         else:
             return None
-        signed = fit.architecture.code_activation not in _NEVER_NEGATIVE
         revival = self._revival(fit) if self._selects and self.auxiliary_weight else None
-        return Competition(choose, signed, revival)
+        return Competition(choose, self._signed(fit), revival)
+
+    def _signed(self, fit: Fit) -> bool:
+        return fit.architecture.code_activation not in _NEVER_NEGATIVE
 
     def _revival(self, fit: Fit) -> Revival:
         silent = None
