@@ -161,18 +161,18 @@ class ExplicitStep:
 
     def _loss(self, tape: Tape, own: Tensor | None, weight: Tensor | None) -> Tensor:
         """Return the loss, summed over rows; write its derivative, as a mean, with respect to the output."""
-        repeats = len(tape.output) // len(tape.target)
+        repeats = tape.repeats
         if repeats == 1:
             total = self._sum(tape.output, tape.target, tape.doutput, weight)
-            scale = self._scale(len(tape.target))
+            scale = self._scale(tape.n)
         elif self.bridge.auxiliary is None:  # type: ignore[union-attr]
             repeated = None if weight is None else weight.repeat(repeats, 1)
             total = self._sum(tape.output, tape.target.repeat(repeats, 1), tape.doutput, repeated) / repeats
-            scale = self._scale(len(tape.output))
+            scale = self._scale(repeats * tape.n)
         else:
             for output, doutput in reversed(tape.passes()):  # the first counts, the others are felt
                 total = self._sum(output, tape.target, doutput, weight)
-            scale = self._scale(len(tape.target), repeats)
+            scale = self._scale(tape.n, repeats)
         tape.doutput.mul_(scale)
         for head in self.loss.heads:
             head.gradient.mul_(scale)
@@ -201,7 +201,7 @@ class ExplicitStep:
             scale = self._weights.new_tensor(1 / (n * self._features))
             if passes > 1:
                 scale = scale.repeat(passes * n, 1)
-                scale[n:] *= self.bridge.auxiliary  # type: ignore[union-attr]
+                scale[n:] *= self.bridge.auxiliary  # type: ignore[union-attr, arg-type]
             self._scales[n, passes] = scale
         return scale
 
@@ -212,7 +212,7 @@ class ExplicitStep:
             self.bridge.backward(tape.code, tape.dz, tape.dcode, weight)
         code_layer, p = self.encoder[-1], tape.encoder[-1]
         if self.penalty is not None:
-            total = total.add(self.penalty.on_code(code_layer, p, weight), alpha=len(p.a))
+            total = total.add(self.penalty.on_code(code_layer, p, weight), alpha=tape.n)
         for call in tape.encode_back:
             call()
         if self.penalty is not None and self.penalty.on_weight is not None:

@@ -119,7 +119,7 @@ class Corruption:
     def __call__(self, x: Tensor, out: Tensor | None = None) -> Tensor:
         """Return a batch with noise, written to ``out``, which may be the batch itself, or to new memory."""
         if not isinstance(self.noise, str):
-            noisy = self._of_callable(x)
+            noisy = self._of_callable(x, self.noise)
             return noisy if out is None else out.copy_(noisy)
         out = torch.empty_like(x) if out is None else out
         key = x.shape, x.dtype
@@ -129,12 +129,12 @@ class Corruption:
         NOISES[self.noise](x, draw, self.generator, out)
         return out
 
-    def _of_callable(self, x: Tensor) -> Tensor:
+    def _of_callable(self, x: Tensor, noise: Callable) -> Tensor:
         zero = self.fills.zero  # minus the offset
-        noisy = self.noise(x - zero, self.generator)
+        noisy = noise(x - zero, self.generator)
         if getattr(noisy, "shape", None) != x.shape:
             raise ValueError(
-                f"noise={self.noise!r} returned shape {tuple(getattr(noisy, 'shape', ()))} for a batch of shape "
+                f"noise={noise!r} returned shape {tuple(getattr(noisy, 'shape', ()))} for a batch of shape "
                 f"{tuple(x.shape)}, but noise must keep the shape."
             )
         return noisy + zero

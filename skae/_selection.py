@@ -4,6 +4,7 @@ Units win by magnitude. In training some kinds let the rows of a batch compete w
 never does, so that each row's code depends on that row alone.
 """
 
+import functools
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -75,7 +76,7 @@ def selection(description: tuple | None) -> Selection | None:
 
 def top_k(magnitude: Tensor, k: int, out: Tensor) -> None:
     """Write ones at the k largest entries of each row, zeros elsewhere."""
-    out.zero_().scatter_(1, magnitude.topk(k, 1, sorted=False).indices, 1)
+    out.zero_().scatter_(1, torch.topk(magnitude, k, 1, True, False)[1], 1)
 
 
 def cutoff(magnitude: Tensor, weight: Tensor | None, share: float) -> Tensor:
@@ -107,7 +108,7 @@ def batch_cutoff(magnitude: Tensor, row_weight: Tensor | None, k: int) -> Tensor
     """Return how far down the largest entries of a batch reach, k for each row on average: 0-d."""
     flat = magnitude.reshape(-1)
     if row_weight is None:
-        return flat.topk(len(magnitude) * k, sorted=False).values.min()
+        return torch.topk(flat, len(magnitude) * k, 0, True, False)[0].min()
     return cutoff(flat, row_weight.expand_as(magnitude).reshape(-1), k / magnitude.shape[1])
 
 
@@ -151,7 +152,7 @@ class Revival:
     share : float in (0, 1]
         The fraction of the rows that each unit would win if all were equal. Each silent unit joins for four
         times that share of a batch, for the rows for which it is largest. The while is as many rows as hold
-        forty times that share, or an epoch if that is less.
+        forty times that share, at least 2000, or an epoch if that is less.
     n_rows : int
         Rows of an epoch.
     silent : Tensor of shape (m,) or None
@@ -159,54 +160,55 @@ class Revival:
     """
 
     def __init__(self, weight: float, share: float, n_rows: int, silent: Tensor | None) -> None:
-        self.weight, self.n_rows, self.silent = weight, n_rows, silent
+        self.weight, self.n_rows = weight, n_rows
+        self.set_silent(silent)
         self._joining = min(1.0, 4 * share)
-        n_whiles = max(1, round(n_rows * share / 40))  # of an epoch
-        self._while = self._due = n_rows / n_whiles
-        self._won: Tensor | None = None
-        self._seen = 0
+        self._n_whiles = max(1, round(n_rows / max(2000, 40 / share)))  # of an epoch
+        self._won: dict[int, Tensor] = {}  # by number of rows of a batch
+        self._seen, self._due = 0, self._end_of_while(1)
 
-    @property
-    def silent(self) -> Tensor | None:
-        """Ones for the units that are silent now; None for no unit."""
-        return self._silent
-
-    @silent.setter
-    def silent(self, silent: Tensor | None) -> None:
-        self._silent = silent
+    def set_silent(self, silent: Tensor | None) -> None:
+        """Say which units are silent: ones for these, or None for no unit."""
+        self.silent = silent
+        self.repeats = 1 if silent is None else 2  # passes through the decoder
         self._units = None if silent is None else silent.nonzero()[:, 0]
         self._least: Tensor | None = None  # what each unit needs to join; infinite for those that need not
 
     def join(self, magnitude: Tensor, row_weight: Tensor | None, winners: Tensor, out: Tensor) -> None:
         """Write ones for winners and for the silent units that join them."""
+        if self._joining == 1:  # for all rows
+            torch.maximum(winners, self.silent, out=out)  # type: ignore[arg-type]
+            return
         if self._least is None:
-            self._least = magnitude.new_full((1, magnitude.shape[1]), torch.inf)
+            self._least = magnitude.new_full((magnitude.shape[1],), torch.inf)
         theirs = magnitude.index_select(1, self._units)  # type: ignore[arg-type]
         weight = None if row_weight is None else row_weight[:, 0]
-        least = _lowered(cutoff(theirs, weight, self._joining)).unsqueeze(0)
-        self._least.index_copy_(1, self._units, least)  # type: ignore[arg-type]
+        self._least.index_copy_(0, self._units, _lowered(cutoff(theirs, weight, self._joining)))  # type: ignore[arg-type]
         torch.ge(magnitude, self._least, out=out)
         torch.maximum(out, winners, out=out)
 
-    def watch(self, magnitude: Tensor) -> None:
-        """Note who wins, given what is passed on; after a while, who did not."""
-        n = len(magnitude)
-        won = self._won
+    def watch(self, magnitude: Tensor, n: int) -> None:
+        """Note who wins, given what is passed on of ``n`` rows; after a while, who did not."""
+        won = self._won.get(n)
         if won is None:
-            won = self._won = torch.zeros_like(magnitude)
-        elif len(won) < n:
-            won = self._won = torch.cat([won, won.new_zeros(n - len(won), won.shape[1])])
-        elif len(won) > n:
-            won = won[:n]
+            won = self._won[n] = torch.zeros_like(magnitude)
         torch.maximum(won, magnitude, out=won)  # over rows only at the end: one cheap pass for each batch
         self._seen += n
         if self._seen >= self._due:
-            silent = self._won.amax(0) <= 0  # type: ignore[union-attr]
-            self.silent = silent.to(magnitude.dtype) if silent.any() else None
-            self._won.zero_()  # type: ignore[union-attr]
-            self._due += self._while * ((self._seen - self._due) // self._while + 1)
+            self._review(magnitude.dtype)
+
+    def _review(self, dtype: torch.dtype) -> None:
+        """Find out who has been silent for a while."""
+        highest = functools.reduce(torch.maximum, [won.amax(0) for won in self._won.values()])
+        self.set_silent(None if highest.min() > 0 else (highest <= 0).to(dtype))
+        for won in self._won.values():
+            won.zero_()
         if self._seen >= self.n_rows:
-            self._seen, self._due = 0, self._while
+            self._seen = 0
+        self._due = self._end_of_while(1 + self._seen * self._n_whiles // self.n_rows)
+
+    def _end_of_while(self, number: int) -> int:
+        return -(-number * self.n_rows // self._n_whiles)
 
 
 class Competition:
@@ -226,10 +228,11 @@ class Competition:
         self.auxiliary = None if revival is None else revival.weight
         self._masks: dict[int, tuple[Tensor, Tensor]] = {}  # by number of rows: who wins, and who does or joins
         self._winners = self._joined = torch.empty(0, 0)
+        self._n, self._anybody_joins = 0, False  # of the last batch
 
     @property
     def repeats(self) -> int:
-        return 1 if self._revival is None or self._revival.silent is None else 2
+        return 1 if self._revival is None else self._revival.repeats
 
     @property
     def silent(self) -> Tensor | None:
@@ -239,46 +242,42 @@ class Competition:
     def width(self, code_width: int) -> int:
         return code_width
 
-    def _compete(self, code: Tensor, row_weight: Tensor | None) -> int:
-        """Decide who is passed on, and return in how many ways."""
+    def _decide(self, code: Tensor, row_weight: Tensor | None) -> None:
+        """Decide who is passed on, and whether anybody may join."""
         magnitude = code.abs() if self._signed else code
-        n = len(code)
-        if n not in self._masks:
-            self._masks[n] = torch.empty_like(code), torch.empty_like(code)
-        self._winners, self._joined = self._masks[n]
+        n = self._n = len(code)
+        masks = self._masks.get(n)
+        if masks is None:
+            masks = self._masks[n] = torch.empty_like(code), torch.empty_like(code)
+        self._winners, self._joined = masks
         self._choose(magnitude, row_weight, self._winners)
-        repeats = self.repeats
-        if repeats > 1:
-            self._revival.join(magnitude, row_weight, self._winners, self._joined)  # type: ignore[union-attr]
-        return repeats
-
-    def _watch(self, passed: Tensor) -> None:
-        if self._revival is not None:
-            self._revival.watch(passed.abs() if self._signed else passed)
+        revival = self._revival
+        self._anybody_joins = revival is not None and revival.silent is not None
+        if self._anybody_joins:
+            revival.join(magnitude, row_weight, self._winners, self._joined)  # type: ignore[union-attr]
 
     def forward(self, code: Tensor, z: Tensor, row_weight: Tensor | None) -> None:
-        if self._compete(code, row_weight) == 1:
-            passed = torch.mul(code, self._winners, out=z)
-        else:
-            passed, joined = z.split(len(code))
-            torch.mul(code, self._winners, out=passed)
+        self._decide(code, row_weight)
+        if self._anybody_joins:
+            z, joined = z.split(self._n)
             torch.mul(code, self._joined, out=joined)
-        self._watch(passed)
+        torch.mul(code, self._winners, out=z)
+        if self._revival is not None:
+            self._revival.watch(z.abs() if self._signed else z, self._n)
 
     def backward(self, code: Tensor, dz: Tensor, dcode: Tensor, row_weight: Tensor | None) -> None:
-        if len(dz) == len(code):
+        if not self._anybody_joins:
             torch.mul(dz, self._winners, out=dcode)
-        else:
-            passed, joined = dz.split(len(code))
-            torch.mul(passed, self._winners, out=dcode).addcmul_(joined, self._joined)
+            return
+        passed, joined = dz.split(self._n)
+        torch.mul(passed, self._winners, out=dcode).addcmul_(joined, self._joined)
 
     def through(self, code: Tensor, row_weight: Tensor | None) -> tuple[Tensor, None]:
-        repeats = self._compete(code.detach(), row_weight)
-        z = passed = code * self._winners
-        if repeats > 1:
-            z = torch.cat([passed, code * self._joined])
-        self._watch(passed.detach())
-        return z, None
+        self._decide(code.detach(), row_weight)
+        z = code * self._winners
+        if self._revival is not None:
+            self._revival.watch(z.detach().abs(), self._n)
+        return torch.cat([z, code * self._joined]) if self._anybody_joins else z, None
 
     @contextmanager
     def repeated(self) -> Iterator[None]:

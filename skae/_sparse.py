@@ -212,11 +212,11 @@ class SparseAutoencoder(BaseAutoencoder):
     the decoder's, transposed [4]_.
 
     *Auxiliary loss.* If all units of 'topk' or 'batch_topk' were equal, each would be active for the share
-    ``n_active / n_components`` of the rows. One that was active for no row of the last
-    ``40 * n_components / n_active``, or of the epoch if that has fewer, is silent for now. Each silent unit joins
-    the active ones in a second pass through the decoder, for the rows for which it is largest, four times the
-    equal share of them. The loss of that pass, times ``auxiliary_weight``, acts on the weights, so that silent
-    units learn to mend what the active ones leave, until they win by themselves. It is not counted in
+    ``n_active / n_components`` of the rows. A unit that was active for no row of a while is silent for the next
+    one; a while is ``40 * n_components / n_active`` rows, at least 2000, or an epoch if that has fewer. Each
+    silent unit joins the active ones in a second pass through the decoder, for the rows for which it is largest,
+    four times the equal share of them. The loss of that pass, times ``auxiliary_weight``, acts on the weights, so
+    that silent units learn to mend what the active ones leave, until they win by themselves. It is not counted in
     ``loss_curve_``, which would otherwise rise whenever units fall silent. For a linear decoder and a squared
     error, its gradient for a silent unit is that of the auxiliary loss of [4]_, which takes other rows and is
     weighed by 1/32 relative to the energy of what the active units leave.
@@ -388,7 +388,7 @@ class SparseAutoencoder(BaseAutoencoder):
     def _initialize(self, fit: Fit, encoder: Any, decoder: Any) -> None:
         if self._bounds_columns:
             weight = decoder.blocks[0].linear.weight
-            sparsity.unit_length_(weight.t())
+            sparsity.UnitLength()(weight.t())
             if len(encoder.blocks) == len(decoder.blocks) == 1:
                 encoder.blocks[0].linear.weight.copy_(weight.t())
         typical, linear = 0.0, encoder.blocks[-1].linear
@@ -405,7 +405,7 @@ class SparseAutoencoder(BaseAutoencoder):
         linear.bias.sub_((found.mean - typical).to(linear.bias.dtype))
 
     def _constraint(self, fit: Fit) -> Callable[[torch.Tensor], object] | None:
-        return sparsity.unit_length_ if self._bounds_columns else None
+        return sparsity.UnitLength() if self._bounds_columns else None
 
     def _regularizer(self, fit: Fit) -> Penalty | None:
         if self.sparsity not in _AUTO_WEIGHTS:

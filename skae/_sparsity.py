@@ -61,7 +61,8 @@ def l1(strength: Strength, signed: bool) -> Penalty:
         return strength(len(code)) * (rows if row_weight is None else rows * row_weight).mean()
 
     def on_code(layer: Affine, p: Pass, row_weight: Tensor | None) -> Tensor:
-        scale = scalar(strength(len(p.a)) / len(p.a), _wide(p.a))
+        n = len(p.a)
+        scale = scalar(strength(n) / n, _wide(p.a))
         if row_weight is None and not signed:
             p.dz.add_(scale)  # a rectifier's own derivative takes it away again where the code is zero
             return _wide(p.a).sum().mul_(scale)
@@ -113,8 +114,9 @@ class Divergence:
         code = _wide(p.a)
         if self._means is None:
             self._means = Means(code, self.target)
-        m, strength = self._means, self.strength(len(code))
-        share = self._equal_shares(code) if row_weight is None else (row_weight / row_weight.sum()).t()
+        m, n = self._means, len(code)
+        strength = self.strength(n)
+        share = self._equal_shares(code, n) if row_weight is None else (row_weight / row_weight.sum()).t()
         torch.mm(share, code, out=m.on)
         torch.sub(m.one, m.on, out=m.off)
         # A unit stuck at either end has no slope to come back by; this keeps its logarithm finite.
@@ -122,14 +124,13 @@ class Divergence:
         torch.div(m.shares, m.r, out=m.r)
         slope = torch.sub(m.off, m.on)
         if row_weight is None:
-            p.dz.add_(slope, alpha=strength / len(code))
+            p.dz.add_(slope, alpha=strength / n)
         else:
             p.dz.add_(share.t() * slope, alpha=strength)
         value = torch.dot(m.flat_shares, m.flat.log_())
         return value.mul_(self._scalar(strength, value))
 
-    def _equal_shares(self, code: Tensor) -> Tensor:
-        n = len(code)
+    def _equal_shares(self, code: Tensor, n: int) -> Tensor:
         if n not in self._equal:
             self._equal[n] = code.new_full((1, n), 1 / n)
         return self._equal[n]
@@ -141,6 +142,14 @@ def kl(strength: Strength, target: float) -> Penalty:
     return Penalty(divergence.value, CodePenalty(divergence.on_code))
 
 
-def unit_length_(weight: Tensor) -> None:
-    """Scale the rows of ``weight`` to length one, in place."""
-    weight.div_(torch.linalg.vector_norm(weight, dim=1, keepdim=True))
+class UnitLength:
+    """Scales the rows of one matrix to length one, in place, time after time."""
+
+    def __init__(self) -> None:
+        self._lengths: Tensor | None = None
+
+    def __call__(self, weight: Tensor) -> None:
+        """Scale the rows of ``weight``, (n_rows, n_columns)."""
+        if self._lengths is None:
+            self._lengths = weight.new_empty(len(weight), 1)
+        weight.div_(torch.linalg.vector_norm(weight, 2, 1, True, out=self._lengths))

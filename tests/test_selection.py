@@ -123,12 +123,13 @@ def test_a_unit_is_silent_if_it_won_for_no_row_of_an_epoch():
 
 
 def test_in_a_long_epoch_a_unit_falls_silent_sooner():
-    """Forty times the rows among which a unit would win once, if all were equal."""
-    bridge = Competition(by_row(1), signed=False, revival=Revival(0.1, 0.5, n_rows=1600, silent=None))
-    code = torch.tensor([[2.0, 1.0]] * 10)
-    for n_rows in range(10, 90, 10):
-        passed_on(bridge, code)
-        assert (bridge.silent is not None) == (n_rows == 80)
+    """After forty times the rows among which a unit would win once, if all were equal, and 2000 at least."""
+    for share, expected in ((0.5, 2000), (0.01, 4000)):
+        bridge = Competition(by_row(1), signed=False, revival=Revival(0.1, share, n_rows=8000, silent=None))
+        code = torch.tensor([[2.0, 1.0]] * 500)
+        for n_rows in range(500, expected + 500, 500):
+            passed_on(bridge, code)
+            assert (bridge.silent is not None) == (n_rows == expected)
 
 
 def test_batches_of_several_sizes_are_watched():

@@ -66,7 +66,7 @@ def test_closed_form_gradients_of_the_auxiliary_loss(kind, weighted, hidden, los
     weight = np.random.default_rng(1).integers(1, 4, N_ROWS).astype(float) if weighted else None
     pair = sparse_steps(weight, sparsity=kind, hidden_layer_sizes=hidden, auxiliary_weight=0.3, loss=loss)
     for step, _ in pair:
-        step.bridge._revival.silent = torch.tensor([1.0, 0, 0, 1, 0, 1], dtype=torch.float64)
+        step.bridge._revival.set_silent(torch.tensor([1.0, 0, 0, 1, 0, 1], dtype=torch.float64))
         step.bridge._revival._joining = 0.3
     assert pair[0][0].bridge.repeats == 2
     assert_steps_agree(pair, sizes=(10, 10, 3))
