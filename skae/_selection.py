@@ -200,7 +200,7 @@ class Revival:
     def _review(self, dtype: torch.dtype) -> None:
         """Find out who has been silent for a while."""
         highest = functools.reduce(torch.maximum, [won.amax(0) for won in self._won.values()])
-        self.set_silent(None if highest.min() > 0 else (highest <= 0).to(dtype))
+        self.set_silent((highest <= 0).to(dtype) if highest.min() <= 0 else None)
         for won in self._won.values():
             won.zero_()
         if self._seen >= self.n_rows:

@@ -396,6 +396,15 @@ def test_values_that_are_refused(name, value):
         SparseAutoencoder(**{name: value}).fit(rows())
 
 
+@pytest.mark.parametrize("loss", ["squared_error", own_error])
+@every_kind
+def test_a_diverged_fit_says_so(kind, loss, digits):
+    """Also where units compete by numbers that are none."""
+    X = digits.astype(np.float32)
+    with pytest.raises(ValueError, match=r"Training diverged.*learning_rate"):
+        shallow(150, kind, n_active=1, learning_rate=1e30, max_iter=20, batch_size=100, loss=loss).fit(X)
+
+
 def test_a_change_of_kind_goes_on_from_the_weights(wine):
     """What is selected is no weight: a warm start may change it."""
     model = shallow(6, "topk", warm_start=True, max_iter=3).fit(wine)
