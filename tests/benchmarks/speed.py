@@ -5,9 +5,9 @@
 
 All candidates of a row take turns in one process (A B A B ...) on one thread, and process CPU time is measured;
 the quoted figure is the median over rounds of that round's ratio, since absolute times drift. Losses are mean
-squared errors per entry of the final models on the training rows, computed here for everybody. Needs skorch and pythae
-(``pip install skae[benchmark]``). MNIST is read from ``$SKAE_DATA/mnist_train.npz``, else fetched from OpenML,
-else replaced by random images of the same shape. A new row is a generator function marked ``@benchmark``.
+squared errors per entry of the final models on the training rows, computed here for everybody. Needs skorch and
+pythae (``pip install skae[benchmark]``). MNIST is read from ``$SKAE_DATA/mnist_train.npz``, else fetched from
+OpenML, else replaced by random images of the same shape. A new row is a generator function marked ``@benchmark``.
 """
 
 import os
