@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ._layers import Bridge, Memory, Pass, Tape, dense_layers
+from ._layers import Bridge, Memory, Pass, Tape, dense_layers, views
 from ._losses import Loss
 from ._networks import Block
 from ._noise import Corruption, repeated_noise
@@ -97,20 +97,16 @@ class ExplicitStep:
         self._per_row = self.parameters.new_tensor(1 / self._features)
         self._scales: dict[int, Tensor] = {}
 
-        self._masters = self._split(self.parameters)
+        self._masters = views(self.layers, self.parameters)
         self._of_code = self._masters[len(encoder)][:-1]
-        for layer, master, mask in zip(self.layers, self._masters, self._split(is_weight), strict=True):
+        for layer, master, mask in zip(self.layers, self._masters, views(self.layers, is_weight), strict=True):
             layer.load(master)
             layer.mark_weight(mask)
-        bound = zip(self.layers, self._split(self._weights), self._split(self._gradients), strict=True)
+        bound = zip(self.layers, views(self.layers, self._weights), views(self.layers, self._gradients), strict=True)
         for layer, weight, gradient in bound:
             layer.bind(weight, gradient)
         self.optimizer = make_optimizer(self.parameters, self.gradient, is_weight)
         self._follow()
-
-    def _split(self, flat: Tensor) -> list[Tensor]:
-        sizes = [fan_in * fan_out for fan_in, fan_out in (layer.shape for layer in self.layers)]
-        return [part.view(layer.shape) for part, layer in zip(flat.split(sizes), self.layers, strict=True)]
 
     def __call__(self, index: Tensor) -> Tensor:
         """Take one step on the rows numbered ``index``; return the objective, summed over these rows."""

@@ -1,0 +1,219 @@
+"""A discriminator between codes and draws of their prior, and its part in the training (Makhzani et al. 2015).
+
+With D(z) the discriminator's logit of "z is a draw of the prior", it learns to lower, over draws p and codes z::
+
+    (mean softplus(-D(p)) + mean softplus(D(z))) / 2
+
+and the encoder to lower softplus(-D(z)), which has a slope also where D is sure (Goodfellow et al. 2014). Both
+are binary cross-entropies: the encoder's calls codes draws of the prior.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ._activations import ACTIVATIONS
+from ._layers import Affine, Memory, passes, views
+from ._ledger import Ledger
+from ._losses import LOSSES
+from ._networks import Block, Linear, initialize
+from ._optimizers import Optimizer
+
+ACTIVATION = "leaky_relu"
+_ENTROPY = LOSSES["binary_cross_entropy"].sum_and_gradient
+
+
+class Discriminator:
+    """A dense network from codes to one logit, with all parameters in one vector.
+
+    Parameters
+    ----------
+    widths : tuple of int
+        From the code's width to 1.
+    generator : torch.Generator
+        On the CPU; draws the first weights.
+    dtype : torch.dtype
+    device : torch.device
+    """
+
+    def __init__(
+        self,
+        widths: tuple[int, ...],
+        generator: torch.Generator,
+        dtype: torch.dtype,
+        device: torch.device,
+    ) -> None:
+        self.widths = widths
+        *hidden, last = (Linear(*pair) for pair in pairwise(widths))
+        blocks = [*(Block(linear, ACTIVATION) for linear in hidden), Block(last, "identity")]
+        initialize([nn.Sequential(*blocks)], generator)
+        self.layers = [Affine(block.linear, ACTIVATIONS[block.activation]) for block in blocks]
+        n_parameters = sum(rows * columns for rows, columns in (layer.shape for layer in self.layers))
+        self.parameters = torch.zeros(n_parameters, dtype=dtype, device=device)
+        self.gradient = torch.zeros_like(self.parameters)
+        self.is_weight = torch.zeros_like(self.parameters, dtype=torch.bool)
+        bound = (views(self.layers, flat) for flat in self.flat)
+        for layer, weight, gradient, mask in zip(self.layers, *bound, strict=True):
+            layer.load(weight)
+            layer.mark_weight(mask)
+            layer.bind(weight, gradient)
+        self._memory = Memory(self.parameters)
+        self._tapes: dict[int, Any] = {}
+
+    @property
+    def flat(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Parameters, their gradient, and which of them are weights: what a solver takes."""
+        return self.parameters, self.gradient, self.is_weight
+
+    def plain(self) -> tuple[tuple[int, ...], np.ndarray]:
+        """Return the widths and the parameters as a plain array."""
+        return self.widths, self.parameters.cpu().numpy().copy()
+
+    def load(self, plain: tuple[tuple[int, ...], np.ndarray]) -> None:
+        """Take over what `plain` returned, if the widths are the same; else stay new."""
+        if tuple(plain[0]) == self.widths:
+            self.parameters.copy_(torch.tensor(plain[1]))
+
+    def _tape(self, n: int):
+        if n not in self._tapes:
+            memory, first = self._memory, self.layers[0]
+            h, dh = memory.with_ones("x", n, first.fan_in), memory.empty("dx", n, first.fan_in)
+            logits = memory.empty("logits", n, 1)
+            chain = [*zip(self.layers, passes(self.layers, h, dh, logits, logits, memory), strict=True)]
+            self._tapes[n] = (
+                h[:, :-1],
+                dh,
+                logits,
+                memory.empty("target", n, 1),
+                [call for layer, p in chain for call in layer.forward(p)],
+                [call for layer, p in reversed(chain) for call in layer.backward(p)],
+                [call for layer, p in reversed(chain) for call in layer.backward_to_input(p)],
+            )
+        return self._tapes[n]
+
+    def differentiate(self, draws: Tensor, codes: Tensor) -> Tensor:
+        """Write the gradient of its loss on as many draws as codes; return the loss, summed over pairs."""
+        n = len(codes)
+        x, _, logits, target, forward, backward, _ = self._tape(2 * n)
+        x[:n], x[n:] = draws, codes
+        target[:n], target[n:] = 1, 0
+        for call in forward:
+            call()
+        total = _ENTROPY(logits, target, logits)
+        logits.mul_(1 / (2 * n))
+        for call in backward:
+            call()
+        return total * 0.5
+
+    def pull(self, codes: Tensor) -> Tensor:
+        """Return the derivative of the encoder's loss, summed over rows, with respect to codes."""
+        x, dx, logits, target, forward, _, backward = self._tape(len(codes))
+        x.copy_(codes)
+        target.fill_(1)
+        for call in forward:
+            call()
+        _ENTROPY(logits, target, logits)
+        for call in backward:
+            call()
+        return dx
+
+    def logits(self, codes: Tensor) -> Tensor:
+        """Return the logits, differentiable by autograd with respect to codes."""
+        for layer in self.layers:
+            z = torch.addmm(layer.weight[-1], codes, layer.weight[:-1])
+            codes = layer.activation.module()(z)
+        return codes[:, 0]
+
+
+class Adversary:
+    """The bridge that hands codes on as they are, and pulls them towards the prior; see `Bridge`.
+
+    The encoder's share in the game is felt by the gradient and not counted in the loss, which could not be
+    compared between epochs: it rises when the discriminator gets better.
+
+    Parameters
+    ----------
+    discriminator : Discriminator
+    solver : Optimizer
+        The discriminator's.
+    draw : callable (n, generator) -> Tensor of shape (n, n_components)
+        From the prior.
+    weight : float
+        Of the encoder's share.
+    n_steps : int
+        The discriminator's for each of the networks'.
+    n_rows : int
+        Rows of an epoch.
+    generator : torch.Generator
+
+    Attributes
+    ----------
+    ledger : Ledger
+        The discriminator's loss ("discriminator") in each epoch.
+    """
+
+    repeats = 1
+    auxiliary: float | None = None
+
+    def __init__(
+        self,
+        discriminator: Discriminator,
+        solver: Optimizer,
+        draw: Callable[[int, torch.Generator], Tensor],
+        *,
+        weight: float,
+        n_steps: int,
+        n_rows: int,
+        generator: torch.Generator,
+    ) -> None:
+        self.discriminator, self.solver, self.draw = discriminator, solver, draw
+        self.weight, self.n_steps = weight, n_steps
+        self.generator, self.ledger = generator, Ledger(n_rows)
+        self._held_out = False
+
+    def width(self, code_width: int) -> int:
+        """Return the width of the decoder's input."""
+        return code_width
+
+    def forward(self, code: Tensor, z: Tensor, row_weight: Tensor | None) -> None:
+        """Hand the codes on; let the discriminator learn."""
+        z.copy_(code)
+        self._learn(code)
+
+    def backward(self, code: Tensor, dz: Tensor, dcode: Tensor, row_weight: Tensor | None) -> None:
+        """Write the derivative with respect to the codes."""
+        torch.add(dz, self.discriminator.pull(code).to(dz.dtype), alpha=self.weight / len(code), out=dcode)
+
+    def through(self, code: Tensor, row_weight: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Do as `forward`, differentiable by autograd."""
+        if self._held_out:
+            return code, None
+        with torch.no_grad():
+            self._learn(code)
+        own = self.weight * F.softplus(-self.discriminator.logits(code.to(self.discriminator.parameters.dtype)))
+        return code, own - own.detach()
+
+    def _learn(self, code: Tensor) -> None:
+        if self._held_out:
+            return
+        n = len(code)
+        self.ledger.begin(n)
+        for _ in range(self.n_steps):
+            total = self.discriminator.differentiate(self.draw(n, self.generator), code)
+            self.solver.update()
+            self.ledger.add("discriminator", total / self.n_steps)
+
+    @contextlib.contextmanager
+    def repeated(self) -> Iterator[None]:
+        """Leave rows held out alone: nobody learns from them, and nothing is noted."""
+        self._held_out = True
+        try:
+            yield
+        finally:
+            self._held_out = False
