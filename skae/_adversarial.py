@@ -13,7 +13,7 @@ from ._architecture import layer_sizes
 from ._base import BaseAutoencoder, field
 from ._fitting import Fit
 from ._generation import generate
-from ._optimizers import Adam
+from ._optimizers import Quick
 
 
 class AdversarialAutoencoder(BaseAutoencoder):
@@ -22,10 +22,11 @@ class AdversarialAutoencoder(BaseAutoencoder):
 
     n_components: int = field(default=8, kw_only=False)
     prior: Any = "normal"
-    adversarial_weight: float = 0.05
+    adversarial_weight: float = 1.0
     discriminator_hidden_layer_sizes: Any = (128,)
-    discriminator_learning_rate: float = 1e-3
-    n_discriminator_steps: int = 1
+    discriminator_learning_rate: float = 5e-3
+    n_discriminator_steps: int = 2
+    discriminator_noise: float = 0.5
     tied_weights: bool = False
 
     _parameter_constraints: ClassVar[dict] = {
@@ -35,6 +36,7 @@ class AdversarialAutoencoder(BaseAutoencoder):
         "discriminator_hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
         "discriminator_learning_rate": [Interval(Real, 0, None, closed="neither")],
         "n_discriminator_steps": [Interval(Integral, 1, None, closed="left")],
+        "discriminator_noise": [Interval(Real, 0, None, closed="left")],
         "tied_weights": ["boolean"],
     }
 
@@ -74,16 +76,21 @@ class AdversarialAutoencoder(BaseAutoencoder):
         discriminator = Discriminator((width, *hidden, 1), fit.streams.weights, fit.dtype, fit.device)
         if fit.start is not None:
             discriminator.load(fit.start._discriminator)
-        solver = Adam(*discriminator.flat, learning_rate=self.discriminator_learning_rate)
+        solver = Quick(*discriminator.flat, learning_rate=self.discriminator_learning_rate)
         return Adversary(
             discriminator,
             fit.carried_on("discriminator", solver),
             lambda n, generator: priors.draw(prior, n, width, discriminator.parameters, generator),
             weight=self.adversarial_weight,
+            noise=self.discriminator_noise,
             n_steps=self.n_discriminator_steps,
             n_rows=len(fit.data.train_rows),
+            n_features=fit.data.n_features,
             generator=fit.noise_generator(),
         )
+
+    def _reconstruction_loss(self, fit: Fit):
+        return fit.bridge.watch(super()._reconstruction_loss(fit))
 
     def _own_attributes(self, fit: Fit, encoder: nn.Module, decoder: nn.Module) -> dict[str, Any]:
         curve = fit.bridge.ledger.curve("discriminator")

@@ -20,8 +20,8 @@ from torch.nn import functional as F
 
 from ._activations import ACTIVATIONS
 from ._layers import Affine, Memory, passes, views
-from ._ledger import Ledger
-from ._losses import LOSSES
+from ._ledger import Ledger, watched
+from ._losses import LOSSES, Loss
 from ._networks import Block, Linear, initialize
 from ._optimizers import Optimizer
 
@@ -134,8 +134,13 @@ class Discriminator:
 class Adversary:
     """The bridge that hands codes on as they are, and pulls them towards the prior; see `Bridge`.
 
-    The encoder's share in the game is felt by the gradient and not counted in the loss, which could not be
-    compared between epochs: it rises when the discriminator gets better.
+    The pull is felt by the gradient and not counted in the loss, which could not be compared between epochs: it
+    rises when the discriminator gets better. Its weight goes with the reconstruction loss L of the batch: the
+    gradient of L + L w A, with L held fixed in the second place, is L times that of log L + w A, so that w means
+    the same whatever the units of the data, and however well they can be restored.
+
+    The discriminator sees codes and draws through normal noise, without which it would learn the rows by heart
+    where there are few (Sonderby et al. 2017).
 
     Parameters
     ----------
@@ -145,11 +150,13 @@ class Adversary:
     draw : callable (n, generator) -> Tensor of shape (n, n_components)
         From the prior.
     weight : float
-        Of the encoder's share.
+        Of the pull.
+    noise : float
+        Standard deviation of what the discriminator sees codes through.
     n_steps : int
         The discriminator's for each of the networks'.
-    n_rows : int
-        Rows of an epoch.
+    n_rows, n_features : int
+        Rows of an epoch; features of a row.
     generator : torch.Generator
 
     Attributes
@@ -168,14 +175,23 @@ class Adversary:
         draw: Callable[[int, torch.Generator], Tensor],
         *,
         weight: float,
+        noise: float,
         n_steps: int,
         n_rows: int,
+        n_features: int,
         generator: torch.Generator,
     ) -> None:
         self.discriminator, self.solver, self.draw = discriminator, solver, draw
-        self.weight, self.n_steps = weight, n_steps
+        self.weight, self.noise, self.n_steps, self.n_features = weight, noise, n_steps, n_features
         self.generator, self.ledger = generator, Ledger(n_rows)
         self._held_out = False
+
+    def watch(self, loss: Loss | Callable) -> Loss | Callable:
+        """Return the same loss, whose level the pull is to have."""
+        return watched(loss, self._note)
+
+    def _note(self, value: Tensor) -> None:
+        self._level = value.mean() if value.ndim else value / (self._n * self.n_features)
 
     def width(self, code_width: int) -> int:
         """Return the width of the decoder's input."""
@@ -184,30 +200,41 @@ class Adversary:
     def forward(self, code: Tensor, z: Tensor, row_weight: Tensor | None) -> None:
         """Hand the codes on; let the discriminator learn."""
         z.copy_(code)
-        self._learn(code)
+        self._blurred = self._learn(code)
 
     def backward(self, code: Tensor, dz: Tensor, dcode: Tensor, row_weight: Tensor | None) -> None:
         """Write the derivative with respect to the codes."""
-        torch.add(dz, self.discriminator.pull(code).to(dz.dtype), alpha=self.weight / len(code), out=dcode)
+        pull = self.discriminator.pull(self._blurred).mul_(self._level)
+        torch.add(dz, pull.to(dz.dtype), alpha=self.weight / len(code), out=dcode)
 
     def through(self, code: Tensor, row_weight: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Do as `forward`, differentiable by autograd."""
         if self._held_out:
             return code, None
-        with torch.no_grad():
-            self._learn(code)
-        own = self.weight * F.softplus(-self.discriminator.logits(code.to(self.discriminator.parameters.dtype)))
+        with torch.autocast(code.device.type, enabled=False):
+            own = self.weight * F.softplus(-self.discriminator.logits(self._learn(code)))
+        own.register_hook(lambda gradient: gradient * self._level)  # which is known by then
         return code, own - own.detach()
 
-    def _learn(self, code: Tensor) -> None:
+    def _learn(self, code: Tensor) -> Tensor:
+        """Let the discriminator learn; return the codes as the encoder is to see them judged."""
+        self._n = len(code)
         if self._held_out:
-            return
-        n = len(code)
-        self.ledger.begin(n)
-        for _ in range(self.n_steps):
-            total = self.discriminator.differentiate(self.draw(n, self.generator), code)
-            self.solver.update()
-            self.ledger.add("discriminator", total / self.n_steps)
+            return code
+        code = code.to(self.discriminator.parameters.dtype)
+        self.ledger.begin(self._n)
+        with torch.no_grad():
+            for _ in range(self.n_steps):
+                draws = self.draw(self._n, self.generator)
+                total = self.discriminator.differentiate(self._blur(draws), self._blur(code))
+                self.solver.update()
+                self.ledger.add("discriminator", total / self.n_steps)
+        return self._blur(code)
+
+    def _blur(self, codes: Tensor) -> Tensor:
+        if not self.noise:
+            return codes
+        return torch.empty_like(codes).normal_(generator=self.generator).mul_(self.noise).add(codes)
 
     @contextlib.contextmanager
     def repeated(self) -> Iterator[None]:

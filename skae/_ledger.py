@@ -1,6 +1,10 @@
 """What each epoch of a run adds up to beside the objective."""
 
+from collections.abc import Callable
+
 from torch import Tensor
+
+from ._losses import Loss
 
 
 class Ledger:
@@ -44,3 +48,20 @@ class Ledger:
         """Return the mean over rows of each epoch."""
         # An epoch that was cut short may have begun without having a sum.
         return [float(total) / n for total, n in zip(self.sums.get(name, []), self.row_counts, strict=False)]
+
+
+def watched(loss: Loss | Callable, note: Callable[[Tensor], object]) -> Loss | Callable:
+    """Return the same loss, which tells ``note`` of its values, or of their sum, whenever it is computed."""
+
+    def noting(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        def noted(*arguments: Tensor) -> Tensor:
+            value = function(*arguments)
+            note(value.detach())
+            return value
+
+        return noted
+
+    if isinstance(loss, Loss):
+        entrywise, sum_and_gradient = noting(loss.entrywise), noting(loss.sum_and_gradient)
+        return loss._replace(entrywise=entrywise, sum_and_gradient=sum_and_gradient)
+    return noting(loss)

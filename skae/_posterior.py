@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from ._ledger import Ledger
+from ._ledger import Ledger, watched
 from ._losses import Loss
 from ._networks import LOG_VARIANCE_BOUND
 from ._noise import restarted
@@ -166,19 +166,11 @@ class Posterior:
 
     def watch(self, loss: Loss | Callable) -> Loss | Callable:
         """Return the same loss, which leaves a note of its values on training rows."""
-        if isinstance(loss, Loss):
-            entrywise, sum_and_gradient = loss.entrywise, loss.sum_and_gradient
-            return loss._replace(
-                entrywise=lambda output, target: self._note(entrywise(output, target)),
-                sum_and_gradient=lambda output, target, g: self._note(sum_and_gradient(output, target, g)),
-            )
-        return lambda output, target: self._note(loss(output, target))
+        return watched(loss, self._note)
 
-    def _note(self, value: Tensor) -> Tensor:
+    def _note(self, value: Tensor) -> None:
         if not self._held_out:
-            total = value.detach().sum() if value.ndim else value
-            self.ledger.add("reconstruction", total / self.repeats)
-        return value
+            self.ledger.add("reconstruction", value.sum() / self.repeats)
 
 
 def active_units(encode: Callable[[Tensor], Tensor], rows: Rows, trained: Tensor) -> int:
