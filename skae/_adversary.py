@@ -50,10 +50,12 @@ class Discriminator:
         device: torch.device,
     ) -> None:
         self.widths = widths
-        *hidden, last = (Linear(*pair) for pair in pairwise(widths))
-        blocks = [*(Block(linear, ACTIVATION) for linear in hidden), Block(last, "identity")]
-        initialize([nn.Sequential(*blocks)], generator)
-        self.layers = [Affine(block.linear, ACTIVATIONS[block.activation]) for block in blocks]
+        linears = [Linear(*pair) for pair in pairwise(widths)]
+        activations = [*[ACTIVATION] * (len(linears) - 1), "identity"]
+        initialize([nn.Sequential(*map(Block, linears, activations))], generator)
+        self.layers = [
+            Affine(linear, ACTIVATIONS[name]) for linear, name in zip(linears, activations, strict=True)
+        ]
         n_parameters = sum(rows * columns for rows, columns in (layer.shape for layer in self.layers))
         self.parameters = torch.zeros(n_parameters, dtype=dtype, device=device)
         self.gradient = torch.zeros_like(self.parameters)

@@ -102,7 +102,9 @@ class ExplicitStep:
         for layer, master, mask in zip(self.layers, self._masters, views(self.layers, is_weight), strict=True):
             layer.load(master)
             layer.mark_weight(mask)
-        bound = zip(self.layers, views(self.layers, self._weights), views(self.layers, self._gradients), strict=True)
+        bound = zip(
+            self.layers, views(self.layers, self._weights), views(self.layers, self._gradients), strict=True
+        )
         for layer, weight, gradient in bound:
             layer.bind(weight, gradient)
         self.optimizer = make_optimizer(self.parameters, self.gradient, is_weight)

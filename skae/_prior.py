@@ -42,8 +42,8 @@ def _pair(pair: Any, k: int) -> tuple[np.ndarray, np.ndarray]:
     if not finite:
         raise ValueError(
             f"prior holds {pair!r}, but each entry of a mixture must be a pair (mean, covariance) for codes of "
-            f"n_components={k}: a mean of shape ({k},) or one number, and a covariance matrix of shape ({k}, {k}), "
-            f"variances of shape ({k},), or one variance."
+            f"n_components={k}: a mean of shape ({k},) or one number, and a covariance matrix of shape "
+            f"({k}, {k}), variances of shape ({k},), or one variance."
         )
     return mean, vectors * np.sqrt(values.clip(0))
 
