@@ -11,7 +11,7 @@ are binary cross-entropies: the encoder's calls codes draws of the prior.
 import contextlib
 from collections.abc import Callable, Iterator
 from itertools import pairwise
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -19,14 +19,26 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ._activations import ACTIVATIONS
-from ._layers import Affine, Memory, passes, views
+from ._layers import Affine, Call, Memory, passes, views
 from ._ledger import Ledger, watched
 from ._losses import LOSSES, Loss
 from ._networks import Block, Linear, initialize
 from ._optimizers import Optimizer
 
-ACTIVATION = "leaky_relu"
+ACTIVATION = "silu"
 _ENTROPY = LOSSES["binary_cross_entropy"].sum_and_gradient
+
+
+class Judgement(NamedTuple):
+    """The memory of so many codes under judgement, and the calls that take them there and back."""
+
+    x: Tensor  # (n, n_components)
+    dx: Tensor
+    logits: Tensor  # (n, 1), then the derivative with respect to them
+    target: Tensor
+    forward: list[Call]
+    backward: list[Call]
+    backward_to_input: list[Call]
 
 
 class Discriminator:
@@ -66,7 +78,7 @@ class Discriminator:
             layer.mark_weight(mask)
             layer.bind(weight, gradient)
         self._memory = Memory(self.parameters)
-        self._tapes: dict[int, Any] = {}
+        self._judgements: dict[int, Judgement] = {}
 
     @property
     def flat(self) -> tuple[Tensor, Tensor, Tensor]:
@@ -82,48 +94,48 @@ class Discriminator:
         if tuple(plain[0]) == self.widths:
             self.parameters.copy_(torch.tensor(plain[1]))
 
-    def _tape(self, n: int):
-        if n not in self._tapes:
+    def _judge(self, n: int) -> Judgement:
+        if n not in self._judgements:
             memory, first = self._memory, self.layers[0]
             h, dh = memory.with_ones("x", n, first.fan_in), memory.empty("dx", n, first.fan_in)
-            logits = memory.empty("logits", n, 1)
-            chain = [*zip(self.layers, passes(self.layers, h, dh, logits, logits, memory), strict=True)]
-            self._tapes[n] = (
+            logits, target = memory.empty("logits", n, 1), memory.empty("target", n, 1)
+            up = [*zip(self.layers, passes(self.layers, h, dh, logits, logits, memory), strict=True)]
+            self._judgements[n] = Judgement(
                 h[:, :-1],
                 dh,
                 logits,
-                memory.empty("target", n, 1),
-                [call for layer, p in chain for call in layer.forward(p)],
-                [call for layer, p in reversed(chain) for call in layer.backward(p)],
-                [call for layer, p in reversed(chain) for call in layer.backward_to_input(p)],
+                target,
+                [call for layer, p in up for call in layer.forward(p)],
+                [call for layer, p in reversed(up) for call in layer.backward(p)],
+                [call for layer, p in reversed(up) for call in layer.backward_to_input(p)],
             )
-        return self._tapes[n]
+        return self._judgements[n]
 
     def differentiate(self, draws: Tensor, codes: Tensor) -> Tensor:
         """Write the gradient of its loss on as many draws as codes; return the loss, summed over pairs."""
         n = len(codes)
-        x, _, logits, target, forward, backward, _ = self._tape(2 * n)
-        x[:n], x[n:] = draws, codes
-        target[:n], target[n:] = 1, 0
-        for call in forward:
+        judged = self._judge(2 * n)
+        judged.x[:n], judged.x[n:] = draws, codes
+        judged.target[:n], judged.target[n:] = 1, 0
+        for call in judged.forward:
             call()
-        total = _ENTROPY(logits, target, logits)
-        logits.mul_(1 / (2 * n))
-        for call in backward:
+        total = _ENTROPY(judged.logits, judged.target, judged.logits)
+        judged.logits.mul_(1 / (2 * n))
+        for call in judged.backward:
             call()
         return total * 0.5
 
     def pull(self, codes: Tensor) -> Tensor:
         """Return the derivative of the encoder's loss, summed over rows, with respect to codes."""
-        x, dx, logits, target, forward, _, backward = self._tape(len(codes))
-        x.copy_(codes)
-        target.fill_(1)
-        for call in forward:
+        judged = self._judge(len(codes))
+        judged.x.copy_(codes)
+        judged.target.fill_(1)
+        for call in judged.forward:
             call()
-        _ENTROPY(logits, target, logits)
-        for call in backward:
+        _ENTROPY(judged.logits, judged.target, judged.logits)
+        for call in judged.backward_to_input:
             call()
-        return dx
+        return judged.dx
 
     def logits(self, codes: Tensor) -> Tensor:
         """Return the logits, differentiable by autograd with respect to codes."""

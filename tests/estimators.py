@@ -67,7 +67,7 @@ CONFIGURATIONS = {
     "vae_own_loss": configured(VAESampler, loss=fourth_power),
     "adversarial": configured(AdversarialAutoencoder),
     "adversarial_mixture": configured(
-        AdversarialAutoencoder, prior=[(-2, 0.5), ([2, 2], [1, 0.5])], tied_weights=True, alpha=0.01
+        AdversarialAutoencoder, prior=[(-2, 0.5), (2, 1.0)], tied_weights=True, alpha=0.01
     ),
     "adversarial_early_stopping": configured(
         AdversarialAutoencoder, early_stopping=True, discriminator_hidden_layer_sizes=(16, 8), solver="sgd"
