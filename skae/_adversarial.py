@@ -106,7 +106,7 @@ class AdversarialAutoencoder(BaseAutoencoder):
         encoder: keep it above ``learning_rate``.
     n_discriminator_steps : int, default=2
         Steps of the discriminator for each step of the autoencoder, with new draws from the prior in each.
-    discriminator_noise : float, default=0.5
+    discriminator_noise : float, default=0.6
         Standard deviation of normal noise on all that the discriminator sees, codes and draws alike. It keeps the
         discriminator from learning few rows by heart. What is finer than the noise is matched less well: lower
         it for a prior whose parts are narrower than that of a standard normal one.
@@ -223,7 +223,7 @@ class AdversarialAutoencoder(BaseAutoencoder):
     discriminator_hidden_layer_sizes: Any = (128,)
     discriminator_learning_rate: float = 0.01
     n_discriminator_steps: int = 2
-    discriminator_noise: float = 0.5
+    discriminator_noise: float = 0.6
     tied_weights: bool = False
 
     _parameter_constraints: ClassVar[dict] = {
