@@ -96,11 +96,11 @@ class AdversarialAutoencoder(BaseAutoencoder):
         a covariance matrix of shape (n_components, n_components), variances of shape (n_components,), or one
         variance. A callable ``(n, generator) -> codes`` gets a `torch.Generator` and returns draws, a tensor of
         shape (n, n_components), or what becomes one; draws made with ``generator`` obey ``random_state``.
-    adversarial_weight : float, default=0.9
+    adversarial_weight : float, default=0.8
         Strength of the pull towards the prior, in units of the reconstruction loss (see Notes). More brings the
         distribution of codes closer to the prior; less restores rows better.
     discriminator_hidden_layer_sizes : int or array-like of int, default=(128,)
-        Widths of the discriminator's hidden layers, of the activation 'silu', from the code on.
+        Widths of the discriminator's hidden layers, leaky rectifiers, from the code on.
     discriminator_learning_rate : float, default=0.01
         Step size of the discriminator's own solver, Adam with a short memory. The discriminator has to follow the
         encoder: keep it above ``learning_rate``.
@@ -219,7 +219,7 @@ class AdversarialAutoencoder(BaseAutoencoder):
 
     n_components: int = field(default=8, kw_only=False)
     prior: Any = "normal"
-    adversarial_weight: float = 0.9
+    adversarial_weight: float = 0.8
     discriminator_hidden_layer_sizes: Any = (128,)
     discriminator_learning_rate: float = 0.01
     n_discriminator_steps: int = 2

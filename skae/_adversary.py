@@ -25,7 +25,7 @@ from ._losses import LOSSES, Loss
 from ._networks import Block, Linear, initialize
 from ._optimizers import Optimizer
 
-ACTIVATION = "silu"
+ACTIVATION = "leaky_relu"
 _ENTROPY = LOSSES["binary_cross_entropy"].sum_and_gradient
 
 
