@@ -5,6 +5,7 @@ same gradients from the same objective; on small networks its bookkeeping costs 
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -145,8 +146,16 @@ class ExplicitStep:
         if self.targets is not None:
             self.rows.gather(index, out=tape.x)
         if self.corrupt is not None:
-            tape.x.copy_(self.corrupt(tape.target if self.targets is None else tape.x))
+            clean = tape.target if self.targets is None else tape.x
+            tape.x.copy_(self.corrupt(clean, partial(self._restore, tape)))
         return tape, None if self.row_weight is None else self.row_weight[index].unsqueeze(1)
+
+    def _restore(self, tape: Tape, x: Tensor) -> Tensor:
+        """Return what the networks make of rows as they enter the encoder, in memory that is used again."""
+        tape.x.copy_(x)
+        with repeated_noise(self.bridge):
+            self._forward(tape, None)
+        return tape.output[: len(x)]
 
     def _forward(self, tape: Tape, weight: Tensor | None) -> Tensor | None:
         """Compute the output; return the bridge's own loss of each row."""

@@ -216,6 +216,10 @@ class Fit(Run):
 
     # Afterwards -------------------------------------------------------------------------------------------
 
+    def _column_statistics(self) -> tuple | None:
+        """Return what the noise knows of the columns: of this fit, or of those that it carries on."""
+        return getattr(self.start, "_column_statistics", None) if self.corrupt is None else self.corrupt.statistics
+
     def curve(self, name: str, epochs: list[float]) -> list[float]:
         """Return a curve of this run, after the passes before it where it is one more of them."""
         carried_on = self.one_pass and self.start is not None
@@ -249,12 +253,11 @@ class Fit(Run):
             "best_loss_": min(watched, default=history.loss),
             "n_iter_": len(curve),
             "_architecture": self.architecture._asdict(),
+            "_column_statistics": self._column_statistics(),
             "_training_state": None,
         }
         if self.data.validation_rows is not None:
             fitted["validation_loss_curve_"] = history.validation_loss_curve
-        if self.corrupt is not None:
-            fitted["_column_statistics"] = self.corrupt.statistics
         if self.one_pass:
             fitted["_training_state"] = {
                 "solvers": {name: (_kind(solver), solver.state()) for name, solver in self._solvers.items()},

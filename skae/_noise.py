@@ -11,6 +11,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ._rows import as_tensor
+
+Restore = Callable[[Tensor], Tensor]
+
 
 class Fills(NamedTuple):
     """What corruptions need of the training data: tensors of shape (n_features,), centred as batches are."""
@@ -19,6 +23,13 @@ class Fills(NamedTuple):
     lowest: Tensor
     highest: Tensor
     zero: Tensor
+
+    @classmethod
+    def of(cls, statistics: tuple, like: Tensor, offset: Tensor | None = None) -> "Fills":
+        """Prepare column statistics for batches of ``like``'s dtype and device, centred by ``offset`` or not."""
+        deviation, lowest, highest = (as_tensor(s).cpu().double() for s in statistics[:3])
+        moved = torch.zeros_like(deviation) if offset is None else offset.cpu().double()
+        return cls(*(s.to(like) for s in (deviation, lowest - moved, highest - moved, -moved)))
 
 
 def gaussian(x: Tensor, level: float, fills: Fills, generator: torch.Generator) -> Tensor:
@@ -75,8 +86,8 @@ class Corruption:
     noise : str or callable (X, generator) -> X
         A callable gets, and returns, rows in the data's space.
     level : float
-    statistics : tuple of three ndarrays of shape (n_features,)
-        The columns' standard deviations, minima and maxima.
+    statistics : tuple of four ndarrays of shape (n_features,)
+        The columns' standard deviations, minima, maxima and means.
     fills : Fills
         The same, as batches need them.
     generator : torch.Generator
@@ -99,8 +110,8 @@ class Corruption:
         self.noise, self.level, self.statistics = noise, level, statistics
         self.fills, self.generator = fills, generator
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """Return a noisy copy of a batch."""
+    def __call__(self, x: Tensor, restore: Restore | None = None) -> Tensor:
+        """Return a noisy copy of a batch; ``restore`` runs the networks, for noise that depends on them."""
         if isinstance(self.noise, str):
             return NOISES[self.noise](x, self.level, self.fills, self.generator)
         zero = self.fills.zero  # minus the offset
