@@ -29,7 +29,7 @@ def bernoulli(mean: Tensor, variance: Tensor, generator: torch.Generator) -> Ten
 class Walkback(Corruption):
     """Noise after a walk: a row is first carried along the chain, for as many steps as a draw says.
 
-    The numbers of steps from 0 to ``n_steps`` are equally likely for each row. Training to return the row from
+    It goes on from each step with probability one half, for ``n_steps`` at most. Training to return the row from
     wherever the chain has led takes away modes that it would find between the data ("walkback", Bengio et al.
     2013, algorithm 1). Rows held out are corrupted once, without a walk, so that their losses can be compared.
 
@@ -54,7 +54,8 @@ class Walkback(Corruption):
         noisy = super().__call__(x)
         if restore is None or not self._walks:
             return noisy
-        steps = torch.randint(self.n_steps + 1, (len(x), 1), generator=self.generator, device=x.device)
+        goes_on = torch.empty(len(x), self.n_steps, device=x.device).bernoulli_(0.5, generator=self.generator)
+        steps = goes_on.cumprod(1).sum(1, keepdim=True)
         variance = None
         for step in range(1, self.n_steps + 1):
             mean = self.link(restore(noisy).clone())

@@ -186,9 +186,9 @@ class DenoisingAutoencoder(BaseAutoencoder):
     from one mode to the next; noise around half a standard deviation is a fair start.
 
     *Walkback.* Chains may find modes where training, which has only seen rows near data, has told them nothing.
-    With ``walkback`` = k, each row of a batch takes 0 to k steps of the chain first, any number as likely, and is
-    to be restored from where it has come to [3]_ (algorithm 1, with as many pairs of each length). In these steps
-    the variance of the residuals is that of the batch. Rows held out are corrupted without a walk, and pairs with
+    With ``walkback``, each row of a batch takes steps of the chain first, going on with probability one half for so
+    many steps at most, and is to be restored from where it has come to [3]_ (algorithm 1). In these steps the
+    variance of the residuals is that of the batch. Rows held out are corrupted without a walk, and pairs with
     ``X_clean`` are not walked.
 
     References
