@@ -186,10 +186,11 @@ class DenoisingAutoencoder(BaseAutoencoder):
     from one mode to the next; noise around half a standard deviation is a fair start.
 
     *Walkback.* Chains may find modes where training, which has only seen rows near data, has told them nothing.
-    With ``walkback``, each row of a batch takes steps of the chain first, going on with probability one half for so
-    many steps at most, and is to be restored from where it has come to [3]_ (algorithm 1). In these steps the
-    variance of the residuals is that of the batch. Rows held out are corrupted without a walk, and pairs with
-    ``X_clean`` are not walked.
+    With ``walkback``, each row of a batch takes steps of the chain first, going on with probability one half for
+    so many steps at most, and is to be restored from where it has come to [3]_ (algorithm 1). On data of many
+    columns, hardly varying ones among them, one step may be all that keeps chains from running away. In these
+    steps the variance of the residuals is that of the batch. Rows held out are corrupted without a walk, and pairs
+    with ``X_clean`` are not walked.
 
     References
     ----------
