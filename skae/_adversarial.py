@@ -29,7 +29,7 @@ class AdversarialAutoencoder(BaseAutoencoder):
     Parameters
     ----------
     n_components : int, default=8
-        Width of the code.
+        Width of the code: the number of latent variables.
     hidden_layer_sizes : int or array-like of int, default=(128,)
         Widths of the encoder's hidden layers, from the input to the code; ``()`` is none. An integer is one
         layer.
