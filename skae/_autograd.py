@@ -99,7 +99,7 @@ class AutogradStep:
     def _objective(self, index: Tensor) -> tuple[Tensor, Tensor | None]:
         x = self.rows.batch(index)
         target = x if self.targets is None else self.targets.batch(index)
-        x = x if self.corrupt is None else self.corrupt(x, self._restore)
+        x = x if self.corrupt is None else self.corrupt(x, restore=self._restore)
         weight = None if self.row_weight is None else self.row_weight[index]
         with torch.autocast(self.rows.device.type, torch.bfloat16, enabled=self.low_precision):
             loss, penalty = self.objective(x, target, weight)

@@ -49,11 +49,11 @@ class Walkback(Corruption):
         self.n_steps, self.draw, self.link = n_steps, draw, link
         self._walks = True
 
-    def __call__(self, x: Tensor, restore: Restore | None = None) -> Tensor:
-        """Return a noisy copy of a batch."""
-        noisy = super().__call__(x)
+    def __call__(self, x: Tensor, out: Tensor | None = None, restore: Restore | None = None) -> Tensor:
+        """Return a batch with noise; see `Corruption`."""
         if restore is None or not self._walks:
-            return noisy
+            return super().__call__(x, out)
+        noisy = super().__call__(x)
         goes_on = torch.empty(len(x), self.n_steps, device=x.device).bernoulli_(0.5, generator=self.generator)
         steps = goes_on.cumprod(1).sum(1, keepdim=True)
         variance = None
@@ -63,7 +63,7 @@ class Walkback(Corruption):
                 variance = (mean - x).square().mean(0)  # of the first step, as `sample` knows it
             on = super().__call__(self.draw(mean, variance, self.generator))
             noisy = torch.where(steps >= step, on, noisy)
-        return noisy
+        return noisy if out is None else out.copy_(noisy)
 
     @contextlib.contextmanager
     def repeated(self) -> Iterator[None]:
@@ -88,6 +88,7 @@ def residual_variance(restore: Restore, corrupt: Corruption | None, batches: Ite
         Inputs before their corruption, and what they are to be restored to.
     """
     squares, n = [], 0
+    corrupt = None if corrupt is None else corrupt.apart()
     with torch.no_grad(), repeated_noise(corrupt):
         for x, target in batches:
             residual = restore(x if corrupt is None else corrupt(x)) - target

@@ -216,6 +216,8 @@ class Tape:
 
     Attributes
     ----------
+    n, repeats : int
+        Rows of the batch, and the decoder's rows for each.
     x, target : Tensor of shape (n, d)
         The first layer's input without its ones; the rows to restore. One memory unless the two differ.
     code, dcode : Tensor
@@ -237,6 +239,7 @@ class Tape:
         memory: Memory,
         has_target: bool,
     ) -> None:
+        self.n, self.repeats = n, 1 if bridge is None else bridge.repeats
         h = memory.with_ones("x", n, encoder[0].fan_in)
         self.x = h[:, :-1]
         self.target = memory.empty("target", n, decoder[-1].fan_out) if has_target else self.x
@@ -246,7 +249,7 @@ class Tape:
             z = memory.with_ones("z", n, width)
             self.code, self.dz = z[:, :-1], self.dcode
         else:
-            rows, z_width = bridge.repeats * n, bridge.width(width)
+            rows, z_width = self.repeats * n, bridge.width(width)
             z = memory.with_ones("z", rows, z_width)
             self.code, self.dz = memory.empty("code", n, width), memory.empty("dz", rows, z_width)
         self.z = z[:, :-1]
@@ -260,6 +263,13 @@ class Tape:
         self.decode = [call for layer, p in down for call in layer.forward(p)]
         self.decode_back = [call for layer, p in reversed(down) for call in layer.backward(p)]
         self.encode_back = [call for layer, p in reversed(up) for call in layer.backward(p)]
+        self._passes: list[tuple[Tensor, Tensor]] | None = None
+
+    def passes(self) -> list[tuple[Tensor, Tensor]]:
+        """Return output and doutput of each of the bridge's repeats, n rows each."""
+        if self._passes is None:
+            self._passes = [*zip(self.output.split(self.n), self.doutput.split(self.n), strict=True)]
+        return self._passes
 
 
 def passes(

@@ -211,13 +211,15 @@ class SparseAutoencoder(BaseAutoencoder):
     layer, and ``alpha`` has to keep the others small. Without any hidden layers, the encoder's first weights are
     the decoder's, transposed [4]_.
 
-    *Auxiliary loss.* A unit of 'topk' or 'batch_topk' that was active for no row of an epoch may join the active
-    ones in the next epoch, in a second pass through the decoder; of each row, the ``n_active`` largest of such
-    units do. The loss of that pass, times ``auxiliary_weight``, acts on the weights, so that these units learn to
-    mend what the active ones leave, until they win by themselves. It is not counted in ``loss_curve_``, which
-    would otherwise rise whenever a unit falls silent. For a linear decoder and a squared error its gradient for
-    the silent units is that of the auxiliary loss of [4]_, which weighs it by 1/32 relative to the energy of what
-    the active units leave.
+    *Auxiliary loss.* If all units of 'topk' or 'batch_topk' were equal, each would be active for the share
+    ``n_active / n_components`` of the rows. A unit that was active for no row of a while is silent for the next
+    one; a while is ``40 * n_components / n_active`` rows, at least 2000, or an epoch if that has fewer. Each
+    silent unit joins the active ones in a second pass through the decoder, for the rows for which it is largest,
+    four times the equal share of them. The loss of that pass, times ``auxiliary_weight``, acts on the weights, so
+    that silent units learn to mend what the active ones leave, until they win by themselves. It is not counted in
+    ``loss_curve_``, which would otherwise rise whenever units fall silent. For a linear decoder and a squared
+    error, its gradient for a silent unit is that of the auxiliary loss of [4]_, which takes other rows and is
+    weighed by 1/32 relative to the energy of what the active units leave.
 
     *Exactly* ``n_active`` codes are other than zero with 'topk' where that many units have a code at all: a relu
     leaves zeros where fewer are positive, an identity never.
@@ -386,7 +388,7 @@ class SparseAutoencoder(BaseAutoencoder):
     def _initialize(self, fit: Fit, encoder: Any, decoder: Any) -> None:
         if self._bounds_columns:
             weight = decoder.blocks[0].linear.weight
-            sparsity.unit_length_(weight.t())
+            sparsity.UnitLength()(weight.t())
             if len(encoder.blocks) == len(decoder.blocks) == 1:
                 encoder.blocks[0].linear.weight.copy_(weight.t())
         typical, linear = 0.0, encoder.blocks[-1].linear
@@ -403,7 +405,7 @@ class SparseAutoencoder(BaseAutoencoder):
         linear.bias.sub_((found.mean - typical).to(linear.bias.dtype))
 
     def _constraint(self, fit: Fit) -> Callable[[torch.Tensor], object] | None:
-        return sparsity.unit_length_ if self._bounds_columns else None
+        return sparsity.UnitLength() if self._bounds_columns else None
 
     def _regularizer(self, fit: Fit) -> Penalty | None:
         if self.sparsity not in _AUTO_WEIGHTS:
@@ -412,7 +414,9 @@ class SparseAutoencoder(BaseAutoencoder):
         n_passed = len(fit.start.loss_curve_) if fit.start is not None and fit.one_pass else 0
         n_epochs = self.sparsity_warmup if fit.one_pass or fit.start is None else 0
         strength = sparsity.rising(weight, n_epochs, len(fit.data.train_rows), n_passed)
-        return sparsity.l1(strength) if self.sparsity == "l1" else sparsity.kl(strength, self.sparsity_target)
+        if self.sparsity == "kl":
+            return sparsity.kl(strength, self.sparsity_target)
+        return sparsity.l1(strength, self._signed(fit))
 
     def _bridge(self, fit: Fit) -> Competition | None:
         choose: Choose
@@ -422,9 +426,11 @@ class SparseAutoencoder(BaseAutoencoder):
             choose = (by_row if self.sparsity == "topk" else by_batch)(self._n_active())
         else:
             return None
-        signed = fit.architecture.code_activation not in _NEVER_NEGATIVE
         revival = self._revival(fit) if self._selects and self.auxiliary_weight else None
-        return Competition(choose, signed, revival)
+        return Competition(choose, self._signed(fit), revival)
+
+    def _signed(self, fit: Fit) -> bool:
+        return fit.architecture.code_activation not in _NEVER_NEGATIVE
 
     def _revival(self, fit: Fit) -> Revival:
         silent = None
@@ -432,7 +438,8 @@ class SparseAutoencoder(BaseAutoencoder):
         if units:
             silent = torch.zeros(self.n_components, dtype=fit.dtype, device=fit.device)
             silent[list(units)] = 1
-        return Revival(self.auxiliary_weight, len(fit.data.train_rows), self._n_active(), silent)
+        share = self._n_active() / self.n_components
+        return Revival(self.auxiliary_weight, share, len(fit.data.train_rows), silent)
 
     # Afterwards -------------------------------------------------------------------------------------------
 

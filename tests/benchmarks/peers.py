@@ -4,6 +4,10 @@ Every fit takes ``(X, widths, epochs, batch_size)``, trains the same network wit
 squared error, and returns a function that reconstructs rows.
 """
 
+import contextlib
+import logging
+import os
+import tempfile
 from itertools import pairwise
 
 import numpy as np
@@ -137,17 +141,26 @@ class DenseVAE(nn.Module):
             nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, n_features), nn.Sigmoid()
         )
 
-    def forward(self, x):
+    def heads(self, x):
         h = self.hidden(x)
-        mean, log_variance = self.mean(h), self.log_variance(h)
+        return self.mean(h), self.log_variance(h)
+
+    def forward(self, x):
+        mean, log_variance = self.heads(x)
         restored = self.decoder(mean + torch.exp(0.5 * log_variance) * torch.randn_like(mean))
         reconstruction = nn.functional.binary_cross_entropy(restored, x, reduction="none").sum(1)
         divergence = -0.5 * (1 + log_variance - mean.square() - log_variance.exp()).sum(1)
         return (reconstruction + divergence).mean()
 
+    @torch.no_grad()
+    def bound(self, X):
+        """Minus the evidence lower bound of rows, a mean over them, in nats."""
+        torch.manual_seed(0)
+        return float(self(torch.from_numpy(X)))
+
 
 def vae(X, hidden, width, epochs, batch_size):
-    """Fit this library's variational estimator."""
+    """Fit this library's variational estimator; return the bound on given rows, reconstruction + KL in nats."""
     model = VAESampler(
         width,
         hidden_layer_sizes=hidden,
@@ -157,8 +170,15 @@ def vae(X, hidden, width, epochs, batch_size):
         max_iter=epochs,
         tol=None,
         random_state=0,
-    )
-    model.fit(X)
+    ).fit(X)
+    network = DenseVAE(X.shape[1], hidden, width)
+
+    def heads(x):
+        mean, log_variance = model.encoder_(x)
+        return mean, log_variance
+
+    network.heads, network.decoder = heads, model.decoder_
+    return network.bound
 
 
 def vae_torch_loop(X, hidden, width, epochs, batch_size, fused=None):
@@ -175,6 +195,64 @@ def vae_torch_loop(X, hidden, width, epochs, batch_size, fused=None):
             adam.step()
             total += loss.detach() * len(index)
         float(total)
+    return network.bound
+
+
+def pythae_trainer(X, hidden, width, epochs, batch_size):
+    """Pythae's trainer on its own model, with the same nets; None where it is not installed."""
+    try:
+        from pythae.data.datasets import BaseDataset
+        from pythae.models import VAE, VAEConfig
+        from pythae.models.base.base_utils import ModelOutput
+        from pythae.models.nn import BaseDecoder, BaseEncoder
+        from pythae.trainers import BaseTrainer, BaseTrainerConfig
+    except ImportError:
+        return None
+
+    class Encoder(BaseEncoder):
+        def __init__(self, network):
+            super().__init__()
+            self.network = network
+
+        def forward(self, x):
+            mean, log_variance = self.network.heads(x)
+            return ModelOutput(embedding=mean, log_covariance=log_variance)
+
+    class Decoder(BaseDecoder):
+        def __init__(self, network):
+            super().__init__()
+            self.network = network
+
+        def forward(self, z):
+            return ModelOutput(reconstruction=self.network(z))
+
+    network, rows = DenseVAE(X.shape[1], hidden, width), torch.from_numpy(X)
+    config = VAEConfig(input_dim=(X.shape[1],), latent_dim=width, reconstruction_loss="bce")
+    decoder, network.decoder = network.decoder, nn.Identity()  # each network in one place, trained once
+    model = VAE(config, encoder=Encoder(network), decoder=Decoder(decoder))
+    with tempfile.TemporaryDirectory() as folder, quiet():
+        training = BaseTrainerConfig(
+            output_dir=folder,
+            num_epochs=epochs,
+            learning_rate=LEARNING_RATE,
+            per_device_train_batch_size=batch_size,
+            no_cuda=True,
+        )
+        dataset = BaseDataset(rows, torch.zeros(len(rows)))
+        BaseTrainer(model, train_dataset=dataset, training_config=training).train()
+    network.decoder = decoder
+    return network.bound
+
+
+@contextlib.contextmanager
+def quiet():
+    """Let nothing through to the terminal: progress bars and logs of every batch."""
+    logging.disable(logging.CRITICAL)
+    try:
+        with open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):
+            yield
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 def skorch_encoder(X, widths):

@@ -264,7 +264,6 @@ def rectangle_classes():
                 activation="logistic",
                 code_activation="logistic",
                 loss="binary_cross_entropy",
-                tied_weights=True,
                 fine_tune=False,
                 batch_size=20,
                 pretrain_max_iter=epochs,
@@ -273,8 +272,9 @@ def rectangle_classes():
                 tol=None,
                 **pretraining,
             )
-            model = AutoencoderClassifier(stack, batch_size=20, max_iter=60, tol=None, random_state=0)
-            model.fit(X[train], y[train])
+            model = AutoencoderClassifier(stack, batch_size=20, max_iter=60, tol=None, random_state=0).fit(
+                X[train], y[train]
+            )
             score = model.score(X[validation], y[validation])
             if best is None or score > best[0]:
                 best = score, 1 - model.score(X[test], y[test])
@@ -282,7 +282,7 @@ def rectangle_classes():
 
     none = error(pretrain_max_iter=[1], solver="sgd", learning_rate=1e-9)
     sae = error()
-    sdae = error(noise_level=(0.1, 0.25))
+    sdae = error(noise_level=(0.1, 0.25, 0.4))
     report("rectangles, no pretraining", f"{none:.1%}", "plain code: 11.6 %", "", True)
     report(
         f"rectangles, stacked; SVM {svm:.1%}",
