@@ -9,7 +9,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from ._custom import core
 from ._layers import Bridge
-from ._networks import weights
+from ._networks import Block, weights
 from ._noise import Corruption, repeated_noise
 from ._optimizers import Optimizer
 from ._rows import Rows
@@ -61,6 +61,8 @@ class AutogradStep:
         self.optimizer = make_optimizer(self.parameters, self.gradient, is_weight)
         modules = [module for network in self.networks for module in network.modules()]
         self.needs_two_rows = any(isinstance(module, _BatchNorm) for module in modules)
+        convolved = sum(m.linear.weight.numel() * (m.n_places - 1) for m in modules if isinstance(m, Block))
+        self.multiply_adds = len(self.parameters) + convolved
         for network in self.networks:
             network.train()
 

@@ -23,6 +23,7 @@ from torch import nn
 from . import _arrays as arrays
 from . import _persistence as persistence
 from ._activations import ACTIVATIONS
+from ._convolutions import NORMALIZATIONS
 from ._custom import checked_loss
 from ._fitting import Fit
 from ._inference import Forward, forward
@@ -56,6 +57,12 @@ class BaseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tra
     activation: str = "relu"
     code_activation: str = "identity"
     output_activation: str = "identity"
+    normalization: str | None = None
+    image_shape: Any = None
+    kernel_size: int = 3
+    downsampling: str = "stride"
+    downsampling_factor: Any = 2
+    code_layer: str = "dense"
     loss: Any = "squared_error"
     alpha: float = 0.0
     solver: str = "adam"
@@ -87,6 +94,12 @@ class BaseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tra
         "activation": [_ACTIVATION],
         "code_activation": [_ACTIVATION],
         "output_activation": [_ACTIVATION],
+        "normalization": [StrOptions(set(NORMALIZATIONS)), None],
+        "image_shape": ["array-like", None],
+        "kernel_size": [Interval(Integral, 1, None, closed="left")],
+        "downsampling": [StrOptions({"stride", "pool"})],
+        "downsampling_factor": ["array-like", Interval(Integral, 1, None, closed="left")],
+        "code_layer": [StrOptions({"dense", "convolution"})],
         "loss": [StrOptions(set(LOSSES)), callable],
         "alpha": [Interval(Real, 0, None, closed="left")],
         "solver": [StrOptions(set(OPTIMIZERS))],

@@ -86,6 +86,7 @@ class ExplicitStep:
         self._tapes: dict[tuple[int, int], Tape] = {}
 
         n_parameters = sum(rows_ * columns for rows_, columns in (layer.shape for layer in self.layers))
+        self.multiply_adds = n_parameters  # of a row on its way through the networks
         self.parameters = torch.zeros(n_parameters, dtype=rows.dtype, device=rows.device)
         self.gradient = torch.zeros_like(self.parameters)
         is_weight = torch.zeros_like(self.parameters, dtype=torch.bool)

@@ -11,11 +11,12 @@ from torch import Tensor
 from . import _arrays as arrays
 from . import _devices as devices
 from ._architecture import architecture
+from ._building import build, initialize
 from ._custom import Linked, dry_run, load_weights
 from ._data import TrainingData
 from ._losses import ROUNDING, Loss
 from ._monitoring import Monitor
-from ._networks import Decoder, build, compression, initialize, n_parameters
+from ._networks import Decoder, compression, n_parameters
 from ._noise import Corruption
 from ._optimizers import Optimizer
 from ._rows import Rows
@@ -162,6 +163,7 @@ class Fit(Run):
             a.activation == "identity" or len(a.encoder_layer_sizes) == len(a.decoder_layer_sizes) == 1
         )
         plain = self.corrupt is None and self.bridge is None and self.estimator.sparsity is None
+        plain = plain and a.images is None and a.normalization is None
         return a.centred and linear and whole and plain and self.estimator.loss == "squared_error"
 
     # Running ----------------------------------------------------------------------------------------------

@@ -147,12 +147,16 @@ def _start_means(parts: Parts, encoder: GaussianEncoder, decoder: Decoder, data:
     if data.offset is not None:
         means = means - data.offset.to(means)  # of columns that are centred, nothing is left
     bias = last.linear.bias.detach()
+    # The bias of a convolution is its channel's, for all places.
+    shared = means.view(-1, len(bias)).mean(0).repeat(len(means) // len(bias))
+    start = torch.zeros_like(means)
     for name, columns in parts:
         picked = selector(columns)
-        if last.activation == "identity":
-            bias[picked] = LIKELIHOODS[name].inverse(means[picked]).to(bias)
+        start[picked] = LIKELIHOODS[name].inverse(shared[picked])
         if encoder.typical is not None and LIKELIHOODS[name].link == "exp":
             encoder.typical[picked] = means[picked].to(encoder.typical)
+    if last.activation == "identity":
+        bias.copy_(start.view(-1, len(bias)).mean(0))
 
 
 def _start_variances(columns: tuple[int, ...], decoder: Decoder, data: TrainingData) -> None:
@@ -166,9 +170,12 @@ def _start_variances(columns: tuple[int, ...], decoder: Decoder, data: TrainingD
     # Were they narrower, a value that training did not show would drown all else in a score.
     floor = torch.where(varies | ~varies.any(), VARIANCE_FLOOR, CONSTANT_FLOOR) * own
     decoder.variance_floor.copy_(floor)
-    decoder.log_variance.detach().copy_(torch.where(varies | ~varies.any(), own, floor).log())
-    # A narrow distribution around what is not yet its mean would outweigh all other columns.
-    constant = torch.tensor(columns)[~varies]
     last = decoder.blocks[-1].linear
-    assert isinstance(last, Linear)
-    last.weight.detach()[constant.to(last.weight.device)] = 0
+    # A narrow distribution around what is not yet its mean would outweigh all other columns: the decoder starts
+    # at the mean of a constant column, or where it cannot, with a wide distribution.
+    reachable = isinstance(last, Linear)
+    start = torch.where(varies | ~varies.any() | (not reachable), own, floor)
+    decoder.log_variance.detach().copy_(start.log())
+    if reachable:
+        constant = torch.tensor(columns)[~varies]
+        last.weight.detach()[constant.to(last.weight.device)] = 0

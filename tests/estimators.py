@@ -42,6 +42,7 @@ CONFIGURATIONS = {
     "linear": configured(AutoencoderTransformer, hidden_layer_sizes=()),
     "sgd": configured(AutoencoderTransformer, solver="sgd"),
     "own_loss": configured(AutoencoderTransformer, loss=fourth_power),
+    "layer_normalization": configured(AutoencoderTransformer, normalization="layer"),
     "denoising": configured(DenoisingAutoencoder),
     "masking": configured(DenoisingAutoencoder, noise="masking", early_stopping=True, validation_fraction=0.2),
     "salt_and_pepper": configured(DenoisingAutoencoder, noise="salt_and_pepper", tied_weights=True),
@@ -75,12 +76,32 @@ CONFIGURATIONS = {
     "adversarial_own_loss": configured(AdversarialAutoencoder, loss=fourth_power, discriminator_noise=0.0),
 }
 
-# In float32, or with noise drawn for each row, a row of weight two is not two equal rows to 1e-7: scikit-learn's
-# check of that leaves these out.
+# In float32, with noise drawn for each row, or with means over batches, a row of weight two is not two equal rows
+# to 1e-7: scikit-learn's check of that leaves these out.
 INEXACT_WEIGHTS = {
     "float32": configured(AutoencoderTransformer, dtype="float32"),
     "stacked_denoising": configured(StackedAutoencoder, noise="masking", pretrain_max_iter=3),
     "vae_float32": configured(VAESampler, dtype="float32", decoder_variance=0.5),
+    "batch_normalization": configured(AutoencoderTransformer, normalization="batch"),
+}
+
+
+def of_images(estimator_class, **parameters):
+    """A convolutional configuration for the rows of these tests, which hold images of 5 x 1 numbers."""
+    return configured(estimator_class, **{"image_shape": (5, 1), "hidden_layer_sizes": (4, 3), **parameters})
+
+
+# scikit-learn's checks choose the number of features, which has to be that of the images here.
+CONVOLUTIONAL = {
+    "images": of_images(AutoencoderTransformer),
+    "images_pooled": of_images(
+        AutoencoderTransformer, downsampling="pool", normalization="layer", tied_weights=True, early_stopping=True
+    ),
+    "images_contractive": of_images(AutoencoderTransformer, contractive=0.1, activation="tanh"),
+    "images_batch": of_images(DenoisingAutoencoder, normalization="batch", image_shape=(1, 5)),
+    "images_sparse": of_images(SparseAutoencoder, sparsity="topk", tied_weights=True),
+    "images_stacked": of_images(StackedAutoencoder, activation="sigmoid", pretrain_max_iter=2),
+    "images_vae": of_images(VAESampler, normalization="batch"),
 }
 
 
@@ -110,18 +131,21 @@ CLASSIFIERS = {
     ),
     "classifier_variational": classifier(configured(VAESampler, max_iter=20, random_state=None)),
 }
+CLASSIFIERS_OF_IMAGES = {
+    "classifier_images": classifier(of_images(StackedAutoencoder, random_state=None), n_frozen_layers=1),
+}
 
 # Codes in SciPy's CSR format, which those tests that look into the codes do not take.
 SPARSE_OUTPUT = {"sparse_output": configured(SparseAutoencoder, sparsity="topk", sparse_output=True)}
 
-ESTIMATORS = [
-    pytest.param(estimator, id=name) for name, estimator in {**CONFIGURATIONS, **INEXACT_WEIGHTS}.items()
-]
+ANY_WIDTH = [pytest.param(estimator, id=name) for name, estimator in {**CONFIGURATIONS, **INEXACT_WEIGHTS}.items()]
+ESTIMATORS = [*ANY_WIDTH, *(pytest.param(estimator, id=name) for name, estimator in CONVOLUTIONAL.items())]
 
 # For the tests of what classifiers promise too.
+EVERY_OF_ANY_WIDTH = [*ANY_WIDTH, *(pytest.param(estimator, id=name) for name, estimator in CLASSIFIERS.items())]
 EVERY_ESTIMATOR = [
     *ESTIMATORS,
-    *(pytest.param(estimator, id=name) for name, estimator in CLASSIFIERS.items()),
+    *(pytest.param(estimator, id=name) for name, estimator in {**CLASSIFIERS, **CLASSIFIERS_OF_IMAGES}.items()),
 ]
 
 # Those whose score is R^2 and whose rows score minus their error; the others have a likelihood.

@@ -103,6 +103,37 @@ def deep():
 
 
 @row
+def convolutional():
+    """Convolutions against dense layers at equal code widths: mean squared error of a test pixel of MNIST."""
+    data = datasets.mnist()
+    if data is None:
+        return print("convolutional: skipped, no MNIST")
+    train, test, *_ = data
+    settings = {"batch_size": 128, "max_iter": 10, "tol": None, "random_state": 0}
+    for k, channels in ((8, (32, 64, 128)), (32, (32, 64))):
+        models = {
+            "dense 784-256": AutoencoderTransformer(k, hidden_layer_sizes=256, **settings),
+            "dense 784-512-256": AutoencoderTransformer(k, hidden_layer_sizes=(512, 256), **settings),
+            f"convolutional {channels}": AutoencoderTransformer(
+                k, hidden_layer_sizes=channels, image_shape=(28, 28), **settings
+            ),
+        }
+        errors = {name: model.fit(train).reconstruction_error(test).mean() for name, model in models.items()}
+        *dense, ours = errors.values()
+        others = ", ".join(
+            f"{name} ({models[name].n_parameters_} weights) {error:.5f}" for name, error in errors.items()
+        )
+        print(f"{k} codes, 10 epochs: {others}")
+        report(
+            f"convolutional, {k} codes",
+            f"{ours:.5f}",
+            "the dense nets above",
+            f"< {min(dense):.5f}",
+            ours < min(dense),
+        )
+
+
+@row
 def stacked():
     """Geron (Hands-On Machine Learning): 784-300-150-300-784, ELU, L2; mean squared error of a test pixel."""
     data = datasets.mnist()

@@ -223,6 +223,23 @@ def variational():
 
 
 @benchmark
+def convolutional():
+    """Two epochs over 5000 images of MNIST; the peer trains the same layers in float32 and torch's own layout."""
+    X = mnist()[:5000]
+    for kind, required, aim in (("pooling", (1.3, 2.1), (1.9, 3.8)), ("strided", (1, 1), (1.1, 1.5))):
+        task = kind, 2, 128
+        race = Race(
+            5,
+            skae=lambda task=task: peers.images(X, *task),
+            bfloat16=lambda task=task: peers.images(X, *task, dtype="bfloat16"),
+            torch_loop=lambda task=task: peers.images_torch_loop(X, *task),
+        )
+        losses = squared_errors(race, X)
+        yield race.row(f"{kind} net", "torch_loop", required[0], aim[0], losses=losses)
+        yield race.row(f"{kind} net, bf16", "torch_loop", required[1], aim[1], ours="bfloat16", losses=losses)
+
+
+@benchmark
 def transform():
     """A million rows to their codes; skorch's predict gets one row in fifty."""
     part, widths = 50, (64, 32, 8)
