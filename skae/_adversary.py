@@ -19,10 +19,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ._activations import ACTIVATIONS
+from ._building import initialize
 from ._layers import Affine, Call, Memory, passes, views
 from ._ledger import Ledger, watched
 from ._losses import LOSSES, Loss
-from ._networks import Block, Linear, initialize
+from ._networks import Block, Linear
 from ._optimizers import Optimizer
 
 ACTIVATION = "leaky_relu"

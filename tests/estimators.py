@@ -102,6 +102,7 @@ CONVOLUTIONAL = {
     "images_sparse": of_images(SparseAutoencoder, sparsity="topk", tied_weights=True),
     "images_stacked": of_images(StackedAutoencoder, activation="sigmoid", pretrain_max_iter=2),
     "images_vae": of_images(VAESampler, normalization="batch"),
+    "images_adversarial": of_images(AdversarialAutoencoder, normalization="layer"),
 }
 
 
