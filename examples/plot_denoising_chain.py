@@ -21,8 +21,8 @@ rng = np.random.default_rng(0)
 radius, angle = rng.normal(2, 0.25, size=2000), rng.uniform(0, 2 * np.pi, size=2000)
 points = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
 
-settings = {"hidden_layer_sizes": (64,), "activation": "silu", "noise_level": 0.1, "learning_rate": 5e-3}
-settings |= {"batch_size": 100, "max_iter": 50, "tol": None, "random_state": 0}
+settings = {"hidden_layer_sizes": (64,), "activation": "silu", "noise_level": 0.2, "batch_size": 50}
+settings |= {"max_iter": 60, "tol": None, "random_state": 0}
 plain = DenoisingAutoencoder(16, **settings).fit(points)
 walked = DenoisingAutoencoder(16, walkback=3, **settings).fit(points)
 clouds = {"data": points}
@@ -40,7 +40,7 @@ for name, cloud in clouds.items():
 
 lags = np.arange(0, 101, 5)
 memory = {}
-for level in (0.1, 0.2, 0.4):
+for level in (0.2, 0.3, 0.5):
     model = DenoisingAutoencoder(16, **(settings | {"noise_level": level})).fit(points)
     chains = model.sample(50 * 200, random_state=0, burn_in=50, X_init=points[:50]).reshape(200, 50, 2)
     memory[level] = [np.mean(chains[: 200 - lag] * chains[lag:]) / np.mean(chains**2) for lag in lags]

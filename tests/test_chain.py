@@ -35,7 +35,7 @@ def density_of_ring(x):
 
 
 def of_ring(**parameters):
-    settings = {"hidden_layer_sizes": (64,), "activation": "silu", "learning_rate": 5e-3, "batch_size": 100}
+    settings = {"hidden_layer_sizes": (64,), "activation": "silu", "batch_size": 50}
     settings |= {"max_iter": 60, "tol": None, "random_state": 0}
     return DenoisingAutoencoder(16, **{**settings, **parameters}).fit(ring(2000))
 
@@ -66,7 +66,7 @@ def test_its_rows_are_distributed_as_the_data_are(model):
     assert total_variation(ring(5000, seed=1)) < 0.08, "what chance alone leaves"
     normal = np.random.default_rng(0).multivariate_normal(np.zeros(2), np.cov(ring(2000).T), size=5000)
     assert total_variation(normal) > 0.55
-    assert total_variation(sample) < 0.28
+    assert total_variation(sample) < 0.22
     assert_allclose(sample.mean(0), 0, atol=0.25)
     assert_allclose(sample.std(0), ring(2000).std(0), rtol=0.1)
     radius = np.linalg.norm(sample, axis=1)
@@ -103,8 +103,8 @@ def test_it_comes_to_the_data_from_afar(model):
 def test_walkback_takes_away_what_is_not_in_the_data():
     """Where training never leaves the data, chains stray; trained to walk back, they stray less."""
     strayed = [
-        np.mean(np.abs(np.linalg.norm(of_ring(noise_level=0.1, walkback=n).sample(4000, 0), axis=1) - 2) > 0.75)
-        for n in (0, 3)
+        np.mean(np.abs(np.linalg.norm(of_ring(noise_level=0.15, walkback=n).sample(4000, 0), axis=1) - 2) > 0.75)
+        for n in (0, 1)
     ]
     assert strayed[1] < 0.5 * strayed[0]
     assert strayed[0] > 0.01
