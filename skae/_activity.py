@@ -36,9 +36,7 @@ def _codes(encode: Callable, rows: Rows, order: Tensor, width: int) -> Iterator[
     """Yield chunks of row numbers and the codes of those rows."""
     size = max(200, chunk_rows(rows.dtype.itemsize * max(width, rows.n_features)))
     for index in order.split(size):
-        x = torch.empty(len(index), rows.n_features, dtype=rows.dtype, device=rows.device)
-        rows.gather(index, out=x)
-        yield index, encode(x)
+        yield index, encode(rows.batch(index))
 
 
 @torch.no_grad()

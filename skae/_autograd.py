@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from ._custom import core
 from ._layers import Bridge
 from ._networks import Block, weights
 from ._noise import Corruption, repeated_noise
@@ -98,13 +99,23 @@ class AutogradStep:
         return loss.sum()
 
     def _objective(self, index: Tensor) -> tuple[Tensor, Tensor | None]:
-        x = _batch(self.rows, index)
-        target = x if self.targets is None else _batch(self.targets, index)
-        x = x if self.corrupt is None else self.corrupt(x)
+        x = self.rows.batch(index)
+        target = x if self.targets is None else self.targets.batch(index)
+        x = x if self.corrupt is None else self.corrupt(x, restore=self._restore)
         weight = None if self.row_weight is None else self.row_weight[index]
         with torch.autocast(self.rows.device.type, torch.bfloat16, enabled=self.low_precision):
             loss, penalty = self.objective(x, target, weight)
         return (loss if weight is None else loss * weight), penalty
+
+    def _restore(self, x: Tensor) -> Tensor:
+        """Return what the networks make of rows as they enter the encoder, outside training."""
+        encoder, decoder = self.networks
+        modes = [network.training for network in self.networks]
+        with torch.no_grad():
+            restored = core(decoder.eval())(core(encoder.eval())(x)).to(x.dtype)
+        for network, mode in zip(self.networks, modes, strict=True):
+            network.train(mode)
+        return restored
 
     def publish(self) -> None:
         """Do nothing: the modules hold the current parameters already."""
@@ -126,12 +137,6 @@ class AutogradStep:
         buffers = (b for network in self.networks for b in network.buffers())
         for buffer, saved in zip(buffers, snapshot[1], strict=True):
             buffer.copy_(saved)
-
-
-def _batch(rows: Rows, index: Tensor) -> Tensor:
-    batch = torch.empty(len(index), rows.n_features, dtype=rows.dtype, device=rows.device)
-    rows.gather(index, out=batch)
-    return batch
 
 
 def _flatten(parameters: Sequence[nn.Parameter], device: torch.device) -> tuple[Tensor, Tensor]:

@@ -5,12 +5,13 @@ same gradients from the same objective; on small networks its bookkeeping costs 
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from ._layers import Bridge, Memory, Pass, Tape, dense_layers
+from ._layers import Bridge, Memory, Pass, Tape, dense_layers, views
 from ._losses import Loss
 from ._networks import Block
 from ._noise import Corruption, repeated_noise
@@ -98,20 +99,16 @@ class ExplicitStep:
         self._per_row = self.parameters.new_tensor(1 / self._features)
         self._scales: dict[tuple[int, int], Tensor] = {}
 
-        self._masters = self._split(self.parameters)
+        self._masters = views(self.layers, self.parameters)
         self._of_code = self._masters[len(encoder)][:-1]
-        for layer, master, mask in zip(self.layers, self._masters, self._split(is_weight), strict=True):
+        for layer, master, mask in zip(self.layers, self._masters, views(self.layers, is_weight), strict=True):
             layer.load(master)
             layer.mark_weight(mask)
-        bound = zip(self.layers, self._split(self._weights), self._split(self._gradients), strict=True)
-        for layer, weight, gradient in bound:
+        bound = (views(self.layers, flat) for flat in (self._weights, self._gradients))
+        for layer, weight, gradient in zip(self.layers, *bound, strict=True):
             layer.bind(weight, gradient)
         self.optimizer = make_optimizer(self.parameters, self.gradient, is_weight)
         self._follow()
-
-    def _split(self, flat: Tensor) -> list[Tensor]:
-        sizes = [fan_in * fan_out for fan_in, fan_out in (layer.shape for layer in self.layers)]
-        return [part.view(layer.shape) for part, layer in zip(flat.split(sizes), self.layers, strict=True)]
 
     def __call__(self, index: Tensor) -> Tensor:
         """Take one step on the rows numbered ``index``; return the objective, summed over these rows."""
@@ -148,8 +145,16 @@ class ExplicitStep:
         if self.targets is not None:
             self.rows.gather(index, out=tape.x)
         if self.corrupt is not None:
-            self.corrupt(tape.target if self.targets is None else tape.x, out=tape.x)
+            clean = tape.target if self.targets is None else tape.x
+            self.corrupt(clean, out=tape.x, restore=partial(self._restore, tape))
         return tape, None if self.row_weight is None else self.row_weight[index].unsqueeze(1)
+
+    def _restore(self, tape: Tape, x: Tensor) -> Tensor:
+        """Return what the networks make of rows as they enter the encoder, in memory that is used again."""
+        tape.x.copy_(x)
+        with repeated_noise(self.bridge):
+            self._forward(tape, None)
+        return tape.output[: len(x)]
 
     def _forward(self, tape: Tape, weight: Tensor | None) -> Tensor | None:
         """Compute the output; return the bridge's own loss of each row."""

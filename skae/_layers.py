@@ -54,8 +54,14 @@ class Affine:
         dweight = _product(p.h.t(), p.dz, self.gradient)
         if self.accumulates:
             dweight = partial(torch.addmm, self.gradient, p.h.t(), p.dz, out=self.gradient)
-        dh = [] if p.dh is None else [_product(p.dz, self.weight[:-1].t(), p.dh)]
-        return [*_derive(self.activation, p), dweight, *dh]
+        return [*_derive(self.activation, p), dweight, *self._to_below(p)]
+
+    def backward_to_input(self, p: Pass) -> list[Call]:
+        """Do as `backward`, and leave the weights' gradient out."""
+        return [*_derive(self.activation, p), *self._to_below(p)]
+
+    def _to_below(self, p: Pass) -> list[Call]:
+        return [] if p.dh is None else [_product(p.dz, self.weight[:-1].t(), p.dh)]
 
     def load(self, master: Tensor) -> None:
         """Copy the module's values into ``master``, of the layer's shape."""
@@ -133,6 +139,12 @@ def dense_layers(blocks: Sequence[Block]) -> list[Layer]:
             of_linear[id(linear)] = Affine(linear, activation)
             layers.append(of_linear[id(linear)])
     return layers
+
+
+def views(layers: Sequence, flat: Tensor) -> list[Tensor]:
+    """Cut one vector of all layers' parameters into a view of each layer's shape."""
+    sizes = [fan_in * fan_out for fan_in, fan_out in (layer.shape for layer in layers)]
+    return [part.view(layer.shape) for part, layer in zip(flat.split(sizes), layers, strict=True)]
 
 
 class Bridge(Protocol):
@@ -244,8 +256,8 @@ class Tape:
         self.output = memory.empty("output", len(z), decoder[-1].fan_out)
         linear = decoder[-1].activation.forward is None
         self.doutput = self.output if linear else memory.empty("doutput", len(z), decoder[-1].fan_out)
-        self.encoder = _passes(encoder, h, None, self.code, self.dcode, memory)
-        decoder_passes = _passes(decoder, z, self.dz, self.output, self.doutput, memory)
+        self.encoder = passes(encoder, h, None, self.code, self.dcode, memory)
+        decoder_passes = passes(decoder, z, self.dz, self.output, self.doutput, memory)
         up, down = [*zip(encoder, self.encoder, strict=True)], [*zip(decoder, decoder_passes, strict=True)]
         self.encode = [call for layer, p in up for call in layer.forward(p)]
         self.decode = [call for layer, p in down for call in layer.forward(p)]
@@ -260,7 +272,7 @@ class Tape:
         return self._passes
 
 
-def _passes(
+def passes(
     layers: Sequence[Layer], h: Tensor, dh: Tensor | None, output: Tensor, doutput: Tensor, memory: Memory
 ) -> list[Pass]:
     """Chain the memory of a stack of layers, from its input ``h`` to its ``output``."""
@@ -268,8 +280,8 @@ def _passes(
     above = [memory.with_ones(("h", id(layer)), n, layer.fan_out) for layer in layers[:-1]]
     outputs = [*(z[:, :-1] for z in above), output]
     gradients = [*(memory.empty(("dz", id(layer)), n, layer.fan_out) for layer in layers[:-1]), doutput]
-    passes = []
+    chained = []
     for layer, h_, a, da, dh_ in zip(layers, [h, *above], outputs, gradients, [dh, *gradients[:-1]], strict=True):
         z = memory.empty(("z", id(layer)), n, layer.fan_out) if layer.activation.saves_input else a
-        passes.append(Pass(h_, z, a, da, dh_))
-    return passes
+        chained.append(Pass(h_, z, a, da, dh_))
+    return chained

@@ -118,7 +118,7 @@ def check_rows(parts: Parts, data: TrainingData) -> None:
     if len(parts) == 1:
         check_support(names[0], *data.target_range())
         return
-    _, lowest, highest = data.statistics()
+    _, lowest, highest, _ = data.statistics()
     for name, columns in parts:
         picked = list(columns)
         check_support(name, float(lowest[picked].min()), float(highest[picked].max()))
@@ -162,7 +162,7 @@ def _start_means(parts: Parts, encoder: GaussianEncoder, decoder: Decoder, data:
 def _start_variances(columns: tuple[int, ...], decoder: Decoder, data: TrainingData) -> None:
     assert decoder.log_variance is not None
     assert decoder.variance_floor is not None
-    deviation, lowest, highest = (torch.as_tensor(s)[list(columns)].double() for s in data.statistics())
+    deviation, lowest, highest = (torch.as_tensor(s)[list(columns)].double() for s in data.statistics()[:3])
     rounding = 2 * data.precision * torch.maximum(lowest.abs(), highest.abs())  # all there is in a constant column
     varies = deviation > rounding.clamp_min(1e-15)
     typical = deviation[varies].square().mean() if varies.any() else torch.ones((), dtype=deviation.dtype)

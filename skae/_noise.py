@@ -5,11 +5,16 @@ extremes. Batches come centred, so that what a corruption puts in has to be cent
 """
 
 import contextlib
+import copy
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from ._rows import as_tensor
+
+Restore = Callable[[Tensor], Tensor]
 
 
 class Fills(NamedTuple):
@@ -19,6 +24,13 @@ class Fills(NamedTuple):
     lowest: Tensor
     highest: Tensor
     zero: Tensor
+
+    @classmethod
+    def of(cls, statistics: tuple, like: Tensor, offset: Tensor | None = None) -> "Fills":
+        """Prepare column statistics for batches of ``like``'s dtype and device, centred by ``offset`` or not."""
+        deviation, lowest, highest = (as_tensor(s).cpu().double() for s in statistics[:3])
+        moved = torch.zeros_like(deviation) if offset is None else offset.cpu().double()
+        return cls(*(s.to(like) for s in (deviation, lowest - moved, highest - moved, -moved)))
 
 
 class Draw:
@@ -91,8 +103,8 @@ class Corruption:
     noise : str or callable (X, generator) -> X
         A callable gets, and returns, rows in the data's space.
     level : float
-    statistics : tuple of three ndarrays of shape (n_features,)
-        The columns' standard deviations, minima and maxima.
+    statistics : tuple of four ndarrays of shape (n_features,)
+        The columns' standard deviations, minima, maxima and means.
     fills : Fills
         The same, as batches need them.
     generator : torch.Generator
@@ -116,8 +128,11 @@ class Corruption:
         self.fills, self.generator = fills, generator
         self._draws: dict[tuple, Draw] = {}
 
-    def __call__(self, x: Tensor, out: Tensor | None = None) -> Tensor:
-        """Return a batch with noise, written to ``out``, which may be the batch itself, or to new memory."""
+    def __call__(self, x: Tensor, out: Tensor | None = None, restore: Restore | None = None) -> Tensor:
+        """Return a batch with noise, written to ``out``, which may be the batch itself, or to new memory.
+
+        ``restore`` is what the networks, as they are, make of rows; for noise that depends on them.
+        """
         if not isinstance(self.noise, str):
             noisy = self._of_callable(x, self.noise)
             return noisy if out is None else out.copy_(noisy)
@@ -138,6 +153,12 @@ class Corruption:
                 f"{tuple(x.shape)}, but noise must keep the shape."
             )
         return noisy + zero
+
+    def apart(self) -> "Corruption":
+        """Return the same noise, from the same generator, with memory of its own: for another mode of torch."""
+        other = copy.copy(self)
+        other._draws = {}
+        return other
 
     def repeated(self):
         """Return a context in which the noise is the same each time."""

@@ -322,8 +322,7 @@ class StackedAutoencoder(BaseAutoencoder):
         if self.noise is None:
             return None
         statistics = arrays.column_statistics(codings[:])
-        deviation, lowest, highest = (torch.as_tensor(s, device=fit.device) for s in statistics)
-        fills = Fills(*(s.to(fit.dtype) for s in (deviation, lowest, highest, torch.zeros_like(lowest))))
+        fills = Fills.of(statistics, torch.empty(0, dtype=fit.dtype, device=fit.device))
         return Corruption(self.noise, self.noise_level, statistics, fills, fit.noise_generator())
 
     def _own_attributes(self, fit: Fit, encoder: nn.Module, decoder: nn.Module) -> dict[str, Any]:

@@ -6,20 +6,18 @@ from typing import Any, ClassVar, cast
 
 import torch
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from . import _arrays as arrays
 from . import _likelihood_loss as losses
 from . import _likelihoods as likelihoods
-from . import _random as random
 from ._base import BaseAutoencoder, field
 from ._fitting import Fit
+from ._generation import generate
 from ._inference import Forward, forward
 from ._monitoring import Monitor
 from ._networks import Architecture, Decoder, bounded
 from ._posterior import MANY_STEPS, Posterior, active_units, rows_differ
-from ._rows import slices
 from ._sampling import Densities, check_n_samples, standard_normal
 from ._training import History
 
@@ -325,20 +323,14 @@ class VAESampler(BaseAutoencoder):
         X : ndarray of shape (n_samples, n_features)
             New rows, of the floating dtype of the data that were given to `fit`.
         """
-        check_is_fitted(self)
-        n_samples, streams = check_n_samples(n_samples), random.streams(random_state)
-        output = arrays.Output(self.offset_, (n_samples, self.n_features_in_))
-        dtype = output.tensor.dtype
-        decode, parts = forward(self.decoder_, dtype), self._objective["likelihood"]
-        with torch.inference_mode():
-            for part in slices(n_samples, self._widest * dtype.itemsize):
-                z = torch.empty(part.stop - part.start, self._n_features_out, dtype=dtype)
-                z.normal_(generator=streams.weights)
-                x = decode(z.to(self.device_), None).cpu()
-                output.tensor[part] = (
-                    x if mean or not parts else likelihoods.draw(parts, self.decoder_, x, streams.noise)
-                )
-        return output.array()
+        return generate(self, n_samples, random_state, self._draw_codes, None if mean else self._draw_rows)
+
+    def _draw_codes(self, n: int, like: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        return like.new_empty(n, self._n_features_out).normal_(generator=generator)
+
+    def _draw_rows(self, x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        parts = self._objective["likelihood"]
+        return likelihoods.draw(parts, self.decoder_, x, generator) if parts else x
 
     def score_samples(self, X):
         r"""Estimate the log-likelihood of each row, log p(x), in nats.
@@ -481,14 +473,10 @@ class VAESampler(BaseAutoencoder):
         return self.encoder_.of_means()
 
     def _own_attributes(self, fit: Fit, encoder: Any, decoder: Any) -> dict[str, Any]:
-        curves = fit.bridge.curves()
-        if fit.one_pass and fit.start is not None:
-            earlier = fit.start.reconstruction_curve_, fit.start.kl_curve_
-            curves = [*earlier[0], *curves[0]], [*earlier[1], *curves[1]]
         n_active = active_units(encoder.core, fit.inputs, fit.data.train_rows)
         return {
-            "reconstruction_curve_": curves[0],
-            "kl_curve_": curves[1],
+            "reconstruction_curve_": fit.curve("reconstruction_curve_", fit.bridge.ledger.curve("reconstruction")),
+            "kl_curve_": fit.curve("kl_curve_", fit.bridge.ledger.curve("kl")),
             "n_active_units_": n_active,
             "_collapsed": n_active == 0 and fit.bridge.n_steps >= MANY_STEPS and rows_differ(fit.inputs),
             "_objective": {"likelihood": self._parts(fit), "loss": self.loss},

@@ -8,6 +8,7 @@ from sklearn.base import clone, is_classifier
 
 import skae
 from skae import (
+    AdversarialAutoencoder,
     AutoencoderClassifier,
     AutoencoderTransformer,
     BaseAutoencoder,
@@ -65,6 +66,14 @@ CONFIGURATIONS = {
     "vae_early_stopping": configured(VAESampler, early_stopping=True, validation_fraction=0.2, beta=0.5),
     "vae_loss": configured(VAESampler, loss="squared_error", alpha=0.01, hidden_layer_sizes=()),
     "vae_own_loss": configured(VAESampler, loss=fourth_power),
+    "adversarial": configured(AdversarialAutoencoder),
+    "adversarial_mixture": configured(
+        AdversarialAutoencoder, prior=[(-2, 0.5), (2, 1.0)], tied_weights=True, alpha=0.01
+    ),
+    "adversarial_early_stopping": configured(
+        AdversarialAutoencoder, early_stopping=True, discriminator_hidden_layer_sizes=(16, 8), solver="sgd"
+    ),
+    "adversarial_own_loss": configured(AdversarialAutoencoder, loss=fourth_power, discriminator_noise=0.0),
 }
 
 # In float32, with noise drawn for each row, or with means over batches, a row of weight two is not two equal rows
@@ -93,6 +102,7 @@ CONVOLUTIONAL = {
     "images_sparse": of_images(SparseAutoencoder, sparsity="topk", tied_weights=True),
     "images_stacked": of_images(StackedAutoencoder, activation="sigmoid", pretrain_max_iter=2),
     "images_vae": of_images(VAESampler, normalization="batch"),
+    "images_adversarial": of_images(AdversarialAutoencoder, normalization="layer"),
 }
 
 
@@ -145,7 +155,8 @@ BY_ERROR = [p for p in ESTIMATORS if type(p.values[0]).score_samples is BaseAuto
 NOISELESS = [
     p
     for p in ESTIMATORS
-    if getattr(p.values[0], "noise", None) is None and not isinstance(p.values[0], VAESampler)
+    if getattr(p.values[0], "noise", None) is None
+    and not isinstance(p.values[0], VAESampler | AdversarialAutoencoder)
 ]
 
 PUBLIC_CLASSES = [
