@@ -1,5 +1,6 @@
 """Autoencoders for scikit-learn users: `fit`, `transform`, `inverse_transform`, trained by torch."""
 
+from ._adversarial import AdversarialAutoencoder
 from ._autoencoder import AutoencoderTransformer
 from ._base import BaseAutoencoder
 from ._classifier import AutoencoderClassifier
@@ -12,6 +13,7 @@ from ._vae import VAESampler
 __version__ = "0.1.0.dev0"
 
 __all__ = [
+    "AdversarialAutoencoder",
     "AutoencoderClassifier",
     "AutoencoderTransformer",
     "BaseAutoencoder",

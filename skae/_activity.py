@@ -36,7 +36,7 @@ def _codes(encode: Callable, rows: Rows, order: Tensor, width: int) -> Iterator[
     """Yield chunks of row numbers and the codes of those rows."""
     size = max(200, chunk_rows(rows.dtype.itemsize * max(width, rows.n_features)))
     for index in order.split(size):
-        yield index, encode(rows.take(index))
+        yield index, encode(rows.batch(index))
 
 
 @torch.no_grad()

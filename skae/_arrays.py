@@ -174,13 +174,13 @@ def extremes(X: "Tensor | sparse.csr_matrix") -> tuple[float, float]:
 
 
 def column_statistics(X: "Tensor | sparse.csr_matrix") -> tuple[np.ndarray, ...]:
-    """Return each column's standard deviation, minimum and maximum."""
+    """Return each column's standard deviation, minimum, maximum and mean."""
     if sparse.issparse(X):
-        lowest, highest = min_max_axis(X, axis=0)
-        return np.sqrt(mean_variance_axis(X, axis=0)[1]), lowest, highest
+        mean, variance = mean_variance_axis(X, axis=0)
+        return np.sqrt(variance), *min_max_axis(X, axis=0), mean
     mean = column_means(X, None)
     squares = torch.zeros_like(mean)
     for part in slices(len(X), X.shape[1] * 8):
         squares += (X[part] - mean).square().sum(0)
-    columns = (squares / len(X)).sqrt(), X.amin(0), X.amax(0)
+    columns = (squares / len(X)).sqrt(), X.amin(0), X.amax(0), mean
     return tuple(column.cpu().numpy() for column in columns)

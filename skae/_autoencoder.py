@@ -43,9 +43,10 @@ class AutoencoderTransformer(BaseAutoencoder):
         or as the narrower of the layers next to the code has, and cut to the fewest that keep it.
     hidden_layer_sizes : int or array-like of int, default=(128,)
         Widths of the encoder's hidden layers, from the input to the code; ``()`` is none. An integer is one
-        layer.
+        layer. With ``image_shape``, numbers of channels.
     decoder_hidden_layer_sizes : int, array-like of int or None, default=None
         Widths of the decoder's hidden layers, from the code to the output. None mirrors ``hidden_layer_sizes``.
+        With ``image_shape`` it must be as long as that.
     activation : str, default='relu'
         Activation of the hidden layers of both networks: 'identity', 'relu', 'elu', 'leaky_relu', 'gelu',
         'silu', 'tanh', 'sigmoid', or its other name 'logistic'.
@@ -54,6 +55,27 @@ class AutoencoderTransformer(BaseAutoencoder):
     output_activation : str, default='identity'
         Activation of the reconstruction, one of the same. With ``loss='binary_cross_entropy'`` leave it at
         'identity': the loss works on logits, and the logistic function follows by itself.
+    normalization : {'batch', 'layer'} or None, default=None
+        What brings hidden layers to mean zero and variance one, before two trained parameters for each unit or
+        channel, and the activation: 'batch' does so for each unit over the rows of a batch, and with running means
+        after training (Ioffe and Szegedy 2015); 'layer' for each row over its units (Ba, Kiros and Hinton 2016).
+        With 'batch', rows that are trained on together depend on each other, and a batch needs two of them.
+    image_shape : array-like of int or None, default=None
+        ``(height, width)`` or ``(height, width, channels)`` of the images that the rows of X are, flattened in C
+        order. The networks are convolutional then; the notes of :class:`AutoencoderTransformer` list their layers.
+    kernel_size : int, default=3
+        Height and width of the kernels of convolutions, an odd number. Used with ``image_shape`` only, as are the
+        next three.
+    downsampling : {'stride', 'pool'}, default='stride'
+        What makes images smaller from block to block: the stride of convolutions, taken back by transposed ones,
+        or maxima over neighbouring places after them, taken back by repeating places.
+    downsampling_factor : int or array-like of int, default=2
+        What each convolution block divides height and width by, rounding up. An integer is for all entries of
+        ``hidden_layer_sizes``. Of several, one more may be for the code, with ``code_layer='convolution'``.
+    code_layer : {'dense', 'convolution'}, default='dense'
+        The layer of the code: a dense one on top of the convolutions, or one more convolution, whose channels and
+        places together are ``n_components`` and which keeps height and width unless ``downsampling_factor`` has
+        an entry for it.
     loss : str or callable, default='squared_error'
         Reconstruction loss, a mean over rows and features: 'squared_error', 'absolute_error', 'huber' or
         'binary_cross_entropy'. 'huber' is quadratic up to a residual of 1 and linear beyond.
@@ -159,7 +181,7 @@ class AutoencoderTransformer(BaseAutoencoder):
         Number of epochs run by the last `fit`, or of passes taken by `partial_fit`.
     n_features_in_ : int
         Number of features seen in `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features seen in `fit`, where they are all strings.
 
     See Also
@@ -183,6 +205,24 @@ class AutoencoderTransformer(BaseAutoencoder):
     and before any cast to float32, and added to the reconstruction, so that a column like 1e9 + N(0, 1) keeps
     what it holds. Networks work on uncentred data with binary cross-entropy, with a loss, encoder or decoder of
     your own, and with an output activation other than the identity.
+
+    *Images.* With ``image_shape``, each entry of ``hidden_layer_sizes`` is a block of the encoder: a convolution
+    to so many channels, with zeros around the image, and the activation. A block divides height and width by its
+    ``downsampling_factor`` f: by the convolution's stride f, or by pooling over f x f places after the activation.
+    The last one's result is flattened for a dense code, or goes through one more convolution whose result,
+    flattened, is the code. The decoder has a block for each of the encoder's, in reverse order: a dense one from a
+    dense code to the last image, then transposed convolutions of the same strides ('stride'), or convolutions
+    after repeating places ('pool'). Each restores the height and width that its counterpart had, odd ones too.
+    Between blocks, images are rows in C order, (height, width, channels). Of 28 x 28 images, for instance,
+
+    - ``n_components=32, hidden_layer_sizes=(32, 64)`` makes images of 14 x 14 x 32 and 7 x 7 x 64, then the code,
+      and the decoder goes back through 7 x 7 x 64 and 14 x 14 x 32;
+    - ``n_components=128, hidden_layer_sizes=(16, 8), downsampling='pool', downsampling_factor=(2, 2, 2),
+      code_layer='convolution'`` makes images of 14 x 14 x 16 and 7 x 7 x 8, and a code of 4 x 4 x 8;
+    - ``n_components=12544, hidden_layer_sizes=(64, 128), downsampling='pool', code_layer='convolution'`` makes
+      images of 14 x 14 x 64 and 7 x 7 x 128, and a code of 7 x 7 x 256.
+
+    Convolutions are fastest in float32 and, on processors and accelerators made for it, with ``dtype='bfloat16'``.
 
     *First weights* are drawn uniformly within the bounds of Glorot and Bengio (2010); biases start at zero.
 
@@ -300,6 +340,12 @@ class AutoencoderTransformer(BaseAutoencoder):
     def _regularizer(self, fit: Fit) -> Penalty | None:
         if not self.contractive:
             return None
+        if self.normalization == "batch":
+            raise ValueError(
+                f"contractive={self.contractive:g} needs codes that depend on their own row alone, but "
+                "normalization='batch' mixes the rows of a batch. Use normalization='layer' or None, or "
+                "contractive=0."
+            )
         one_layer = not layer_sizes(self.hidden_layer_sizes, "hidden_layer_sizes")
         return contractive(self.contractive, self.code_activation if one_layer else None)
 
@@ -319,6 +365,11 @@ class AutoencoderTransformer(BaseAutoencoder):
                 f"{share}, for which skae cuts the networks that it builds, but encoder or decoder is a module of "
                 "yours. Set n_components to the width of the code between them."
             )
+        if self.image_shape is not None and self.code_layer == "convolution":
+            raise ValueError(
+                f"{share}, for which units of the code are cut off, but with code_layer='convolution' they share "
+                "their weights. Use code_layer='dense', or set n_components to a whole number."
+            )
         if fit.start is not None:
             return fit.start.n_components_
         if fit.one_pass:
@@ -326,6 +377,8 @@ class AutoencoderTransformer(BaseAutoencoder):
                 f"{share}, which is found once training is over, but partial_fit does not know when that is. Call "
                 "fit first, or set n_components to a whole number, the width of the code."
             )
+        if self.image_shape is not None:
+            return fit.data.n_features
         hidden = layer_sizes(self.hidden_layer_sizes, "hidden_layer_sizes")
         after = hidden[::-1]
         if self.decoder_hidden_layer_sizes is not None:

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from ._custom import core
 from ._layers import Bridge
-from ._networks import weights
+from ._networks import Block, weights
 from ._noise import Corruption, repeated_noise
 from ._optimizers import Optimizer
 from ._rows import Rows
@@ -60,6 +61,8 @@ class AutogradStep:
         self.optimizer = make_optimizer(self.parameters, self.gradient, is_weight)
         modules = [module for network in self.networks for module in network.modules()]
         self.needs_two_rows = any(isinstance(module, _BatchNorm) for module in modules)
+        convolved = sum(m.linear.weight.numel() * (m.n_places - 1) for m in modules if isinstance(m, Block))
+        self.multiply_adds = len(self.parameters) + convolved
         for network in self.networks:
             network.train()
 
@@ -96,13 +99,23 @@ class AutogradStep:
         return loss.sum()
 
     def _objective(self, index: Tensor) -> tuple[Tensor, Tensor | None]:
-        x = self.rows.take(index)
-        target = x if self.targets is None else self.targets.take(index)
-        x = x if self.corrupt is None else self.corrupt(x)
+        x = self.rows.batch(index)
+        target = x if self.targets is None else self.targets.batch(index)
+        x = x if self.corrupt is None else self.corrupt(x, restore=self._restore)
         weight = None if self.row_weight is None else self.row_weight[index]
         with torch.autocast(self.rows.device.type, torch.bfloat16, enabled=self.low_precision):
             loss, penalty = self.objective(x, target, weight)
         return (loss if weight is None else loss * weight), penalty
+
+    def _restore(self, x: Tensor) -> Tensor:
+        """Return what the networks make of rows as they enter the encoder, outside training."""
+        encoder, decoder = self.networks
+        modes = [network.training for network in self.networks]
+        with torch.no_grad():
+            restored = core(decoder.eval())(core(encoder.eval())(x)).to(x.dtype)
+        for network, mode in zip(self.networks, modes, strict=True):
+            network.train(mode)
+        return restored
 
     def publish(self) -> None:
         """Do nothing: the modules hold the current parameters already."""

@@ -23,7 +23,9 @@ from torch import nn
 from . import _arrays as arrays
 from . import _persistence as persistence
 from ._activations import ACTIVATIONS
+from ._convolutions import NORMALIZATIONS
 from ._custom import checked_loss
+from ._documentation import LinkedMixin
 from ._fitting import Fit
 from ._inference import Forward, forward
 from ._layers import Bridge
@@ -42,7 +44,9 @@ _ACTIVATION = StrOptions(set(ACTIVATIONS))
 
 @dataclass_transform(kw_only_default=True, eq_default=False, field_specifiers=(field,))
 @dataclass(kw_only=True, eq=False, repr=False)
-class BaseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class BaseAutoencoder(
+    LinkedMixin, CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
+):
     """Base of all autoencoders: a subclass holds only what makes it itself.
 
     Think twice before adding a method here. A variant is a class with annotated fields for its parameters,
@@ -56,6 +60,12 @@ class BaseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tra
     activation: str = "relu"
     code_activation: str = "identity"
     output_activation: str = "identity"
+    normalization: str | None = None
+    image_shape: Any = None
+    kernel_size: int = 3
+    downsampling: str = "stride"
+    downsampling_factor: Any = 2
+    code_layer: str = "dense"
     loss: Any = "squared_error"
     alpha: float = 0.0
     solver: str = "adam"
@@ -88,6 +98,12 @@ class BaseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tra
         "activation": [_ACTIVATION],
         "code_activation": [_ACTIVATION],
         "output_activation": [_ACTIVATION],
+        "normalization": [StrOptions(set(NORMALIZATIONS)), None],
+        "image_shape": ["array-like", None],
+        "kernel_size": [Interval(Integral, 1, None, closed="left")],
+        "downsampling": [StrOptions({"stride", "pool"})],
+        "downsampling_factor": ["array-like", Interval(Integral, 1, None, closed="left")],
+        "code_layer": [StrOptions({"dense", "convolution"})],
         "loss": [StrOptions(set(LOSSES)), callable],
         "alpha": [Interval(Real, 0, None, closed="left")],
         "solver": [StrOptions(set(OPTIMIZERS))],

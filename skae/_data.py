@@ -8,7 +8,7 @@ from torch import Tensor
 
 from . import _arrays as arrays
 from ._noise import Fills
-from ._rows import Rows, as_tensor
+from ._rows import Rows
 from ._split import hold_out
 
 
@@ -150,11 +150,8 @@ class TrainingData:
 
     def fills(self, statistics) -> Fills:
         """Prepare column statistics (see `statistics`) for corruptions of centred batches."""
-        deviation, lowest, highest = (as_tensor(s).double() for s in statistics)
-        offset = torch.zeros_like(deviation) if self.offset is None else self.offset.cpu().double()
-        fills = (deviation, lowest - offset, highest - offset, -offset)
-        return Fills(*(fill.to(self.device, self.dtype) for fill in fills))
+        return Fills.of(statistics, torch.empty(0, dtype=self.dtype, device=self.device), self.offset)
 
     def statistics(self) -> tuple:
-        """Return each input column's standard deviation, minimum and maximum, as NumPy arrays."""
+        """Return each input column's standard deviation, minimum, maximum and mean, as NumPy arrays."""
         return arrays.column_statistics(self._inputs)

@@ -1,20 +1,30 @@
 """The denoising autoencoder."""
 
 from collections.abc import Callable
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
 from sklearn.base import _fit_context
 from sklearn.callback import with_callbacks
 from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from . import _arrays as arrays
+from . import _chain as chain
+from . import _random as random
 from ._base import BaseAutoencoder
+from ._custom import core
 from ._fitting import Fit
-from ._noise import NOISES, Corruption
+from ._links import link_activation
+from ._noise import NOISES, Corruption, Fills
+from ._rows import dense, slices
 from ._run import atomic
+from ._sampling import check_n_samples
+
+MOST_ROWS = 10_000  # that the variance of residuals is measured on: enough for two decimals
 
 
 class DenoisingAutoencoder(BaseAutoencoder):
@@ -22,7 +32,8 @@ class DenoisingAutoencoder(BaseAutoencoder):
 
     Each batch is corrupted before it enters the encoder, and the networks are trained to return the clean rows
     [1]_. What they learn is how the features hang together, which makes the codes useful even when there are
-    more of them than features. `transform`, `reconstruct` and `denoise` add no noise.
+    more of them than features. `transform`, `reconstruct` and `denoise` add no noise. Corrupting and restoring in
+    turns is a Markov chain that draws new rows (`sample`).
 
     Noisy rows whose clean versions are known need no artificial noise: pass them as ``fit(X, X_clean=...)``.
 
@@ -32,9 +43,10 @@ class DenoisingAutoencoder(BaseAutoencoder):
         Width of the code. It may be larger than the number of features.
     hidden_layer_sizes : int or array-like of int, default=(128,)
         Widths of the encoder's hidden layers, from the input to the code; ``()`` is none. An integer is one
-        layer.
+        layer. With ``image_shape``, numbers of channels.
     decoder_hidden_layer_sizes : int, array-like of int or None, default=None
         Widths of the decoder's hidden layers, from the code to the output. None mirrors ``hidden_layer_sizes``.
+        With ``image_shape`` it must be as long as that.
     activation : str, default='relu'
         Activation of the hidden layers of both networks: 'identity', 'relu', 'elu', 'leaky_relu', 'gelu',
         'silu', 'tanh', 'sigmoid', or its other name 'logistic'.
@@ -43,6 +55,27 @@ class DenoisingAutoencoder(BaseAutoencoder):
     output_activation : str, default='identity'
         Activation of the reconstruction, one of the same. With ``loss='binary_cross_entropy'`` leave it at
         'identity': the loss works on logits, and the logistic function follows by itself.
+    normalization : {'batch', 'layer'} or None, default=None
+        What brings hidden layers to mean zero and variance one, before two trained parameters for each unit or
+        channel, and the activation: 'batch' does so for each unit over the rows of a batch, and with running means
+        after training (Ioffe and Szegedy 2015); 'layer' for each row over its units (Ba, Kiros and Hinton 2016).
+        With 'batch', rows that are trained on together depend on each other, and a batch needs two of them.
+    image_shape : array-like of int or None, default=None
+        ``(height, width)`` or ``(height, width, channels)`` of the images that the rows of X are, flattened in C
+        order. The networks are convolutional then; the notes of :class:`AutoencoderTransformer` list their layers.
+    kernel_size : int, default=3
+        Height and width of the kernels of convolutions, an odd number. Used with ``image_shape`` only, as are the
+        next three.
+    downsampling : {'stride', 'pool'}, default='stride'
+        What makes images smaller from block to block: the stride of convolutions, taken back by transposed ones,
+        or maxima over neighbouring places after them, taken back by repeating places.
+    downsampling_factor : int or array-like of int, default=2
+        What each convolution block divides height and width by, rounding up. An integer is for all entries of
+        ``hidden_layer_sizes``. Of several, one more may be for the code, with ``code_layer='convolution'``.
+    code_layer : {'dense', 'convolution'}, default='dense'
+        The layer of the code: a dense one on top of the convolutions, or one more convolution, whose channels and
+        places together are ``n_components`` and which keeps height and width unless ``downsampling_factor`` has
+        an entry for it.
     loss : str or callable, default='squared_error'
         Reconstruction loss, a mean over rows and features: 'squared_error', 'absolute_error', 'huber' or
         'binary_cross_entropy'. 'huber' is quadratic up to a residual of 1 and linear beyond.
@@ -99,6 +132,10 @@ class DenoisingAutoencoder(BaseAutoencoder):
     noise_level : float, default=0.3
         Of 'gaussian', the standard deviation in units of each feature's own; of the others, the fraction of
         entries that are changed. A callable does not use it.
+    walkback : int, default=0
+        The most steps of the chain of `sample` that a row takes before it is corrupted in training (see Notes).
+        It makes the chain come back from where no data are. Each costs as much as a transform and a
+        reconstruction of the batch.
     tied_weights : bool, default=False
         Whether the decoder uses the encoder's weights, transposed, with biases of its own. Needs a decoder that
         mirrors the encoder.
@@ -120,6 +157,9 @@ class DenoisingAutoencoder(BaseAutoencoder):
     offset_ : ndarray of shape (n_features,)
         What is subtracted from each row before the encoder and added after the decoder, inside the networks:
         the mean of the rows given to `fit`, or zeros where the networks are not centred (see Notes).
+    residual_variance_ : ndarray of shape (n_features,)
+        The mean squared error of each feature, restored from training rows as they enter the encoder in training,
+        corrupted once; taken over at most 10,000 rows. `sample` draws with it.
     device_ : torch.device
         The device of the networks.
     n_parameters_ : int
@@ -137,7 +177,7 @@ class DenoisingAutoencoder(BaseAutoencoder):
         Number of epochs run by the last `fit`, or of passes taken by `partial_fit`.
     n_features_in_ : int
         Number of features seen in `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features seen in `fit`, where they are all strings.
 
     See Also
@@ -157,7 +197,22 @@ class DenoisingAutoencoder(BaseAutoencoder):
     from noise which is the same after every epoch. Centring, first weights, early stopping and reproducibility
     are as described for :class:`AutoencoderTransformer`.
 
-    `partial_fit` takes standard deviations, minima and maxima for the noise from the rows of its first call.
+    `partial_fit` takes means, standard deviations, minima and maxima for the noise from the rows of its first
+    call.
+
+    *Sampling.* A step of the chain corrupts a row with the estimator's own noise, restores it, and draws around
+    what it has restored: from a normal distribution with ``residual_variance_``, or, with
+    ``loss='binary_cross_entropy'``, zeros and ones with the restored values as their probabilities. Were the
+    distribution of clean rows, given a corrupted one, just that, the rows of the chain would be distributed as the
+    data are [3]_. It is the more nearly so the weaker the noise, but then steps are short and the chain takes long
+    from one mode to the next; noise around half a standard deviation is a fair start.
+
+    *Walkback.* Chains may find modes where training, which has only seen rows near data, has told them nothing.
+    With ``walkback``, each row of a batch takes steps of the chain first, going on with probability one half for
+    so many steps at most, and is to be restored from where it has come to [3]_ (algorithm 1). On data of many
+    columns, hardly varying ones among them, one step may be all that keeps chains from running away. In these
+    steps the variance of the residuals is that of the batch. Rows held out are corrupted without a walk, and pairs
+    with ``X_clean`` are not walked.
 
     References
     ----------
@@ -166,6 +221,8 @@ class DenoisingAutoencoder(BaseAutoencoder):
     .. [2] P. Vincent, H. Larochelle, I. Lajoie, Y. Bengio and P.-A. Manzagol (2010). Stacked denoising
        autoencoders: learning useful representations in a deep network with a local denoising criterion.
        Journal of Machine Learning Research 11, 3371-3408.
+    .. [3] Y. Bengio, L. Yao, G. Alain and P. Vincent (2013). Generalized denoising auto-encoders as generative
+       models. NIPS.
 
     Examples
     --------
@@ -180,10 +237,13 @@ class DenoisingAutoencoder(BaseAutoencoder):
     >>> restored = denoiser.fit(X[:1000]).denoise(noisy[1000:])
     >>> bool(np.square(restored - X[1000:]).mean() < 0.5 * np.square(noisy - X)[1000:].mean())
     True
+    >>> denoiser.sample(3, random_state=0).shape
+    (3, 64)
     """
 
     noise: str | Callable = "gaussian"
     noise_level: float = 0.3
+    walkback: int = 0
     tied_weights: bool = False
     encoder: Any = None
     decoder: Any = None
@@ -192,6 +252,7 @@ class DenoisingAutoencoder(BaseAutoencoder):
         **BaseAutoencoder._parameter_constraints,
         "noise": [StrOptions(set(NOISES)), callable],
         "noise_level": [Interval(Real, 0, None, closed="left")],
+        "walkback": [Interval(Integral, 0, None, closed="left")],
         "tied_weights": ["boolean"],
         "encoder": [nn.Module, None],
         "decoder": [nn.Module, None],
@@ -272,8 +333,121 @@ class DenoisingAutoencoder(BaseAutoencoder):
         """
         return self.reconstruct(X)
 
+    def sample(self, n_samples=1, random_state=None, *, n_steps=1, burn_in=100, X_init=None):
+        """Draw new rows by a Markov chain: corrupt, restore, draw, and again [3]_.
+
+        Each chain takes ``burn_in`` steps, and then ``n_steps`` more for each row that it gives. After a scaler,
+        ``pipe[:-1].inverse_transform(pipe[-1].sample(n))`` brings the rows back to its input's units.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+            Number of rows.
+        random_state : int, RandomState instance or None, default=None
+            Seed of the draws. None draws other rows each time.
+        n_steps : int, default=1
+            Steps between the rows of one chain, at least 1. Rows next to each other are alike; more steps make
+            them less so.
+        burn_in : int, default=100
+            Steps of each chain before the first that counts. They take it from where it starts to where the data
+            are.
+        X_init : {array-like, sparse matrix} of shape (n_chains, n_features), default=None
+            Where the chains start, one at each row. Row i of the result is of chain ``i % n_chains``: the chains'
+            first rows, then their second ones, and so on. None runs a chain for each row of the result, which
+            makes these independent, from draws with each feature's mean, deviation and range in the training
+            data.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features)
+            New rows, of the floating dtype of the data that were given to `fit`.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            If the estimator is not fitted.
+        TypeError, ValueError
+            If ``n_samples``, ``n_steps`` or ``burn_in`` is no integer or too small; if ``X_init`` is not what
+            `transform` takes; or if the estimator was fitted with ``X_clean``, and so knows of no noise to draw.
+        """
+        check_is_fitted(self)
+        n_samples = check_n_samples(n_samples)
+        n_steps, burn_in = check_n_samples(n_steps, "n_steps"), check_n_samples(burn_in, "burn_in", 0)
+        if self._chain is None:
+            raise ValueError(
+                f"This {type(self).__name__} was fitted with X_clean, so that the noise of its rows is known by "
+                "example only, and a chain of new rows cannot be drawn. Fit it to clean rows alone, with noise "
+                "and noise_level."
+            )
+        streams, output = (
+            random.streams(random_state),
+            arrays.Output(self.offset_, (n_samples, self.n_features_in_)),
+        )
+        dtype = output.tensor.dtype
+        if X_init is not None:
+            starts = arrays.to_torch(arrays.check_rows(self, X_init, reset=False))
+        n_chains = n_samples if X_init is None else min(n_samples, starts.shape[0])
+        walk = self._walk(dtype, streams.noise.initial_seed())
+        with torch.inference_mode():
+            for part in slices(n_chains, max(self._widths) * dtype.itemsize):
+                if X_init is None:
+                    size = part.stop - part.start
+                    x = chain.start(self._column_statistics, size, dtype, streams.weights).to(self.device_)
+                else:
+                    x = dense(starts[part]).to(self.device_, dtype)
+                x = walk(x, burn_in)
+                for first in range(0, n_samples, n_chains):
+                    x = walk(x, n_steps)
+                    out = output.tensor[first + part.start : first + part.stop]
+                    out.copy_(x[: len(out)])
+        return output.array()
+
+    def _walk(self, dtype: torch.dtype, seed: int) -> Callable[[torch.Tensor, int], torch.Tensor]:
+        """Return ``walk(x, n)``, which takes n steps from rows on the networks' device."""
+        noise, level, loss = self._chain
+        generator = torch.Generator(self.device_).manual_seed(seed)
+        like = torch.empty(0, dtype=dtype, device=self.device_)
+        statistics = self._column_statistics
+        corrupt = Corruption(noise, level, statistics, Fills.of(statistics, like), generator)
+        restore, draw = self._reconstruction(dtype), _drawing(loss)
+        variance = arrays.to_torch(self.residual_variance_).to(like)
+
+        def walk(x: torch.Tensor, n_steps: int) -> torch.Tensor:
+            for _ in range(n_steps):
+                x = draw(restore(corrupt(x)), variance, generator)
+            return x
+
+        return walk
+
+    @property
+    def _widths(self) -> tuple[int, ...]:
+        return (*self._architecture["encoder_layer_sizes"], *self._architecture["decoder_layer_sizes"])
+
+    # Hooks ------------------------------------------------------------------------------------------------
+
     def _corruption(self, fit: Fit) -> Corruption | None:
-        return None if fit.data.paired else fit.corruption(self.noise, self.noise_level)
+        if fit.data.paired:
+            return None
+        corruption = fit.corruption(self.noise, self.noise_level)
+        if not self.walkback:
+            return corruption
+        link = link_activation(fit.architecture.link).module()
+        return chain.Walkback(corruption, self.walkback, _drawing(self.loss), link)
+
+    def _own_attributes(self, fit: Fit, encoder: Any, decoder: Any) -> dict[str, Any]:
+        link = link_activation(fit.architecture.link).module()
+        encode, decode = core(encoder), core(getattr(decoder, "unlinked", decoder))
+        rows, step = fit.data.train_rows, fit.step
+        sparsely = rows[:: -(-len(rows) // MOST_ROWS)]
+        pairs = (
+            (step.rows.batch(index), (step.targets or step.rows).batch(index)) for index in sparsely.split(1000)
+        )
+        variance = chain.residual_variance(lambda x: link(decode(encode(x))), fit.corrupt, pairs)
+        dtype = arrays.torch_dtype(fit.data.X)
+        return {
+            "residual_variance_": arrays.to_namespace_of(fit.data.X, variance.to(dtype).numpy()),
+            "_chain": None if fit.data.paired else (self.noise, self.noise_level, self.loss),
+        }
 
     def _check_clean(self, X, X_clean):
         if X_clean is None:
@@ -285,3 +459,7 @@ class DenoisingAutoencoder(BaseAutoencoder):
                 "hold the clean row of each noisy row in X."
             )
         return X_clean
+
+
+def _drawing(loss) -> chain.Draw:
+    return chain.bernoulli if loss == "binary_cross_entropy" else chain.normal

@@ -5,12 +5,13 @@ same gradients from the same objective; on small networks its bookkeeping costs 
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from ._layers import Bridge, Memory, Pass, Tape, dense_layers
+from ._layers import Bridge, Memory, Pass, Tape, dense_layers, views
 from ._losses import Loss
 from ._networks import Block
 from ._noise import Corruption, repeated_noise
@@ -85,6 +86,7 @@ class ExplicitStep:
         self._tapes: dict[tuple[int, int], Tape] = {}
 
         n_parameters = sum(rows_ * columns for rows_, columns in (layer.shape for layer in self.layers))
+        self.multiply_adds = n_parameters  # of a row on its way through the networks
         self.parameters = torch.zeros(n_parameters, dtype=rows.dtype, device=rows.device)
         self.gradient = torch.zeros_like(self.parameters)
         is_weight = torch.zeros_like(self.parameters, dtype=torch.bool)
@@ -95,22 +97,18 @@ class ExplicitStep:
         # Tensors, since a Python number costs a conversion at every step.
         self._features = self.decoder[-1].fan_out if loss.mean_over_features else 1
         self._per_row = self.parameters.new_tensor(1 / self._features)
-        self._scales: dict[int, Tensor] = {}
+        self._scales: dict[tuple[int, int], Tensor] = {}
 
-        self._masters = self._split(self.parameters)
+        self._masters = views(self.layers, self.parameters)
         self._of_code = self._masters[len(encoder)][:-1]
-        for layer, master, mask in zip(self.layers, self._masters, self._split(is_weight), strict=True):
+        for layer, master, mask in zip(self.layers, self._masters, views(self.layers, is_weight), strict=True):
             layer.load(master)
             layer.mark_weight(mask)
-        bound = zip(self.layers, self._split(self._weights), self._split(self._gradients), strict=True)
-        for layer, weight, gradient in bound:
+        bound = (views(self.layers, flat) for flat in (self._weights, self._gradients))
+        for layer, weight, gradient in zip(self.layers, *bound, strict=True):
             layer.bind(weight, gradient)
         self.optimizer = make_optimizer(self.parameters, self.gradient, is_weight)
         self._follow()
-
-    def _split(self, flat: Tensor) -> list[Tensor]:
-        sizes = [fan_in * fan_out for fan_in, fan_out in (layer.shape for layer in self.layers)]
-        return [part.view(layer.shape) for part, layer in zip(flat.split(sizes), self.layers, strict=True)]
 
     def __call__(self, index: Tensor) -> Tensor:
         """Take one step on the rows numbered ``index``; return the objective, summed over these rows."""
@@ -147,8 +145,16 @@ class ExplicitStep:
         if self.targets is not None:
             self.rows.gather(index, out=tape.x)
         if self.corrupt is not None:
-            tape.x.copy_(self.corrupt(tape.target if self.targets is None else tape.x))
+            clean = tape.target if self.targets is None else tape.x
+            self.corrupt(clean, out=tape.x, restore=partial(self._restore, tape))
         return tape, None if self.row_weight is None else self.row_weight[index].unsqueeze(1)
+
+    def _restore(self, tape: Tape, x: Tensor) -> Tensor:
+        """Return what the networks make of rows as they enter the encoder, in memory that is used again."""
+        tape.x.copy_(x)
+        with repeated_noise(self.bridge):
+            self._forward(tape, None)
+        return tape.output[: len(x)]
 
     def _forward(self, tape: Tape, weight: Tensor | None) -> Tensor | None:
         """Compute the output; return the bridge's own loss of each row."""
@@ -161,43 +167,49 @@ class ExplicitStep:
 
     def _loss(self, tape: Tape, own: Tensor | None, weight: Tensor | None) -> Tensor:
         """Return the loss, summed over rows; write its derivative, as a mean, with respect to the output."""
-        target, repeats = tape.target, len(tape.output) // len(tape.target)
-        counted = felt = weight
-        if repeats > 1:
-            target = target.repeat(repeats, 1)
-            counted, felt = self._repeated(weight, len(tape.target), repeats)
-        if counted is None:
-            total = self.loss.sum_and_gradient(tape.output, target, tape.doutput)
+        repeats = tape.repeats
+        if repeats == 1:
+            total = self._sum(tape.output, tape.target, tape.doutput, weight)
+            scale = self._scale(tape.n)
+        elif self.bridge.auxiliary is None:  # type: ignore[union-attr]
+            repeated = None if weight is None else weight.repeat(repeats, 1)
+            total = self._sum(tape.output, tape.target.repeat(repeats, 1), tape.doutput, repeated) / repeats
+            scale = self._scale(repeats * tape.n)
         else:
-            total = (self.loss.entrywise(tape.output, target) * counted).sum()
-            self.loss.sum_and_gradient(tape.output, target, tape.doutput)
-            tape.doutput.mul_(felt)  # type: ignore[arg-type]
-        scale = self._scale(len(tape.output))
+            for output, doutput in reversed(tape.passes()):  # the first counts, the others are felt
+                total = self._sum(output, tape.target, doutput, weight)
+            scale = self._scale(tape.n, repeats)
         tape.doutput.mul_(scale)
         for head in self.loss.heads:
             head.gradient.mul_(scale)
-        total = total * self._per_row if repeats == 1 else total * self._per_row / repeats
+        total = total * self._per_row
         if own is None:
             return total
         return total + (own.sum() if weight is None else torch.dot(own, weight[:, 0]))
 
-    def _repeated(self, weight: Tensor | None, n: int, repeats: int) -> tuple[Any, Any]:
-        """Return what the decoder's rows count for in the loss and in its gradient, (repeats n, 1) or None."""
-        repeated = None if weight is None else weight.repeat(repeats, 1)
-        auxiliary = self.bridge.auxiliary  # type: ignore[union-attr]
-        if auxiliary is None:
-            return repeated, repeated
-        counted = torch.zeros(repeats * n, 1, dtype=self._weights.dtype, device=self._weights.device)
-        counted[:n] = repeats if weight is None else repeats * weight
-        felt = counted.view(repeats, n)[:1].mul(auxiliary).expand(repeats, n).clone()
-        felt[0] = counted[:n, 0]
-        return counted, felt.view(-1, 1)
+    def _sum(self, output: Tensor, target: Tensor, doutput: Tensor, weight: Tensor | None) -> Tensor:
+        """Return the loss, summed over entries; write its derivative."""
+        if weight is None:
+            return self.loss.sum_and_gradient(output, target, doutput)
+        total = (self.loss.entrywise(output, target) * weight).sum()
+        self.loss.sum_and_gradient(output, target, doutput)
+        doutput.mul_(weight)
+        return total
 
-    def _scale(self, n: int) -> Tensor:
-        """Return what turns a sum over ``n`` rows of the output into a mean over rows."""
-        if n not in self._scales:
-            self._scales[n] = self._weights.new_tensor(1 / (n * self._features))
-        return self._scales[n]
+    def _scale(self, n: int, passes: int = 1) -> Tensor:
+        """Return what turns a sum over ``n`` rows of the output into a mean over rows.
+
+        With several passes this is one number for each row of the output: all but the first are felt as much as
+        the bridge's auxiliary weight says.
+        """
+        scale = self._scales.get((n, passes))
+        if scale is None:
+            scale = self._weights.new_tensor(1 / (n * self._features))
+            if passes > 1:
+                scale = scale.repeat(passes * n, 1)
+                scale[n:] *= self.bridge.auxiliary  # type: ignore[union-attr, arg-type]
+            self._scales[n, passes] = scale
+        return scale
 
     def _backward(self, tape: Tape, total: Tensor, weight: Tensor | None) -> Tensor:
         for call in tape.decode_back:
@@ -206,7 +218,7 @@ class ExplicitStep:
             self.bridge.backward(tape.code, tape.dz, tape.dcode, weight)
         code_layer, p = self.encoder[-1], tape.encoder[-1]
         if self.penalty is not None:
-            total = total.add(self.penalty.on_code(code_layer, p, weight), alpha=len(p.a))
+            total = total.add(self.penalty.on_code(code_layer, p, weight), alpha=tape.n)
         for call in tape.encode_back:
             call()
         if self.penalty is not None and self.penalty.on_weight is not None:

@@ -9,9 +9,10 @@ from sklearn.utils import compute_class_weight
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ._building import initialize
 from ._data import TrainingData
 from ._losses import Loss
-from ._networks import Block, Linear, compression, initialize, n_parameters
+from ._networks import Block, Linear, compression, n_parameters
 from ._rows import Rows, codings
 from ._run import Run
 from ._training import History

@@ -11,11 +11,12 @@ from torch import Tensor
 from . import _arrays as arrays
 from . import _devices as devices
 from ._architecture import architecture
+from ._building import build, initialize
 from ._custom import Linked, dry_run, load_weights
 from ._data import TrainingData
 from ._losses import ROUNDING, Loss
 from ._monitoring import Monitor
-from ._networks import Decoder, build, compression, initialize, n_parameters
+from ._networks import Decoder, compression, n_parameters
 from ._noise import Corruption
 from ._optimizers import Optimizer
 from ._rows import Rows
@@ -45,6 +46,7 @@ class Fit(Run):
         super().__init__(estimator, device, self._dtype(estimator.dtype, device, X), estimator.dtype == "bfloat16")
         self.start, self.one_pass = start, one_pass
         self._noise: torch.Generator | None = None
+        self._solvers: dict[str, Optimizer] = {}
         self.y = X
         self.data = TrainingData(X, dtype=self.dtype, device=self.device, **data)
         self.architecture = estimator._adapt(architecture(estimator, X.shape[1], estimator._code_width(self)))
@@ -118,7 +120,7 @@ class Fit(Run):
         """Return the generator of noise on the networks' device, always the same one."""
         if self._noise is None:
             self._noise = torch.Generator(self.device).manual_seed(self.streams.noise.initial_seed())
-            state = getattr(self.start, "_training_state", None) if self.one_pass else None
+            state = self._state_before()
             if state is not None and state["noise"] is not None and state["noise_device"] == self.device.type:
                 self._noise.set_state(state["noise"])
         return self._noise
@@ -132,13 +134,24 @@ class Fit(Run):
     def make_optimizer(self, parameters: Tensor, gradient: Tensor, is_weight: Tensor) -> Optimizer:
         optimizer = super().make_optimizer(parameters, gradient, is_weight)
         optimizer.weights_only = self._is_pca()
-        state = getattr(self.start, "_training_state", None) if self.one_pass else None
+        state = self._state_before()
         if state is not None:
             self.streams.order.set_state(state["order"])
             self.streams.noise.set_state(state["modes"])
-            if state["kind"] == (self.estimator.solver, len(parameters)):
-                optimizer.load(state["optimizer"])
+        return self.carried_on("networks", optimizer)
+
+    def carried_on(self, name: str, optimizer: Optimizer) -> Optimizer:
+        """Give a solver the state that the last pass left under this name, and leave its own to the next."""
+        state = self._state_before()
+        kind, saved = (None, None) if state is None else state["solvers"].get(name, (None, None))
+        if saved is not None and kind == _kind(optimizer):
+            optimizer.load(saved)
+        self._solvers[name] = optimizer
         return optimizer
+
+    def _state_before(self) -> dict[str, Any] | None:
+        """Return what the last pass left for this one; None for a fit that starts afresh."""
+        return getattr(self.start, "_training_state", None) if self.one_pass else None
 
     def _is_pca(self) -> bool:
         """Tell whether the best biases are zeros: in a linear network on data centred by their own mean.
@@ -202,6 +215,15 @@ class Fit(Run):
 
     # Afterwards -------------------------------------------------------------------------------------------
 
+    def _column_statistics(self) -> tuple | None:
+        """Return what the noise knows of the columns: of this fit, or of those that it carries on."""
+        return getattr(self.start, "_column_statistics", None) if self.corrupt is None else self.corrupt.statistics
+
+    def curve(self, name: str, epochs: list[float]) -> list[float]:
+        """Return a curve of this run, after the passes before it where it is one more of them."""
+        carried_on = self.one_pass and self.start is not None
+        return [*getattr(self.start, name), *epochs] if carried_on else [*epochs]
+
     def attributes(self, history: History, *, final: bool = True) -> dict[str, Any]:
         """Return the fitted attributes; before the end (``final=False``), with copies of the networks."""
         networks = (self.encoder, self.decoder)
@@ -214,8 +236,7 @@ class Fit(Run):
         encoder, decoder = (network.eval() for network in networks)
         if self.architecture.link != "identity" and not isinstance(decoder, Decoder):
             decoder = Linked(decoder, self.architecture.link)
-        earlier = [] if not self.one_pass or self.start is None else self.start.loss_curve_
-        curve = [*earlier, *history.loss_curve]
+        curve = self.curve("loss_curve_", history.loss_curve)
         watched = history.validation_loss_curve or curve
         X, offset = self.data.X, self.data.offset
         if offset is None:
@@ -231,19 +252,21 @@ class Fit(Run):
             "best_loss_": min(watched, default=history.loss),
             "n_iter_": len(curve),
             "_architecture": self.architecture._asdict(),
+            "_column_statistics": self._column_statistics(),
             "_training_state": None,
         }
         if self.data.validation_rows is not None:
             fitted["validation_loss_curve_"] = history.validation_loss_curve
-        if self.corrupt is not None:
-            fitted["_column_statistics"] = self.corrupt.statistics
         if self.one_pass:
             fitted["_training_state"] = {
-                "kind": (self.estimator.solver, len(self.step.parameters)),
-                "optimizer": self.step.optimizer.state(),
+                "solvers": {name: (_kind(solver), solver.state()) for name, solver in self._solvers.items()},
                 "order": self.streams.order.get_state(),
                 "noise": None if self._noise is None else self._noise.get_state(),
                 "noise_device": self.device.type,
                 "modes": self.streams.noise.get_state(),
             }
         return fitted | self.estimator._own_attributes(self, encoder, decoder)
+
+
+def _kind(optimizer: Optimizer) -> tuple[str, int]:
+    return type(optimizer).__name__, len(optimizer.parameters)

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ._networks import Block, Encoder
+from ._networks import Encoder, Linear
 from ._rows import Rows, chunk_rows
 
 SATURATED = math.log(9)  # the logit beyond which a logistic unit is within 0.1 of either end
@@ -77,6 +77,8 @@ def balance(encoder: Encoder, rows: Tensor) -> None:
     where there are more bits than directions, stay as they are.
     """
     linear: Any = encoder.blocks[-1].linear
+    if not isinstance(linear, Linear):
+        return  # units of a convolution share their weights
     logits = encoder.core(rows).cpu().double()
     mean = logits.mean(0)
     variances, axes = torch.linalg.eigh(torch.cov(logits.t(), correction=0).reshape(len(mean), -1))
@@ -90,7 +92,7 @@ def balance(encoder: Encoder, rows: Tensor) -> None:
 def logistic(encoder: Encoder) -> Encoder:
     """Return an encoder of the same layers that ends in the logistic function instead of bits."""
     *hidden, code = encoder.blocks
-    same = Encoder([*hidden, Block(code.linear, "sigmoid")])
+    same = Encoder([*hidden, code.with_activation("sigmoid")])
     same.offset = encoder.offset
     return same
 
@@ -119,4 +121,4 @@ def pack(bits: Tensor) -> Tensor:
 def some_rows(rows: Rows, order: Tensor) -> Tensor:
     """Return rows numbered in ``order``: all of them, or one chunk evenly spread."""
     step = -(-len(order) // max(1000, chunk_rows(rows.n_features * rows.dtype.itemsize)))
-    return rows.take(order[::step])
+    return rows.batch(order[::step])

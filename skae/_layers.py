@@ -54,8 +54,14 @@ class Affine:
         dweight = _product(p.h.t(), p.dz, self.gradient)
         if self.accumulates:
             dweight = partial(torch.addmm, self.gradient, p.h.t(), p.dz, out=self.gradient)
-        dh = [] if p.dh is None else [_product(p.dz, self.weight[:-1].t(), p.dh)]
-        return [*_derive(self.activation, p), dweight, *dh]
+        return [*_derive(self.activation, p), dweight, *self._to_below(p)]
+
+    def backward_to_input(self, p: Pass) -> list[Call]:
+        """Do as `backward`, and leave the weights' gradient out."""
+        return [*_derive(self.activation, p), *self._to_below(p)]
+
+    def _to_below(self, p: Pass) -> list[Call]:
+        return [] if p.dh is None else [_product(p.dz, self.weight[:-1].t(), p.dh)]
 
     def load(self, master: Tensor) -> None:
         """Copy the module's values into ``master``, of the layer's shape."""
@@ -135,6 +141,12 @@ def dense_layers(blocks: Sequence[Block]) -> list[Layer]:
     return layers
 
 
+def views(layers: Sequence, flat: Tensor) -> list[Tensor]:
+    """Cut one vector of all layers' parameters into a view of each layer's shape."""
+    sizes = [fan_in * fan_out for fan_in, fan_out in (layer.shape for layer in layers)]
+    return [part.view(layer.shape) for part, layer in zip(flat.split(sizes), layers, strict=True)]
+
+
 class Bridge(Protocol):
     """What stands between the code layer and the decoder where it is more than passing the code on.
 
@@ -204,6 +216,8 @@ class Tape:
 
     Attributes
     ----------
+    n, repeats : int
+        Rows of the batch, and the decoder's rows for each.
     x, target : Tensor of shape (n, d)
         The first layer's input without its ones; the rows to restore. One memory unless the two differ.
     code, dcode : Tensor
@@ -225,6 +239,7 @@ class Tape:
         memory: Memory,
         has_target: bool,
     ) -> None:
+        self.n, self.repeats = n, 1 if bridge is None else bridge.repeats
         h = memory.with_ones("x", n, encoder[0].fan_in)
         self.x = h[:, :-1]
         self.target = memory.empty("target", n, decoder[-1].fan_out) if has_target else self.x
@@ -234,23 +249,30 @@ class Tape:
             z = memory.with_ones("z", n, width)
             self.code, self.dz = z[:, :-1], self.dcode
         else:
-            rows, z_width = bridge.repeats * n, bridge.width(width)
+            rows, z_width = self.repeats * n, bridge.width(width)
             z = memory.with_ones("z", rows, z_width)
             self.code, self.dz = memory.empty("code", n, width), memory.empty("dz", rows, z_width)
         self.z = z[:, :-1]
         self.output = memory.empty("output", len(z), decoder[-1].fan_out)
         linear = decoder[-1].activation.forward is None
         self.doutput = self.output if linear else memory.empty("doutput", len(z), decoder[-1].fan_out)
-        self.encoder = _passes(encoder, h, None, self.code, self.dcode, memory)
-        decoder_passes = _passes(decoder, z, self.dz, self.output, self.doutput, memory)
+        self.encoder = passes(encoder, h, None, self.code, self.dcode, memory)
+        decoder_passes = passes(decoder, z, self.dz, self.output, self.doutput, memory)
         up, down = [*zip(encoder, self.encoder, strict=True)], [*zip(decoder, decoder_passes, strict=True)]
         self.encode = [call for layer, p in up for call in layer.forward(p)]
         self.decode = [call for layer, p in down for call in layer.forward(p)]
         self.decode_back = [call for layer, p in reversed(down) for call in layer.backward(p)]
         self.encode_back = [call for layer, p in reversed(up) for call in layer.backward(p)]
+        self._passes: list[tuple[Tensor, Tensor]] | None = None
+
+    def passes(self) -> list[tuple[Tensor, Tensor]]:
+        """Return output and doutput of each of the bridge's repeats, n rows each."""
+        if self._passes is None:
+            self._passes = [*zip(self.output.split(self.n), self.doutput.split(self.n), strict=True)]
+        return self._passes
 
 
-def _passes(
+def passes(
     layers: Sequence[Layer], h: Tensor, dh: Tensor | None, output: Tensor, doutput: Tensor, memory: Memory
 ) -> list[Pass]:
     """Chain the memory of a stack of layers, from its input ``h`` to its ``output``."""
@@ -258,8 +280,8 @@ def _passes(
     above = [memory.with_ones(("h", id(layer)), n, layer.fan_out) for layer in layers[:-1]]
     outputs = [*(z[:, :-1] for z in above), output]
     gradients = [*(memory.empty(("dz", id(layer)), n, layer.fan_out) for layer in layers[:-1]), doutput]
-    passes = []
+    chained = []
     for layer, h_, a, da, dh_ in zip(layers, [h, *above], outputs, gradients, [dh, *gradients[:-1]], strict=True):
         z = memory.empty(("z", id(layer)), n, layer.fan_out) if layer.activation.saves_input else a
-        passes.append(Pass(h_, z, a, da, dh_))
-    return passes
+        chained.append(Pass(h_, z, a, da, dh_))
+    return chained

@@ -118,7 +118,7 @@ def check_rows(parts: Parts, data: TrainingData) -> None:
     if len(parts) == 1:
         check_support(names[0], *data.target_range())
         return
-    _, lowest, highest = data.statistics()
+    _, lowest, highest, _ = data.statistics()
     for name, columns in parts:
         picked = list(columns)
         check_support(name, float(lowest[picked].min()), float(highest[picked].max()))
@@ -147,18 +147,22 @@ def _start_means(parts: Parts, encoder: GaussianEncoder, decoder: Decoder, data:
     if data.offset is not None:
         means = means - data.offset.to(means)  # of columns that are centred, nothing is left
     bias = last.linear.bias.detach()
+    # The bias of a convolution is its channel's, for all places.
+    shared = means.view(-1, len(bias)).mean(0).repeat(len(means) // len(bias))
+    start = torch.zeros_like(means)
     for name, columns in parts:
         picked = selector(columns)
-        if last.activation == "identity":
-            bias[picked] = LIKELIHOODS[name].inverse(means[picked]).to(bias)
+        start[picked] = LIKELIHOODS[name].inverse(shared[picked])
         if encoder.typical is not None and LIKELIHOODS[name].link == "exp":
             encoder.typical[picked] = means[picked].to(encoder.typical)
+    if last.activation == "identity":
+        bias.copy_(start.view(-1, len(bias)).mean(0))
 
 
 def _start_variances(columns: tuple[int, ...], decoder: Decoder, data: TrainingData) -> None:
     assert decoder.log_variance is not None
     assert decoder.variance_floor is not None
-    deviation, lowest, highest = (torch.as_tensor(s)[list(columns)].double() for s in data.statistics())
+    deviation, lowest, highest = (torch.as_tensor(s)[list(columns)].double() for s in data.statistics()[:3])
     rounding = 2 * data.precision * torch.maximum(lowest.abs(), highest.abs())  # all there is in a constant column
     varies = deviation > rounding.clamp_min(1e-15)
     typical = deviation[varies].square().mean() if varies.any() else torch.ones((), dtype=deviation.dtype)
@@ -166,9 +170,12 @@ def _start_variances(columns: tuple[int, ...], decoder: Decoder, data: TrainingD
     # Were they narrower, a value that training did not show would drown all else in a score.
     floor = torch.where(varies | ~varies.any(), VARIANCE_FLOOR, CONSTANT_FLOOR) * own
     decoder.variance_floor.copy_(floor)
-    decoder.log_variance.detach().copy_(torch.where(varies | ~varies.any(), own, floor).log())
-    # A narrow distribution around what is not yet its mean would outweigh all other columns.
-    constant = torch.tensor(columns)[~varies]
     last = decoder.blocks[-1].linear
-    assert isinstance(last, Linear)
-    last.weight.detach()[constant.to(last.weight.device)] = 0
+    # A narrow distribution around what is not yet its mean would outweigh all other columns: the decoder starts
+    # at the mean of a constant column, or where it cannot, with a wide distribution.
+    reachable = isinstance(last, Linear)
+    start = torch.where(varies | ~varies.any() | (not reachable), own, floor)
+    decoder.log_variance.detach().copy_(start.log())
+    if reachable:
+        constant = torch.tensor(columns)[~varies]
+        last.weight.detach()[constant.to(last.weight.device)] = 0

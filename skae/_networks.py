@@ -1,12 +1,12 @@
 """The two networks: an encoder and a decoder, sequences of equally many blocks.
 
-A block is a linear map and its activation. Since both networks have equally many of them, the pair (first
-block of the encoder, last block of the decoder) is a shallow autoencoder, and so is every pair inwards.
+A block is a linear map or a convolution, with its normalization and its activation; rows go in, rows come out.
+Since both networks have equally many of them, the pair (first block of the encoder, last block of the decoder) is
+a shallow autoencoder, and so is every pair inwards.
 """
 
 import copy
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 import torch
@@ -14,8 +14,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ._activations import activation_module
+from ._convolutions import Layers, Tied, ToRows
 from ._links import Link, link_activation
-from ._selection import Selection, selection
+from ._rows import chunk_rows
+from ._selection import Selection
 
 
 class Architecture(NamedTuple):
@@ -36,13 +38,16 @@ class Architecture(NamedTuple):
     n_variances: int = 0  # columns with a normal likelihood
     learns_variances: bool = False
     compresses: bool = False  # whether some inputs pass through a logarithm first
+    normalization: str | None = None
+    images: tuple | None = None  # see `Images`; hidden layer sizes then count channels
 
     @property
     def linear(self) -> bool:
-        """Whether both networks are linear maps."""
+        """Whether both networks are dense and linear maps."""
         shallow = len(self.encoder_layer_sizes) == len(self.decoder_layer_sizes) == 1
         ends = {self.code_activation, self.output_activation, self.link}
-        return ends == {"identity"} and (self.activation == "identity" or shallow)
+        dense = self.images is None and self.normalization is None
+        return dense and ends == {"identity"} and (self.activation == "identity" or shallow)
 
 
 class Linear(nn.Linear):
@@ -52,42 +57,65 @@ class Linear(nn.Linear):
         pass
 
 
-class TiedLinear(nn.Module):
-    """The transpose of another layer's linear map, with a bias of its own.
+class TiedLinear(Tied):
+    """The transpose of another layer's linear map; see `Tied`."""
 
-    Parameters
-    ----------
-    partner : torch.nn.Linear
-        The layer whose weight this one uses, transposed.
-    """
-
-    def __init__(self, partner: nn.Linear) -> None:
-        super().__init__()
-        # Inside a tuple the partner is no submodule: its weight is counted, saved and penalised once.
-        self._partner = (partner,)
-        self.bias = nn.Parameter(torch.empty(partner.in_features))
+    def __init__(self, partner: nn.Linear, bias: bool = True) -> None:
+        super().__init__(partner, partner.in_features, bias)
 
     @property
-    def partner(self) -> nn.Linear:
-        return self._partner[0]
+    def weight(self) -> Tensor:
+        return self.partner.weight.t()
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.linear(x, self.partner.weight.t(), self.bias)
+        return F.linear(x, self.weight, self.bias)
 
     def extra_repr(self) -> str:
         return f"in_features={self.partner.out_features}, out_features={self.partner.in_features}"
 
 
 class Block(nn.Sequential):
-    """A linear map and the activation named ``activation`` (none for the identity)."""
+    """A linear map and the activation named ``activation`` (none for the identity).
 
-    def __init__(self, linear: nn.Module, activation: str) -> None:
-        super().__init__(linear, *([] if activation == "identity" else [activation_module(activation)]))
+    Parameters
+    ----------
+    linear : torch.nn.Module
+        Of rows or, in a convolution block, of images.
+    activation : str
+    normalization : torch.nn.Module or None
+        What comes between the two.
+    layers : Layers or None
+        What else there is to a convolution block.
+    """
+
+    def __init__(
+        self,
+        linear: nn.Module,
+        activation: str,
+        normalization: nn.Module | None = None,
+        layers: Layers | None = None,
+    ) -> None:
+        before, after = ((), ()) if layers is None else (layers.before, layers.after)
+        between = [] if normalization is None else [normalization]
+        between += [] if activation == "identity" else [activation_module(activation)]
+        super().__init__(*before, linear, *between, *after)
         self.activation = activation
+        self.is_dense = normalization is None and layers is None  # what has a step in closed form
+        self.widest = 0 if layers is None else layers.widest
+        self.n_places = 1 if layers is None else layers.n_places
+        self._parts = (linear, normalization, layers)
 
     @property
     def linear(self) -> "Linear | TiedLinear":
-        return self[0]  # type: ignore[return-value]
+        return self._parts[0]  # type: ignore[return-value]
+
+    def with_activation(self, activation: str) -> "Block":
+        """Return a block of the same layers and another activation."""
+        return Block(self._parts[0], activation, *self._parts[1:])
+
+    def without_activation(self) -> "Block":
+        """Return a block of the same layers that lacks the activation."""
+        return self.with_activation("identity")
 
 
 class Encoder(nn.Sequential):
@@ -116,6 +144,7 @@ class Encoder(nn.Sequential):
         self.register_buffer("offset", None)
         self.register_buffer("typical", torch.zeros(n_compressed) if n_compressed else None)
         self.selection = selection
+        self._widest = _widest(blocks)
 
     @property
     def blocks(self) -> list[Block]:
@@ -130,13 +159,16 @@ class Encoder(nn.Sequential):
 
     def core(self, x: Tensor) -> Tensor:
         """Map rows that are centred, cast and compressed already, up to where a selection would follow."""
+        return _in_parts(self, self._widest, self._core, x)
+
+    def _core(self, x: Tensor) -> Tensor:
         for module in self:
             x = x if isinstance(module, Selection) else module(x)
         return x
 
     def encode(self, x: Tensor) -> Tensor:
         """Map rows that are centred, cast and compressed already to their codes."""
-        return super().forward(x)
+        return _in_parts(self, self._widest, super().forward, x)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.compress(x)  # columns that are compressed are not centred
@@ -162,13 +194,16 @@ class GaussianEncoder(Encoder):
     @torch.no_grad()
     def of_means(self) -> Encoder:
         """Return an encoder of its own weights that returns the mean alone."""
-        blocks: list[Any] = self.blocks
-        *hidden, heads = blocks
-        fan_out, fan_in = heads.linear.weight.shape
-        linear = Linear(fan_in, fan_out // 2)
-        for name, both in heads.linear.named_parameters():
-            setattr(linear, name, nn.Parameter(both[: fan_out // 2].clone()))
-        encoder = Encoder([*map(copy.deepcopy, hidden), Block(linear, heads.activation)])
+        blocks = copy.deepcopy(self.blocks)
+        linear: Any = blocks[-1].linear
+        for name, both in linear.named_parameters():
+            setattr(linear, name, nn.Parameter(both[: len(both) // 2].clone()))
+        if isinstance(linear, Linear):
+            linear.out_features //= 2
+        else:
+            linear.out_channels //= 2
+            blocks[-1][-1] = ToRows()
+        encoder = Encoder(blocks)
         encoder.offset, encoder.typical = copy.deepcopy(self.offset), copy.deepcopy(self.typical)
         return encoder
 
@@ -208,6 +243,7 @@ class Decoder(nn.Sequential):
         self.register_buffer("offset", None)
         self.register_buffer("variance_floor", torch.ones(n_variances) if n_variances else None)
         self.log_variance = nn.Parameter(torch.zeros(n_variances)) if learns_variances else None
+        self._widest = _widest(blocks)
 
     @property
     def blocks(self) -> list[Block]:
@@ -215,7 +251,7 @@ class Decoder(nn.Sequential):
 
     def core(self, z: Tensor) -> Tensor:
         """Map codes to what the loss takes: centred rows, or logits."""
-        return super().forward(z)
+        return _in_parts(self, self._widest, super().forward, z)
 
     def centred(self, z: Tensor) -> Tensor:
         """Map codes to rows that are centred as those in training are."""
@@ -243,48 +279,21 @@ class Decoder(nn.Sequential):
         return self.variance_floor + self.log_variance.exp()
 
 
-def build(architecture: Architecture) -> tuple[Encoder, Decoder]:
-    """Build both networks with uninitialised weights in float32 on the CPU."""
-    a = architecture
-    *hidden, code = a.encoder_layer_sizes
-    encoder_widths = [*pairwise((a.n_features, *hidden, code * a.code_heads))]
-    decoder_widths = [*pairwise((code, *a.decoder_layer_sizes))]
-    encoder_linears = [Linear(*widths) for widths in encoder_widths]
-    decoder_linears: list[nn.Module] = (
-        [TiedLinear(linear) for linear in reversed(encoder_linears)]
-        if a.tied_weights
-        else [Linear(*widths) for widths in decoder_widths]
-    )
-    encoder = _blocks(encoder_linears, a.activation, a.code_activation)
-    decoder = _blocks(decoder_linears, a.activation, a.output_activation)
-    kind = Encoder if a.code_heads == 1 else GaussianEncoder
-    n_compressed = a.n_features if a.compresses else 0
-    return (
-        kind(encoder, selection(a.selection), n_compressed),
-        Decoder(decoder, a.link, a.n_variances, a.learns_variances),
-    )
+def _widest(blocks: Sequence[nn.Module]) -> int:
+    """Return the most numbers that convolution blocks make of a row; 0 where all blocks are dense."""
+    return max((block.widest for block in blocks if isinstance(block, Block)), default=0)
 
 
-def _blocks(linears: Sequence[nn.Module], hidden: str, last: str) -> list[Block]:
-    activations = [hidden] * (len(linears) - 1) + [last]
-    return [Block(linear, name) for linear, name in zip(linears, activations, strict=True)]
+def _in_parts(network: nn.Module, widest: int, apply: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """Apply a network's blocks to a few images at a time, where nothing is kept for a gradient.
 
-
-def initialize(networks: Sequence[nn.Module], generator: torch.Generator) -> None:
-    """Draw the weights; biases start at zero.
-
-    Within Glorot's uniform bounds (Glorot and Bengio 2010), also before rectifiers: wider bounds make an
-    autoencoder's first reconstructions worse, most of all behind a narrow code. Drawn in float64 on the CPU,
-    so that every device and dtype starts from the same numbers.
+    What convolutions make of an image is many times as large: all images at once would need much memory, and
+    leave the processor's cache. Accelerators want many at once.
     """
-    for block in (m for network in networks for m in network.modules() if isinstance(m, Block)):
-        linear = block.linear
-        with torch.no_grad():
-            if isinstance(linear, Linear):
-                fan_out, fan_in = linear.weight.shape
-                draws = torch.rand(fan_out, fan_in, dtype=torch.float64, generator=generator)
-                linear.weight.copy_(draws.mul_(2).sub_(1).mul_((6 / (fan_in + fan_out)) ** 0.5))
-            linear.bias.zero_()
+    if not widest or torch.is_grad_enabled() or network.training or x.device.type != "cpu":
+        return apply(x)
+    n_rows = chunk_rows(widest * x.itemsize)
+    return apply(x) if len(x) <= n_rows else torch.cat([apply(part) for part in x.split(n_rows)])
 
 
 def compression(encoder: nn.Module) -> Callable[[Tensor], Tensor] | None:
@@ -295,7 +304,7 @@ def compression(encoder: nn.Module) -> Callable[[Tensor], Tensor] | None:
 def dense_blocks(network: nn.Module) -> list[Block]:
     """Return the blocks of a network made of dense ones, and of a selection at most; else an empty list."""
     modules = [module for module in network.children() if not isinstance(module, Selection)]
-    blocks = [module for module in modules if type(module) is Block]
+    blocks = [module for module in modules if isinstance(module, Block) and module.is_dense]
     return blocks if len(blocks) == len(modules) else []
 
 

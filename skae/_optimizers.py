@@ -128,6 +128,12 @@ class AdamW(Adam):
     decoupled = True
 
 
+class Quick(Adam):
+    """Adam with a short memory, for an objective that moves (Radford et al. 2016)."""
+
+    beta1 = 0.5
+
+
 class SGD(Optimizer):
     """Stochastic gradient descent with Nesterov's momentum (Sutskever et al. 2013)."""
 

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ._networks import Architecture, Decoder, Encoder, TiedLinear, build
+from ._building import build
+from ._networks import Architecture, Decoder, Encoder, TiedLinear
 from ._rows import Rows, chunk_rows
 
 N_PREFIXES = 4  # for each batch: all 16 of a code of that width train it no better, in four times the time
@@ -105,7 +106,7 @@ class Sample:
         n_rows = chunk_rows(self.rows.n_features * self.rows.dtype.itemsize)
         total: Any = 0
         for index in self.order.split(max(200, n_rows)):
-            x = self.rows.take(index)
+            x = self.rows.batch(index)
             counts = torch.ones(len(x)) if self.weight is None else self.weight[index]
             total = total + function(x, counts.to(x.device, self.dtype))
         return total
@@ -230,9 +231,9 @@ def cut(
     narrow = build(architecture)
     for network, whole in zip(narrow, (encoder, decoder), strict=True):
         network.to(next(whole.parameters()))
-        wide = dict(whole.named_parameters())
-        for name, parameter in network.named_parameters():
-            parameter.copy_(wide[name][tuple(map(slice, parameter.shape))])
+        wide = whole.state_dict()
+        for name, part in network.state_dict().items():
+            part.copy_(wide[name][tuple(map(slice, part.shape))])
         network.offset = whole.offset
         network.eval()
     return *narrow, architecture

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from . import _devices as devices
-from ._networks import Architecture, Decoder, Encoder, GaussianEncoder, Linear, build
+from ._building import build
+from ._networks import Architecture, Decoder, Encoder, GaussianEncoder, Linear
 
 FORMAT = 1
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
+from ._ledger import Ledger, watched
 from ._losses import Loss
 from ._networks import LOG_VARIANCE_BOUND
 from ._noise import restarted
@@ -52,9 +53,8 @@ class Posterior:
 
     Attributes
     ----------
-    kl_sums, reconstruction_sums : lists of 0-d tensors
-        Sums of the unweighted KL, and of the reconstruction loss, over the rows of each epoch.
-    row_counts : list of int
+    ledger : Ledger
+        The unweighted KL ("kl") and the reconstruction loss ("reconstruction") of each epoch.
     n_steps : int
     """
 
@@ -72,12 +72,10 @@ class Posterior:
         dtype: torch.dtype,
         generator: torch.Generator,
     ) -> None:
-        self.n_rows, self.beta, self.repeats = n_rows, beta, n_draws
+        self.ledger = Ledger(n_rows)
+        self.beta, self.repeats = beta, n_draws
         self.free_bits, self.warm_up, self.epochs_done = free_bits, warm_up, epochs_done
         self.dtype, self.generator = dtype, generator
-        self.kl_sums: list[Tensor] = []
-        self.reconstruction_sums: list[Tensor] = []
-        self.row_counts: list[int] = []
         self.n_steps = 0
         self._held_out = False
         self._weight = beta  # of the KL in the gradient at hand
@@ -149,17 +147,12 @@ class Posterior:
         return own if self.beta == 1 else own * self.beta
 
     def _begin(self, kl: Tensor, n_rows: int) -> None:
-        """Note a batch of the epoch: the ledger moves on when all rows of one have been seen."""
-        if not self.row_counts or self.row_counts[-1] >= self.n_rows:
-            self.row_counts.append(0)
-            self.kl_sums.append(torch.zeros_like(kl))
-            self.reconstruction_sums.append(torch.zeros_like(kl))
+        """Note a batch of the epoch."""
+        epochs = self.ledger.begin(n_rows)
         if self.warm_up:
-            epochs = self.epochs_done + len(self.row_counts) - 1 + self.row_counts[-1] / self.n_rows
-            self._weight = self.beta * min(1.0, epochs / self.warm_up)
+            self._weight = self.beta * min(1.0, (self.epochs_done + epochs) / self.warm_up)
         self.n_steps += 1
-        self.row_counts[-1] += n_rows
-        self.kl_sums[-1] += kl
+        self.ledger.add("kl", kl)
 
     @contextlib.contextmanager
     def repeated(self) -> Iterator[None]:
@@ -173,26 +166,11 @@ class Posterior:
 
     def watch(self, loss: Loss | Callable) -> Loss | Callable:
         """Return the same loss, which leaves a note of its values on training rows."""
-        if isinstance(loss, Loss):
-            entrywise, sum_and_gradient = loss.entrywise, loss.sum_and_gradient
-            return loss._replace(
-                entrywise=lambda output, target: self._note(entrywise(output, target)),
-                sum_and_gradient=lambda output, target, g: self._note(sum_and_gradient(output, target, g)),
-            )
-        return lambda output, target: self._note(loss(output, target))
+        return watched(loss, self._note)
 
-    def _note(self, value: Tensor) -> Tensor:
+    def _note(self, value: Tensor) -> None:
         if not self._held_out:
-            total = value.detach().sum() if value.ndim else value
-            self.reconstruction_sums[-1] += total / self.repeats
-        return value
-
-    def curves(self) -> tuple[list[float], list[float]]:
-        """Return the reconstruction loss and the divergence of each epoch, means over rows."""
-        return tuple(  # type: ignore[return-value]
-            [float(total) / n for total, n in zip(sums, self.row_counts, strict=True)]
-            for sums in (self.reconstruction_sums, self.kl_sums)
-        )
+            self.ledger.add("reconstruction", value.sum() / self.repeats)
 
 
 def active_units(encode: Callable[[Tensor], Tensor], rows: Rows, trained: Tensor) -> int:

@@ -118,11 +118,11 @@ class Rows:
         if self.change is not None and not self._prepared:
             out.copy_(self.change(out))
 
-    def take(self, index: Tensor) -> Tensor:
+    def batch(self, index: Tensor) -> Tensor:
         """Return the rows numbered ``index`` as a new batch."""
-        batch = torch.empty(len(index), self.n_features, dtype=self.dtype, device=self.device)
-        self.gather(index, out=batch)
-        return batch
+        out = torch.empty(len(index), self.n_features, dtype=self.dtype, device=self.device)
+        self.gather(index, out)
+        return out
 
     def _stage(self, n_rows: int) -> Tensor:
         if self._staging is None or len(self._staging) < n_rows:

@@ -84,7 +84,7 @@ class Run:
         Raises
         ------
         ValueError
-            If the loss, or a weight, stops being finite.
+            If the loss, or a weight, stops being finite; or if batches are too small for batch normalization.
         """
         self.current = step
         e, n = self.estimator, len(self.data.train_rows)
@@ -97,7 +97,12 @@ class Run:
             warm_up=warm_up,
             merge_single=step.needs_two_rows,
         )
-        multiply_adds = 3 * schedule.batch_size * len(step.parameters)
+        if step.needs_two_rows and schedule.batch_size < 2:
+            raise ValueError(
+                "Batch normalization takes means over the rows of a batch and needs at least two, but "
+                f"n_samples={n} and batch_size={e.batch_size}. Use a larger batch, or layer normalization."
+            )
+        multiply_adds = 3 * schedule.batch_size * step.multiply_adds
         try:
             with devices.cpu_settings(multiply_adds), torch_modes(step, self.device, self.streams.noise):
                 return train(

@@ -80,20 +80,19 @@ def standard_normal(n_samples: int, width: int, like: Tensor) -> Tensor:
     return torch.empty(n_samples, width, dtype=torch.float64).normal_(generator=generator).to(like)
 
 
-def check_n_samples(n_samples) -> int:
-    """Check a number of samples.
+def check_n_samples(n_samples, name: str = "n_samples", least: int = 1) -> int:
+    """Check a number of samples, or another number called ``name``.
 
     Raises
     ------
     TypeError
         If it is no integer; a bool is none.
     ValueError
-        If it is below 1.
+        If it is below ``least``.
     """
+    rule = f"must be an integer of at least {least}"
     if not isinstance(n_samples, Integral) or isinstance(n_samples, bool | np.bool_):
-        raise TypeError(
-            f"n_samples={n_samples!r} is of type {type(n_samples).__name__}, but must be an integer of at least 1."
-        )
-    if n_samples < 1:
-        raise ValueError(f"n_samples={n_samples} was asked for, but must be an integer of at least 1.")
+        raise TypeError(f"{name}={n_samples!r} is of type {type(n_samples).__name__}, but {rule}.")
+    if n_samples < least:
+        raise ValueError(f"{name}={n_samples} was asked for, but {rule}.")
     return int(n_samples)

@@ -4,6 +4,7 @@ Units win by magnitude. In training some kinds let the rows of a batch compete w
 never does, so that each row's code depends on that row alone.
 """
 
+import functools
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -87,7 +88,7 @@ def selection(description: tuple | None) -> Selection | None:
 
 def top_k(magnitude: Tensor, k: int, out: Tensor) -> None:
     """Write ones at the k largest entries of each row, zeros elsewhere."""
-    out.zero_().scatter_(1, magnitude.topk(k, 1, sorted=False).indices, 1)
+    out.zero_().scatter_(1, torch.topk(magnitude, k, 1, True, False)[1], 1)
 
 
 def cutoff(magnitude: Tensor, weight: Tensor | None, share: float) -> Tensor:
@@ -108,7 +109,7 @@ def cutoff(magnitude: Tensor, weight: Tensor | None, share: float) -> Tensor:
     """
     if weight is None:
         n_kept = max(1, math.ceil(share * len(magnitude) * (1 - _SLACK)))
-        return magnitude.topk(n_kept, 0).values[-1]
+        return magnitude.amin(0) if n_kept == len(magnitude) else magnitude.topk(n_kept, 0).values[-1]
     ordered, order = magnitude.sort(0, descending=True)
     held = weight[order].cumsum(0)
     last = (held < share * (1 - _SLACK) * held[-1]).sum(0, keepdim=True)
@@ -119,12 +120,12 @@ def batch_cutoff(magnitude: Tensor, row_weight: Tensor | None, k: int) -> Tensor
     """Return how far down the largest entries of a batch reach, k for each row on average: 0-d."""
     flat = magnitude.reshape(-1)
     if row_weight is None:
-        return flat.topk(len(magnitude) * k, sorted=False).values.min()
+        return torch.topk(flat, len(magnitude) * k, 0, True, False)[0].min()
     return cutoff(flat, row_weight.expand_as(magnitude).reshape(-1), k / magnitude.shape[1])
 
 
-def _at_least(cut: Tensor, magnitude: Tensor, out: Tensor) -> None:
-    torch.ge(magnitude, cut.sub_(cut, alpha=_SLACK), out=out)
+def _lowered(cut: Tensor) -> Tensor:
+    return cut.sub_(cut, alpha=_SLACK)
 
 
 def by_row(k: int) -> Choose:
@@ -136,7 +137,7 @@ def by_batch(k: int) -> Choose:
     """Let all units of all rows compete: k for each row win, on average."""
 
     def choose(magnitude: Tensor, row_weight: Tensor | None, out: Tensor) -> None:
-        _at_least(batch_cutoff(magnitude, row_weight, k), magnitude, out)
+        torch.ge(magnitude, _lowered(batch_cutoff(magnitude, row_weight, k)), out=out)
 
     return choose
 
@@ -146,7 +147,7 @@ def by_unit(rate: float) -> Choose:
 
     def choose(magnitude: Tensor, row_weight: Tensor | None, out: Tensor) -> None:
         weight = None if row_weight is None else row_weight[:, 0]
-        _at_least(cutoff(magnitude, weight, rate), magnitude, out)
+        torch.ge(magnitude, _lowered(cutoff(magnitude, weight, rate)), out=out)
 
     return choose
 
@@ -154,50 +155,72 @@ def by_unit(rate: float) -> Choose:
 class Revival:
     """Watches which units win, and gives those that no longer do something to learn.
 
-    A unit is silent if it won for no row of the epoch before. The largest silent units of a row join its winners
-    in a second pass through the decoder, whose loss counts ``weight``: they learn to mend what the winners leave.
+    A unit is silent if it won for no row of a while. Silent units join the winners in a second pass through the
+    decoder, whose loss counts ``weight``: there they learn to mend what the winners leave.
 
     Parameters
     ----------
     weight : float
+    share : float in (0, 1]
+        The fraction of the rows that each unit would win if all were equal. Each silent unit joins for four
+        times that share of a batch, for the rows for which it is largest. The while is as many rows as hold
+        forty times that share, at least 2000, or an epoch if that is less.
     n_rows : int
         Rows of an epoch.
-    at_most : int
-        Silent units that join in a row, the largest.
     silent : Tensor of shape (m,) or None
         Ones for units that are silent to begin with; None for no unit.
     """
 
-    def __init__(self, weight: float, n_rows: int, at_most: int, silent: Tensor | None) -> None:
-        self.weight, self.n_rows, self.at_most = weight, n_rows, at_most
+    def __init__(self, weight: float, share: float, n_rows: int, silent: Tensor | None) -> None:
+        self.weight, self.n_rows = weight, n_rows
+        self.set_silent(silent)
+        self._joining = min(1.0, 4 * share)
+        self._n_whiles = max(1, round(n_rows / max(2000, 40 / share)))  # of an epoch
+        self._won: dict[int, Tensor] = {}  # by number of rows of a batch
+        self._seen, self._due = 0, self._end_of_while(1)
+
+    def set_silent(self, silent: Tensor | None) -> None:
+        """Say which units are silent: ones for these, or None for no unit."""
         self.silent = silent
-        self._won: Tensor | None = None
-        self._seen = 0
+        self.repeats = 1 if silent is None else 2  # passes through the decoder
+        self._units = None if silent is None else silent.nonzero()[:, 0]
+        self._least: Tensor | None = None  # what each unit needs to join; infinite for those that need not
 
-    def join(self, magnitude: Tensor, winners: Tensor) -> Tensor:
-        """Return ones for winners and for the silent units that join them."""
-        silent = winners.new_tensor(0.0) if self.silent is None else self.silent.to(winners.dtype)
-        if int(silent.sum()) > self.at_most:
-            largest = torch.empty_like(winners)
-            top_k(magnitude * silent, self.at_most, largest)
-            silent = largest.mul_(silent)
-        return torch.maximum(winners, silent)
+    def join(self, magnitude: Tensor, row_weight: Tensor | None, winners: Tensor, out: Tensor) -> None:
+        """Write ones for winners and for the silent units that join them."""
+        if self._joining == 1:  # for all rows
+            torch.maximum(winners, self.silent, out=out)  # type: ignore[arg-type]
+            return
+        if self._least is None:
+            self._least = magnitude.new_full((magnitude.shape[1],), torch.inf)
+        theirs = magnitude.index_select(1, self._units)  # type: ignore[arg-type]
+        weight = None if row_weight is None else row_weight[:, 0]
+        self._least.index_copy_(0, self._units, _lowered(cutoff(theirs, weight, self._joining)))  # type: ignore[arg-type]
+        torch.ge(magnitude, self._least, out=out)
+        torch.maximum(out, winners, out=out)
 
-    def watch(self, magnitude: Tensor) -> None:
-        """Note who wins, given what is passed on; after an epoch's rows, who did not."""
-        n = len(magnitude)
-        if self._won is None:
-            self._won = torch.zeros_like(magnitude)
-        elif len(self._won) < n:
-            self._won = torch.cat([self._won, self._won.new_zeros(n - len(self._won), self._won.shape[1])])
-        won = self._won if len(self._won) == n else self._won[:n]
+    def watch(self, magnitude: Tensor, n: int) -> None:
+        """Note who wins, given what is passed on of ``n`` rows; after a while, who did not."""
+        won = self._won.get(n)
+        if won is None:
+            won = self._won[n] = torch.zeros_like(magnitude)
         torch.maximum(won, magnitude, out=won)  # over rows only at the end: one cheap pass for each batch
         self._seen += n
+        if self._seen >= self._due:
+            self._review(magnitude.dtype)
+
+    def _review(self, dtype: torch.dtype) -> None:
+        """Find out who has been silent for a while."""
+        highest = functools.reduce(torch.maximum, [won.amax(0) for won in self._won.values()])
+        self.set_silent((highest <= 0).to(dtype) if highest.min() <= 0 else None)
+        for won in self._won.values():
+            won.zero_()
         if self._seen >= self.n_rows:
-            silent = self._won.amax(0) <= 0
-            self.silent = silent.to(magnitude.dtype) if silent.any() else None
             self._seen = 0
-            self._won.zero_()
+        self._due = self._end_of_while(1 + self._seen * self._n_whiles // self.n_rows)
+
+    def _end_of_while(self, number: int) -> int:
+        return -(-number * self.n_rows // self._n_whiles)
 
 
 class Competition:
@@ -205,8 +228,8 @@ class Competition:
 
     Parameters
     ----------
-    choose : callable (magnitude, row_weight) -> Tensor of ones and zeros
-        ``row_weight`` is (n, 1) or None.
+    choose : callable (magnitude, row_weight, out)
+        Writes ones for the winners and zeros for the others; ``row_weight`` is (n, 1) or None.
     signed : bool
         Whether codes may be negative.
     revival : Revival or None
@@ -215,57 +238,58 @@ class Competition:
     def __init__(self, choose: Choose, signed: bool, revival: Revival | None = None) -> None:
         self._choose, self._signed, self._revival = choose, signed, revival
         self.auxiliary = None if revival is None else revival.weight
+        self._masks: dict[int, tuple[Tensor, Tensor]] = {}  # by number of rows: who wins, and who does or joins
         self._winners = self._joined = torch.empty(0, 0)
+        self._n, self._anybody_joins = 0, False  # of the last batch
 
     @property
     def repeats(self) -> int:
-        return 1 if self._revival is None or self._revival.silent is None else 2
+        return 1 if self._revival is None else self._revival.repeats
 
     @property
     def silent(self) -> Tensor | None:
-        """Ones for the units that won for no row of the last whole epoch; None for no unit."""
+        """Ones for the units that are silent now; None for no unit."""
         return None if self._revival is None else self._revival.silent
 
     def width(self, code_width: int) -> int:
         return code_width
 
-    def _compete(self, code: Tensor, row_weight: Tensor | None) -> int:
-        """Decide who is passed on, and return in how many ways."""
+    def _decide(self, code: Tensor, row_weight: Tensor | None) -> None:
+        """Decide who is passed on, and whether anybody may join."""
         magnitude = code.abs() if self._signed else code
-        if len(self._winners) != len(code):
-            self._winners = torch.empty_like(code)
+        n = self._n = len(code)
+        masks = self._masks.get(n)
+        if masks is None:
+            masks = self._masks[n] = torch.empty_like(code), torch.empty_like(code)
+        self._winners, self._joined = masks
         self._choose(magnitude, row_weight, self._winners)
-        repeats = self.repeats
-        if repeats > 1:
-            self._joined = self._revival.join(magnitude, self._winners)  # type: ignore[union-attr]
-        return repeats
-
-    def _watch(self, passed: Tensor) -> None:
-        if self._revival is not None:
-            self._revival.watch(passed.abs() if self._signed else passed)
+        revival = self._revival
+        self._anybody_joins = revival is not None and revival.silent is not None
+        if self._anybody_joins:
+            revival.join(magnitude, row_weight, self._winners, self._joined)  # type: ignore[union-attr]
 
     def forward(self, code: Tensor, z: Tensor, row_weight: Tensor | None) -> None:
-        if self._compete(code, row_weight) == 1:
-            passed = torch.mul(code, self._winners, out=z)
-        else:
-            passed = torch.mul(code, self._winners, out=z[: len(code)])
-            torch.mul(code, self._joined, out=z[len(code) :])
-        self._watch(passed)
+        self._decide(code, row_weight)
+        if self._anybody_joins:
+            z, joined = z.split(self._n)
+            torch.mul(code, self._joined, out=joined)
+        torch.mul(code, self._winners, out=z)
+        if self._revival is not None:
+            self._revival.watch(z.abs() if self._signed else z, self._n)
 
     def backward(self, code: Tensor, dz: Tensor, dcode: Tensor, row_weight: Tensor | None) -> None:
-        n = len(code)
-        if len(dz) == n:
+        if not self._anybody_joins:
             torch.mul(dz, self._winners, out=dcode)
-        else:
-            torch.mul(dz[:n], self._winners, out=dcode).addcmul_(dz[n:], self._joined)
+            return
+        passed, joined = dz.split(self._n)
+        torch.mul(passed, self._winners, out=dcode).addcmul_(joined, self._joined)
 
     def through(self, code: Tensor, row_weight: Tensor | None) -> tuple[Tensor, None]:
-        repeats = self._compete(code.detach(), row_weight)
-        z = passed = code * self._winners
-        if repeats > 1:
-            z = torch.cat([passed, code * self._joined])
-        self._watch(passed.detach())
-        return z, None
+        self._decide(code.detach(), row_weight)
+        z = code * self._winners
+        if self._revival is not None:
+            self._revival.watch(z.detach().abs(), self._n)
+        return torch.cat([z, code * self._joined]) if self._anybody_joins else z, None
 
     @contextmanager
     def repeated(self) -> Iterator[None]:

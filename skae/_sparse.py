@@ -61,9 +61,10 @@ class SparseAutoencoder(BaseAutoencoder):
         Width of the code. It may be larger than the number of features.
     hidden_layer_sizes : int or array-like of int, default=(128,)
         Widths of the encoder's hidden layers, from the input to the code; ``()`` is none. An integer is one
-        layer.
+        layer. With ``image_shape``, numbers of channels.
     decoder_hidden_layer_sizes : int, array-like of int or None, default=None
         Widths of the decoder's hidden layers, from the code to the output. None mirrors ``hidden_layer_sizes``.
+        With ``image_shape`` it must be as long as that.
     activation : str, default='relu'
         Activation of the hidden layers of both networks: 'identity', 'relu', 'elu', 'leaky_relu', 'gelu',
         'silu', 'tanh', 'sigmoid', or its other name 'logistic'.
@@ -74,6 +75,27 @@ class SparseAutoencoder(BaseAutoencoder):
     output_activation : str, default='identity'
         Activation of the reconstruction, one of the same. With ``loss='binary_cross_entropy'`` leave it at
         'identity': the loss works on logits, and the logistic function follows by itself.
+    normalization : {'batch', 'layer'} or None, default=None
+        What brings hidden layers to mean zero and variance one, before two trained parameters for each unit or
+        channel, and the activation: 'batch' does so for each unit over the rows of a batch, and with running means
+        after training (Ioffe and Szegedy 2015); 'layer' for each row over its units (Ba, Kiros and Hinton 2016).
+        With 'batch', rows that are trained on together depend on each other, and a batch needs two of them.
+    image_shape : array-like of int or None, default=None
+        ``(height, width)`` or ``(height, width, channels)`` of the images that the rows of X are, flattened in C
+        order. The networks are convolutional then; the notes of :class:`AutoencoderTransformer` list their layers.
+    kernel_size : int, default=3
+        Height and width of the kernels of convolutions, an odd number. Used with ``image_shape`` only, as are the
+        next three.
+    downsampling : {'stride', 'pool'}, default='stride'
+        What makes images smaller from block to block: the stride of convolutions, taken back by transposed ones,
+        or maxima over neighbouring places after them, taken back by repeating places.
+    downsampling_factor : int or array-like of int, default=2
+        What each convolution block divides height and width by, rounding up. An integer is for all entries of
+        ``hidden_layer_sizes``. Of several, one more may be for the code, with ``code_layer='convolution'``.
+    code_layer : {'dense', 'convolution'}, default='dense'
+        The layer of the code: a dense one on top of the convolutions, or one more convolution, whose channels and
+        places together are ``n_components`` and which keeps height and width unless ``downsampling_factor`` has
+        an entry for it.
     loss : str or callable, default='squared_error'
         Reconstruction loss, a mean over rows and features: 'squared_error', 'absolute_error', 'huber' or
         'binary_cross_entropy'. 'huber' is quadratic up to a residual of 1 and linear beyond.
@@ -173,7 +195,7 @@ class SparseAutoencoder(BaseAutoencoder):
         Number of epochs run by the last `fit`, or of passes taken by `partial_fit`.
     n_features_in_ : int
         Number of features seen in `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features seen in `fit`, where they are all strings.
     mean_activation_ : ndarray of shape (n_components,)
         Mean code of each unit over the training rows (the rows held out are none of them), weighted if they are,
@@ -211,13 +233,15 @@ class SparseAutoencoder(BaseAutoencoder):
     layer, and ``alpha`` has to keep the others small. Without any hidden layers, the encoder's first weights are
     the decoder's, transposed [4]_.
 
-    *Auxiliary loss.* A unit of 'topk' or 'batch_topk' that was active for no row of an epoch may join the active
-    ones in the next epoch, in a second pass through the decoder; of each row, the ``n_active`` largest of such
-    units do. The loss of that pass, times ``auxiliary_weight``, acts on the weights, so that these units learn to
-    mend what the active ones leave, until they win by themselves. It is not counted in ``loss_curve_``, which
-    would otherwise rise whenever a unit falls silent. For a linear decoder and a squared error its gradient for
-    the silent units is that of the auxiliary loss of [4]_, which weighs it by 1/32 relative to the energy of what
-    the active units leave.
+    *Auxiliary loss.* If all units of 'topk' or 'batch_topk' were equal, each would be active for the share
+    ``n_active / n_components`` of the rows. A unit that was active for no row of a while is silent for the next
+    one; a while is ``40 * n_components / n_active`` rows, at least 2000, or an epoch if that has fewer. Each
+    silent unit joins the active ones in a second pass through the decoder, for the rows for which it is largest,
+    four times the equal share of them. The loss of that pass, times ``auxiliary_weight``, acts on the weights, so
+    that silent units learn to mend what the active ones leave, until they win by themselves. It is not counted in
+    ``loss_curve_``, which would otherwise rise whenever units fall silent. For a linear decoder and a squared
+    error, its gradient for a silent unit is that of the auxiliary loss of [4]_, which takes other rows and is
+    weighed by 1/32 relative to the energy of what the active units leave.
 
     *Exactly* ``n_active`` codes are other than zero with 'topk' where that many units have a code at all: a relu
     leaves zeros where fewer are positive, an identity never.
@@ -367,6 +391,11 @@ class SparseAutoencoder(BaseAutoencoder):
         return int(self.n_active)
 
     def _adapt(self, architecture: Architecture) -> Architecture:
+        if architecture.images is not None and self.code_layer == "convolution":
+            raise ValueError(
+                "SparseAutoencoder sets the bias and the length of the weights of each unit of the code, which "
+                "many units share with code_layer='convolution'. Use code_layer='dense'."
+            )
         activation = architecture.code_activation
         if activation == "auto":
             activation = "sigmoid" if self.sparsity == "kl" else "relu"
@@ -386,7 +415,7 @@ class SparseAutoencoder(BaseAutoencoder):
     def _initialize(self, fit: Fit, encoder: Any, decoder: Any) -> None:
         if self._bounds_columns:
             weight = decoder.blocks[0].linear.weight
-            sparsity.unit_length_(weight.t())
+            sparsity.UnitLength()(weight.t())
             if len(encoder.blocks) == len(decoder.blocks) == 1:
                 encoder.blocks[0].linear.weight.copy_(weight.t())
         typical, linear = 0.0, encoder.blocks[-1].linear
@@ -403,7 +432,7 @@ class SparseAutoencoder(BaseAutoencoder):
         linear.bias.sub_((found.mean - typical).to(linear.bias.dtype))
 
     def _constraint(self, fit: Fit) -> Callable[[torch.Tensor], object] | None:
-        return sparsity.unit_length_ if self._bounds_columns else None
+        return sparsity.UnitLength() if self._bounds_columns else None
 
     def _regularizer(self, fit: Fit) -> Penalty | None:
         if self.sparsity not in _AUTO_WEIGHTS:
@@ -412,7 +441,9 @@ class SparseAutoencoder(BaseAutoencoder):
         n_passed = len(fit.start.loss_curve_) if fit.start is not None and fit.one_pass else 0
         n_epochs = self.sparsity_warmup if fit.one_pass or fit.start is None else 0
         strength = sparsity.rising(weight, n_epochs, len(fit.data.train_rows), n_passed)
-        return sparsity.l1(strength) if self.sparsity == "l1" else sparsity.kl(strength, self.sparsity_target)
+        if self.sparsity == "kl":
+            return sparsity.kl(strength, self.sparsity_target)
+        return sparsity.l1(strength, self._signed(fit))
 
     def _bridge(self, fit: Fit) -> Competition | None:
         choose: Choose
@@ -422,9 +453,11 @@ class SparseAutoencoder(BaseAutoencoder):
             choose = (by_row if self.sparsity == "topk" else by_batch)(self._n_active())
         else:
             return None
-        signed = fit.architecture.code_activation not in _NEVER_NEGATIVE
         revival = self._revival(fit) if self._selects and self.auxiliary_weight else None
-        return Competition(choose, signed, revival)
+        return Competition(choose, self._signed(fit), revival)
+
+    def _signed(self, fit: Fit) -> bool:
+        return fit.architecture.code_activation not in _NEVER_NEGATIVE
 
     def _revival(self, fit: Fit) -> Revival:
         silent = None
@@ -432,7 +465,8 @@ class SparseAutoencoder(BaseAutoencoder):
         if units:
             silent = torch.zeros(self.n_components, dtype=fit.dtype, device=fit.device)
             silent[list(units)] = 1
-        return Revival(self.auxiliary_weight, len(fit.data.train_rows), self._n_active(), silent)
+        share = self._n_active() / self.n_components
+        return Revival(self.auxiliary_weight, share, len(fit.data.train_rows), silent)
 
     # Afterwards -------------------------------------------------------------------------------------------
 

@@ -23,13 +23,15 @@ def rising(weight: float, n_epochs: int, n_rows: int, n_passed: int) -> Strength
     The function that is returned takes the number of rows of the step that it is asked for. ``n_passed`` epochs
     have gone before.
     """
+    if not n_epochs:
+        return lambda n: weight
     seen = 0
 
     def strength(n: int) -> float:
         nonlocal seen
         progress = n_passed + seen // n_rows + (seen % n_rows) / n_rows
         seen += n
-        return weight * min(1.0, progress / n_epochs) if n_epochs else weight
+        return weight * min(1.0, progress / n_epochs)
 
     return strength
 
@@ -50,8 +52,8 @@ def _wide(a: Tensor) -> Tensor:
     return a.float() if a.dtype == torch.bfloat16 else a
 
 
-def l1(strength: Strength) -> Penalty:
-    """Penalise the sum over units of |code|, averaged over rows."""
+def l1(strength: Strength, signed: bool) -> Penalty:
+    """Penalise the sum over units of |code|, averaged over rows; ``signed`` codes may be negative."""
     scalar = Scalar()
 
     def value(x: Tensor, code: Tensor, row_weight: Tensor | None) -> Tensor:
@@ -59,13 +61,16 @@ def l1(strength: Strength) -> Penalty:
         return strength(len(code)) * (rows if row_weight is None else rows * row_weight).mean()
 
     def on_code(layer: Affine, p: Pass, row_weight: Tensor | None) -> Tensor:
+        n = len(p.a)
+        scale = scalar(strength(n) / n, _wide(p.a))
+        if row_weight is None and not signed:
+            p.dz.add_(scale)  # a rectifier's own derivative takes it away again where the code is zero
+            return _wide(p.a).sum().mul_(scale)
         sign = p.a.sign()
         if row_weight is not None:
             sign.mul_(row_weight)
-        scale = strength(len(p.a)) / len(p.a)
-        p.dz.add_(sign, alpha=scale)
-        total = _wide(sign.mul_(p.a)).sum()
-        return total.mul_(scalar(scale, total))
+        p.dz.addcmul_(sign, scale)
+        return _wide(sign.mul_(p.a)).sum().mul_(scale)
 
     return Penalty(value, CodePenalty(on_code))
 
@@ -76,7 +81,7 @@ class Means:
     def __init__(self, like: Tensor, target: float) -> None:
         n_units = like.shape[1]
         self.r = like.new_empty(2, n_units)
-        self.on, self.off = self.r.unbind()
+        self.on, self.off = self.r[:1], self.r[1:]
         self.flat = self.r.view(-1)
         self.one = like.new_tensor(1.0)
         self.least = like.new_tensor(1e-37)
@@ -94,6 +99,7 @@ class Divergence:
         self.strength, self.target = strength, target
         self._means: Means | None = None
         self._scalar = Scalar()
+        self._equal: dict[int, Tensor] = {}  # shares of rows without weights
 
     def value(self, x: Tensor, code: Tensor, row_weight: Tensor | None) -> Tensor:
         """Compute it for autograd."""
@@ -108,20 +114,26 @@ class Divergence:
         code = _wide(p.a)
         if self._means is None:
             self._means = Means(code, self.target)
-        m, strength = self._means, self.strength(len(code))
-        share = None if row_weight is None else row_weight / row_weight.sum()
-        torch.mean(code, 0, out=m.on) if share is None else torch.mv(code.t(), share[:, 0], out=m.on)
+        m, n = self._means, len(code)
+        strength = self.strength(n)
+        share = self._equal_shares(code, n) if row_weight is None else (row_weight / row_weight.sum()).t()
+        torch.mm(share, code, out=m.on)
         torch.sub(m.one, m.on, out=m.off)
         # A unit stuck at either end has no slope to come back by; this keeps its logarithm finite.
         torch.maximum(m.r, m.least, out=m.r)
         torch.div(m.shares, m.r, out=m.r)
         slope = torch.sub(m.off, m.on)
-        if share is None:
-            p.dz.add_(slope, alpha=strength / len(code))
+        if row_weight is None:
+            p.dz.add_(slope, alpha=strength / n)
         else:
-            p.dz.add_(share * slope, alpha=strength)
+            p.dz.add_(share.t() * slope, alpha=strength)
         value = torch.dot(m.flat_shares, m.flat.log_())
         return value.mul_(self._scalar(strength, value))
+
+    def _equal_shares(self, code: Tensor, n: int) -> Tensor:
+        if n not in self._equal:
+            self._equal[n] = code.new_full((1, n), 1 / n)
+        return self._equal[n]
 
 
 def kl(strength: Strength, target: float) -> Penalty:
@@ -130,6 +142,14 @@ def kl(strength: Strength, target: float) -> Penalty:
     return Penalty(divergence.value, CodePenalty(divergence.on_code))
 
 
-def unit_length_(weight: Tensor) -> None:
-    """Scale the rows of ``weight`` to length one, in place."""
-    weight.div_(torch.linalg.vector_norm(weight, dim=1, keepdim=True))
+class UnitLength:
+    """Scales the rows of one matrix to length one, in place, time after time."""
+
+    def __init__(self) -> None:
+        self._lengths: Tensor | None = None
+
+    def __call__(self, weight: Tensor) -> None:
+        """Scale the rows of ``weight``, (n_rows, n_columns)."""
+        if self._lengths is None:
+            self._lengths = weight.new_empty(len(weight), 1)
+        weight.div_(torch.linalg.vector_norm(weight, 2, 1, True, out=self._lengths))

@@ -39,9 +39,10 @@ class StackedAutoencoder(BaseAutoencoder):
         Width of the code. It may be larger than the number of features.
     hidden_layer_sizes : int or array-like of int, default=(128,)
         Widths of the encoder's hidden layers, from the input to the code; ``()`` is none. An integer is one
-        layer.
+        layer. With ``image_shape``, numbers of channels.
     decoder_hidden_layer_sizes : int, array-like of int or None, default=None
         Widths of the decoder's hidden layers, from the code to the output. None mirrors ``hidden_layer_sizes``.
+        With ``image_shape`` it must be as long as that.
     activation : str, default='relu'
         Activation of the hidden layers of both networks: 'identity', 'relu', 'elu', 'leaky_relu', 'gelu',
         'silu', 'tanh', 'sigmoid', or its other name 'logistic'.
@@ -50,6 +51,27 @@ class StackedAutoencoder(BaseAutoencoder):
     output_activation : str, default='identity'
         Activation of the reconstruction, one of the same. With ``loss='binary_cross_entropy'`` leave it at
         'identity': the loss works on logits, and the logistic function follows by itself.
+    normalization : {'batch', 'layer'} or None, default=None
+        What brings hidden layers to mean zero and variance one, before two trained parameters for each unit or
+        channel, and the activation: 'batch' does so for each unit over the rows of a batch, and with running means
+        after training (Ioffe and Szegedy 2015); 'layer' for each row over its units (Ba, Kiros and Hinton 2016).
+        With 'batch', rows that are trained on together depend on each other, and a batch needs two of them.
+    image_shape : array-like of int or None, default=None
+        ``(height, width)`` or ``(height, width, channels)`` of the images that the rows of X are, flattened in C
+        order. The networks are convolutional then; the notes of :class:`AutoencoderTransformer` list their layers.
+    kernel_size : int, default=3
+        Height and width of the kernels of convolutions, an odd number. Used with ``image_shape`` only, as are the
+        next three.
+    downsampling : {'stride', 'pool'}, default='stride'
+        What makes images smaller from block to block: the stride of convolutions, taken back by transposed ones,
+        or maxima over neighbouring places after them, taken back by repeating places.
+    downsampling_factor : int or array-like of int, default=2
+        What each convolution block divides height and width by, rounding up. An integer is for all entries of
+        ``hidden_layer_sizes``. Of several, one more may be for the code, with ``code_layer='convolution'``.
+    code_layer : {'dense', 'convolution'}, default='dense'
+        The layer of the code: a dense one on top of the convolutions, or one more convolution, whose channels and
+        places together are ``n_components`` and which keeps height and width unless ``downsampling_factor`` has
+        an entry for it.
     loss : str or callable, default='squared_error'
         Reconstruction loss, a mean over rows and features: 'squared_error', 'absolute_error', 'huber' or
         'binary_cross_entropy'. 'huber' is quadratic up to a residual of 1 and linear beyond.
@@ -141,7 +163,7 @@ class StackedAutoencoder(BaseAutoencoder):
         Number of epochs in which all layers were trained together, or of passes taken by `partial_fit`.
     n_features_in_ : int
         Number of features seen in `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features seen in `fit`, where they are all strings.
 
     See Also
@@ -289,7 +311,7 @@ class StackedAutoencoder(BaseAutoencoder):
         if number > 0:
             loss = LOSSES["squared_error"]
             if decode.activation == "sigmoid":
-                loss, decode = LOSSES["binary_cross_entropy"], Block(decode.linear, "identity")
+                loss, decode = LOSSES["binary_cross_entropy"], decode.without_activation()
             corrupt = self._coding_corruption(fit, rows)
         return fit.make_step(nn.Sequential(encode), nn.Sequential(decode), rows, loss=loss, corrupt=corrupt)
 
@@ -300,8 +322,7 @@ class StackedAutoencoder(BaseAutoencoder):
         if self.noise is None:
             return None
         statistics = arrays.column_statistics(codings[:])
-        deviation, lowest, highest = (torch.as_tensor(s, device=fit.device) for s in statistics)
-        fills = Fills(*(s.to(fit.dtype) for s in (deviation, lowest, highest, torch.zeros_like(lowest))))
+        fills = Fills.of(statistics, torch.empty(0, dtype=fit.dtype, device=fit.device))
         return Corruption(self.noise, self.noise_level, statistics, fills, fit.noise_generator())
 
     def _own_attributes(self, fit: Fit, encoder: nn.Module, decoder: nn.Module) -> dict[str, Any]:

@@ -6,20 +6,18 @@ from typing import Any, ClassVar, cast
 
 import torch
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from . import _arrays as arrays
 from . import _likelihood_loss as losses
 from . import _likelihoods as likelihoods
-from . import _random as random
 from ._base import BaseAutoencoder, field
 from ._fitting import Fit
+from ._generation import generate
 from ._inference import Forward, forward
 from ._monitoring import Monitor
 from ._networks import Architecture, Decoder, bounded
 from ._posterior import MANY_STEPS, Posterior, active_units, rows_differ
-from ._rows import slices
 from ._sampling import Densities, check_n_samples, standard_normal
 from ._training import History
 
@@ -42,9 +40,10 @@ class VAESampler(BaseAutoencoder):
         Width of the code: the number of latent variables.
     hidden_layer_sizes : int or array-like of int, default=(128,)
         Widths of the encoder's hidden layers, from the input to the code; ``()`` is none. An integer is one
-        layer.
+        layer. With ``image_shape``, numbers of channels.
     decoder_hidden_layer_sizes : int, array-like of int or None, default=None
         Widths of the decoder's hidden layers, from the code to the output. None mirrors ``hidden_layer_sizes``.
+        With ``image_shape`` it must be as long as that.
     activation : str, default='relu'
         Activation of the hidden layers of both networks: 'identity', 'relu', 'elu', 'leaky_relu', 'gelu',
         'silu', 'tanh', 'sigmoid', or its other name 'logistic'.
@@ -53,6 +52,27 @@ class VAESampler(BaseAutoencoder):
     output_activation : str, default='identity'
         Activation of the reconstruction, one of the same. With ``loss='binary_cross_entropy'`` leave it at
         'identity': the loss works on logits, and the logistic function follows by itself.
+    normalization : {'batch', 'layer'} or None, default=None
+        What brings hidden layers to mean zero and variance one, before two trained parameters for each unit or
+        channel, and the activation: 'batch' does so for each unit over the rows of a batch, and with running means
+        after training (Ioffe and Szegedy 2015); 'layer' for each row over its units (Ba, Kiros and Hinton 2016).
+        With 'batch', rows that are trained on together depend on each other, and a batch needs two of them.
+    image_shape : array-like of int or None, default=None
+        ``(height, width)`` or ``(height, width, channels)`` of the images that the rows of X are, flattened in C
+        order. The networks are convolutional then; the notes of :class:`AutoencoderTransformer` list their layers.
+    kernel_size : int, default=3
+        Height and width of the kernels of convolutions, an odd number. Used with ``image_shape`` only, as are the
+        next three.
+    downsampling : {'stride', 'pool'}, default='stride'
+        What makes images smaller from block to block: the stride of convolutions, taken back by transposed ones,
+        or maxima over neighbouring places after them, taken back by repeating places.
+    downsampling_factor : int or array-like of int, default=2
+        What each convolution block divides height and width by, rounding up. An integer is for all entries of
+        ``hidden_layer_sizes``. Of several, one more may be for the code, with ``code_layer='convolution'``.
+    code_layer : {'dense', 'convolution'}, default='dense'
+        The layer of the code: a dense one on top of the convolutions, or one more convolution, whose channels and
+        places together are ``n_components`` and which keeps height and width unless ``downsampling_factor`` has
+        an entry for it.
     loss : str, callable or None, default=None
         None takes minus the logarithm of ``likelihood``. Otherwise a plain reconstruction loss instead of it, of
         which ``likelihood`` and ``decoder_variance`` then tell nothing: 'squared_error', 'absolute_error',
@@ -158,7 +178,7 @@ class VAESampler(BaseAutoencoder):
         Number of epochs run by the last `fit`, or of passes taken by `partial_fit`.
     n_features_in_ : int
         Number of features seen in `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features seen in `fit`, where they are all strings.
 
     See Also
@@ -303,26 +323,20 @@ class VAESampler(BaseAutoencoder):
         X : ndarray of shape (n_samples, n_features)
             New rows, of the floating dtype of the data that were given to `fit`.
         """
-        check_is_fitted(self)
-        n_samples, streams = check_n_samples(n_samples), random.streams(random_state)
-        output = arrays.Output(self.offset_, (n_samples, self.n_features_in_))
-        dtype = output.tensor.dtype
-        decode, parts = forward(self.decoder_, dtype), self._objective["likelihood"]
-        with torch.inference_mode():
-            for part in slices(n_samples, self._widest * dtype.itemsize):
-                z = torch.empty(part.stop - part.start, self._n_features_out, dtype=dtype)
-                z.normal_(generator=streams.weights)
-                x = decode(z.to(self.device_), None).cpu()
-                output.tensor[part] = (
-                    x if mean or not parts else likelihoods.draw(parts, self.decoder_, x, streams.noise)
-                )
-        return output.array()
+        return generate(self, n_samples, random_state, self._draw_codes, None if mean else self._draw_rows)
+
+    def _draw_codes(self, n: int, like: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        return like.new_empty(n, self._n_features_out).normal_(generator=generator)
+
+    def _draw_rows(self, x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        parts = self._objective["likelihood"]
+        return likelihoods.draw(parts, self.decoder_, x, generator) if parts else x
 
     def score_samples(self, X):
         r"""Estimate the log-likelihood of each row, log p(x), in nats.
 
         The estimate is the logarithm of the mean of ``p(x|z) p(z) / q(z|x)`` over ``n_importance_samples``
-        draws z of q(z|x) [2]_: on average below log p(x), and above the evidence lower bound.
+        draws z of q(z|x) (Burda et al. 2016): on average below log p(x), and above the evidence lower bound.
 
         Parameters
         ----------
@@ -355,7 +369,7 @@ class VAESampler(BaseAutoencoder):
         return float(arrays.to_torch(self.score_samples(X)).cpu().double().mean())
 
     def reconstruction_probability(self, X, n_samples=64):
-        """Estimate how probable each row is, given what its code says about it [3]_.
+        """Estimate how probable each row is, given what its code says about it (An and Cho 2015).
 
         Parameters
         ----------
@@ -459,14 +473,10 @@ class VAESampler(BaseAutoencoder):
         return self.encoder_.of_means()
 
     def _own_attributes(self, fit: Fit, encoder: Any, decoder: Any) -> dict[str, Any]:
-        curves = fit.bridge.curves()
-        if fit.one_pass and fit.start is not None:
-            earlier = fit.start.reconstruction_curve_, fit.start.kl_curve_
-            curves = [*earlier[0], *curves[0]], [*earlier[1], *curves[1]]
         n_active = active_units(encoder.core, fit.inputs, fit.data.train_rows)
         return {
-            "reconstruction_curve_": curves[0],
-            "kl_curve_": curves[1],
+            "reconstruction_curve_": fit.curve("reconstruction_curve_", fit.bridge.ledger.curve("reconstruction")),
+            "kl_curve_": fit.curve("kl_curve_", fit.bridge.ledger.curve("kl")),
             "n_active_units_": n_active,
             "_collapsed": n_active == 0 and fit.bridge.n_steps >= MANY_STEPS and rows_differ(fit.inputs),
             "_objective": {"likelihood": self._parts(fit), "loss": self.loss},

@@ -9,6 +9,7 @@ from sklearn.base import clone, is_classifier
 
 import skae
 from skae import (
+    AdversarialAutoencoder,
     AutoencoderClassifier,
     AutoencoderTransformer,
     BaseAutoencoder,
@@ -53,6 +54,7 @@ CONFIGURATIONS = {
     ),
     "ordered_linear": configured(AutoencoderTransformer, ordered=True, hidden_layer_sizes=()),
     "ordered_own_loss": configured(AutoencoderTransformer, n_components=6, ordered=True, loss=fourth_power),
+    "layer_normalization": configured(AutoencoderTransformer, normalization="layer"),
     "denoising": configured(DenoisingAutoencoder),
     "masking": configured(DenoisingAutoencoder, noise="masking", early_stopping=True, validation_fraction=0.2),
     "salt_and_pepper": configured(DenoisingAutoencoder, noise="salt_and_pepper", tied_weights=True),
@@ -81,14 +83,45 @@ CONFIGURATIONS = {
         SemanticHasher, n_bits=11, alpha=0.01, early_stopping=True, hidden_layer_sizes=()
     ),
     "hasher_own_loss": configured(SemanticHasher, loss=fourth_power),
+    "adversarial": configured(AdversarialAutoencoder),
+    "adversarial_mixture": configured(
+        AdversarialAutoencoder, prior=[(-2, 0.5), (2, 1.0)], tied_weights=True, alpha=0.01
+    ),
+    "adversarial_early_stopping": configured(
+        AdversarialAutoencoder, early_stopping=True, discriminator_hidden_layer_sizes=(16, 8), solver="sgd"
+    ),
+    "adversarial_own_loss": configured(AdversarialAutoencoder, loss=fourth_power, discriminator_noise=0.0),
 }
 
-# In float32, or with noise drawn for each row, a row of weight two is not two equal rows to 1e-7: scikit-learn's
-# check of that leaves these out.
+# In float32, with noise drawn for each row, or with means over batches, a row of weight two is not two equal rows
+# to 1e-7: scikit-learn's check of that leaves these out.
 INEXACT_WEIGHTS = {
     "float32": configured(AutoencoderTransformer, dtype="float32"),
     "stacked_denoising": configured(StackedAutoencoder, noise="masking", pretrain_max_iter=3),
     "vae_float32": configured(VAESampler, dtype="float32", decoder_variance=0.5),
+    "batch_normalization": configured(AutoencoderTransformer, normalization="batch"),
+}
+
+
+def of_images(estimator_class, **parameters):
+    """A convolutional configuration for the rows of these tests, which hold images of 5 x 1 numbers."""
+    return configured(estimator_class, **{"image_shape": (5, 1), "hidden_layer_sizes": (4, 3), **parameters})
+
+
+# scikit-learn's checks choose the number of features, which has to be that of the images here.
+CONVOLUTIONAL = {
+    "images": of_images(AutoencoderTransformer),
+    "images_pooled": of_images(
+        AutoencoderTransformer, downsampling="pool", normalization="layer", tied_weights=True, early_stopping=True
+    ),
+    "images_contractive": of_images(AutoencoderTransformer, contractive=0.1, activation="tanh"),
+    "images_batch": of_images(DenoisingAutoencoder, normalization="batch", image_shape=(1, 5)),
+    "images_sparse": of_images(SparseAutoencoder, sparsity="topk", tied_weights=True),
+    "images_stacked": of_images(StackedAutoencoder, activation="sigmoid", pretrain_max_iter=2),
+    "images_vae": of_images(VAESampler, normalization="batch"),
+    "images_hasher": of_images(SemanticHasher),
+    "images_ordered": of_images(AutoencoderTransformer, n_components=6, ordered=True),
+    "images_adversarial": of_images(AdversarialAutoencoder, normalization="layer"),
 }
 
 
@@ -119,18 +152,21 @@ CLASSIFIERS = {
     "classifier_hashed": classifier(configured(SemanticHasher, max_iter=20, random_state=None)),
     "classifier_variational": classifier(configured(VAESampler, max_iter=20, random_state=None)),
 }
+CLASSIFIERS_OF_IMAGES = {
+    "classifier_images": classifier(of_images(StackedAutoencoder, random_state=None), n_frozen_layers=1),
+}
 
 # Codes in SciPy's CSR format, which those tests that look into the codes do not take.
 SPARSE_OUTPUT = {"sparse_output": configured(SparseAutoencoder, sparsity="topk", sparse_output=True)}
 
-ESTIMATORS = [
-    pytest.param(estimator, id=name) for name, estimator in {**CONFIGURATIONS, **INEXACT_WEIGHTS}.items()
-]
+ANY_WIDTH = [pytest.param(estimator, id=name) for name, estimator in {**CONFIGURATIONS, **INEXACT_WEIGHTS}.items()]
+ESTIMATORS = [*ANY_WIDTH, *(pytest.param(estimator, id=name) for name, estimator in CONVOLUTIONAL.items())]
 
 # For the tests of what classifiers promise too.
+EVERY_OF_ANY_WIDTH = [*ANY_WIDTH, *(pytest.param(estimator, id=name) for name, estimator in CLASSIFIERS.items())]
 EVERY_ESTIMATOR = [
     *ESTIMATORS,
-    *(pytest.param(estimator, id=name) for name, estimator in CLASSIFIERS.items()),
+    *(pytest.param(estimator, id=name) for name, estimator in {**CLASSIFIERS, **CLASSIFIERS_OF_IMAGES}.items()),
 ]
 
 # Those whose score is R^2 and whose rows score minus their error; the others have a likelihood.
@@ -140,7 +176,7 @@ NOISELESS = [
     p
     for p in ESTIMATORS
     if getattr(p.values[0], "noise", None) is None
-    and not isinstance(p.values[0], VAESampler | SemanticHasher)
+    and not isinstance(p.values[0], VAESampler | AdversarialAutoencoder | SemanticHasher)
     and not getattr(p.values[0], "ordered", False)
 ]
 

@@ -7,10 +7,11 @@ from functools import partial
 
 import pytest
 from estimators import (
+    ANY_WIDTH,
     CLASSIFIERS,
     CONFIGURATIONS,
-    ESTIMATORS,
     EVERY_ESTIMATOR,
+    EVERY_OF_ANY_WIDTH,
     INEXACT_WEIGHTS,
     PUBLIC_CLASSES,
     SPARSE_OUTPUT,
@@ -78,14 +79,14 @@ ARRAY_API_CHECKS = [
 
 
 @pytest.mark.parametrize("check", MORE_CHECKS, ids=checks._get_check_estimator_ids)
-@pytest.mark.parametrize("estimator", EVERY_ESTIMATOR)
+@pytest.mark.parametrize("estimator", EVERY_OF_ANY_WIDTH)
 @pytest.mark.filterwarnings("ignore:X .* feature names:UserWarning")  # what the checks pass
 def test_scikit_learn_more(estimator, check):
     check(type(estimator).__name__, clone(estimator))
 
 
 @pytest.mark.parametrize("check", ARRAY_API_CHECKS, ids=checks._get_check_estimator_ids)
-@pytest.mark.parametrize("estimator", ESTIMATORS)
+@pytest.mark.parametrize("estimator", ANY_WIDTH)
 def test_scikit_learn_array_api(estimator, check):
     check(type(estimator).__name__, clone(estimator))
 

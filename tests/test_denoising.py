@@ -72,8 +72,8 @@ def test_each_batch_has_noise_of_its_own():
         return batch
 
     denoiser(noise=noise, batch_size=20, max_iter=3).fit(rows())
-    assert len(draws) == 9
-    assert len({draw.tobytes() for draw in draws}) == 9
+    assert len(draws) == 10, "the last is for the variance of what is restored"
+    assert len({draw.tobytes() for draw in draws}) == 10
 
 
 @pytest.mark.parametrize("loss", ["squared_error", lambda output, target: (output - target).square().mean(1)])
@@ -99,9 +99,10 @@ def test_rows_held_out_get_the_same_noise_after_every_epoch(noise, loss):
 def test_noise_statistics_of_partial_fit_are_those_of_its_first_rows():
     X = rows()
     model = denoiser(noise="salt_and_pepper").partial_fit(X).partial_fit(100 * X)
-    _, lowest, highest = model._column_statistics
+    _, lowest, highest, mean = model._column_statistics
     assert_allclose(lowest, X.min(0))
     assert_allclose(highest, X.max(0))
+    assert_allclose(mean, X.mean(0))
 
 
 def test_weights_of_rows_are_not_taken():

@@ -11,7 +11,8 @@ from skae._autograd import AutogradStep
 from skae._explicit import ExplicitStep
 from skae._fitting import Fit
 from skae._hashing import NoisyLogistic, balance, pack
-from skae._networks import Architecture, build, initialize
+from skae._building import build, initialize
+from skae._networks import Architecture
 
 LOSSES = ["squared_error", "absolute_error", "huber", "binary_cross_entropy"]
 

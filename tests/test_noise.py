@@ -131,6 +131,31 @@ def test_noise_is_drawn_anew_each_time(noise):
     assert changed.mean() > 0.3
 
 
+@pytest.mark.parametrize("noise", [*LEVELS, lambda batch, generator: batch + torch.rand(1, generator=generator)])
+@pytest.mark.parametrize("shape", [(100, 4), (7, 4)])
+def test_noise_may_be_written_over_the_batch(noise, shape):
+    X = rows(100)
+    fit, other = started(noise, None, X), started(noise, None, X)
+    batch = torch.from_numpy(X)[: shape[0]].clone()
+    expected, kept = other.step.corrupt(batch), batch.clone()
+    strided = torch.zeros(shape[0], shape[1] + 3, dtype=torch.float64)[:, :-3]
+    other.step.corrupt.generator.set_state(fit.step.corrupt.generator.get_state())
+    assert other.step.corrupt(batch, out=strided) is strided
+    assert torch.equal(batch, kept)
+    assert fit.step.corrupt(batch, out=batch) is batch
+    assert torch.equal(batch, expected)
+    assert torch.equal(strided, expected)
+
+
+@pytest.mark.parametrize("noise", ["masking", "salt_and_pepper"])
+def test_mixed_precision_draws_fine_fractions(noise):
+    """A fraction of 1/1000 is none of bfloat16's 256."""
+    fit = started(noise, 0.001, np.ones((1, 500)) + rows(2)[:, :1], dtype="bfloat16")
+    batch = torch.full((2000, 500), 0.5, dtype=torch.bfloat16)
+    changed = (fit.step.corrupt(batch) != batch).double().mean()
+    assert abs(changed - 0.001) < 0.0002
+
+
 @pytest.mark.parametrize("noise", LEVELS)
 def test_repeated_noise_repeats_and_leaves_the_stream_alone(noise):
     X = rows(100)

@@ -248,10 +248,16 @@ def test_rows_without_variance():
 # Widths by share -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("share", [0.5, 0.8])
+@pytest.mark.parametrize("share", [0.2, 0.6])
 @pytest.mark.parametrize(
     "parameters",
-    [{}, {"hidden_layer_sizes": ()}, {"tied_weights": True}, {"loss": "huber"}, {"dtype": "float32"}],
+    [
+        {},
+        {"hidden_layer_sizes": ()},
+        {"tied_weights": True},
+        {"normalization": "batch"},
+        {"image_shape": (5, 6), "hidden_layer_sizes": (4,), "max_iter": 10},
+    ],
     ids=str,
 )
 def test_a_share_finds_the_smallest_width_that_keeps_it(share, parameters, breast_cancer):
@@ -312,6 +318,7 @@ def test_a_share_that_is_not_reached(breast_cancer):
     [
         ({"ordered": False}, "n_components=0.5 .*ordered=True"),
         ({"encoder": torch.nn.Linear(5, 2)}, "n_components=0.5 .*encoder or decoder"),
+        ({"image_shape": (5, 1), "code_layer": "convolution"}, "n_components=0.5 .*code_layer='dense'"),
         ({"n_components": 1.0}, "n_components"),
         ({"n_components": 2.5}, "n_components"),
     ],

@@ -185,7 +185,7 @@ def test_held_out_rows_leave_no_note_and_get_the_same_noise():
     undisturbed.forward(code, expected, None)
     undisturbed.forward(code, expected, None)
     assert torch.equal(z, expected)
-    assert bridge.row_counts == [10]
+    assert bridge.ledger.row_counts == [10]
 
 
 def test_free_bits_count_on_the_mean_of_the_batch():
@@ -194,4 +194,4 @@ def test_free_bits_count_on_the_mean_of_the_batch():
     bridge = posterior(free_bits=0.5)
     own = bridge.forward(code, torch.empty_like(mean), None)
     assert_allclose(own, [0.5 + 4.5, 0.5 + 0.5])
-    assert_allclose(bridge.kl_sums[0], 0.02 + 5.0)
+    assert_allclose(bridge.ledger.sums["kl"][0], 0.02 + 5.0)

@@ -108,8 +108,8 @@ def passed_on(bridge, code, weight=None):
 
 
 def test_a_unit_is_silent_if_it_won_for_no_row_of_an_epoch():
-    bridge = Competition(by_row(1), signed=False, revival=Revival(0.1, n_rows=4, at_most=3, silent=None))
-    code = torch.tensor([[3.0, 1.0, 0.0], [2.0, 1.0, 0.5]])
+    bridge = Competition(by_row(1), signed=False, revival=Revival(0.1, 1 / 3, n_rows=4, silent=None))
+    code = torch.tensor([[3.0, 1.0, 0.2], [2.0, 1.0, 0.5]])
     assert bridge.repeats == 1
     passed_on(bridge, code)
     assert bridge.silent is None, "the epoch is not over"
@@ -117,26 +117,43 @@ def test_a_unit_is_silent_if_it_won_for_no_row_of_an_epoch():
     assert_array_equal(bridge.silent, [0, 0, 1])
     assert bridge.repeats == 2
     z = passed_on(bridge, code)
-    assert_array_equal(z, [[3, 0, 0], [2, 0, 0], [3, 0, 0], [2, 0, 0.5]])
+    assert_array_equal(z, [[3, 0, 0], [2, 0, 0], [3, 0, code[0, 2]], [2, 0, 0.5]])
     passed_on(bridge, code.roll(2, 1))  # now the third wins, and the second does not
     assert_array_equal(bridge.silent, [0, 1, 0])
 
 
+def test_in_a_long_epoch_a_unit_falls_silent_sooner():
+    """After forty times the rows among which a unit would win once, if all were equal, and 2000 at least."""
+    for share, expected in ((0.5, 2000), (0.01, 4000)):
+        bridge = Competition(by_row(1), signed=False, revival=Revival(0.1, share, n_rows=8000, silent=None))
+        code = torch.tensor([[2.0, 1.0]] * 500)
+        for n_rows in range(500, expected + 500, 500):
+            passed_on(bridge, code)
+            assert (bridge.silent is not None) == (n_rows == expected)
+
+
 def test_batches_of_several_sizes_are_watched():
-    bridge = Competition(by_row(1), signed=True, revival=Revival(0.1, n_rows=6, at_most=3, silent=None))
+    bridge = Competition(by_row(1), signed=True, revival=Revival(0.1, 1 / 4, n_rows=6, silent=None))
     for rows in ([[0.0, -1.0, 0.5, 0.1]], [[0.0, 1.0, 0.0, 0.1]] * 4, [[0.0, 0.1, -0.2, 0.1]]):
         passed_on(bridge, torch.tensor(rows))
     assert_array_equal(bridge.silent, [1, 0, 0, 1])
 
 
-def test_not_more_silent_units_join_than_may():
-    bridge = Competition(by_row(1), False, Revival(0.1, 10, at_most=2, silent=torch.tensor([0.0, 1, 1, 1, 1])))
-    z = passed_on(bridge, torch.tensor([[9.0, 1.0, 4.0, 2.0, 3.0]]))
-    assert_array_equal(z, [[9, 0, 0, 0, 0], [9, 0, 4, 0, 3]])
+def test_a_silent_unit_joins_where_it_is_largest():
+    """For four times the share of the rows that it would win if all units were equal."""
+    magnitude = codes(32, 16).abs()
+    silent = torch.zeros(16)
+    silent[[2, 5]] = 1
+    bridge = Competition(by_row(1), False, Revival(0.1, 1 / 16, 999, silent))
+    winners, joined = passed_on(bridge, magnitude).view(2, 32, 16) > 0
+    assert_array_equal(joined[:, silent == 0], winners[:, silent == 0])
+    for unit in (2, 5):
+        largest = magnitude[:, unit].argsort()[-8:]
+        assert_array_equal(joined[:, unit], winners[:, unit] | torch.zeros(32).index_fill(0, largest, 1).bool())
 
 
 def test_held_out_rows_are_neither_watched_nor_judged_by_silent_units():
-    bridge = Competition(by_row(1), False, Revival(0.1, 2, at_most=2, silent=torch.tensor([0.0, 1.0])))
+    bridge = Competition(by_row(1), False, Revival(0.1, 0.5, 2, silent=torch.tensor([0.0, 1.0])))
     with bridge.repeated():
         assert bridge.repeats == 1
         passed_on(bridge, torch.ones(2, 2))
@@ -148,7 +165,7 @@ def test_held_out_rows_are_neither_watched_nor_judged_by_silent_units():
 @pytest.mark.parametrize("choose", [by_row(2), by_batch(2), by_unit(0.3)], ids=["row", "batch", "unit"])
 def test_both_ways_through_agree(choose, silent):
     weight = torch.rand(12, 1, generator=torch.Generator().manual_seed(1)).double()
-    explicit, autograd = (Competition(choose, True, Revival(0.1, 99, 2, silent)) for _ in range(2))
+    explicit, autograd = (Competition(choose, True, Revival(0.1, 0.1, 99, silent)) for _ in range(2))
     code = codes().requires_grad_()
     z, own = autograd.through(code, weight)
     assert own is None

@@ -66,8 +66,8 @@ def test_closed_form_gradients_of_the_auxiliary_loss(kind, weighted, hidden, los
     weight = np.random.default_rng(1).integers(1, 4, N_ROWS).astype(float) if weighted else None
     pair = sparse_steps(weight, sparsity=kind, hidden_layer_sizes=hidden, auxiliary_weight=0.3, loss=loss)
     for step, _ in pair:
-        step.bridge._revival.silent = torch.tensor([1.0, 0, 0, 1, 0, 1], dtype=torch.float64)
-        step.bridge._revival.at_most = 2
+        step.bridge._revival.set_silent(torch.tensor([1.0, 0, 0, 1, 0, 1], dtype=torch.float64))
+        step.bridge._revival._joining = 0.3
     assert pair[0][0].bridge.repeats == 2
     assert_steps_agree(pair, sizes=(10, 10, 3))
     assert_array_equal(pair[0][0].bridge.silent, pair[1][0].bridge.silent)
@@ -394,6 +394,15 @@ def test_kl_needs_probabilities(activation):
 def test_values_that_are_refused(name, value):
     with pytest.raises(ValueError, match=f"'{name}' parameter of SparseAutoencoder must be"):
         SparseAutoencoder(**{name: value}).fit(rows())
+
+
+@pytest.mark.parametrize("loss", ["squared_error", own_error])
+@every_kind
+def test_a_diverged_fit_says_so(kind, loss, digits):
+    """Also where units compete by numbers that are none."""
+    X = digits.astype(np.float32)
+    with pytest.raises(ValueError, match=r"Training diverged.*learning_rate"):
+        shallow(150, kind, n_active=1, learning_rate=1e30, max_iter=20, batch_size=100, loss=loss).fit(X)
 
 
 def test_a_change_of_kind_goes_on_from_the_weights(wine):

@@ -267,7 +267,7 @@ def maximize_activation(
 
 def _ranges(units: Units, rows) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Return each feature's mean, minimum and maximum, where the units are computed."""
-    extremes = [torch.as_tensor(column) for column in arrays.column_statistics(rows)[1:]]
+    extremes = [torch.as_tensor(column) for column in arrays.column_statistics(rows)[1:3]]
     columns = [arrays.column_means(rows, None), *extremes]
     centre, lowest, highest = (column.to(units.dtype).to(units.device) for column in columns)
     return torch.minimum(torch.maximum(centre, lowest), highest), lowest, highest  # the mean is rounded

@@ -250,7 +250,7 @@ class ReconstructionDisplay:
 
 
 def _has_noise(autoencoder) -> bool:
-    return getattr(autoencoder, "noise", None) is not None and hasattr(autoencoder, "_column_statistics")
+    return getattr(autoencoder, "noise", None) is not None and autoencoder._column_statistics is not None
 
 
 def _corrupted(autoencoder, prepared, random_state):
@@ -262,8 +262,7 @@ def _corrupted(autoencoder, prepared, random_state):
         )
     rows = arrays.check_rows(autoencoder, prepared, reset=False)
     x = torch.as_tensor(to_numpy(rows))
-    deviation, lowest, highest = (torch.as_tensor(s).to(x) for s in autoencoder._column_statistics)
-    fills = Fills(deviation, lowest, highest, torch.zeros_like(lowest))  # rows are as they are in the data
+    fills = Fills.of(autoencoder._column_statistics, x)  # rows are as they are in the data
     noise = Corruption(
         autoencoder.noise,
         autoencoder.noise_level,

@@ -5,15 +5,16 @@
 
 All candidates of a row take turns in one process (A B A B ...) on one thread, and process CPU time is measured;
 the quoted figure is the median over rounds of that round's ratio, since absolute times drift. Losses are mean
-squared errors per entry of the final models on the training rows, computed here for everybody. Needs skorch and pythae
-(``pip install skae[benchmark]``). MNIST is read from ``$SKAE_DATA/mnist_train.npz``, else fetched from OpenML,
-else replaced by random images of the same shape. A new row is a generator function marked ``@benchmark``.
+squared errors per entry of the final models on the training rows, computed here for everybody. Needs skorch and
+pythae (``pip install skae[benchmark]``). MNIST is read from ``$SKAE_DATA/mnist_train.npz``, else fetched from
+OpenML, else replaced by random images of the same shape. A new row is a generator function marked ``@benchmark``.
 """
 
 import os
 
 os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
 
+import functools
 import statistics
 import subprocess
 import sys
@@ -30,7 +31,7 @@ from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.preprocessing import StandardScaler
 
-from skae import AutoencoderTransformer
+from skae import AutoencoderTransformer, DenoisingAutoencoder, SparseAutoencoder, StackedAutoencoder
 
 BENCHMARKS = {}
 
@@ -144,6 +145,41 @@ def small():
 
 
 @benchmark
+def variants():
+    """The same small fit by what makes the other estimators themselves, per step, against the plain one's.
+
+    The stacked estimator's two layers are pretrained one after the other, for as many epochs each, so that it
+    takes twice as many steps; its fine-tuning follows an epoch of each.
+    """
+    X, epochs = digits(), 20
+    settings = {"hidden_layer_sizes": 32, "batch_size": 32, "tol": None, "random_state": 0}
+    settings |= {"code_activation": "relu", "learning_rate": peers.LEARNING_RATE, "max_iter": epochs}
+    models = {"plain": AutoencoderTransformer(8, **settings)}
+    for noise in ("gaussian", "masking", "salt_and_pepper"):
+        models[f"denoising, {noise}"] = DenoisingAutoencoder(8, noise=noise, **settings)
+    for sparsity in ("kl", "l1", "topk", "batch_topk", "winner_take_all"):
+        activation = "auto" if sparsity == "kl" else "relu"
+        model = SparseAutoencoder(8, sparsity=sparsity, **{**settings, "code_activation": activation})
+        models[f"sparse, {sparsity}"] = model
+    pretrained = {"pretrain_max_iter": epochs, "fine_tune": False, **settings}
+    models["stacked, pretraining"] = StackedAutoencoder(8, **pretrained)
+    models["stacked, noisy pretraining"] = StackedAutoencoder(8, noise="masking", **pretrained)
+    models["stacked, fine-tuning"] = StackedAutoencoder(8, pretrain_max_iter=1, **settings)
+    race = Race(15, **{name: functools.partial(reconstruction, model, X) for name, model in models.items()})
+    n_epochs = {"stacked, pretraining": 2 * epochs, "stacked, noisy pretraining": 2 * epochs}
+    n_epochs["stacked, fine-tuning"] = epochs + 2
+    for name, n in n_epochs.items():
+        race.seconds[name] = [seconds * epochs / n for seconds in race.seconds[name]]
+    losses = squared_errors(race, X)
+    for name in [name for name in models if name != "plain"]:
+        yield race.row(name, "plain", 1.5, 1.25, ours=name, smaller=True, losses=losses)
+
+
+def reconstruction(model, X):
+    return model.fit(X).reconstruct
+
+
+@benchmark
 def large():
     """MNIST, 3 epochs, in float32 and in mixed precision."""
     X, task = mnist(), ((784, 256, 32, 256, 784), 3, 256)
@@ -184,6 +220,23 @@ def variational():
     yield race.row("VAE fit", "torch_loop", 0, 0, losses=losses)
     yield race.row("VAE fit", "fused_torch_loop", 0, 0, losses=losses)
     yield race.row("VAE fit", "limit", 0.82, 0.90, unit="%")
+
+
+@benchmark
+def convolutional():
+    """Two epochs over 5000 images of MNIST; the peer trains the same layers in float32 and torch's own layout."""
+    X = mnist()[:5000]
+    for kind, required, aim in (("pooling", (1.3, 2.1), (1.9, 3.8)), ("strided", (1, 1), (1.1, 1.5))):
+        task = kind, 2, 128
+        race = Race(
+            5,
+            skae=lambda task=task: peers.images(X, *task),
+            bfloat16=lambda task=task: peers.images(X, *task, dtype="bfloat16"),
+            torch_loop=lambda task=task: peers.images_torch_loop(X, *task),
+        )
+        losses = squared_errors(race, X)
+        yield race.row(f"{kind} net", "torch_loop", required[0], aim[0], losses=losses)
+        yield race.row(f"{kind} net, bf16", "torch_loop", required[1], aim[1], ours="bfloat16", losses=losses)
 
 
 @benchmark

@@ -1,0 +1,247 @@
+"""Convolutions: what blocks of images are made of, rows in and rows out.
+
+Between blocks an image is a row of numbers in C order, (height, width, channels), as it is in the data. torch
+calls that memory "channels last", so that a row becomes an image, and an image a row, without a copy; it is also
+the order in which processors convolve fastest.
+"""
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class Images(NamedTuple):
+    """What the convolution blocks of an `Architecture` are like: plain values.
+
+    Attributes
+    ----------
+    shape : (height, width, channels)
+    kernel_size : int, odd
+    factors : tuple of int
+        What each convolution block of the encoder divides the sides by; they are rounded up.
+    pools : bool
+        Whether by maxima over neighbours after the convolution, instead of by the stride of the convolution.
+    has_dense_code : bool
+        Whether the code is a dense layer on top of the convolution blocks, instead of the last of these.
+    """
+
+    shape: tuple[int, int, int]
+    kernel_size: int
+    factors: tuple[int, ...]
+    pools: bool
+    has_dense_code: bool
+
+    def sides(self) -> list[tuple[int, int]]:
+        """Return the height and width of the data and after each convolution block."""
+        sides = [self.shape[:2]]
+        for factor in self.factors:
+            sides.append((-(-sides[-1][0] // factor), -(-sides[-1][1] // factor)))
+        return sides
+
+
+class Layers(NamedTuple):
+    """The layers of a block, all but its activation, which follows the normalization.
+
+    Attributes
+    ----------
+    linear : torch.nn.Module
+        The convolution.
+    before, after : tuples of torch.nn.Module
+        What the block begins and ends with.
+    n_places : int
+        How often the kernel is applied to an image.
+    widest : int
+        The most numbers that an image has inside.
+    """
+
+    linear: nn.Module
+    before: tuple[nn.Module, ...]
+    after: tuple[nn.Module, ...]
+    n_places: int
+    widest: int
+
+
+class ToImages(nn.Module):
+    """Rows (n, height * width * channels) to images (n, channels, height, width), channels last in memory."""
+
+    def __init__(self, height: int, width: int, channels: int) -> None:
+        super().__init__()
+        self.shape = (height, width, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.reshape(-1, *self.shape).permute(0, 3, 1, 2)
+
+    def extra_repr(self) -> str:
+        return "height={}, width={}, channels={}".format(*self.shape)
+
+
+class ToRows(nn.Module):
+    """Images (n, heads * channels, height, width) to rows, one head after the other."""
+
+    def __init__(self, heads: int = 1) -> None:
+        super().__init__()
+        self.heads = heads
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.heads == 1:
+            return x.permute(0, 2, 3, 1).flatten(1)
+        return x.unflatten(1, (self.heads, -1)).permute(0, 1, 3, 4, 2).flatten(1)
+
+
+class Convolution(nn.Conv2d):
+    """`torch.nn.Conv2d` that leaves drawing its weights to `initialize`."""
+
+    def reset_parameters(self) -> None:
+        pass
+
+
+class TransposedConvolution(nn.ConvTranspose2d):
+    """`torch.nn.ConvTranspose2d` that leaves drawing its weights to `initialize`."""
+
+    def reset_parameters(self) -> None:
+        pass
+
+
+class Tied(nn.Module):
+    """The transpose of another layer, with a bias of its own.
+
+    Parameters
+    ----------
+    partner : torch.nn.Module
+        The layer whose weight this one uses, transposed.
+    n_units : int
+        How many biases there are.
+    bias : bool
+    """
+
+    def __init__(self, partner: nn.Module, n_units: int, bias: bool) -> None:
+        super().__init__()
+        # Inside a tuple the partner is no submodule: its weight is counted, saved and penalised once.
+        self._partner = (partner,)
+        self.bias: Any = nn.Parameter(torch.empty(n_units)) if bias else None
+
+    @property
+    def partner(self) -> Any:
+        return self._partner[0]
+
+    def _apply(self, *args: Any, **kwargs: Any) -> Any:
+        self.partner._apply(*args, **kwargs)  # where a copy changes its dtype, that of its partner does too
+        return super()._apply(*args, **kwargs)
+
+
+class TiedConvolution(Tied):
+    """The transpose of another layer's convolution; see `Tied`.
+
+    Parameters
+    ----------
+    partner : Convolution
+    sides : (height, width)
+        Of the images that come out.
+    bias : bool
+    """
+
+    def __init__(self, partner: nn.Conv2d, sides: tuple[int, int], bias: bool = True) -> None:
+        super().__init__(partner, partner.in_channels, bias)
+        self.output_padding = _output_padding(sides, partner.stride[0])
+
+    @property
+    def weight(self) -> Tensor:
+        return self.partner.weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        p = self.partner
+        return F.conv_transpose2d(x, self.weight, self.bias, p.stride, p.padding, self.output_padding)
+
+    def extra_repr(self) -> str:
+        return f"{self.partner.out_channels}, {self.partner.in_channels}, stride={self.partner.stride}"
+
+
+def _output_padding(sides: tuple[int, int], stride: int) -> tuple[int, int]:
+    """Return what a transposed convolution adds at the end of each side, so that odd sides come back."""
+    return (sides[0] - 1) % stride, (sides[1] - 1) % stride
+
+
+def encoder_layers(images: Images, channels: Sequence[int], *, bias: bool, heads: int = 1) -> list[Layers]:
+    """Return the layers of the encoder's convolution blocks.
+
+    Parameters
+    ----------
+    images : Images
+    channels : sequence of int
+        Of the feature maps that the blocks return, without counting heads.
+    bias : bool
+        Whether the convolutions of hidden blocks have biases.
+    heads : int
+        Of a code that is convolutional.
+    """
+    found = []
+    sides, k = images.sides(), images.kernel_size
+    for i, (n_in, n_out) in enumerate(pairwise((images.shape[2], *channels))):
+        is_code = i == len(channels) - 1 and not images.has_dense_code
+        n_heads, factor = heads if is_code else 1, images.factors[i]
+        stride = 1 if images.pools else factor
+        linear = Convolution(n_in, n_out * n_heads, k, stride, k // 2, bias=bias or is_code)
+        pool = (nn.MaxPool2d(factor, ceil_mode=True),) if images.pools and factor > 1 else ()
+        (h, w), n_places = sides[i], _area(sides[i] if images.pools else sides[i + 1])
+        widest = max(h * w * n_in, n_places * n_out * n_heads)
+        found.append(Layers(linear, (ToImages(h, w, n_in),), (*pool, ToRows(n_heads)), n_places, widest))
+    return found
+
+
+def decoder_layers(
+    images: Images, channels: Sequence[int], *, bias: bool, tied: Sequence[nn.Conv2d] | None
+) -> list[Layers]:
+    """Return the layers of the decoder's convolution blocks, which take the encoder's back.
+
+    Parameters
+    ----------
+    images : Images
+    channels : sequence of int
+        Of the feature maps that the blocks are given.
+    bias : bool
+        Whether the convolutions of hidden blocks have biases.
+    tied : sequence of Convolution or None
+        The encoder's convolutions, whose kernels to share.
+    """
+    found = []
+    sides, k = images.sides()[::-1], images.kernel_size
+    widths = [*pairwise((*channels, images.shape[2]))]
+    for i, (n_in, n_out) in enumerate(widths):
+        factor, own_bias = images.factors[-1 - i], bias or i == len(widths) - 1
+        small, large = sides[i], sides[i + 1]
+        grows = images.pools and factor > 1
+        linear: nn.Module
+        if tied is not None:
+            linear = TiedConvolution(tied[-1 - i], large, own_bias)
+        elif images.pools or factor == 1:
+            linear = Convolution(n_in, n_out, k, 1, k // 2, bias=own_bias)
+        else:
+            padding = _output_padding(large, factor)
+            linear = TransposedConvolution(n_in, n_out, k, factor, k // 2, padding, bias=own_bias)
+        upsample = (nn.Upsample(size=large),) if grows else ()
+        n_places = _area(large if grows else small)
+        widest = max(n_places * n_in, _area(large) * n_out)
+        found.append(Layers(linear, (ToImages(*small, n_in), *upsample), (ToRows(),), n_places, widest))
+    return found
+
+
+def _area(sides: tuple[int, int]) -> int:
+    return sides[0] * sides[1]
+
+
+# What brings the activations of a hidden layer to mean zero and variance one, before two parameters of each unit
+# or channel: over the rows of a batch (Ioffe and Szegedy 2015), or over each row (Ba, Kiros and Hinton 2016).
+_NORMALIZATIONS: dict[str, tuple[Callable[[int], nn.Module], Callable[[int], nn.Module]]] = {
+    "batch": (nn.BatchNorm1d, nn.BatchNorm2d),
+    "layer": (nn.LayerNorm, lambda channels: nn.GroupNorm(1, channels)),
+}
+NORMALIZATIONS = tuple(_NORMALIZATIONS)
+
+
+def normalization_module(name: str, width: int, *, of_images: bool) -> nn.Module:
+    """Return a new module that normalises rows of ``width`` units, or images of ``width`` channels."""
+    return _NORMALIZATIONS[name][of_images](width)
