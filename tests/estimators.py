@@ -119,8 +119,8 @@ CONVOLUTIONAL = {
     "images_sparse": of_images(SparseAutoencoder, sparsity="topk", tied_weights=True),
     "images_stacked": of_images(StackedAutoencoder, activation="sigmoid", pretrain_max_iter=2),
     "images_vae": of_images(VAESampler, normalization="batch"),
-    "images_hasher": of_images(SemanticHasher),
-    "images_ordered": of_images(AutoencoderTransformer, n_components=6, ordered=True),
+    "images_hasher": of_images(SemanticHasher, hidden_layer_sizes=(8,)),
+    "images_ordered": of_images(AutoencoderTransformer, n_components=6, hidden_layer_sizes=(8,), ordered=True),
     "images_adversarial": of_images(AdversarialAutoencoder, normalization="layer"),
 }
 
