@@ -34,7 +34,8 @@ def test_files_that_are_named_exist():
         r"`((?:docs|examples|tests)/[^`]+|LICENSE)`", README
     )
     assert len(paths) >= 4
-    assert [path for path in paths if not (ROOT / path).exists()] == []
+    built = "docs/_build"  # by the command beside it
+    assert [path for path in paths if not (path.startswith(built) or (ROOT / path).exists())] == []
 
 
 @pytest.mark.parametrize("name", ["run", "test", "docs"])
