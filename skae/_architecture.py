@@ -124,8 +124,8 @@ def _images(e: Any, n_features: int, hidden: tuple[int, ...], code_width: int) -
     rows, columns = images.sides()[-1]
     if not has_dense_code and code_width % (rows * columns):
         raise ValueError(
-            f"{e._width_parameter}={code_width} does not fill a convolutional code of {rows} x {columns} places: with "
-            f"code_layer='convolution' it must be a multiple of {rows * columns}. Use such a number, another "
+            f"{e._width_parameter}={code_width} does not fill a convolutional code of {rows} x {columns} places: "
+            f"with code_layer='convolution' it must be a multiple of {rows * columns}. Use such a number, another "
             "downsampling_factor, or code_layer='dense'."
         )
     return images

@@ -8,10 +8,10 @@ from test_explicit import N_ROWS, assert_steps_agree, by_autograd, unit_rows
 
 from skae import SemanticHasher
 from skae._autograd import AutogradStep
+from skae._building import build, initialize
 from skae._explicit import ExplicitStep
 from skae._fitting import Fit
 from skae._hashing import NoisyLogistic, balance, pack
-from skae._building import build, initialize
 from skae._networks import Architecture
 
 LOSSES = ["squared_error", "absolute_error", "huber", "binary_cross_entropy"]

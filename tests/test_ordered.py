@@ -248,7 +248,7 @@ def test_rows_without_variance():
 # Widths by share -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("share", [0.2, 0.6])
+@pytest.mark.parametrize("share", [0.2, 0.5])
 @pytest.mark.parametrize(
     "parameters",
     [
@@ -256,7 +256,7 @@ def test_rows_without_variance():
         {"hidden_layer_sizes": ()},
         {"tied_weights": True},
         {"normalization": "batch"},
-        {"image_shape": (5, 6), "hidden_layer_sizes": (4,), "max_iter": 10},
+        {"image_shape": (5, 6), "hidden_layer_sizes": (8,), "max_iter": 30},
     ],
     ids=str,
 )
@@ -273,8 +273,7 @@ def test_a_share_finds_the_smallest_width_that_keeps_it(share, parameters, breas
     assert_allclose(found.score(X), found.explained_variance_ratio_.sum(), rtol=1e-4)
     assert found.get_feature_names_out().shape == (k,)
     assert found.n_parameters_ == len(torch.nn.utils.parameters_to_vector(networks(found)))
-    assert found.decoder_.blocks[0].linear.bias.shape == whole.decoder_.blocks[0].linear.bias.shape
-    if "hidden_layer_sizes" in parameters:
+    if parameters.get("hidden_layer_sizes") == ():
         assert found.components_.shape == (k, 30)
 
 

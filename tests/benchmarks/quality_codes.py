@@ -1,45 +1,22 @@
-"""Compare codes that are bits, and codes in an order, with what they are measured against.
+"""Do codes that are bits, and codes in an order, do what their papers say?
 
-    SKAE_DATA=... python tests/benchmarks/quality_codes.py          every row (about ten minutes)
-    SKAE_DATA=... python tests/benchmarks/quality_codes.py ordered  some of them, by name
-
-MNIST is read as told in ``datasets.py``; rows that need it are skipped with a word where there is none. Bits are
-judged as retrieval: all 60000 training images are ranked by Hamming distance from each of 1000 test images, ties
-in the order of the training images; those of the same label are relevant, and the average precision counts the
-first 1000 of the ranking. Random hyperplanes, signs of PCA and iterative quantisation (Gong and Lazebnik 2011) are
-computed here, on the same images.
+Bits are judged as retrieval: all 60000 training images are ranked by Hamming distance from each of 1000 test
+images, ties in the order of the training images; those of the same label are relevant, and the average precision
+counts the first 1000 of the ranking. Random hyperplanes, signs of PCA and iterative quantisation (Gong and Lazebnik
+2011) are computed here, on the same images. One seed.
 """
 
-import os
-
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-
-import sys
 import time
 
-import datasets
 import numpy as np
-import torch
+from datasets import mnist
 from sklearn.datasets import load_breast_cancer, load_digits, load_wine
 from sklearn.decomposition import PCA
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
+from table import Line, judged, row
 
 from skae import AutoencoderTransformer, SemanticHasher
-
-ROWS = {}
-
-
-def row(function):
-    """Add a row under the function's name."""
-    ROWS[function.__name__] = function
-    return function
-
-
-def report(work, ours, source, required, holds):
-    verdict = "" if holds is None else "ok" if holds else "MISSED"
-    print(f"{work:46} {ours:>22}   {source:40} {required:22} {verdict}", flush=True)
-
 
 # Retrieval -------------------------------------------------------------------------------------------------
 
@@ -80,11 +57,7 @@ HASHER = {
 @row
 def hashing():
     """Salakhutdinov and Hinton (2009): bits learnt under noise find images of the same label."""
-    data = datasets.mnist()
-    if data is None:
-        print("hashing: skipped, since there is no MNIST")
-        return
-    train, test, y, y_test = data
+    train, test, y, y_test = mnist()
     chosen = np.random.default_rng(0).choice(len(test), 1000, replace=False)
     test, y_test = test[chosen], y_test[chosen]
     mean = train.mean(0)
@@ -102,7 +75,7 @@ def hashing():
         ):
             bits = ((rows - mean) @ projection > 0 for rows in (train, test))
             found.append(mean_average_precision(*bits, y, y_test))
-            report(f"{n_bits} bits, {name}, mAP at 1000", f"{found[-1]:.3f}", f"{other:.3f} elsewhere", "", None)
+            yield Line(f"{n_bits} bits, {name}, mAP at 1000", f"{found[-1]:.3f}", f"{other:.3f} elsewhere")
 
         start = time.perf_counter()
         hasher = SemanticHasher(n_bits, **HASHER).fit(train)
@@ -110,17 +83,19 @@ def hashing():
         ours = mean_average_precision(hasher.transform(train), hasher.transform(test), y, y_test)
         work = f"{n_bits} bits, SemanticHasher"
         source = "Salakhutdinov and Hinton 2009"
-        report(
+        yield judged(
             f"{work}, mAP at 1000",
             f"{ours:.3f} ({seconds:.0f} s)",
             source,
             f"> {max(found[:2]):.3f}",
             ours > max(found[:2]),
         )
-        report(f"{work}, aim", f"{ours:.3f}", "iterative quantisation", f"> {found[2]:.3f}", ours > found[2])
-        report(f"{work}, saturated", f"{hasher.saturation_:.3f}", source, "> 0.95", hasher.saturation_ > 0.95)
+        yield judged(f"{work}, aim", f"{ours:.3f}", "iterative quantisation", f"> {found[2]:.3f}", ours > found[2])
+        yield judged(
+            f"{work}, saturated", f"{hasher.saturation_:.3f}", source, "> 0.95", hasher.saturation_ > 0.95
+        )
         rarer = np.minimum(hasher.bit_frequencies_, 1 - hasher.bit_frequencies_)
-        report(f"{work}, rarer value of a bit", f"{rarer.mean():.2f}, least {rarer.min():.2f}", "0.5", "", None)
+        yield Line(f"{work}, rarer value of a bit", f"{rarer.mean():.2f}, least {rarer.min():.2f}", "0.5")
 
 
 # Order -----------------------------------------------------------------------------------------------------
@@ -142,7 +117,7 @@ def ordered():
         clear = apart & np.append(True, apart[:-1])
         cosine = (model.components_ * pca.components_[:k]).sum(1)[clear].min()
         work = f"{name}, linear, least cosine with PCA's {clear.sum()} clear"
-        report(work, f"{cosine:.5f}", "1 (closed form)", ">= 0.99", cosine >= 0.99)
+        yield judged(work, f"{cosine:.5f}", "1 (closed form)", ">= 0.99", cosine >= 0.99)
 
     X_train, X_test = train_test_split((load_digits().data / 16).astype(np.float32), random_state=0)
     for activation in "silu", "relu":
@@ -157,17 +132,4 @@ def ordered():
                 ratios.append(error / alone.reconstruction_error(X_test).mean())
             work = f"digits, {activation}, prefixes of {width} / a net of that width"
             figures = f"{np.mean(ratios):.2f}, at most {max(ratios):.2f}"
-            report(work, figures, "1 (a network for each width)", "<= 1.15", max(ratios) <= 1.15)
-
-
-def main(names):
-    unknown = set(names) - set(ROWS)
-    if unknown:
-        sys.exit(f"No row is called {', '.join(unknown)}; there are {', '.join(ROWS)}.")
-    torch.set_num_threads(1)
-    for name in names or ROWS:
-        ROWS[name]()
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
+            yield judged(work, figures, "1 (a network for each width)", "<= 1.15", max(ratios) <= 1.15)
