@@ -25,6 +25,7 @@ from . import _persistence as persistence
 from ._activations import ACTIVATIONS
 from ._convolutions import NORMALIZATIONS
 from ._custom import checked_loss
+from ._documentation import LinkedMixin
 from ._fitting import Fit
 from ._inference import Forward, forward
 from ._layers import Bridge
@@ -43,7 +44,9 @@ _ACTIVATION = StrOptions(set(ACTIVATIONS))
 
 @dataclass_transform(kw_only_default=True, eq_default=False, field_specifiers=(field,))
 @dataclass(kw_only=True, eq=False, repr=False)
-class BaseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class BaseAutoencoder(
+    LinkedMixin, CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
+):
     """Base of all autoencoders: a subclass holds only what makes it itself.
 
     Think twice before adding a method here. A variant is a class with annotated fields for its parameters,

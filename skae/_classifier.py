@@ -24,6 +24,7 @@ from . import _arrays as arrays
 from . import _persistence as persistence
 from . import _random as random
 from ._base import BaseAutoencoder
+from ._documentation import LinkedMixin
 from ._fine_tuning import FineTuning
 from ._inference import forward
 from ._monitoring import Monitor, phase, warn_of_the_end
@@ -32,7 +33,12 @@ from ._stacked import StackedAutoencoder
 
 
 class AutoencoderClassifier(
-    ClassifierMixin, CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
+    ClassifierMixin,
+    LinkedMixin,
+    CallbackSupportMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    BaseEstimator,
 ):
     r"""Classifier on an autoencoder's codes: pretrained without labels, fine-tuned with few.
 
@@ -113,7 +119,7 @@ class AutoencoderClassifier(
         Number of epochs of fine-tuning.
     n_features_in_ : int
         Number of features seen in `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features seen in `fit`, where they are all strings.
 
     See Also

@@ -195,7 +195,7 @@ class SparseAutoencoder(BaseAutoencoder):
         Number of epochs run by the last `fit`, or of passes taken by `partial_fit`.
     n_features_in_ : int
         Number of features seen in `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features seen in `fit`, where they are all strings.
     mean_activation_ : ndarray of shape (n_components,)
         Mean code of each unit over the training rows (the rows held out are none of them), weighted if they are,

@@ -178,7 +178,7 @@ class VAESampler(BaseAutoencoder):
         Number of epochs run by the last `fit`, or of passes taken by `partial_fit`.
     n_features_in_ : int
         Number of features seen in `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features seen in `fit`, where they are all strings.
 
     See Also
@@ -336,7 +336,7 @@ class VAESampler(BaseAutoencoder):
         r"""Estimate the log-likelihood of each row, log p(x), in nats.
 
         The estimate is the logarithm of the mean of ``p(x|z) p(z) / q(z|x)`` over ``n_importance_samples``
-        draws z of q(z|x) [2]_: on average below log p(x), and above the evidence lower bound.
+        draws z of q(z|x) (Burda et al. 2016): on average below log p(x), and above the evidence lower bound.
 
         Parameters
         ----------
@@ -369,7 +369,7 @@ class VAESampler(BaseAutoencoder):
         return float(arrays.to_torch(self.score_samples(X)).cpu().double().mean())
 
     def reconstruction_probability(self, X, n_samples=64):
-        """Estimate how probable each row is, given what its code says about it [3]_.
+        """Estimate how probable each row is, given what its code says about it (An and Cho 2015).
 
         Parameters
         ----------

@@ -37,6 +37,6 @@ def test_files_that_are_named_exist():
     assert [path for path in paths if not (ROOT / path).exists()] == []
 
 
-@pytest.mark.parametrize("name", ["run", "test"])
+@pytest.mark.parametrize("name", ["run", "test", "docs"])
 def test_commands_can_be_extracted(name):
     assert re.search(rf"^<!-- {name} -->\n```sh\n[^\n]+\n```$", README, flags=re.MULTILINE)

@@ -140,7 +140,7 @@ class FeatureDisplay:
             Units of that layer, counted from zero. None is the first 25, or all if there are fewer.
         combined : bool, default=False
             Whether to multiply the weights of a dense layer by those of the layers between it and the data, as if
-            these were linear [1]_, so that the products have the shape of a row.
+            these were linear (Erhan et al. 2009), so that the products have the shape of a row.
         image_shape : tuple of int or None, default=None
             (height, width) or (height, width, channels) of rows that are images, flattened in C order. None is the
             autoencoder's own ``image_shape``, where it has one that fits; else rows are bars or lines.

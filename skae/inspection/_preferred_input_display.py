@@ -142,7 +142,8 @@ class PreferredInputDisplay:
             Units of that layer, counted from zero. None is the first 25, or all if there are fewer.
         norm : {'best', 'mean'}, float or None, default='best'
             The largest Euclidean distance from the mean of X, in units of the autoencoder's input: that of the
-            sample which excites the unit most, the mean over the samples, or a number [1]_. None is no limit.
+            sample which excites the unit most, the mean over samples, or a number (Erhan et al. 2009). None is no
+            limit.
         bounded : bool, default=True
             Whether each feature stays between its minimum and maximum in X.
         alpha : float, default=0.0

@@ -5,10 +5,17 @@ from pathlib import Path
 
 import numpy as np
 from sklearn.datasets import fetch_openml
+from table import MissingDataError
 
 
 def mnist():
-    """Return 60000 training and 10000 test images, float32 in [0, 1], and their labels; None if unavailable."""
+    """Return 60000 training and 10000 test images, float32 in [0, 1], and their labels.
+
+    Raises
+    ------
+    MissingDataError
+        If there are none.
+    """
     folder = os.environ.get("SKAE_DATA")
     if folder and (Path(folder) / "mnist_train.npz").exists():
         parts = [np.load(Path(folder) / f"mnist_{part}.npz", allow_pickle=False) for part in ("train", "test")]
@@ -17,7 +24,9 @@ def mnist():
         try:
             data, target = fetch_openml("mnist_784", return_X_y=True, as_frame=False, parser="liac-arff")
         except OSError:
-            return None
+            raise MissingDataError(
+                "needs MNIST: mnist_train.npz and mnist_test.npz in the folder that SKAE_DATA names, or OpenML"
+            ) from None
         X, y = [data[:60000], data[60000:]], [part.astype(int) for part in (target[:60000], target[60000:])]
     train, test = (part.astype(np.float32) / 255 for part in X)
     return train, test, *y

@@ -1,61 +1,17 @@
-"""Compare VAESampler with published results, as far as a processor gets in minutes.
+"""Does the variational autoencoder do what its papers say?
 
-    SKAE_DATA=... python tests/benchmarks/quality_vae.py                  every row
-    SKAE_DATA=... python tests/benchmarks/quality_vae.py grey exactness   some of them, by name
-
-Only the public API is used. MNIST is read from ``mnist_train.npz`` and ``mnist_test.npz`` (``X`` of uint8) in
-``$SKAE_DATA``; rows that need it are skipped, with a word, where there is none. Likelihoods of MNIST are on four
-scales that cannot be compared: grey values (``grey``), binarised anew for each epoch (``likelihood``), binarised
-once, and thresholded.
+Likelihoods of MNIST are on four scales that cannot be compared: grey values (``grey``), binarised anew for each
+epoch (``likelihood``), binarised once, and thresholded. One seed.
 """
 
-import os
-
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-
-import sys
-import time
-import warnings
-from pathlib import Path
-from typing import NamedTuple
-
 import numpy as np
-import torch
+from datasets import mnist
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
+from table import Line, at_most, row
 
 from skae import VAESampler
-
-ROWS = {}
-
-
-class Result(NamedTuple):
-    """One line of the table; the figure is to be below ``required``, and better below ``aim``."""
-
-    what: str
-    ours: float
-    published: str
-    required: float | None = None
-    aim: float | None = None
-
-
-def row(function):
-    """Register a generator of results under its own name."""
-    ROWS[function.__name__] = function
-    return function
-
-
-class MissingDataError(Exception):
-    """A row needs data that are not here."""
-
-
-def mnist(part):
-    file = Path(os.environ.get("SKAE_DATA", "")) / f"mnist_{part}.npz"
-    if not file.exists():
-        raise MissingDataError(f"needs {file.name} in the folder that SKAE_DATA names")
-    X = np.load(file)["X"]
-    return X.reshape(len(X), -1).astype(np.float32) / 255
 
 
 def upper_bound(vae, X):
@@ -81,33 +37,33 @@ PYTORCH_EXAMPLE = [126.9, 115.4, 111.4, 109.6, 108.1, 107.3, 106.5, 106.0, 105.6
 @row
 def grey():
     """Grey MNIST, 784-400-20-400-784, as in PyTorch's example: the bound on test rows by epoch."""
-    train, test = mnist("train"), mnist("test")
+    train, test, *_ = mnist()
     vae = VAESampler(
         20, hidden_layer_sizes=400, likelihood="bernoulli", batch_size=128, learning_rate=1e-3, random_state=0
     )
     for epoch, example in enumerate(PYTORCH_EXAMPLE, 1):
         vae.partial_fit(train)
         required = {7: 106.5 + 0.8, 10: 106.0}.get(epoch)
-        yield Result(f"grey MNIST, epoch {epoch}", upper_bound(vae, test), f"{example}", required)
+        yield at_most(f"grey MNIST, epoch {epoch}", upper_bound(vae, test), f"{example}", required)
 
 
 @row
 def grey_deep():
     """The same rows, with a deeper net and a learning rate that falls."""
-    train, test = mnist("train"), mnist("test")
+    train, test, *_ = mnist()
     vae = VAESampler(32, hidden_layer_sizes=(512, 256), activation="silu", likelihood="bernoulli", random_state=0)
     vae.set_params(batch_size=128)
     for learning_rate, epochs in ((1e-3, 20), (3e-4, 10), (1e-4, 5)):
         vae.set_params(learning_rate=learning_rate)
         for _ in range(epochs):
             vae.partial_fit(train)
-    yield Result("grey MNIST, deeper, 35 epochs", upper_bound(vae, test), "-", 106, 100)
+    yield at_most("grey MNIST, deeper, 35 epochs", upper_bound(vae, test), "", 106, 100)
 
 
 @row
 def likelihood():
     """MNIST binarised anew for each epoch, 784-200-200 (tanh)-50; log p(x) by importance weighting."""
-    train, test = mnist("train"), mnist("test")
+    train, test, *_ = mnist()
     rng = np.random.default_rng(0)
 
     def binarise(X):
@@ -128,10 +84,10 @@ def likelihood():
         for _ in range(epochs):
             vae.partial_fit(binarise(train))
     name = f"binarised MNIST, {vae.n_iter_} epochs, {len(few)} test rows"
-    yield Result(f"{name}, bound", upper_bound(vae, few), "-")
+    yield at_most(f"{name}, bound", upper_bound(vae, few))
     for n_samples, required, aim in ((200, 93, 87.8), (1000, 93, 87.8)):
         vae.set_params(n_importance_samples=n_samples)
-        yield Result(f"{name}, {n_samples} samples", -vae.score(few), "86.76 (5000)", required, aim)
+        yield at_most(f"{name}, {n_samples} samples", -vae.score(few), "86.76 (5000)", required, aim)
 
 
 @row
@@ -147,13 +103,13 @@ def exactness():
             vae.set_params(learning_rate=learning_rate, max_iter=max_iter).fit(X)
         exact = pca.score(X)
         for what, ours in ("log p(x)", vae.score(X)), ("bound", -upper_bound(vae, X)):
-            yield Result(f"linear, {name}, {what}, %", 100 * abs(ours / exact - 1), "0 (closed form)", 1, 0.1)
+            yield at_most(f"linear, {name}, {what}, %", 100 * abs(ours / exact - 1), "0 (closed form)", 1, 0.1)
 
 
 @row
 def beta():
     """Beta against divergence, distortion and active units: all of them monotone."""
-    betas, X = (0.5, 1, 2, 4, 8), mnist("train")[:10_000]
+    betas, X = (0.5, 1, 2, 4, 8), mnist()[0][:10_000]
     curves = {"divergence": [], "minus distortion": [], "active units": []}
     for value in betas:
         vae = VAESampler(20, hidden_layer_sizes=400, likelihood="bernoulli", beta=value, batch_size=128, tol=None)
@@ -163,10 +119,10 @@ def beta():
         ):
             curves[name].append(figure)
     for name, curve in curves.items():
-        print(f"    {name} at beta {betas}: {np.round(curve, 2).tolist()}")
-        strict = name != "active units"  # these cannot be more than there are
+        yield Line(f"{name} at beta {betas}", " ".join(f"{figure:.1f}" for figure in curve))
+        strict = name != "active units"  # there are but 20
         largest = float(np.diff(curve).max())
-        yield Result(f"largest step of {name}", largest, "-", -1e-9 if strict else 0.0)
+        yield at_most(f"largest step of {name}", largest, "", -1e-9 if strict else 0.0)
 
 
 @row
@@ -178,39 +134,5 @@ def active():
     n_active, bound = plain.n_active_units_, upper_bound(plain, X)
     for name, parameters in ("free bits", {"free_bits": 0.05}), ("warm-up", {"kl_warm_up": 100}):
         vae = VAESampler(**settings, **parameters).fit(X)
-        print(f"    {name}: {vae.n_active_units_} active units instead of {n_active}")
-        yield Result(f"bound with {name}, less without", upper_bound(vae, X) - bound, "-", None, 0.0)
-
-
-# Table -----------------------------------------------------------------------------------------------------
-
-
-def verdict(result):
-    if result.aim is not None and result.ours <= result.aim:
-        return "aim"
-    if result.required is None:
-        return ""
-    return "ok" if result.ours <= result.required else "MISSED"
-
-
-def main(names):
-    unknown = set(names) - set(ROWS)
-    if unknown:
-        sys.exit(f"No row is called {', '.join(unknown)}; there are {', '.join(ROWS)}.")
-    torch.set_num_threads(1)
-    warnings.simplefilter("ignore", UserWarning)
-    form = "{:<55}{:>10}{:>17}{:>10}{:>8}{:>9}{:>9}"
-    print(form.format("what", "ours", "published", "required", "aim", "verdict", "seconds"))
-    for name in names or ROWS:
-        start = time.perf_counter()
-        try:
-            for r in ROWS[name]():
-                figures = ("" if v is None else f"{v:.4g}" for v in (r.required, r.aim))
-                seconds = f"{time.perf_counter() - start:.0f}"
-                print(form.format(r.what, f"{r.ours:.5g}", r.published, *figures, verdict(r), seconds), flush=True)
-        except MissingDataError as error:
-            print(f"{name}: skipped, since it {error}")
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
+        yield Line(f"active units with {name}, without", f"{vae.n_active_units_}, {n_active}")
+        yield at_most(f"bound with {name}, less without", upper_bound(vae, X) - bound, "", None, 0.0)

@@ -1,0 +1,112 @@
+"""Configuration of the documentation; README.md gives the command that builds it."""
+
+import os
+import re
+import sys
+import warnings
+from pathlib import Path
+
+from docutils import nodes
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))  # documents this copy, whichever is installed
+
+import skae  # noqa: E402
+from skae._documentation import URL  # noqa: E402
+
+project = "skae"
+author = "The skae developers"
+copyright = author
+release = skae.__version__
+version = ".".join(release.split(".")[:2])
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "numpydoc",
+    "myst_parser",
+    "sphinx_gallery.gen_gallery",
+]
+exclude_patterns = ["_build", "images", "auto_examples/*.ipynb", "**/*.md5"]
+templates_path = ["_templates"]
+default_role = "py:obj"  # what stands in backquotes in docstrings is a name
+show_warning_types = True
+
+# Pages ----------------------------------------------------------------------------------------------------
+html_theme = "pydata_sphinx_theme"
+html_title = "skae"
+html_baseurl = URL
+html_show_copyright = False
+html_show_sourcelink = False
+html_theme_options = {
+    "show_toc_level": 2,
+    "navigation_with_keys": False,
+    "footer_start": ["sphinx-version"],
+    "footer_end": [],
+    "secondary_sidebar_items": ["page-toc"],
+    "show_prev_next": True,
+}
+myst_enable_extensions = ["deflist"]
+myst_heading_anchors = 3
+
+# Reference ------------------------------------------------------------------------------------------------
+autosummary_generate = True
+autodoc_typehints = "none"  # numpydoc's types say more
+numpydoc_show_class_members = False  # the template lists methods
+numpydoc_xref_param_type = False
+
+# Gallery --------------------------------------------------------------------------------------------------
+sphinx_gallery_conf = {
+    "examples_dirs": "../examples",
+    "gallery_dirs": "auto_examples",
+    "filename_pattern": r"plot_\w+\.py",
+    "ignore_pattern": r"extending_\w+\.py",
+    "within_subsection_order": "FileNameSortKey",
+    "abort_on_example_error": True,
+    "doc_module": ("skae",),
+    "reference_url": {"skae": None},
+    "backreferences_dir": "api/generated/backreferences",
+    "inspect_global_variables": False,
+    "download_all_examples": False,
+    "show_signature": False,
+    "remove_config_comments": True,
+    "image_scrapers": ("matplotlib",),
+    "min_reported_time": 60,
+}
+# Figures are drawn into files; a window would be asked for otherwise.
+os.environ.setdefault("MPLBACKEND", "Agg")
+warnings.filterwarnings("ignore", message="FigureCanvasAgg is non-interactive")
+
+# Other libraries' names, whose pages have regular addresses: no inventory has to be fetched ------------------
+SKLEARN = "https://scikit-learn.org/stable"
+ADDRESSES = {
+    "sklearn": SKLEARN + "/modules/generated/{}.html",
+    "matplotlib": "https://matplotlib.org/stable/api/_as_gen/{}.html",
+    "torch": "https://docs.pytorch.org/docs/stable/generated/{}.html",
+}
+
+
+def link_elsewhere(app, env, node, contnode):
+    """Resolve a reference to a class, function or method of another library."""
+    target = node.get("reftarget", "")
+    address = ADDRESSES.get(target.partition(".")[0])
+    if address is None or "." not in target:
+        return None
+    if node.get("reftype") == "mod":
+        address = SKLEARN + "/api/{}.html"
+    return nodes.reference("", "", contnode, internal=False, refuri=address.format(target))
+
+
+def unlink_labels(app, what, name, obj, options, lines):
+    """Make plain text of links to labels and terms in scikit-learn's docstrings, which are inherited."""
+    if getattr(obj, "__module__", "").startswith("sklearn"):
+        text = re.sub(r":(?:ref|term):`([^<`]+?)\s*<[^>`]+>`", r"\1", "\n".join(lines))
+        text = re.sub(r":ref:`sphx_glr_\w+.py`", "scikit-learn's gallery", text)
+        lines[:] = re.sub(r":(?:ref|term):`([^<`]+)`", r"\1", text).split("\n")
+
+
+def setup(app):
+    app.connect("missing-reference", link_elsewhere)
+    app.connect("autodoc-process-docstring", unlink_labels)
+    return {"parallel_read_safe": True}

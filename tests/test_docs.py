@@ -1,0 +1,168 @@
+"""The documentation: its code runs as written and prints what it says, its pages hang together, its links exist.
+
+The gallery runs when the documentation is built; here its files are only looked at.
+"""
+
+import ast
+import re
+import textwrap
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.pipeline import make_pipeline
+
+import skae
+import skae.inspection
+from skae._documentation import URL
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = sorted([*DOCS.glob("*.md"), *DOCS.glob("guide/*.md"), *DOCS.glob("coming_from/*.md")])
+EXAMPLES = sorted((ROOT / "examples").glob("plot_*.py"))
+BLOCK = re.compile(
+    r"^( *)```python\n(?P<code>.*?)^\1```$(?:\n+\1```text\n(?P<output>.*?)^\1```$)?", re.MULTILINE | re.DOTALL
+)
+TOCTREE = re.compile(r"^```{toctree}\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+NUMBER = re.compile(r"-?\d+(?:\.\d+)?%?(?![\w.])")
+
+
+def name(path):
+    return path.relative_to(ROOT).with_suffix("").as_posix()
+
+
+def blocks(page):
+    found = [match.groupdict() for match in BLOCK.finditer(page.read_text(encoding="utf-8"))]
+    return [{key: textwrap.dedent(text or "") for key, text in block.items()} for block in found]
+
+
+def assert_alike(printed, shown):
+    """Equal in words, and up to a few per cent in what is measured, where another machine may round otherwise."""
+    words = [" ".join(NUMBER.sub("#", text).split()) for text in (printed, shown)]
+    assert words[0] == words[1]
+    for one, other in zip(NUMBER.findall(printed), NUMBER.findall(shown), strict=True):
+        if "." not in other and "%" not in other:  # a count
+            assert one == other
+            continue
+        one, other = one.rstrip("%"), other.rstrip("%")
+        last_digit = 10.0 ** -len(other.partition(".")[2])
+        assert float(one) == pytest.approx(float(other), rel=0.05, abs=3.1 * last_digit)
+
+
+WITH_CODE = [page for page in PAGES if blocks(page)]
+
+
+@pytest.mark.parametrize("page", WITH_CODE, ids=name)
+def test_code_prints_what_the_page_says(page, capsys):
+    names = {"__name__": "page"}
+    for number, block in enumerate(blocks(page), 1):
+        exec(compile(block["code"], f"{page.name}, block {number}", "exec"), names)
+        assert_alike(capsys.readouterr().out, block["output"])
+
+
+def test_no_code_escapes():
+    text = "".join(page.read_text(encoding="utf-8") for page in PAGES)
+    fences = re.findall(r"^ *```(\S*)", text, flags=re.MULTILINE)
+    openings = fences[::2]
+    assert fences[1::2] == [""] * len(openings)
+    assert openings.count("python") == sum(len(blocks(page)) for page in PAGES)
+    assert {o for o in openings if not o.startswith("{")} <= {"python", "text", "sh"}
+
+
+def test_the_comparison_can_fail():
+    assert_alike("R² 0.81, 3 codes", "R² 0.80,  3 codes")
+    assert_alike("11% of 0.0102", "13% of 0.0100")
+    with pytest.raises(AssertionError):
+        assert_alike("0.0110", "0.0100")
+    for printed in ("R² 0.70, 3 codes", "R² 0.80, 4 codes", "R2 0.80, 3 codes", "", "R² -0.80, 3 codes"):
+        with pytest.raises(AssertionError):
+            assert_alike(printed, "R² 0.80, 3 codes")
+
+
+def listed(page):
+    """Pages that a page's tables of contents name."""
+    entries = []
+    for body in re.findall(
+        r"^```{toctree}\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    ):
+        entries += [line for line in body.splitlines() if line and not line.startswith(":")]
+    return [(page.parent / entry).resolve() for entry in entries]
+
+
+def test_every_page_can_be_reached():
+    found, waiting = set(), [DOCS / "index"]
+    while waiting:
+        page = waiting.pop()
+        found.add(page)
+        if page.with_suffix(".md").exists():
+            waiting += [entry for entry in listed(page.with_suffix(".md")) if entry not in found]
+    written = {path.with_suffix("") for path in [*PAGES, DOCS / "api" / "index.rst"]}
+    assert found - {DOCS / "auto_examples" / "index"} == written
+
+
+def test_links_between_pages_lead_somewhere():
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^):#]+)\)", page.read_text(encoding="utf-8")):
+            target = target.replace("auto_examples/plot", "../examples/plot").replace(".rst", ".py")
+            if "auto_examples" not in target:
+                assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_calls_within_sentences_and_tables_name_parameters_that_exist():
+    pattern = re.compile(rf"`((?:{'|'.join(skae.__all__)})\(.*?\))(?:\.\w+\(.*?\))?`")
+    calls = [call for page in PAGES for call in pattern.findall(page.read_text(encoding="utf-8"))]
+    assert len(calls) > 10
+    for call in calls:
+        tree = ast.parse(call, mode="eval").body
+        parameters = getattr(skae, tree.func.id)().get_params()
+        assert {keyword.arg for keyword in tree.keywords} <= set(parameters), call
+
+
+def test_every_public_name_is_on_the_api_page():
+    listed = re.findall(r"^   (\w+)$", (DOCS / "api" / "index.rst").read_text(), flags=re.MULTILINE)
+    assert sorted(listed) == sorted([*skae.__all__, *skae.inspection.__all__])
+
+
+def test_every_estimator_is_in_the_guide_and_in_the_readme():
+    guide, readme = ((ROOT / path).read_text() for path in ("docs/guide/index.md", "README.md"))
+    for estimator in set(skae.__all__) - {"BaseAutoencoder"}:
+        assert f"{{class}}`~skae.{estimator}`" in guide
+        assert f"`{estimator}`" in readme
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=name)
+def test_gallery_files_have_what_the_gallery_needs(example):
+    text = example.read_text(encoding="utf-8")
+    title, line, *rest = ast.get_docstring(ast.parse(text)).splitlines()
+    assert line == "=" * len(title)
+    assert len(" ".join(rest).split()) > 10
+    compile(text, example.name, "exec")
+    assert "# %%" in text
+    assert "plt" in text
+    assert "Display" in text or "subplots" in text
+
+
+def test_pictures_on_pages_are_drawn_by_the_gallery():
+    pictures = {match for page in PAGES for match in re.findall(r"sphx_glr_(plot_\w+)_\d+\.png", page.read_text())}
+    assert pictures >= {"plot_a_first_autoencoder", "plot_digits", "plot_anomalies"}
+    assert pictures <= {example.stem for example in EXAMPLES}
+
+
+def test_estimators_link_to_their_page_in_notebooks():
+    for estimator in (getattr(skae, name) for name in set(skae.__all__) - {"BaseAutoencoder"}):
+        link = f"{URL}/api/generated/skae.{estimator.__name__}.html"
+        assert f'href="{link}"' in clone(estimator()).set_params(random_state=0)._repr_html_()
+        assert f'href="{link}"' in make_pipeline(estimator())._repr_html_()
+
+
+def test_variants_from_outside_do_not_link_to_pages_that_are_not_there():
+    variant = type("Variant", (skae.BaseAutoencoder,), {"__module__": "elsewhere"})
+    assert URL not in variant()._repr_html_()
+    assert URL not in variant(2, max_iter=1, tol=None).fit(np.eye(3))._repr_html_()
+
+
+def test_the_address_is_that_of_the_project():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["urls"]["Documentation"] == URL
