@@ -5,6 +5,7 @@ from ._autoencoder import AutoencoderTransformer
 from ._base import BaseAutoencoder
 from ._classifier import AutoencoderClassifier
 from ._denoising import DenoisingAutoencoder
+from ._hasher import SemanticHasher
 from ._sparse import SparseAutoencoder
 from ._stacked import StackedAutoencoder
 from ._vae import VAESampler
@@ -17,6 +18,7 @@ __all__ = [
     "AutoencoderTransformer",
     "BaseAutoencoder",
     "DenoisingAutoencoder",
+    "SemanticHasher",
     "SparseAutoencoder",
     "StackedAutoencoder",
     "VAESampler",

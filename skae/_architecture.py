@@ -10,7 +10,7 @@ from ._networks import Architecture
 _ALIASES = {"logistic": "sigmoid"}
 
 
-def architecture(estimator, n_features: int) -> Architecture:
+def architecture(estimator, n_features: int, code_width: int) -> Architecture:
     """Describe the networks that an estimator's parameters ask for.
 
     Raises
@@ -38,7 +38,7 @@ def architecture(estimator, n_features: int) -> Architecture:
         )
     images = None
     if e.image_shape is not None:
-        images = _images(e, n_features, hidden)
+        images = _images(e, n_features, hidden, code_width)
         if len(decoder_hidden) != len(hidden):
             raise ValueError(
                 "With image_shape, each convolution block of the encoder has one in the decoder that restores its "
@@ -57,7 +57,7 @@ def architecture(estimator, n_features: int) -> Architecture:
         output_activation = "identity"  # the link follows, so that it is applied once
     return Architecture(
         n_features=n_features,
-        encoder_layer_sizes=(*hidden, int(e.n_components)),
+        encoder_layer_sizes=(*hidden, code_width),
         decoder_layer_sizes=(*decoder_hidden, n_features),
         activation=_ALIASES.get(e.activation, e.activation),
         code_activation=_ALIASES.get(e.code_activation, e.code_activation),
@@ -85,7 +85,7 @@ def layer_sizes(sizes: Any, name: str) -> tuple[int, ...]:
     return tuple(int(size) for size in sizes)
 
 
-def _images(e: Any, n_features: int, hidden: tuple[int, ...]) -> Images | None:
+def _images(e: Any, n_features: int, hidden: tuple[int, ...], code_width: int) -> Images | None:
     """Describe the convolution blocks that an estimator's parameters ask for; None for no block."""
     shape = layer_sizes(e.image_shape, "image_shape")
     if len(shape) not in (2, 3):
@@ -122,9 +122,9 @@ def _images(e: Any, n_features: int, hidden: tuple[int, ...]) -> Images | None:
         (height, width, channels), int(e.kernel_size), factors, e.downsampling == "pool", has_dense_code
     )
     rows, columns = images.sides()[-1]
-    if not has_dense_code and e.n_components % (rows * columns):
+    if not has_dense_code and code_width % (rows * columns):
         raise ValueError(
-            f"n_components={e.n_components} does not fill a convolutional code of {rows} x {columns} places: with "
+            f"{e._width_parameter}={code_width} does not fill a convolutional code of {rows} x {columns} places: with "
             f"code_layer='convolution' it must be a multiple of {rows * columns}. Use such a number, another "
             "downsampling_factor, or code_layer='dense'."
         )

@@ -54,19 +54,19 @@ def _check_ndim(X) -> None:
         )
 
 
-def check_codes(estimator, Z, n_components: int):
+def check_codes(estimator, Z, width: int):
     """Validate codes as rows are, and their width.
 
     Raises
     ------
     ValueError
-        If Z is not of shape (n_samples, n_components).
+        If Z is not of that width.
     """
     Z = check_unnamed(Z, "Z")
-    if Z.shape[1] != n_components:
+    if Z.shape[1] != width:
         raise ValueError(
-            f"Z has {Z.shape[1]} columns, but the codes of this {type(estimator).__name__} have n_components="
-            f"{n_components}. Pass what transform returned, or codes of that width."
+            f"Z has {Z.shape[1]} columns, but the codes of this {type(estimator).__name__} have "
+            f"{estimator._width_parameter}={width}. Pass what transform returned, or codes of that width."
         )
     check_same_namespace(Z, estimator, attribute="offset_", method="inverse_transform")
     return Z
@@ -99,14 +99,17 @@ def torch_dtype(X) -> torch.dtype:
 
 
 class Output:
-    """An array of the caller's kind that results are written into, chunk by chunk, through ``tensor``."""
+    """An array of the caller's kind that results are written into, chunk by chunk, through ``tensor``.
 
-    def __init__(self, X, shape: tuple[int, ...]) -> None:
-        dtype, self._like = torch_dtype(X), X
+    Its dtype is X's floating one unless another is given.
+    """
+
+    def __init__(self, X, shape: tuple[int, ...], dtype: torch.dtype | None = None) -> None:
+        dtype, self._like = dtype or torch_dtype(X), X
         if isinstance(X, Tensor):
             self.tensor = torch.empty(shape, dtype=dtype, device=X.device)
         else:
-            self.tensor = torch.from_numpy(np.empty(shape, np.float64 if dtype == torch.float64 else np.float32))
+            self.tensor = torch.from_numpy(np.empty(shape, str(dtype).removeprefix("torch.")))
 
     def array(self):
         """Return the filled array, in the caller's namespace and on the caller's device."""
@@ -114,12 +117,18 @@ class Output:
         return to_namespace_of(self._like, array)
 
 
-def stream(X, apply: Callable[[Tensor, Tensor | None], Tensor], width: int, device: torch.device):
+def stream(
+    X,
+    apply: Callable[[Tensor, Tensor | None], Tensor],
+    width: int,
+    device: torch.device,
+    dtype: torch.dtype | None = None,
+):
     """Apply a function of dense chunks to validated rows, into one preallocated array of ``width`` columns."""
-    rows, output = to_torch(X), Output(X, (X.shape[0], width))
+    rows, output = to_torch(X), Output(X, (X.shape[0], width), dtype)
     here = output.tensor.device == device
     with torch.inference_mode():
-        for part in slices(rows.shape[0], max(width, rows.shape[1]) * output.tensor.itemsize):
+        for part in slices(rows.shape[0], max(width, rows.shape[1]) * torch_dtype(X).itemsize):
             x, out = dense(rows[part]).to(device), output.tensor[part]
             if here:
                 apply(x, out)

@@ -1,18 +1,25 @@
 """The plain autoencoder."""
 
-from numbers import Real
+import warnings
+from numbers import Integral, Real
 from typing import Any, ClassVar
 
+import torch
 from sklearn.base import _fit_context
 from sklearn.callback import with_callbacks
-from sklearn.utils._param_validation import Interval
+from sklearn.utils._param_validation import Interval, RealNotInt
 from torch import nn
 
+from . import _arrays as arrays
 from ._architecture import layer_sizes
-from ._base import BaseAutoencoder
+from ._base import BaseAutoencoder, field
+from ._custom import core
 from ._fitting import Fit
+from ._networks import Decoder, n_parameters
+from ._ordered import Prefixes, Sample, code_layers, cut, explained_variance, turn
 from ._penalties import Penalty, contractive
 from ._run import atomic
+from ._training import History
 
 
 class AutoencoderTransformer(BaseAutoencoder):
@@ -21,16 +28,19 @@ class AutoencoderTransformer(BaseAutoencoder):
     An encoder maps each row to a code of ``n_components`` numbers, a decoder maps the code back to the row, and
     both are trained together so that little is lost. Without hidden layers this is PCA's subspace; with them,
     the codes may follow curved surfaces. Penalties keep the weights small (``alpha``) or the codes insensitive
-    to small changes of the input (``contractive``), ``tied_weights`` shares the weights of the two networks,
-    and ``encoder`` and ``decoder`` take torch modules of your own.
+    to small changes of the input (``contractive``), ``tied_weights`` shares the weights of the two networks, and
+    ``encoder`` and ``decoder`` take torch modules of your own. ``ordered`` sorts the units of the code by how much
+    they explain, as PCA sorts its components.
 
     Scale the features first, for instance with :class:`~sklearn.preprocessing.StandardScaler`: squared errors
     add up over features, so that one in large units outweighs the others.
 
     Parameters
     ----------
-    n_components : int, default=16
-        Width of the code. It may be larger than the number of features.
+    n_components : int or float, default=16
+        Width of the code. It may be larger than the number of features. With ``ordered``, a number between 0 and 1
+        is the share of the variance to keep: the networks are trained with as many units as there are features,
+        or as the narrower of the layers next to the code has, and cut to the fewest that keep it.
     hidden_layer_sizes : int or array-like of int, default=(128,)
         Widths of the encoder's hidden layers, from the input to the code; ``()`` is none. An integer is one
         layer. With ``image_shape``, numbers of channels.
@@ -118,6 +128,9 @@ class AutoencoderTransformer(BaseAutoencoder):
         norm of the code's Jacobian with respect to the row [4]_. Exact, not estimated. It costs one backward
         pass for each unit of the code, except without hidden layers and with an identity, relu, tanh or sigmoid
         code.
+    ordered : bool, default=False
+        Whether the units of the code are sorted by how much they explain: the first ``k`` of them, with zeros in
+        the place of the others, are trained to be a good code of width ``k``, for each ``k`` [5]_.
     tied_weights : bool, default=False
         Whether the decoder uses the encoder's weights, transposed, with biases of its own. Needs a decoder that
         mirrors the encoder.
@@ -136,6 +149,18 @@ class AutoencoderTransformer(BaseAutoencoder):
         (n, n_components).
     decoder_ : torch.nn.Module
         The decoder, likewise: codes to reconstructions in the data's space, of shape (n, n_features).
+    n_components_ : int
+        Width of the code.
+    explained_variance_ : ndarray of shape (n_components_,)
+        With ``ordered``, how much of the variance of rows each unit adds to what the reconstruction from the units
+        before it explains, in squared units of X, summed over features. Rows are those held out with
+        ``early_stopping``, which tells what to expect of new ones, and the training rows without. Explained is the
+        variance around the rows' mean, less the squared error; a unit that does harm has a negative entry.
+    explained_variance_ratio_ : ndarray of shape (n_components_,)
+        With ``ordered``, the same as shares of the rows' variance. They add up to `score` on those rows.
+    components_ : ndarray of shape (n_components_, n_features)
+        With ``ordered`` and linear networks under squared error, what each unit adds to the reconstruction: PCA's
+        components, in their order and with their signs (see Notes).
     offset_ : ndarray of shape (n_features,)
         What is subtracted from each row before the encoder and added after the decoder, inside the networks:
         the mean of the rows given to `fit`, or zeros where the networks are not centred (see Notes).
@@ -205,6 +230,17 @@ class AutoencoderTransformer(BaseAutoencoder):
     PCA's [1]_ [2]_. The codes span the same subspace but are not its principal axes: they may be rotated,
     stretched and correlated. Deep nonlinear networks can do better [3]_.
 
+    *Ordered codes.* The loss is then the mean over all widths :math:`k` of the loss of reconstructions from
+    :math:`(z_{i1}, \dots, z_{ik}, 0, \dots, 0)`. Nested dropout [5]_ draws a width for each row; here four widths,
+    spread evenly, are drawn for each batch, and every row passes the decoder with each of them, which takes up to
+    four times as long. Rows held out are judged by up to sixteen widths, always the same. One code that serves all
+    widths is somewhat worse at each of them than a network trained for that width alone.
+
+    Linear networks under squared error need none of this. They are trained as usual and their code is changed at
+    the end to the principal axes of the reconstruction, which changes no reconstruction from the whole code, and
+    makes every prefix the best that the whole has. ``components_`` are of length one and orthogonal; with tied
+    weights, which leave room for a rotation only, nearly so.
+
     *Early stopping* chooses the rows to hold out by their values and the seed, not by their position. Equal
     rows stay on the same side, so that no row is validated on its own copy, and a row of weight two is treated
     as two equal rows.
@@ -222,6 +258,8 @@ class AutoencoderTransformer(BaseAutoencoder):
        Science 313, 504-507.
     .. [4] S. Rifai, P. Vincent, X. Muller, X. Glorot and Y. Bengio (2011). Contractive auto-encoders: explicit
        invariance during feature extraction. ICML.
+    .. [5] O. Rippel, M. A. Gelbart and R. P. Adams (2014). Learning ordered representations with nested dropout.
+       ICML.
 
     Examples
     --------
@@ -237,16 +275,31 @@ class AutoencoderTransformer(BaseAutoencoder):
     (1000, 64)
     >>> round(autoencoder.score(X), 1)
     0.8
+
+    As many units as it takes to keep three quarters of the variance:
+
+    >>> ordered = AutoencoderTransformer(
+    ...     0.75, ordered=True, learning_rate=5e-3, max_iter=50, tol=None, random_state=0
+    ... ).fit(X)
+    >>> ordered.n_components_ < 16, bool(ordered.explained_variance_ratio_.sum() >= 0.75)
+    (True, True)
     """
 
+    n_components: Any = field(default=16, kw_only=False)
     contractive: float = 0.0
+    ordered: bool = False
     tied_weights: bool = False
     encoder: Any = None
     decoder: Any = None
 
     _parameter_constraints: ClassVar[dict] = {
         **BaseAutoencoder._parameter_constraints,
+        "n_components": [
+            Interval(Integral, 1, None, closed="left"),
+            Interval(RealNotInt, 0, 1, closed="neither"),
+        ],
         "contractive": [Interval(Real, 0, None, closed="left")],
+        "ordered": ["boolean"],
         "tied_weights": ["boolean"],
         "encoder": [nn.Module, None],
         "decoder": [nn.Module, None],
@@ -295,3 +348,108 @@ class AutoencoderTransformer(BaseAutoencoder):
             )
         one_layer = not layer_sizes(self.hidden_layer_sizes, "hidden_layer_sizes")
         return contractive(self.contractive, self.code_activation if one_layer else None)
+
+    # Ordered codes ----------------------------------------------------------------------------------------
+
+    def _code_width(self, fit: Fit) -> int:
+        if isinstance(self.n_components, Integral):
+            return int(self.n_components)
+        share = f"n_components={self.n_components} is a share of the variance to keep"
+        if not self.ordered:
+            raise ValueError(
+                f"{share}, which needs codes that are sorted by it. Set ordered=True, or n_components to a whole "
+                "number, the width of the code."
+            )
+        if self.encoder is not None or self.decoder is not None:
+            raise ValueError(
+                f"{share}, for which skae cuts the networks that it builds, but encoder or decoder is a module of "
+                "yours. Set n_components to the width of the code between them."
+            )
+        if self.image_shape is not None and self.code_layer == "convolution":
+            raise ValueError(
+                f"{share}, for which units of the code are cut off, but with code_layer='convolution' they share "
+                "their weights. Use code_layer='dense', or set n_components to a whole number."
+            )
+        if fit.start is not None:
+            return fit.start.n_components_
+        if fit.one_pass:
+            raise ValueError(
+                f"{share}, which is found once training is over, but partial_fit does not know when that is. Call "
+                "fit first, or set n_components to a whole number, the width of the code."
+            )
+        if self.image_shape is not None:
+            return fit.data.n_features
+        hidden = layer_sizes(self.hidden_layer_sizes, "hidden_layer_sizes")
+        after = hidden[::-1]
+        if self.decoder_hidden_layer_sizes is not None:
+            after = layer_sizes(self.decoder_hidden_layer_sizes, "decoder_hidden_layer_sizes")
+        return min((fit.data.n_features, *hidden[-1:], *after[:1]))
+
+    def _is_linear(self, fit: Fit) -> bool:
+        own = self.encoder is not None or self.decoder is not None
+        return fit.architecture.linear and self.loss == "squared_error" and not own
+
+    def _bridge(self, fit: Fit) -> Prefixes | None:
+        if not self.ordered or self._is_linear(fit):
+            return None
+        return Prefixes(fit.architecture.encoder_layer_sizes[-1], fit.noise_generator())
+
+    def _resume(self, fit: Fit, encoder: Any, decoder: Any) -> None:
+        # The solver's state belongs to the code as it was before it was turned.
+        if fit.one_pass and self.ordered:
+            for parameter, value in zip(code_layers(encoder, decoder), fit.start._unturned, strict=False):
+                parameter.data.copy_(torch.as_tensor(value))
+
+    def _own_attributes(self, fit: Fit, encoder: Any, decoder: Any) -> dict[str, Any]:
+        width = fit.architecture.encoder_layer_sizes[-1]
+        if not self.ordered:
+            return {"n_components_": width}
+        own: dict[str, Any] = {"_unturned": [], "_short_of": None}
+        data = fit.data
+
+        def array(tensor: torch.Tensor):
+            values = tensor.to("cpu", arrays.torch_dtype(data.X)).numpy()
+            return arrays.to_namespace_of(data.X, values)
+
+        if self._is_linear(fit):
+            if fit.one_pass:
+                layers = code_layers(encoder, decoder)
+                own["_unturned"] = [parameter.detach().cpu().numpy().copy() for parameter in layers]
+            trained = Sample(fit.inputs, data.train_rows, data.sample_weight)
+            own["components_"] = turn(encoder, decoder, trained, rotate=self.tied_weights)
+        rows = data.train_rows if data.validation_rows is None else data.validation_rows
+        sample = Sample(fit.inputs, rows, data.sample_weight)
+        decode = decoder.centred if isinstance(decoder, Decoder) else decoder
+        by_unit, total = explained_variance(core(encoder), decode, sample, width)
+        shares = by_unit / total if total > 0 else torch.zeros_like(by_unit)
+        if not isinstance(self.n_components, Integral) and fit.start is None:
+            enough = (shares.cumsum(0) >= self.n_components).nonzero()
+            if len(enough):
+                width = int(enough[0]) + 1
+                encoder, decoder, architecture = cut(encoder, decoder, fit.architecture, width)
+                own |= {
+                    "encoder_": encoder,
+                    "decoder_": decoder,
+                    "n_parameters_": n_parameters((encoder, decoder)),
+                    "_architecture": architecture._asdict(),
+                }
+            else:
+                own["_short_of"] = float(shares.sum())
+        if "components_" in own:
+            own["components_"] = array(own["components_"][:width])
+        return own | {
+            "n_components_": width,
+            "explained_variance_": array(by_unit[:width]),
+            "explained_variance_ratio_": array(shares[:width]),
+        }
+
+    def _warn(self, history: History) -> None:
+        super()._warn(history)
+        if self.ordered and self._short_of is not None:
+            warnings.warn(
+                f"All {self.n_components_} units keep {self._short_of:.3g} of the variance, less than "
+                f"n_components={self.n_components}: none was cut off. Train longer or faster (max_iter, "
+                "learning_rate), or with wider hidden layers, or ask for less.",
+                UserWarning,
+                stacklevel=3,
+            )

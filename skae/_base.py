@@ -89,6 +89,7 @@ class BaseAutoencoder(
     encoder = None
     decoder = None
     sparsity = None
+    _width_parameter = "n_components"  # its name, for messages
 
     _parameter_constraints: ClassVar[dict] = {
         "n_components": [Interval(Integral, 1, None, closed="left")],
@@ -385,8 +386,8 @@ class BaseAutoencoder(
         encode, decode = self._encoding(dtype), forward(self.decoder_, dtype)
         return lambda x, out=None: decode(encode(x, None), out)
 
-    def _stream(self, X, apply, width: int):
-        return arrays.stream(X, apply, width, self.device_)
+    def _stream(self, X, apply, width: int, dtype: torch.dtype | None = None):
+        return arrays.stream(X, apply, width, self.device_, dtype)
 
     def _check(self, X, method: str):
         check_is_fitted(self)
@@ -422,6 +423,10 @@ class BaseAutoencoder(
         """Return how many subtasks a fit has for callbacks: epochs, or phases of epochs."""
         return self.max_iter
 
+    def _code_width(self, fit: Fit) -> int:
+        """Return the width of the code to train; of ``fit`` there are only the rows yet."""
+        return int(self.n_components)
+
     def _encoding(self, dtype: torch.dtype) -> Forward:
         """Return ``f(x, out=None)``, which maps a dense chunk to its codes."""
         return forward(self.encoder_, dtype)
@@ -432,6 +437,9 @@ class BaseAutoencoder(
 
     def _initialize(self, fit: Fit, encoder: nn.Module, decoder: nn.Module) -> None:
         """Change the first weights, which have been drawn, in place."""
+
+    def _resume(self, fit: Fit, encoder: nn.Module, decoder: nn.Module) -> None:
+        """Change the weights that ``fit.start`` leaves, in place, before they are trained further."""
 
     def _train(self, fit: Fit, context) -> History:
         """Train the networks; callbacks are told through ``context``."""

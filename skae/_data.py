@@ -50,6 +50,11 @@ class TrainingData:
         self.target_offset: Tensor | None = None
 
     @property
+    def sample_weight(self) -> Tensor | None:
+        """The weights of all rows as they were given, on the device; None for equal ones."""
+        return None if self._weight is None else self._weight.to(self.device)
+
+    @property
     def n_features(self) -> int:
         return self.X.shape[1]
 

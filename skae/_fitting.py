@@ -47,9 +47,9 @@ class Fit(Run):
         self.start, self.one_pass = start, one_pass
         self._noise: torch.Generator | None = None
         self._solvers: dict[str, Optimizer] = {}
-        self.architecture = estimator._adapt(architecture(estimator, X.shape[1]))
         self.y = X
         self.data = TrainingData(X, dtype=self.dtype, device=self.device, **data)
+        self.architecture = estimator._adapt(architecture(estimator, X.shape[1], estimator._code_width(self)))
         self._check_range()
         if estimator.early_stopping and not one_pass:
             self.data.split(estimator.validation_fraction, self.streams.split)
@@ -109,6 +109,7 @@ class Fit(Run):
         else:
             load_weights(encoder, start.encoder_)
             load_weights(decoder, getattr(start.decoder_, "unlinked", start.decoder_))
+            estimator._resume(self, encoder, decoder)
         if self.data.offset is not None:  # these stay in the precision of the data
             encoder.offset = self.data.offset.to(self.device)
             decoder.offset = self.data.target_offset.to(self.device)  # type: ignore[union-attr]
@@ -159,12 +160,8 @@ class Fit(Run):
         """
         a, data = self.architecture, self.data
         whole = self.start is None and data.validation_rows is None and not self.one_pass
-        linear = {a.code_activation, a.output_activation, a.link} == {"identity"} and (
-            a.activation == "identity" or len(a.encoder_layer_sizes) == len(a.decoder_layer_sizes) == 1
-        )
         plain = self.corrupt is None and self.bridge is None and self.estimator.sparsity is None
-        plain = plain and a.images is None and a.normalization is None
-        return a.centred and linear and whole and plain and self.estimator.loss == "squared_error"
+        return a.centred and a.linear and whole and plain and self.estimator.loss == "squared_error"
 
     # Running ----------------------------------------------------------------------------------------------
 

@@ -41,6 +41,14 @@ class Architecture(NamedTuple):
     normalization: str | None = None
     images: tuple | None = None  # see `Images`; hidden layer sizes then count channels
 
+    @property
+    def linear(self) -> bool:
+        """Whether both networks are dense and linear maps."""
+        shallow = len(self.encoder_layer_sizes) == len(self.decoder_layer_sizes) == 1
+        ends = {self.code_activation, self.output_activation, self.link}
+        dense = self.images is None and self.normalization is None
+        return dense and ends == {"identity"} and (self.activation == "identity" or shallow)
+
 
 class Linear(nn.Linear):
     """`torch.nn.Linear` that leaves drawing its weights to `initialize`, off the global generator."""
@@ -101,9 +109,13 @@ class Block(nn.Sequential):
     def linear(self) -> "Linear | TiedLinear":
         return self._parts[0]  # type: ignore[return-value]
 
+    def with_activation(self, activation: str) -> "Block":
+        """Return a block of the same layers and another activation."""
+        return Block(self._parts[0], activation, *self._parts[1:])
+
     def without_activation(self) -> "Block":
         """Return a block of the same layers that lacks the activation."""
-        return Block(self._parts[0], "identity", *self._parts[1:])
+        return self.with_activation("identity")
 
 
 class Encoder(nn.Sequential):
@@ -241,9 +253,13 @@ class Decoder(nn.Sequential):
         """Map codes to what the loss takes: centred rows, or logits."""
         return _in_parts(self, self._widest, super().forward, z)
 
-    def forward(self, z: Tensor) -> Tensor:
+    def centred(self, z: Tensor) -> Tensor:
+        """Map codes to rows that are centred as those in training are."""
         (link,) = self._link
-        return self._move(link(self._cast(z)))
+        return link(self._cast(z))
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self._move(self.centred(z))
 
     def before_link(self, z: Tensor) -> Tensor:
         """Map codes to what the link takes: rows, or the likelihood's parameter."""

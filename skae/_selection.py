@@ -66,12 +66,24 @@ class Threshold(Selection):
         return f"threshold={self.threshold.item():.4g}"
 
 
+class Bits(Selection):
+    """Sets the units whose logit is positive to one and the others to zero."""
+
+    def keep_(self, code: Tensor) -> Tensor:
+        return torch.gt(code, 0, out=code)
+
+    def forward(self, code: Tensor) -> Tensor:
+        """Round; the derivative is the logistic function's, since a bit has none."""
+        logistic = torch.sigmoid(code)
+        return (code > 0).to(code.dtype) + (logistic - logistic.detach())
+
+
 def selection(description: tuple | None) -> Selection | None:
-    """Build the selection that an `Architecture` describes: ``("topk", k)``, ``("threshold",)`` or None."""
+    """Build what an `Architecture` describes: ``("topk", k)``, ``("threshold",)``, ``("bits",)`` or None."""
     if description is None:
         return None
     kind, *parameters = description
-    return {"topk": TopK, "threshold": Threshold}[kind](*parameters)
+    return {"topk": TopK, "threshold": Threshold, "bits": Bits}[kind](*parameters)
 
 
 def top_k(magnitude: Tensor, k: int, out: Tensor) -> None:

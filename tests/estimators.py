@@ -4,6 +4,7 @@ import inspect
 
 import numpy as np
 import pytest
+import torch
 from sklearn.base import clone, is_classifier
 
 import skae
@@ -13,6 +14,7 @@ from skae import (
     AutoencoderTransformer,
     BaseAutoencoder,
     DenoisingAutoencoder,
+    SemanticHasher,
     SparseAutoencoder,
     StackedAutoencoder,
     VAESampler,
@@ -26,7 +28,11 @@ def fourth_power(reconstruction, target):
 
 def configured(estimator_class, **parameters):
     """A fast configuration; tol=None because a ConvergenceWarning is an error here."""
-    settings = {"n_components": 2, "hidden_layer_sizes": (8,), "max_iter": 4, "tol": None, "random_state": 0}
+    settings = {"hidden_layer_sizes": (8,), "max_iter": 4, "tol": None, "random_state": 0}
+    if estimator_class is SemanticHasher:
+        settings |= {"n_bits": 8, "learning_rate": 0.02}  # so that few steps change some bits
+    else:
+        settings["n_components"] = 2
     return estimator_class(**{**settings, **parameters})
 
 
@@ -42,6 +48,12 @@ CONFIGURATIONS = {
     "linear": configured(AutoencoderTransformer, hidden_layer_sizes=()),
     "sgd": configured(AutoencoderTransformer, solver="sgd"),
     "own_loss": configured(AutoencoderTransformer, loss=fourth_power),
+    "ordered": configured(AutoencoderTransformer, ordered=True),
+    "ordered_draws": configured(
+        AutoencoderTransformer, n_components=7, ordered=True, early_stopping=True, tied_weights=True
+    ),
+    "ordered_linear": configured(AutoencoderTransformer, ordered=True, hidden_layer_sizes=()),
+    "ordered_own_loss": configured(AutoencoderTransformer, n_components=6, ordered=True, loss=fourth_power),
     "layer_normalization": configured(AutoencoderTransformer, normalization="layer"),
     "denoising": configured(DenoisingAutoencoder),
     "masking": configured(DenoisingAutoencoder, noise="masking", early_stopping=True, validation_fraction=0.2),
@@ -66,6 +78,11 @@ CONFIGURATIONS = {
     "vae_early_stopping": configured(VAESampler, early_stopping=True, validation_fraction=0.2, beta=0.5),
     "vae_loss": configured(VAESampler, loss="squared_error", alpha=0.01, hidden_layer_sizes=()),
     "vae_own_loss": configured(VAESampler, loss=fourth_power),
+    "hasher": configured(SemanticHasher, noise_warm_up=2),
+    "hasher_watched": configured(
+        SemanticHasher, n_bits=11, alpha=0.01, early_stopping=True, hidden_layer_sizes=()
+    ),
+    "hasher_own_loss": configured(SemanticHasher, loss=fourth_power),
     "adversarial": configured(AdversarialAutoencoder),
     "adversarial_mixture": configured(
         AdversarialAutoencoder, prior=[(-2, 0.5), (2, 1.0)], tied_weights=True, alpha=0.01
@@ -102,6 +119,8 @@ CONVOLUTIONAL = {
     "images_sparse": of_images(SparseAutoencoder, sparsity="topk", tied_weights=True),
     "images_stacked": of_images(StackedAutoencoder, activation="sigmoid", pretrain_max_iter=2),
     "images_vae": of_images(VAESampler, normalization="batch"),
+    "images_hasher": of_images(SemanticHasher),
+    "images_ordered": of_images(AutoencoderTransformer, n_components=6, ordered=True),
     "images_adversarial": of_images(AdversarialAutoencoder, normalization="layer"),
 }
 
@@ -130,6 +149,7 @@ CLASSIFIERS = {
         validation_fraction=0.2,
         alpha=1e-4,
     ),
+    "classifier_hashed": classifier(configured(SemanticHasher, max_iter=20, random_state=None)),
     "classifier_variational": classifier(configured(VAESampler, max_iter=20, random_state=None)),
 }
 CLASSIFIERS_OF_IMAGES = {
@@ -151,12 +171,13 @@ EVERY_ESTIMATOR = [
 
 # Those whose score is R^2 and whose rows score minus their error; the others have a likelihood.
 BY_ERROR = [p for p in ESTIMATORS if type(p.values[0]).score_samples is BaseAutoencoder.score_samples]
-# Those that draw nothing for each batch, so that rows alone tell what a step does.
+# Those that draw nothing for each batch and leave the code as it was trained: rows alone tell what a step does.
 NOISELESS = [
     p
     for p in ESTIMATORS
     if getattr(p.values[0], "noise", None) is None
-    and not isinstance(p.values[0], VAESampler | AdversarialAutoencoder)
+    and not isinstance(p.values[0], VAESampler | AdversarialAutoencoder | SemanticHasher)
+    and not getattr(p.values[0], "ordered", False)
 ]
 
 PUBLIC_CLASSES = [
@@ -185,13 +206,24 @@ def row_methods(estimator):
     return ["transform", "reconstruct", "reconstruction_error", "score_samples"]
 
 
+def width_parameter(estimator):
+    """The name of the parameter that an autoencoder's code has its width from."""
+    return "n_bits" if isinstance(estimator, SemanticHasher) else "n_components"
+
+
+def dtype_out(estimator, method, dtype):
+    """The dtype, of NumPy's or torch's, of what a method makes of rows of a floating one: bits are bytes."""
+    bits = method == "transform" and isinstance(estimator, SemanticHasher)
+    return (torch if isinstance(dtype, torch.dtype) else np).uint8 if bits else dtype
+
+
 def widths(estimator):
     """A grid of two code widths to search, or of two step sizes where a default autoencoder has its own."""
     if not is_classifier(estimator):
-        return {"n_components": [1, 2]}
+        return {width_parameter(estimator): [1, 2]}
     if estimator.autoencoder is None:
         return {"learning_rate": [0.01, 0.02]}
-    return {"autoencoder__n_components": [1, 2]}
+    return {f"autoencoder__{width_parameter(estimator.autoencoder)}": [1, 2]}
 
 
 def assert_same(first, second):

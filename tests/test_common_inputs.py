@@ -8,7 +8,17 @@ import pandas as pd
 import polars as pl
 import pytest
 import torch
-from estimators import ESTIMATORS, EVERY_ESTIMATOR, assert_same, fitted, labels, row_methods, rows
+from estimators import (
+    ESTIMATORS,
+    EVERY_ESTIMATOR,
+    assert_same,
+    dtype_out,
+    fitted,
+    labels,
+    row_methods,
+    rows,
+    width_parameter,
+)
 from numpy.testing import assert_allclose
 from scipy import sparse
 from sklearn import config_context
@@ -66,7 +76,7 @@ def test_the_kind_of_input_does_not_matter(estimator, kind, tmp_path):
     for method in row_methods(model):
         result = getattr(model, method)(same)
         assert type(result) is np.ndarray
-        assert result.dtype == np.float64
+        assert result.dtype == dtype_out(estimator, method, np.float64)
         assert_allclose(result, getattr(reference, method)(X), rtol=tolerance, atol=tolerance)
     assert_allclose(model.score(same, labels(X)), reference.score(X, labels(X)), rtol=tolerance)
 
@@ -86,11 +96,11 @@ def test_floating_dtypes_stay_and_inference_computes_in_them(estimator, fitted_w
     model = fitted(estimator, X.astype(fitted_with))
     for method in row_methods(model):
         result = getattr(model, method)(X.astype(dtype))
-        assert result.dtype == dtype
+        assert result.dtype == dtype_out(estimator, method, dtype)
         assert_allclose(result, getattr(model, method)(X), rtol=1e-4, atol=1e-5)
     if is_classifier(estimator):
         return
-    codes = model.transform(X.astype(dtype))
+    codes = model.transform(X.astype(dtype)).astype(dtype)
     assert model.inverse_transform(codes).dtype == dtype
     assert model.reconstruction_error(X.astype(dtype), per_feature=True).dtype == dtype
 
@@ -144,16 +154,16 @@ def test_tensor_in_tensor_out(estimator, dtype):
     with dispatching():
         model = clone(estimator).fit(X)
         results = {method: getattr(model, method)(X) for method in row_methods(model)}
-        results["inverse_transform"] = model.inverse_transform(results["transform"])
+        results["inverse_transform"] = model.inverse_transform(results["transform"].to(dtype))
         score = model.score(X)
     assert type(score) is float
     reference = clone(estimator).fit(X.numpy())
     for method, result in results.items():
         assert type(result) is torch.Tensor
-        assert result.dtype == dtype
+        assert result.dtype == dtype_out(estimator, method, dtype)
         assert result.device == X.device
         assert not result.requires_grad
-        argument = X if method != "inverse_transform" else results["transform"]
+        argument = X if method != "inverse_transform" else results["transform"].to(dtype)
         assert_same(result.numpy(), getattr(reference, method)(argument.numpy()))
 
 
@@ -168,13 +178,13 @@ def test_a_tensor_that_requires_grad_gets_none(estimator):
 
 @pytest.mark.parametrize("estimator", ESTIMATORS)
 def test_a_result_can_enter_autograd(estimator):
-    """Codes are ordinary tensors: those made in inference mode could not be saved for a backward pass."""
+    """Results are ordinary tensors: those made in inference mode could not be saved for a backward pass."""
     X = torch.tensor(rows())
     with dispatching():
-        codes = clone(estimator).fit(X).transform(X)
-    weight = torch.ones(codes.shape[1], dtype=codes.dtype, requires_grad=True)
-    (codes @ weight).sum().backward()
-    assert_allclose(weight.grad.numpy(), codes.sum(0).numpy(), atol=1e-9)
+        results = clone(estimator).fit(X).reconstruct(X)
+    weight = torch.ones(results.shape[1], dtype=results.dtype, requires_grad=True)
+    (results @ weight).sum().backward()
+    assert_allclose(weight.grad.numpy(), results.sum(0).numpy(), atol=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -198,5 +208,6 @@ def test_errors_about_input(estimator, X, words):
 @pytest.mark.parametrize("estimator", ESTIMATORS)
 def test_codes_of_another_width_are_refused(estimator):
     model = clone(estimator).fit(rows())
-    with pytest.raises(ValueError, match=r"Z has 3 columns.*n_components=2"):
+    width = model.transform(rows()).shape[1]
+    with pytest.raises(ValueError, match=rf"Z has 3 columns.*{width_parameter(model)}={width}"):
         model.inverse_transform(np.zeros((4, 3)))

@@ -1,0 +1,173 @@
+"""Compare codes that are bits, and codes in an order, with what they are measured against.
+
+    SKAE_DATA=... python tests/benchmarks/quality_codes.py          every row (about ten minutes)
+    SKAE_DATA=... python tests/benchmarks/quality_codes.py ordered  some of them, by name
+
+MNIST is read as told in ``datasets.py``; rows that need it are skipped with a word where there is none. Bits are
+judged as retrieval: all 60000 training images are ranked by Hamming distance from each of 1000 test images, ties
+in the order of the training images; those of the same label are relevant, and the average precision counts the
+first 1000 of the ranking. Random hyperplanes, signs of PCA and iterative quantisation (Gong and Lazebnik 2011) are
+computed here, on the same images.
+"""
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import sys
+import time
+
+import datasets
+import numpy as np
+import torch
+from sklearn.datasets import load_breast_cancer, load_digits, load_wine
+from sklearn.decomposition import PCA
+from sklearn.model_selection import train_test_split
+from sklearn.preprocessing import StandardScaler
+
+from skae import AutoencoderTransformer, SemanticHasher
+
+ROWS = {}
+
+
+def row(function):
+    """Add a row under the function's name."""
+    ROWS[function.__name__] = function
+    return function
+
+
+def report(work, ours, source, required, holds):
+    verdict = "" if holds is None else "ok" if holds else "MISSED"
+    print(f"{work:46} {ours:>22}   {source:40} {required:22} {verdict}", flush=True)
+
+
+# Retrieval -------------------------------------------------------------------------------------------------
+
+
+def mean_average_precision(codes, queries, y, y_queries, n_ranked=1000):
+    signs, query_signs = (2 * bits.astype(np.float32) - 1 for bits in (codes, queries))
+    precisions = []
+    for start in range(0, len(queries), 100):
+        part = slice(start, start + 100)
+        order = np.argsort(-(query_signs[part] @ signs.T), axis=1, kind="stable")[:, :n_ranked]
+        relevant = y[order] == y_queries[part, None]
+        precision = relevant.cumsum(1) / np.arange(1, n_ranked + 1)
+        precisions.append((precision * relevant).sum(1) / np.maximum(relevant.sum(1), 1))
+    return float(np.concatenate(precisions).mean())
+
+
+def quantising_rotation(scores, n_iter=50):
+    """Iterative quantisation: the rotation that brings PCA's scores closest to their signs."""
+    rng = np.random.default_rng(0)
+    rotation = np.linalg.qr(rng.normal(size=(scores.shape[1],) * 2))[0]
+    for _ in range(n_iter):
+        left, _, right = np.linalg.svd(np.sign(scores @ rotation).T @ scores)
+        rotation = (left @ right).T
+    return rotation
+
+
+HASHER = {
+    "hidden_layer_sizes": 256,
+    "noise_level": 10.0,
+    "noise_warm_up": 7,
+    "batch_size": 100,
+    "max_iter": 10,
+    "tol": None,
+    "random_state": 0,
+}
+
+
+@row
+def hashing():
+    """Salakhutdinov and Hinton (2009): bits learnt under noise find images of the same label."""
+    data = datasets.mnist()
+    if data is None:
+        print("hashing: skipped, since there is no MNIST")
+        return
+    train, test, y, y_test = data
+    chosen = np.random.default_rng(0).choice(len(test), 1000, replace=False)
+    test, y_test = test[chosen], y_test[chosen]
+    mean = train.mean(0)
+
+    for n_bits, known in (16, (0.378, 0.581, 0.681)), (32, (0.540, 0.616, 0.741)):
+        planes = np.random.default_rng(0).normal(size=(train.shape[1], n_bits)).astype(np.float32)
+        axes = PCA(n_bits, svd_solver="covariance_eigh").fit(train).components_.T
+        quantised = axes @ quantising_rotation((train - mean) @ axes)
+        found = []
+        for name, projection, other in zip(
+            ("random hyperplanes", "signs of PCA", "iterative quantisation"),
+            (planes, axes, quantised),
+            known,
+            strict=True,
+        ):
+            bits = ((rows - mean) @ projection > 0 for rows in (train, test))
+            found.append(mean_average_precision(*bits, y, y_test))
+            report(f"{n_bits} bits, {name}, mAP at 1000", f"{found[-1]:.3f}", f"{other:.3f} elsewhere", "", None)
+
+        start = time.perf_counter()
+        hasher = SemanticHasher(n_bits, **HASHER).fit(train)
+        seconds = time.perf_counter() - start
+        ours = mean_average_precision(hasher.transform(train), hasher.transform(test), y, y_test)
+        work = f"{n_bits} bits, SemanticHasher"
+        source = "Salakhutdinov and Hinton 2009"
+        report(
+            f"{work}, mAP at 1000",
+            f"{ours:.3f} ({seconds:.0f} s)",
+            source,
+            f"> {max(found[:2]):.3f}",
+            ours > max(found[:2]),
+        )
+        report(f"{work}, aim", f"{ours:.3f}", "iterative quantisation", f"> {found[2]:.3f}", ours > found[2])
+        report(f"{work}, saturated", f"{hasher.saturation_:.3f}", source, "> 0.95", hasher.saturation_ > 0.95)
+        rarer = np.minimum(hasher.bit_frequencies_, 1 - hasher.bit_frequencies_)
+        report(f"{work}, rarer value of a bit", f"{rarer.mean():.2f}, least {rarer.min():.2f}", "0.5", "", None)
+
+
+# Order -----------------------------------------------------------------------------------------------------
+
+
+@row
+def ordered():
+    """Rippel et al. (2014): PCA's components from linear networks, and prefixes that are codes by themselves."""
+    for name, load, k in (
+        ("digits", load_digits, 10),
+        ("wine", load_wine, 5),
+        ("breast cancer", load_breast_cancer, 5),
+    ):
+        X = StandardScaler().fit_transform(load().data)
+        settings = {"hidden_layer_sizes": (), "learning_rate": 1e-2, "max_iter": 1000, "tol": None}
+        model = AutoencoderTransformer(k, ordered=True, random_state=0, **settings).fit(X)
+        pca = PCA(k + 1).fit(X)
+        apart = pca.explained_variance_[:-1] > 1.05 * pca.explained_variance_[1:]
+        clear = apart & np.append(True, apart[:-1])
+        cosine = (model.components_ * pca.components_[:k]).sum(1)[clear].min()
+        work = f"{name}, linear, least cosine with PCA's {clear.sum()} clear"
+        report(work, f"{cosine:.5f}", "1 (closed form)", ">= 0.99", cosine >= 0.99)
+
+    X_train, X_test = train_test_split((load_digits().data / 16).astype(np.float32), random_state=0)
+    for activation in "silu", "relu":
+        for width in 8, 16:
+            settings = {"activation": activation, "learning_rate": 3e-3, "max_iter": 200, "tol": None}
+            model = AutoencoderTransformer(width, ordered=True, random_state=0, **settings).fit(X_train)
+            codes, ratios = model.transform(X_test), []
+            for k in range(1, width + 1):
+                prefix = np.where(np.arange(width) < k, codes, 0).astype(np.float32)
+                alone = AutoencoderTransformer(k, random_state=0, **settings).fit(X_train)
+                error = np.square(model.inverse_transform(prefix) - X_test).mean()
+                ratios.append(error / alone.reconstruction_error(X_test).mean())
+            work = f"digits, {activation}, prefixes of {width} / a net of that width"
+            figures = f"{np.mean(ratios):.2f}, at most {max(ratios):.2f}"
+            report(work, figures, "1 (a network for each width)", "<= 1.15", max(ratios) <= 1.15)
+
+
+def main(names):
+    unknown = set(names) - set(ROWS)
+    if unknown:
+        sys.exit(f"No row is called {', '.join(unknown)}; there are {', '.join(ROWS)}.")
+    torch.set_num_threads(1)
+    for name in names or ROWS:
+        ROWS[name]()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
