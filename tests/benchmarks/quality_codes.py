@@ -2,8 +2,8 @@
 
 Bits are judged as retrieval: all 60000 training images are ranked by Hamming distance from each of 1000 test
 images, ties in the order of the training images; those of the same label are relevant, and the average precision
-counts the first 1000 of the ranking. Random hyperplanes, signs of PCA and iterative quantisation (Gong and Lazebnik
-2011) are computed here, on the same images. One seed.
+counts the first 1000 of the ranking. Random hyperplanes, signs of PCA and iterative quantisation (Gong and
+Lazebnik 2011) are computed here, on the same images. One seed.
 """
 
 import time
