@@ -31,7 +31,7 @@ def test_autoencoder_beats_pca(namespace):
 
 def test_files_that_are_named_exist():
     paths = re.findall(r"\]\(([^):]+)\)", README) + re.findall(
-        r"`((?:docs|examples|tests)/[^`]+|LICENSE)`", README
+        r"`((?:docs|examples|tests)/(?!_build)[^`]+|LICENSE)`", README
     )
     assert len(paths) >= 4
     assert [path for path in paths if not (ROOT / path).exists()] == []

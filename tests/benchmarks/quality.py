@@ -14,13 +14,20 @@ os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", OPENBLAS_NUM_THREADS
 
 import sys
 
+import quality_adversarial
 import quality_codes
 import quality_dense
 import quality_sparse
 import quality_variational
 import table
 
-__all__ = ["quality_codes", "quality_dense", "quality_sparse", "quality_variational"]  # each registers its rows
+__all__ = [  # each registers its rows
+    "quality_adversarial",
+    "quality_codes",
+    "quality_dense",
+    "quality_sparse",
+    "quality_variational",
+]
 
 if __name__ == "__main__":
     table.main(sys.argv[1:])
