@@ -5,7 +5,7 @@ import inspect
 import numpy as np
 import pandas as pd
 import pytest
-from estimators import PUBLIC_CLASSES, assert_same, configured, labels, row_methods, rows
+from estimators import PUBLIC_CLASSES, assert_same, configured, labels, row_methods, rows, width_parameter
 from scipy import sparse
 from sklearn.base import clone, is_classifier
 from sklearn.compose import ColumnTransformer
@@ -29,7 +29,7 @@ Y = labels(X)
 def small(estimator_class, **parameters):
     """A fast configuration of any public class, those to come included."""
     known = inspect.signature(estimator_class).parameters
-    settings = {"n_components": 2, "hidden_layer_sizes": (8,), "pretrain_max_iter": 2}
+    settings = {"n_components": 2, "n_bits": 2, "hidden_layer_sizes": (8,), "pretrain_max_iter": 2}
     settings |= {"autoencoder": configured(AutoencoderTransformer, random_state=None)}
     settings |= {"max_iter": 4, "tol": None, "random_state": 0, **parameters}
     return estimator_class(**{name: value for name, value in settings.items() if name in known})
@@ -37,7 +37,7 @@ def small(estimator_class, **parameters):
 
 def width_of(estimator):
     """The name of the parameter that sets the code's width."""
-    return "autoencoder__n_components" if is_classifier(estimator) else "n_components"
+    return "autoencoder__n_components" if is_classifier(estimator) else width_parameter(estimator)
 
 
 def last_step(pipeline):
@@ -131,7 +131,7 @@ def test_beside_the_columns_themselves(estimator_class):
     out = union.fit(X, Y).transform(X)
     assert out.shape == (80, 8)
     assert_same(out[:, :6], X)
-    assert_same(out[:, 6:], small(estimator_class).fit(X, Y).transform(X))
+    np.testing.assert_array_equal(out[:, 6:], small(estimator_class).fit(X, Y).transform(X))
     prefix = estimator_class.__name__.lower()
     names = union.get_feature_names_out([f"x{i}" for i in range(6)])
     assert list(names[6:]) == [f"codes__{prefix}0", f"codes__{prefix}1"]
