@@ -71,7 +71,7 @@ def top_activating_samples(estimator, X, *, layer=None, units=None, n_samples=9,
     Notes
     -----
     The code of a variational encoder is its mean. In its last layer, ``layer=-1``, the units of the means come
-    first, those of the log-variances after them.
+    first, those of the log-variances after them. A hasher's bits count by their logits.
 
     Examples
     --------

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from .._rows import dense, slices
-from .._selection import Selection
+from .._selection import Bits, Selection
 
 
 def layers(network: nn.Module) -> list[nn.Module]:
@@ -49,7 +49,7 @@ class Units:
     ----------
     encoder : torch.nn.Module
     layer : int, str or None
-        None is the code, of a variational encoder its mean.
+        None is the code, of a variational encoder its mean, of a hasher the logits of its bits.
     n_features : int
     """
 
@@ -60,6 +60,8 @@ class Units:
         self.dtype = torch.float64 if self.device.type == "cpu" else torch.float32
         self._encoder.to(self.dtype)
         self._output: Any = None
+        if layer is None and isinstance(getattr(self._encoder, "selection", None), Bits):
+            layer = -1
         self._layer = None if layer is None else find_layer(self._encoder, layer)
         if self._layer is not None:
             self._layer.register_forward_hook(self._keep)
