@@ -45,10 +45,10 @@ def quantising_rotation(scores, n_iter=50):
 
 HASHER = {
     "hidden_layer_sizes": 256,
-    "noise_level": 10.0,
-    "noise_warm_up": 7,
+    "noise_level": 20.0,
+    "noise_warm_up": 9,
     "batch_size": 100,
-    "max_iter": 10,
+    "max_iter": 12,
     "tol": None,
     "random_state": 0,
 }
