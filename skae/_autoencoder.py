@@ -151,14 +151,14 @@ class AutoencoderTransformer(BaseAutoencoder):
         The decoder, likewise: codes to reconstructions in the data's space, of shape (n, n_features).
     n_components_ : int
         Width of the code.
-    explained_variance_ : ndarray of shape (n_components_,)
+    explained_variance_ : ndarray of shape (`n_components_`,)
         With ``ordered``, how much of the variance of rows each unit adds to what the reconstruction from the units
         before it explains, in squared units of X, summed over features. Rows are those held out with
         ``early_stopping``, which tells what to expect of new ones, and the training rows without. Explained is the
         variance around the rows' mean, less the squared error; a unit that does harm has a negative entry.
-    explained_variance_ratio_ : ndarray of shape (n_components_,)
+    explained_variance_ratio_ : ndarray of shape (`n_components_`,)
         With ``ordered``, the same as shares of the rows' variance. They add up to `score` on those rows.
-    components_ : ndarray of shape (n_components_, n_features)
+    components_ : ndarray of shape (`n_components_`, n_features)
         With ``ordered`` and linear networks under squared error, what each unit adds to the reconstruction: PCA's
         components, in their order and with their signs (see Notes).
     offset_ : ndarray of shape (n_features,)

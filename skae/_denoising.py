@@ -334,7 +334,7 @@ class DenoisingAutoencoder(BaseAutoencoder):
         return self.reconstruct(X)
 
     def sample(self, n_samples=1, random_state=None, *, n_steps=1, burn_in=100, X_init=None):
-        """Draw new rows by a Markov chain: corrupt, restore, draw, and again [3]_.
+        """Draw new rows by a Markov chain: corrupt, restore, draw, and again.
 
         Each chain takes ``burn_in`` steps, and then ``n_steps`` more for each row that it gives. After a scaler,
         ``pipe[:-1].inverse_transform(pipe[-1].sample(n))`` brings the rows back to its input's units.
