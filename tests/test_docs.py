@@ -166,3 +166,13 @@ def test_variants_from_outside_do_not_link_to_pages_that_are_not_there():
 def test_the_address_is_that_of_the_project():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert project["urls"]["Documentation"] == URL
+
+
+@pytest.mark.parametrize("class_name", [name for name in skae.__all__ if isinstance(getattr(skae, name), type)])
+def test_docstrings_hold_nothing_that_the_build_refuses(class_name):
+    """Sphinx takes `name_` for a link unless it is quoted, and knows references of the class in the class only."""
+    of_class = getattr(skae, class_name)
+    unquoted = re.findall(r"shape \((?:[^`)]*\W)?\w+_[,)]", of_class.__doc__)
+    assert not unquoted
+    for method in (getattr(of_class, name) for name in dir(of_class) if not name.startswith("_")):
+        assert not re.search(r"\[\d\]_", getattr(method, "__doc__", None) or ""), method
