@@ -66,11 +66,8 @@ def _huber(output: Tensor, target: Tensor, gradient: Tensor) -> Tensor:
 
 
 def _binary_cross_entropy(output: Tensor, target: Tensor, gradient: Tensor) -> Tensor:
-    if output.dtype == torch.bfloat16:
-        entries = F.binary_cross_entropy_with_logits(output, target, reduction="none")
-        total = entries.sum(dtype=torch.float32)
-    else:
-        total = F.binary_cross_entropy_with_logits(output, target, reduction="sum")
+    entries = F.softplus(output, threshold=40)  # above, it is the identity to more than double precision
+    total = entries.addcmul_(output, target, value=-1).sum(dtype=accumulator(output))
     torch.sigmoid(output, out=gradient)
     gradient.sub_(target)
     return total

@@ -153,7 +153,7 @@ class VAESampler(BaseAutoencoder):
         holds that of each 'gaussian' column.
     n_active_units_ : int
         Number of latent variables in use: those whose posterior mean has a variance above 0.01 over the
-        training rows [2]_.
+        training rows [2]_; of more than 5,000 rows, over about as many that are evenly spaced.
     reconstruction_curve_ : list of float
         Minus the mean log-likelihood of a training row, or its plain loss, in each epoch, in nats.
     kl_curve_ : list of float
