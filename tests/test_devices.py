@@ -24,6 +24,13 @@ def two_threads():
     torch.set_num_threads(before)
 
 
+def test_a_forked_process_is_told_the_cure(monkeypatch):
+    """torch's own message speaks of multiprocessing; users of joblib need to know which backend to take."""
+    monkeypatch.setattr(torch.cuda, "_is_in_bad_fork", lambda: True)
+    with pytest.raises(RuntimeError, match="device='cuda'.*forked.*loky.*n_jobs=1"):
+        AutoencoderTransformer(device="cuda").fit(X)
+
+
 @pytest.mark.parametrize("device", ["cpu", torch.device("cpu"), "auto"])
 def test_devices_that_are_there(device):
     model = AutoencoderTransformer(2, device=device, max_iter=1, tol=None).fit(X)
