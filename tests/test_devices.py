@@ -27,7 +27,7 @@ def two_threads():
 def test_a_forked_process_is_told_the_cure(monkeypatch):
     """torch's own message speaks of multiprocessing; users of joblib need to know which backend to take."""
     monkeypatch.setattr(torch.cuda, "_is_in_bad_fork", lambda: True)
-    with pytest.raises(RuntimeError, match="device='cuda'.*forked.*loky.*n_jobs=1"):
+    with pytest.raises(RuntimeError, match=r"device='cuda'.*forked.*loky.*n_jobs=1"):
         AutoencoderTransformer(device="cuda").fit(X)
 
 
