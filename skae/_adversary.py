@@ -182,6 +182,7 @@ class Adversary:
 
     repeats = 1
     auxiliary: float | None = None
+    balanced = False
 
     def __init__(
         self,

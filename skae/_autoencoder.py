@@ -15,9 +15,10 @@ from ._architecture import layer_sizes
 from ._base import BaseAutoencoder, field
 from ._custom import core
 from ._fitting import Fit
-from ._networks import Decoder, n_parameters
-from ._ordered import Prefixes, Sample, code_layers, cut, explained_variance, turn
+from ._networks import Architecture, Decoder, n_parameters
+from ._ordered import Sample, code_layers, cut, explained_variance, turn
 from ._penalties import Penalty, contractive
+from ._prefixes import Prefixes
 from ._run import atomic
 from ._training import History
 
@@ -385,12 +386,16 @@ class AutoencoderTransformer(BaseAutoencoder):
             after = layer_sizes(self.decoder_hidden_layer_sizes, "decoder_hidden_layer_sizes")
         return min((fit.data.n_features, *hidden[-1:], *after[:1]))
 
-    def _is_linear(self, fit: Fit) -> bool:
+    def _adapt(self, architecture: Architecture) -> Architecture:
+        shared = self.tied_weights or self.decoder is not None or self.code_layer == "convolution"
+        return architecture._replace(prefixes=self.ordered and not shared and not self._is_linear(architecture))
+
+    def _is_linear(self, architecture: Architecture) -> bool:
         own = self.encoder is not None or self.decoder is not None
-        return fit.architecture.linear and self.loss == "squared_error" and not own
+        return architecture.linear and self.loss == "squared_error" and not own
 
     def _bridge(self, fit: Fit) -> Prefixes | None:
-        if not self.ordered or self._is_linear(fit):
+        if not self.ordered or self._is_linear(fit.architecture):
             return None
         return Prefixes(fit.architecture.encoder_layer_sizes[-1], fit.noise_generator())
 
@@ -411,7 +416,7 @@ class AutoencoderTransformer(BaseAutoencoder):
             values = tensor.to("cpu", arrays.torch_dtype(data.X)).numpy()
             return arrays.to_namespace_of(data.X, values)
 
-        if self._is_linear(fit):
+        if self._is_linear(fit.architecture):
             if fit.one_pass:
                 layers = code_layers(encoder, decoder)
                 own["_unturned"] = [parameter.detach().cpu().numpy().copy() for parameter in layers]

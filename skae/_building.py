@@ -18,6 +18,7 @@ from ._convolutions import (
     normalization_module,
 )
 from ._networks import Architecture, Block, Decoder, Encoder, GaussianEncoder, Linear, TiedLinear
+from ._prefixes import Parallel, PrefixDecoder
 from ._selection import selection
 
 
@@ -27,10 +28,10 @@ def build(architecture: Architecture) -> tuple[Encoder, Decoder]:
     encoder, decoder = _dense_blocks(a) if a.images is None else _image_blocks(a, Images(*a.images))
     kind = Encoder if a.code_heads == 1 else GaussianEncoder
     n_compressed = a.n_features if a.compresses else 0
-    return (
-        kind(encoder, selection(a.selection), n_compressed),
-        Decoder(decoder, a.link, a.n_variances, a.learns_variances),
-    )
+    encoder_ = kind(encoder, selection(a.selection), n_compressed)
+    if a.prefixes:
+        return encoder_, PrefixDecoder(decoder, a.encoder_layer_sizes[-1], a.link)
+    return encoder_, Decoder(decoder, a.link, a.n_variances, a.learns_variances)
 
 
 def _dense_blocks(a: Architecture) -> tuple[list[Block], list[Block]]:
@@ -98,3 +99,6 @@ def initialize(networks: Sequence[nn.Module], generator: torch.Generator) -> Non
                 linear.weight.copy_(draws.mul_(2).sub_(1).mul_((6 / fans) ** 0.5))
             if linear.bias is not None:
                 linear.bias.zero_()
+    for parallel in (m for network in networks for m in network.modules() if isinstance(m, Parallel)):
+        for block in parallel[1:]:  # so that units mean the same to all of them
+            block.load_state_dict(parallel[0].state_dict())

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ._layers import Bridge, Memory, Pass, Tape, dense_layers, views
+from ._layers import Bridge, Memory, Pass, Tape, balance, dense_layers, views
 from ._losses import Loss
 from ._networks import Block
 from ._noise import Corruption, repeated_noise
@@ -171,6 +171,11 @@ class ExplicitStep:
         if repeats == 1:
             total = self._sum(tape.output, tape.target, tape.doutput, weight)
             scale = self._scale(tape.n)
+        elif self.bridge.balanced:  # type: ignore[union-attr]
+            sums = [self._sum(output, tape.target, doutput, weight) for output, doutput in tape.passes()]
+            losses = torch.stack(sums)
+            total, scale = losses.mean(), self._scale(repeats * tape.n)
+            tape.doutput.unflatten(0, (repeats, -1)).mul_(balance(losses)[:, None, None])
         elif self.bridge.auxiliary is None:  # type: ignore[union-attr]
             repeated = None if weight is None else weight.repeat(repeats, 1)
             total = self._sum(tape.output, tape.target.repeat(repeats, 1), tape.doutput, repeated) / repeats

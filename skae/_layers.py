@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from ._activations import ACTIVATIONS, Activation
 from ._networks import Block, TiedLinear
+from ._prefixes import Parallel
 
 Call = Callable[[], object]
 
@@ -112,7 +113,44 @@ class Tied:
         pass  # the partner's weight is marked, once
 
 
-Layer = Affine | Tied
+class Batched:
+    """Affine layers of one shape side by side: each maps its own part of the rows, which are equally many."""
+
+    def __init__(self, layers: Sequence[Affine]) -> None:
+        self.layers, self.activation = layers, layers[0].activation
+        self.fan_in, self.fan_out = layers[0].fan_in, layers[0].fan_out
+        self.shape = (len(layers) * (self.fan_in + 1), self.fan_out)
+
+    def bind(self, weight: Tensor, gradient: Tensor) -> None:
+        self.weight, self.gradient = self._parts(weight), self._parts(gradient)
+
+    def forward(self, p: Pass) -> list[Call]:
+        product = partial(torch.bmm, self._parts(p.h), self.weight, out=self._parts(p.z))
+        return [product, *_activate(self.activation, p)]
+
+    def backward(self, p: Pass) -> list[Call]:
+        dz = self._parts(p.dz)
+        calls = [partial(torch.bmm, self._parts(p.h).mT, dz, out=self.gradient)]
+        if p.dh is not None:
+            calls.append(partial(torch.bmm, dz, self.weight[:, :-1].mT, out=self._parts(p.dh)))
+        return [*_derive(self.activation, p), *calls]
+
+    def load(self, master: Tensor) -> None:
+        for layer, part in zip(self.layers, self._parts(master), strict=True):
+            layer.load(part)
+
+    def store(self, master: Tensor) -> None:
+        for layer, part in zip(self.layers, self._parts(master), strict=True):
+            layer.store(part)
+
+    def mark_weight(self, mask: Tensor) -> None:
+        self._parts(mask)[:, :-1].fill_(True)
+
+    def _parts(self, rows: Tensor) -> Tensor:
+        return rows.unflatten(0, (len(self.layers), -1))
+
+
+Layer = Affine | Tied | Batched
 
 
 def _product(left: Tensor, right: Tensor, out: Tensor) -> Call:
@@ -127,11 +165,14 @@ def _derive(activation: Activation, p: Pass) -> list[Call]:
     return [] if activation.backward is None else [partial(activation.backward, p.dz, p.z)]
 
 
-def dense_layers(blocks: Sequence[Block]) -> list[Layer]:
+def dense_layers(blocks: Sequence[Block | Parallel]) -> list[Layer]:
     """Give each block its layer; a tied one finds its partner among those before it."""
     layers: list[Layer] = []
     of_linear: dict[int, Affine] = {}
     for block in blocks:
+        if isinstance(block, Parallel):
+            layers.append(Batched([Affine(part.linear, ACTIVATIONS[part.activation]) for part in block]))
+            continue
         linear, activation = block.linear, ACTIVATIONS[block.activation]
         if isinstance(linear, TiedLinear):
             layers.append(Tied(linear, activation, of_linear[id(linear.partner)]))
@@ -160,9 +201,13 @@ class Bridge(Protocol):
     auxiliary : float or None
         Where repeats are no samples whose losses are averaged: what the loss of all but the first counts for
         in the gradient. The objective that is reported holds the first one's alone.
+    balanced : bool
+        Whether such losses are felt in inverse proportion to their size, see `balance`; their plain mean is
+        reported.
     """
 
     auxiliary: float | None = None
+    balanced: bool = False
 
     @property
     def repeats(self) -> int:
@@ -186,6 +231,17 @@ class Bridge(Protocol):
 
     def repeated(self) -> AbstractContextManager:
         """Return a context for held-out rows, in which the noise, if any, is the same each time."""
+
+
+def balance(losses: Tensor) -> Tensor:
+    """Return what each loss, a sum over rows, counts for, so that relative changes of all of them weigh the same.
+
+    The gradient is then that of the mean of their logarithms, times their mean: as large as the mean's own. No loss
+    counts more than a hundredfold, or one that is all but zero would be the only one felt.
+    """
+    sizes = losses.detach().abs()
+    mean = sizes.mean()
+    return (mean / sizes.clamp_min(0.01 * mean)).nan_to_num(1.0)
 
 
 class Memory:

@@ -40,6 +40,7 @@ class Architecture(NamedTuple):
     compresses: bool = False  # whether some inputs pass through a logarithm first
     normalization: str | None = None
     images: tuple | None = None  # see `Images`; hidden layer sizes then count channels
+    prefixes: bool = False  # whether prefixes of the code have decoders of their own
 
     @property
     def linear(self) -> bool:
@@ -251,7 +252,10 @@ class Decoder(nn.Sequential):
 
     def core(self, z: Tensor) -> Tensor:
         """Map codes to what the loss takes: centred rows, or logits."""
-        return _in_parts(self, self._widest, super().forward, z)
+        return _in_parts(self, self._widest, self._core, z)
+
+    def _core(self, z: Tensor) -> Tensor:
+        return super().forward(z)
 
     def centred(self, z: Tensor) -> Tensor:
         """Map codes to rows that are centred as those in training are."""
@@ -281,7 +285,7 @@ class Decoder(nn.Sequential):
 
 def _widest(blocks: Sequence[nn.Module]) -> int:
     """Return the most numbers that convolution blocks make of a row; 0 where all blocks are dense."""
-    return max((block.widest for block in blocks if isinstance(block, Block)), default=0)
+    return max((getattr(block, "widest", 0) for block in blocks), default=0)
 
 
 def _in_parts(network: nn.Module, widest: int, apply: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:

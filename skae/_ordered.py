@@ -1,12 +1,6 @@
-"""Codes sorted by how much they explain: training every prefix, what each one keeps, and cutting to one.
+"""Codes sorted by how much they explain: what each prefix keeps, principal axes, and cutting to a prefix."""
 
-A prefix is the first k units of a code, the others being zero. Nested dropout (Rippel et al. 2014) draws a prefix
-for each row; here a few widths are drawn for each batch, spread evenly over all, and each of them passes through
-the decoder, so that rows share the draw and weights of rows act as repetitions do.
-"""
-
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -15,64 +9,6 @@ from torch import Tensor
 from ._building import build
 from ._networks import Architecture, Decoder, Encoder, TiedLinear
 from ._rows import Rows, chunk_rows
-
-N_PREFIXES = 4  # for each batch: all 16 of a code of that width train it no better, in four times the time
-N_JUDGED = 16  # for rows held out
-
-
-class Prefixes:
-    """The bridge that passes a code's prefixes on, one after the other; see `Bridge`.
-
-    Each width from 1 to ``width`` is as likely as the others. With at most ``n_prefixes`` of them, all are passed.
-
-    Parameters
-    ----------
-    width : int
-        Of the code.
-    generator : torch.Generator
-    """
-
-    auxiliary: float | None = None
-
-    def __init__(self, width: int, generator: torch.Generator) -> None:
-        self._width, self._generator = width, generator
-        self.repeats = min(width, N_PREFIXES)
-        self._units = torch.arange(width, device=generator.device)
-        self._held_out = False
-        self._masks = torch.empty(0)
-
-    def width(self, code_width: int) -> int:
-        return code_width
-
-    def _draw(self, like: Tensor) -> Tensor:
-        """Return ones for the units of each prefix, (repeats, 1, width): the k-th of them in the k-th part."""
-        where: Any = 1.0  # evenly spread up to the whole
-        if self.repeats < self._width and not self._held_out:
-            where = 1 - torch.rand((), generator=self._generator, device=self._generator.device)
-        steps = torch.arange(self.repeats, device=self._units.device) + where
-        widths = (steps * (self._width / self.repeats)).ceil()
-        self._masks = (self._units < widths[:, None]).to(like.dtype)[:, None]
-        return self._masks
-
-    def forward(self, code: Tensor, z: Tensor, row_weight: Tensor | None) -> None:
-        torch.mul(code, self._draw(code), out=z.view(self.repeats, *code.shape))
-
-    def backward(self, code: Tensor, dz: Tensor, dcode: Tensor, row_weight: Tensor | None) -> None:
-        torch.sum(dz.view(self.repeats, *code.shape) * self._masks, 0, out=dcode)
-
-    def through(self, code: Tensor, row_weight: Tensor | None) -> tuple[Tensor, None]:
-        return (code * self._draw(code)).flatten(0, 1), None
-
-    @contextmanager
-    def repeated(self) -> Iterator[None]:
-        """Judge held-out rows by the same widths each time, evenly spread, the whole code among them."""
-        repeats = self.repeats
-        self.repeats, self._held_out = min(self._width, N_JUDGED), True
-        try:
-            yield
-        finally:
-            self.repeats, self._held_out = repeats, False
-
 
 # What prefixes keep ----------------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from . import _devices as devices
 from ._building import build
 from ._networks import Architecture, Decoder, Encoder, GaussianEncoder, Linear
+from ._prefixes import PrefixDecoder
 
 FORMAT = 1
 
@@ -27,7 +28,7 @@ def to_plain(state: dict[str, Any]) -> dict[str, Any]:
         return state
     encoder, decoder = state.pop("encoder_"), state.pop("decoder_")
     saved: dict[str, Any] = {"format": FORMAT}
-    if type(encoder) in (Encoder, GaussianEncoder) and type(decoder) is Decoder:
+    if type(encoder) in (Encoder, GaussianEncoder) and type(decoder) in (Decoder, PrefixDecoder):
         saved["encoder"] = {name: _array(t) for name, t in encoder.state_dict().items()}
         saved["decoder"] = {name: _array(t) for name, t in decoder.state_dict().items()}
     else:

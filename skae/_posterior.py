@@ -60,6 +60,7 @@ class Posterior:
     """
 
     auxiliary: float | None = None
+    balanced = False
 
     def __init__(
         self,

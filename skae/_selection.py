@@ -235,6 +235,8 @@ class Competition:
     revival : Revival or None
     """
 
+    balanced = False
+
     def __init__(self, choose: Choose, signed: bool, revival: Revival | None = None) -> None:
         self._choose, self._signed, self._revival = choose, signed, revival
         self.auxiliary = None if revival is None else revival.weight

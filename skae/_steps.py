@@ -10,11 +10,12 @@ from torch import Tensor, nn
 from ._autograd import AutogradStep
 from ._custom import core
 from ._explicit import ExplicitStep
-from ._layers import Bridge
+from ._layers import Bridge, balance
 from ._losses import Loss
 from ._networks import dense_blocks
 from ._noise import Corruption
 from ._penalties import Penalty
+from ._prefixes import PrefixDecoder
 from ._rows import Rows
 
 
@@ -52,7 +53,8 @@ def make_step(
         "constrain": constrain,
         "low_precision": low_precision,
     }
-    encoder_blocks, decoder_blocks = dense_blocks(encoder), dense_blocks(decoder)
+    encoder_blocks = dense_blocks(encoder)
+    decoder_blocks = decoder.dense_blocks() if isinstance(decoder, PrefixDecoder) else dense_blocks(decoder)
     closed_form = penalty is None or penalty.closed_form is not None
     if isinstance(loss, Loss) and closed_form and encoder_blocks and decoder_blocks:
         settings["penalty"] = None if penalty is None else penalty.closed_form
@@ -80,6 +82,10 @@ def _objective(
             repeats = len(z) // len(code)
             each = per_row(decode(z), target.repeat(repeats, 1)).view(repeats, -1)
             rows = each.mean(0)
+            if bridge.balanced:  # in what the gradient feels, not in what is counted
+                losses = each if row_weight is None else each * row_weight
+                felt = (balance(losses.sum(1))[:, None] * each).mean(0)
+                rows = rows.detach() + felt - felt.detach()
             if bridge.auxiliary is not None:  # felt by the gradient, and not counted
                 felt = bridge.auxiliary * each[1:].sum(0)
                 rows = each[0] + felt - felt.detach()
