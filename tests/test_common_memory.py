@@ -83,7 +83,7 @@ def test_a_fit_ends_what_partial_fit_carries_on(estimator):
 
 
 class Largest(TorchDispatchMode):
-    """Notes the bytes of the largest tensor that an operation makes: views and results of ``out=`` are not made."""
+    """Notes the largest tensor that an operation makes; views and results of ``out=`` are not made."""
 
     n_bytes = 0
 
@@ -126,7 +126,7 @@ def test_results_are_streamed_into_one_array(estimator, monkeypatch):
     chunk, one_column = 1 << 13, 8 * len(X)
     monkeypatch.setattr(rows_module, "CHUNK_BYTES", chunk)
     codes = model.transform(X)
-    calls = {name: X for name in row_methods(model)}
+    calls = dict.fromkeys(row_methods(model), X)
     results = {"transform": codes.nbytes, "reconstruct": X.nbytes, "predict_proba": 3 * one_column}
     if not is_classifier(model):
         calls |= {"inverse_transform": codes.astype(float), "score": X}
