@@ -244,7 +244,7 @@ def test_data_frames_keep_their_index_and_name_the_codes(estimator, frame):
 
 @those_that_are_centred
 def test_a_billion_added_to_every_column_changes_nothing(estimator):
-    """float32 knows only every 64th number there: means are subtracted before the cast, and added back after it."""
+    """float32 knows every 64th number there: means are subtracted before the cast, and added back after it."""
     X = rows()
     model, reference = (fitted(estimator, x, dtype="float32", early_stopping=False) for x in (X + 1e9, X))
     assert_allclose(model.reconstruct(X + 1e9) - 1e9, reference.reconstruct(X), atol=0.02)

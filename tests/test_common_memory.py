@@ -11,6 +11,8 @@ import torch
 from estimators import (
     ESTIMATORS,
     EVERY_ESTIMATOR,
+    classifier,
+    configured,
     fitted,
     labels,
     row_methods,
@@ -22,7 +24,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 import skae._rows as rows_module
-from skae import VAESampler
+from skae import AutoencoderTransformer, VAESampler
 from skae._data import TrainingData
 from skae._optimizers import Optimizer
 from skae._rows import Rows
@@ -114,9 +116,15 @@ def peak_bytes(call):
         tracemalloc.stop()
 
 
-@pytest.mark.parametrize(
-    "estimator", chosen("images images_vae classifier_images ordered_linear sparse_batch_topk")
-)
+WIDE = configured(AutoencoderTransformer, hidden_layer_sizes=(200,))
+STREAMED = [
+    *chosen("images images_vae classifier_images ordered_linear sparse_batch_topk"),
+    pytest.param(WIDE, id="wide"),
+    pytest.param(classifier(WIDE), id="classifier_wide"),
+]
+
+
+@pytest.mark.parametrize("estimator", STREAMED)
 def test_results_are_streamed_into_one_array(estimator, monkeypatch):
     """Beside the result, a call takes chunks that are bounded in bytes, however many the rows are."""
     X = np.tile(rows(60), (100, 1))

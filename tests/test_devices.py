@@ -137,5 +137,5 @@ for name in skae.__all__:
 
 
 def test_work_on_the_processor_does_not_start_cuda():
-    """Neither does the import: processes that are forked afterwards could not use it, and memory would be taken."""
+    """Neither does the import: processes forked afterwards could not use it, and memory would be taken."""
     subprocess.run([sys.executable, "-W", "ignore", "-c", WITH_CUDA_TO_START], check=True, timeout=120)
