@@ -148,14 +148,21 @@ def test_results_are_streamed_into_one_array(estimator, monkeypatch):
         assert peak_bytes(call) < results.get(name, 2 * one_column) + 3 * chunk, name
 
 
-@pytest.mark.parametrize(
-    "estimator", chosen("ordered ordered_linear masking stacked_denoising sparse_batch_topk contractive_deep")
-)
+SPARSELY = [
+    *chosen("ordered ordered_linear masking stacked_denoising sparse_batch_topk contractive_deep"),
+    pytest.param(configured(AutoencoderTransformer, loss="binary_cross_entropy"), id="probabilities"),
+    pytest.param(configured(VAESampler, likelihood="bernoulli"), id="vae_bernoulli"),
+    pytest.param(configured(VAESampler, beta=1e3), id="vae_collapsed"),
+]
+
+
+@pytest.mark.filterwarnings("ignore:All . units of the code are inactive:UserWarning")
+@pytest.mark.parametrize("estimator", SPARSELY)
 def test_sparse_rows_are_never_dense_all_at_once(estimator, monkeypatch):
     """Dense, these rows take 10 MB; no call takes a third of that, though some take batches of 200 rows."""
     X = sparse.random_array((1250, 1000), density=1e-3, rng=np.random.default_rng(0), format="csr")
     monkeypatch.setattr(rows_module, "CHUNK_BYTES", 1 << 17)
-    few = {"batch_size": 100, "max_iter": 1, "pretrain_max_iter": 1, "n_importance_samples": 2, "noise_warm_up": 0}
+    few = {"batch_size": 12, "max_iter": 1, "pretrain_max_iter": 1, "n_importance_samples": 2, "noise_warm_up": 0}
     model = clone(estimator)
     if is_classifier(model):
         few |= {f"autoencoder__{name}": value for name, value in few.items()}
