@@ -429,8 +429,9 @@ def test_warm_up_runs_over_passes_and_postpones_the_end():
 
 def test_early_stopping_brings_back_the_best_weights_after_the_warm_up():
     X = rows(100)
-    model = configured(early_stopping=True, kl_warm_up=3, max_iter=30, learning_rate=0.3).fit(X)
+    model = configured(early_stopping=True, kl_warm_up=3, max_iter=100, learning_rate=0.3).fit(X)
     best = int(np.argmin(model.validation_loss_curve_[3:])) + 4
+    assert best < 100
     again = configured(early_stopping=True, kl_warm_up=3, max_iter=best, learning_rate=0.3).fit(X)
     assert_allclose(model.transform(X), again.transform(X), rtol=1e-6)
 
