@@ -123,12 +123,16 @@ def stream(
     width: int,
     device: torch.device,
     dtype: torch.dtype | None = None,
+    widest: int = 0,
 ):
-    """Apply a function of dense chunks to validated rows, into one preallocated array of ``width`` columns."""
+    """Apply a function of dense chunks to validated rows, into one preallocated array of ``width`` columns.
+
+    ``widest`` is that of the layers in between, which take memory as the rows do.
+    """
     rows, output = to_torch(X), Output(X, (X.shape[0], width), dtype)
     here = output.tensor.device == device
     with torch.inference_mode():
-        for part in slices(rows.shape[0], max(width, rows.shape[1]) * torch_dtype(X).itemsize):
+        for part in slices(rows.shape[0], max(width, rows.shape[1], widest) * torch_dtype(X).itemsize):
             x, out = dense(rows[part]).to(device), output.tensor[part]
             if here:
                 apply(x, out)

@@ -372,7 +372,7 @@ class BaseAutoencoder(
         reconstruct = self._reconstruction(arrays.torch_dtype(X))
         residual, total = torch.zeros_like(mean), torch.zeros_like(mean)
         with torch.inference_mode():
-            for part in slices(rows.shape[0], rows.shape[1] * 8):
+            for part in slices(rows.shape[0], self._widest * 8):
                 x = dense(rows[part])
                 restored = reconstruct(x.to(self.device_), None).to(x.device)
                 residual += (restored.to(mean.dtype) - x).square().sum(0)
@@ -387,7 +387,7 @@ class BaseAutoencoder(
         return lambda x, out=None: decode(encode(x, None), out)
 
     def _stream(self, X, apply, width: int, dtype: torch.dtype | None = None):
-        return arrays.stream(X, apply, width, self.device_, dtype)
+        return arrays.stream(X, apply, width, self.device_, dtype, self._widest)
 
     def _check(self, X, method: str):
         check_is_fitted(self)
@@ -396,6 +396,11 @@ class BaseAutoencoder(
     @property
     def _n_features_out(self) -> int:
         return self._architecture["encoder_layer_sizes"][-1]
+
+    @property
+    def _widest(self) -> int:
+        """The width of the widest layer, which bounds how many rows pass through at once."""
+        return max(*self._architecture["encoder_layer_sizes"], *self._architecture["decoder_layer_sizes"])
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -329,7 +329,7 @@ class AutoencoderClassifier(
         def probabilities(x: Tensor, out: Tensor | None = None) -> Tensor:
             return torch.softmax(head(encode(x, None)), 1, out=out)
 
-        return arrays.stream(X, probabilities, len(self.classes_), self.device_)
+        return self._stream(X, probabilities, len(self.classes_))
 
     def transform(self, X):
         """Map rows to the codes that the classes are told by.
@@ -353,7 +353,10 @@ class AutoencoderClassifier(
             in `fit`.
         """
         X = self._check(X)
-        return arrays.stream(X, forward(self.encoder_, arrays.torch_dtype(X)), self._n_features_out, self.device_)
+        return self._stream(X, forward(self.encoder_, arrays.torch_dtype(X)), self._n_features_out)
+
+    def _stream(self, X, apply, width: int):
+        return arrays.stream(X, apply, width, self.device_, widest=self.autoencoder_._widest)
 
     def _check(self, X):
         check_is_fitted(self)
@@ -373,7 +376,7 @@ class AutoencoderClassifier(
         return persistence.classifier_to_plain(dict(super().__getstate__()))
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(persistence.classifier_from_plain(dict(state)))
+        super().__setstate__(persistence.classifier_from_plain(dict(state), type(self).__name__))
 
 
 def default_autoencoder() -> StackedAutoencoder:

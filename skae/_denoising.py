@@ -20,7 +20,7 @@ from ._custom import core
 from ._fitting import Fit
 from ._links import link_activation
 from ._noise import NOISES, Corruption, Fills
-from ._rows import dense, slices
+from ._rows import dense, index_chunks, slices
 from ._run import atomic
 from ._sampling import check_n_samples
 
@@ -389,7 +389,7 @@ class DenoisingAutoencoder(BaseAutoencoder):
         n_chains = n_samples if X_init is None else min(n_samples, starts.shape[0])
         walk = self._walk(dtype, streams.noise.initial_seed())
         with torch.inference_mode():
-            for part in slices(n_chains, max(self._widths) * dtype.itemsize):
+            for part in slices(n_chains, self._widest * dtype.itemsize):
                 if X_init is None:
                     size = part.stop - part.start
                     x = chain.start(self._column_statistics, size, dtype, streams.weights).to(self.device_)
@@ -419,10 +419,6 @@ class DenoisingAutoencoder(BaseAutoencoder):
 
         return walk
 
-    @property
-    def _widths(self) -> tuple[int, ...]:
-        return (*self._architecture["encoder_layer_sizes"], *self._architecture["decoder_layer_sizes"])
-
     # Hooks ------------------------------------------------------------------------------------------------
 
     def _corruption(self, fit: Fit) -> Corruption | None:
@@ -439,9 +435,8 @@ class DenoisingAutoencoder(BaseAutoencoder):
         encode, decode = core(encoder), core(getattr(decoder, "unlinked", decoder))
         rows, step = fit.data.train_rows, fit.step
         sparsely = rows[:: -(-len(rows) // MOST_ROWS)]
-        pairs = (
-            (step.rows.batch(index), (step.targets or step.rows).batch(index)) for index in sparsely.split(1000)
-        )
+        chunks = index_chunks(sparsely, fit.data.n_features * fit.dtype.itemsize, 1000)
+        pairs = ((step.rows.batch(index), (step.targets or step.rows).batch(index)) for index in chunks)
         variance = chain.residual_variance(lambda x: link(decode(encode(x))), fit.corrupt, pairs)
         dtype = arrays.torch_dtype(fit.data.X)
         return {

@@ -19,7 +19,7 @@ from ._monitoring import Monitor
 from ._networks import Decoder, compression, n_parameters
 from ._noise import Corruption
 from ._optimizers import Optimizer
-from ._rows import Rows
+from ._rows import Rows, index_chunks
 from ._run import Run
 from ._steps import torch_modes
 from ._training import History
@@ -208,9 +208,9 @@ class Fit(Run):
 
     def measure(self) -> float:
         """Return the loss of the training rows under the weights as they are."""
-        rows = self.data.train_rows
+        rows, row_bytes = self.data.train_rows, self.data.n_features * self.dtype.itemsize
         with torch_modes(self.step, self.device, self.streams.noise):
-            losses = [self.step.evaluate(index) for index in rows.split(1000)]
+            losses = [self.step.evaluate(index) for index in index_chunks(rows, row_bytes, 1000)]
             return float(torch.stack(losses).sum()) / len(rows)
 
     # Afterwards -------------------------------------------------------------------------------------------

@@ -36,10 +36,10 @@ def generate(
     check_is_fitted(estimator)
     n_samples, streams = check_n_samples(n_samples), random.streams(random_state)
     output = arrays.Output(estimator.offset_, (n_samples, estimator.n_features_in_))
-    dtype, widths = output.tensor.dtype, estimator._architecture["decoder_layer_sizes"]
+    dtype = output.tensor.dtype
     decode, like = forward(estimator.decoder_, dtype), torch.empty(0, dtype=dtype)
     with torch.inference_mode():
-        for part in slices(n_samples, max(*widths, estimator._n_features_out) * dtype.itemsize):
+        for part in slices(n_samples, estimator._widest * dtype.itemsize):
             z = draw_codes(part.stop - part.start, like, streams.weights)
             x = decode(z.to(estimator.device_), None).cpu()
             output.tensor[part] = x if draw_rows is None else draw_rows(x, streams.noise)

@@ -9,7 +9,7 @@ Under much noise only large logits tell the decoder anything, so that the units 
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from ._networks import Encoder, Linear
-from ._rows import Rows, chunk_rows
+from ._rows import Rows, chunk_rows, index_chunks
 
 SATURATED = math.log(9)  # the logit beyond which a logistic unit is within 0.1 of either end
 
@@ -71,8 +71,8 @@ class NoisyLogistic:
 
 
 @torch.no_grad()
-def balance(encoder: Encoder, rows: Tensor) -> None:
-    """Change the last layer so that logits are centred, uncorrelated and of variance one over these rows.
+def balance(encoder: Encoder, batches: Iterable[Tensor]) -> None:
+    """Change the last layer so that logits are centred, uncorrelated and of variance one over batches of rows.
 
     Bits then start set for half of the rows each, and uncorrelated. Directions in which the logits do not vary,
     where there are more bits than directions, stay as they are.
@@ -80,7 +80,7 @@ def balance(encoder: Encoder, rows: Tensor) -> None:
     linear: Any = encoder.blocks[-1].linear
     if not isinstance(linear, Linear):
         return  # units of a convolution share their weights
-    logits = encoder.core(rows).cpu().double()
+    logits = torch.cat([encoder.core(rows).cpu() for rows in batches]).double()
     mean = logits.mean(0)
     variances, axes = torch.linalg.eigh(torch.cov(logits.t(), correction=0).reshape(len(mean), -1))
     varies = variances > 1e-6 * variances[-1]
@@ -119,7 +119,8 @@ def pack(bits: Tensor) -> Tensor:
     return (padded.view(-1, n_bytes, 8) * values).sum(2).to(torch.uint8)
 
 
-def some_rows(rows: Rows, order: Tensor) -> Tensor:
-    """Return rows numbered in ``order``: all of them, or one chunk evenly spread."""
-    step = -(-len(order) // max(1000, chunk_rows(rows.n_features * rows.dtype.itemsize)))
-    return rows.batch(order[::step])
+def some_rows(rows: Rows, order: Tensor) -> Iterator[Tensor]:
+    """Yield chunks of rows numbered in ``order``: one of all of them, or a thousand and more evenly spread."""
+    row_bytes = rows.n_features * rows.dtype.itemsize
+    step = -(-len(order) // max(1000, chunk_rows(row_bytes)))
+    return map(rows.batch, index_chunks(order[::step], row_bytes, len(order)))

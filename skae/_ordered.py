@@ -112,10 +112,14 @@ def turn(encoder: Encoder, decoder: Decoder, sample: Sample, rotate: bool) -> Te
     def both(x: Tensor) -> Tensor:
         return torch.cat([encoder.core(x), x], 1)
 
+    def outer(x: Tensor, counts: Tensor) -> Tensor:
+        rows = (both(x) - means).to(counts.dtype)
+        return (rows[:, :width] * counts[:, None]).t() @ rows
+
     means = sample.mean(both)
-    outer = sample.sum(lambda x, counts: _outer(both(x) - means, counts)) / sample.size
-    means, outer = means.cpu().double(), outer.cpu().double()
-    within, across = outer[:width, :width], outer[:width, width:]
+    covariances = (sample.sum(outer) / sample.size).cpu().double()
+    within, across = covariances[:, :width], covariances[:, width:]
+    means = means.cpu().double()
     whole = torch.eye(width, dtype=torch.float64)
     for block in decoder.blocks:
         whole = _weight(block.linear) @ whole
@@ -143,11 +147,6 @@ def turn(encoder: Encoder, decoder: Decoder, sample: Sample, rotate: bool) -> Te
     if not isinstance(first, TiedLinear):
         first.weight.copy_(first_weight)
     return components
-
-
-def _outer(rows: Tensor, counts: Tensor) -> Tensor:
-    rows = rows.to(counts.dtype)
-    return (rows * counts[:, None]).t() @ rows
 
 
 def code_layers(encoder: Encoder, decoder: Decoder) -> list[Tensor]:

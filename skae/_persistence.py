@@ -48,11 +48,7 @@ def from_plain(state: dict[str, Any], name: str) -> dict[str, Any]:
     if "_networks" not in state:
         return state
     saved = state.pop("_networks")
-    if saved["format"] > FORMAT:
-        raise ValueError(
-            f"This {name} was saved in format {saved['format']} by a newer version of skae; this version reads "
-            f"formats up to {FORMAT}. Upgrade skae to load it."
-        )
+    _check_format(saved, name)
     device = _device(state["device_"], name)
     if "modules" in saved:
         encoder, decoder = _thaw(saved["modules"])
@@ -83,10 +79,11 @@ def classifier_to_plain(state: dict[str, Any]) -> dict[str, Any]:
     return state
 
 
-def classifier_from_plain(state: dict[str, Any]) -> dict[str, Any]:
-    """Undo `classifier_to_plain`."""
+def classifier_from_plain(state: dict[str, Any], name: str) -> dict[str, Any]:
+    """Undo `classifier_to_plain`; ``name`` is the estimator's, for messages."""
     if "_networks" in state:
         saved, autoencoder = state.pop("_networks"), state["autoencoder_"]
+        _check_format(saved, name)
         encoder = autoencoder._own_encoder()
         encoder.load_state_dict(_tensors(saved["encoder"]))
         head = Linear(*saved["head"]["weight"].shape[::-1])
@@ -94,6 +91,14 @@ def classifier_from_plain(state: dict[str, Any]) -> dict[str, Any]:
         device = state["device_"] = autoencoder.device_
         state["encoder_"], state["head_"] = encoder.to(device).eval(), head.to(device).eval()
     return state
+
+
+def _check_format(saved: dict[str, Any], name: str) -> None:
+    if saved["format"] > FORMAT:
+        raise ValueError(
+            f"This {name} was saved in format {saved['format']} by a newer version of skae; this version reads "
+            f"formats up to {FORMAT}. Upgrade skae to load it."
+        )
 
 
 def _array(tensor: Tensor):

@@ -49,6 +49,11 @@ def chunk_rows(row_bytes: int) -> int:
     return max(1, CHUNK_BYTES // max(1, row_bytes))
 
 
+def index_chunks(order: Tensor, row_bytes: int, at_most: int) -> tuple[Tensor, ...]:
+    """Cut numbers of rows of so many bytes into chunks, of no more than ``at_most`` rows."""
+    return order.split(min(at_most, chunk_rows(row_bytes)))
+
+
 def slices(n_rows: int, row_bytes: int) -> Iterator[slice]:
     """Cut ``n_rows`` into chunks."""
     step = chunk_rows(row_bytes)

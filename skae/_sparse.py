@@ -357,11 +357,10 @@ class SparseAutoencoder(BaseAutoencoder):
     def _sparse_codes(self, X):
         """Encode chunk by chunk, so that the dense codes are never there as a whole."""
         rows, encode = arrays.to_torch(X), forward(self.encoder_, arrays.torch_dtype(X))
-        widest = max(self._n_features_out, rows.shape[1])
         with torch.inference_mode():
             parts = [
                 sparse.csr_array(encode(dense(rows[part]).to(self.device_), None).cpu().numpy())
-                for part in slices(rows.shape[0], widest * X.dtype.itemsize)
+                for part in slices(rows.shape[0], self._widest * X.dtype.itemsize)
             ]
         return _align_api_if_sparse(sparse.vstack(parts, format="csr"))
 

@@ -405,8 +405,7 @@ class VAESampler(BaseAutoencoder):
 
     @property
     def _widest(self) -> int:
-        shape = self._architecture
-        return max(*shape["decoder_layer_sizes"], 2 * shape["encoder_layer_sizes"][-1])
+        return max(super()._widest, 2 * self._n_features_out)
 
     # Hooks ------------------------------------------------------------------------------------------------
 

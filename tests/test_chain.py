@@ -145,9 +145,13 @@ def test_probabilities_draw_zeros_and_ones():
 # What a call means -----------------------------------------------------------------------------------------
 
 
-def test_sample():
+@pytest.mark.parametrize("loss", ["squared_error", "binary_cross_entropy"])
+def test_sample(loss):
     X = rows()
-    model = denoiser().fit(X)
+    if loss == "binary_cross_entropy":
+        X = (X > 0).astype(float)
+    model = denoiser(loss=loss).fit(X)
+    state = torch.get_rng_state()
     sample = model.sample(7, random_state=1)
     assert sample.shape == (7, 5)
     assert type(sample) is np.ndarray
@@ -156,7 +160,8 @@ def test_sample():
     assert not np.allclose(model.sample(7, random_state=2), sample)
     assert not np.allclose(model.sample(7), model.sample(7))
     assert model.sample().shape == (1, 5)
-    assert_same_model(model, denoiser().fit(X))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert_same_model(model, denoiser(loss=loss).fit(X))
 
 
 def test_sample_keeps_dtype_namespace_and_global_generators():

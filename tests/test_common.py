@@ -101,6 +101,14 @@ def test_tags_declare_what_is_supported(estimator):
     assert set(tags.transformer_tags.preserves_dtype) == preserved
 
 
+@pytest.mark.parametrize("estimator_class", PUBLIC_CLASSES)
+def test_every_parameter_is_validated(estimator_class):
+    """scikit-learn's check leaves out what is declared to need none."""
+    constraints = estimator_class._parameter_constraints
+    assert set(constraints) == set(inspect.signature(estimator_class).parameters)
+    assert not [name for name, constraint in constraints.items() if isinstance(constraint, str)]
+
+
 # Docstrings ------------------------------------------------------------------------------------------------
 
 

@@ -3,12 +3,15 @@
 from functools import partial
 
 import numpy as np
+import pandas as pd
+import polars as pl
 import pytest
 import torch
 from estimators import (
     BY_ERROR,
     ESTIMATORS,
     EVERY_ESTIMATOR,
+    SPARSE_OUTPUT,
     assert_same,
     assert_same_model,
     fitted,
@@ -27,6 +30,10 @@ from sklearn.preprocessing import StandardScaler
 
 every_estimator = pytest.mark.parametrize("estimator", EVERY_ESTIMATOR)
 every_autoencoder = pytest.mark.parametrize("estimator", ESTIMATORS)
+those_that_are_centred = pytest.mark.parametrize(
+    "estimator",
+    [p for p in ESTIMATORS if not callable(p.values[0].loss) and getattr(p.values[0], "noise", None) != "masking"],
+)
 those_that_score_by_error = pytest.mark.parametrize("estimator", BY_ERROR)
 
 
@@ -200,6 +207,53 @@ def test_unfitted(estimator):
         clone(estimator).score(rows(), labels(rows()))
     with pytest.raises(NotFittedError):
         clone(estimator).get_feature_names_out()
+
+
+@every_estimator
+def test_nothing_prints(estimator, capfd):
+    X = rows()
+    model = fitted(estimator, X)
+    if hasattr(model, "partial_fit"):
+        model.partial_fit(X)
+    for call in calls(model, X):
+        call()
+    if hasattr(model, "sample"):
+        model.sample(3)
+    repr(model.get_feature_names_out())
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [lambda X: pd.DataFrame(X, index=[f"row {i}" for i in range(len(X))]), lambda X: pl.DataFrame(X)],
+    ids=["pandas", "polars"],
+)
+@pytest.mark.parametrize("estimator", [*EVERY_ESTIMATOR, pytest.param(SPARSE_OUTPUT["sparse_output"], id="csr")])
+def test_data_frames_keep_their_index_and_name_the_codes(estimator, frame):
+    X = frame(rows())
+    X.columns = list("abcde")
+    kind = type(X).__module__.split(".")[0]
+    model = fitted(estimator, X).set_output(transform=kind)
+    for codes in (model.transform(X), clone(model).fit_transform(X, labels(X))):
+        assert type(codes) is type(X)
+        assert list(codes.columns) == list(model.get_feature_names_out())
+        assert codes.columns[0] == f"{type(estimator).__name__.lower()}0"
+        if kind == "pandas":
+            assert list(codes.index) == list(X.index)
+
+
+@those_that_are_centred
+def test_a_billion_added_to_every_column_changes_nothing(estimator):
+    """float32 knows every 64th number there: means are subtracted before the cast, and added back after it."""
+    X = rows()
+    model, reference = (fitted(estimator, x, dtype="float32", early_stopping=False) for x in (X + 1e9, X))
+    assert_allclose(model.reconstruct(X + 1e9) - 1e9, reference.reconstruct(X), atol=0.02)
+    assert_allclose(model.loss_curve_, reference.loss_curve_, rtol=1e-2)
+    with torch.no_grad():
+        codes = [m.encoder_(torch.tensor(x)) for m, x in ((model, X + 1e9), (reference, X))]
+        codes = [code[0] if isinstance(code, tuple) else code for code in codes]
+        assert_allclose(*codes, atol=0.02)
+        assert_allclose(model.decoder_(codes[0]).double() - 1e9, reference.decoder_(codes[1]), atol=0.02)
 
 
 # Inside scikit-learn ---------------------------------------------------------------------------------------

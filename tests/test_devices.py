@@ -1,5 +1,8 @@
 """The device parameter, and the processor's state, which a fit changes and puts back."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -113,7 +116,26 @@ def test_gradients_are_on_again_after_a_fit():
     assert not torch.is_inference_mode_enabled()
 
 
-@pytest.mark.skipif(torch.cuda.is_initialized(), reason="another test has used CUDA")
-def test_a_fit_on_the_processor_does_not_start_cuda():
-    AutoencoderTransformer(2, max_iter=1, tol=None).fit(X)
-    assert not torch.cuda.is_initialized()
+WITH_CUDA_TO_START = """
+import torch
+
+def start(*args):
+    raise AssertionError("CUDA was started")
+
+torch.cuda.is_available = lambda: True
+torch.cuda.device_count = lambda: 1
+torch.cuda.init = torch.cuda._lazy_init = start
+import numpy as np
+import skae
+
+X = np.random.default_rng(0).normal(size=(30, 5))
+for name in skae.__all__:
+    if isinstance(getattr(skae, name), type) and name != "BaseAutoencoder":
+        model = getattr(skae, name)(max_iter=1, tol=None).fit(X, np.arange(30) % 2)
+        model.transform(X), model.score(X, np.arange(30) % 2)
+"""
+
+
+def test_work_on_the_processor_does_not_start_cuda():
+    """Neither does the import: processes forked afterwards could not use it, and memory would be taken."""
+    subprocess.run([sys.executable, "-W", "ignore", "-c", WITH_CUDA_TO_START], check=True, timeout=120)

@@ -5,7 +5,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from estimators import assert_same, rows
+from estimators import assert_same, classifier, fitted, rows
 from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -57,11 +57,13 @@ def test_a_pipeline_from_a_gpu_warns_once(monkeypatch):
     assert_same(loaded.fit(X).transform(X), codes)
 
 
-def test_a_newer_format_is_refused():
-    state = configured().fit(X).__getstate__()
+@pytest.mark.parametrize("estimator", [configured(), classifier(configured())], ids=["autoencoder", "classifier"])
+def test_a_newer_format_is_refused(estimator):
+    state = fitted(estimator, X).__getstate__()
     state["_networks"]["format"] = FORMAT + 1
-    with pytest.raises(ValueError, match=f"format {FORMAT + 1} by a newer version.*Upgrade skae"):
-        revived(state)
+    name = type(estimator).__name__
+    with pytest.raises(ValueError, match=f"{name} was saved in format {FORMAT + 1} by a newer.*Upgrade skae"):
+        revived(state, type(estimator))
 
 
 def test_getting_the_state_twice_gives_copies():

@@ -269,6 +269,16 @@ def test_activity_is_that_of_the_final_model_on_the_training_rows(kind, activati
     assert model.dead_fraction_ == expected
 
 
+@pytest.mark.parametrize(("kind", "activation"), [("kl", "auto"), ("l1", "tanh")])
+def test_bounded_units_that_hardly_vary_are_dead(kind, activation, digits):
+    """They are never zero, so that it is their span over rows that tells."""
+    X = 1e-5 * digits[:200]
+    with pytest.warns(UserWarning, match="100% of the 20 units are dead"):
+        model = shallow(20, kind, code_activation=activation, learning_rate=1e-9, max_iter=1).fit(X)
+    assert model.dead_fraction_ == 1
+    assert shallow(20, kind, code_activation=activation, max_iter=1).fit(1e5 * X).dead_fraction_ == 0
+
+
 @pytest.mark.parametrize("loss", ["squared_error", own_error])
 @pytest.mark.parametrize("kind", SELECTING)
 def test_rows_too_many_to_be_prepared_at_once(kind, loss):

@@ -3,9 +3,13 @@
 import numpy as np
 import pytest
 import torch
+from estimators import PUBLIC_CLASSES, configured
 from scipy import sparse
+from sklearn.model_selection import KFold, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 
-from skae import AutoencoderTransformer
+from skae import AutoencoderTransformer, BaseAutoencoder
 from skae._split import hold_out
 
 
@@ -94,6 +98,36 @@ def test_too_few_rows(X):
     with pytest.raises(ValueError, match=rf"n_samples={len(X)}\b.*validation_fraction=0.25"):
         estimator.fit(X)
     assert not hasattr(estimator, "encoder_")
+
+
+@pytest.mark.parametrize(
+    "estimator_class", [c for c in PUBLIC_CLASSES if issubclass(c, BaseAutoencoder)], ids=lambda c: c.__name__
+)
+def test_inner_validation_holds_out_of_the_rows_given_to_fit(estimator_class):
+    """In a cross-validation, neither training nor early stopping sees a row of the fold that is scored."""
+    X = np.arange(60.0).reshape(-1, 1) * [1.0, 0.5, 2.0]
+    seen = {True: set(), False: set()}
+
+    def recording(reconstruction, target):
+        seen[reconstruction.requires_grad] |= set(target[:, 0].tolist())
+        return (reconstruction - target).abs().mean(1)
+
+    folds = []
+
+    def scoring(estimator, X_test, y=None):
+        folds.append((seen[True].copy(), seen[False].copy(), set(X_test[:, 0])))
+        seen[True].clear()
+        seen[False].clear()
+        return 0.0
+
+    model = configured(estimator_class, loss=recording, early_stopping=True, validation_fraction=0.25, max_iter=1)
+    cv = KFold(3, shuffle=True, random_state=0)
+    cross_val_score(make_pipeline(FunctionTransformer(), model), X, cv=cv, scoring=scoring)
+    assert len(folds) == 3
+    for trained, held_out, scored in folds:
+        assert len(held_out) == 10
+        assert not trained & held_out
+        assert trained | held_out == set(X[:, 0]) - scored
 
 
 @pytest.mark.parametrize("shuffle", [False, True])

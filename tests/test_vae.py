@@ -229,8 +229,9 @@ def test_numbers_of_samples_that_are_none(n_samples):
 
 
 @pytest.mark.parametrize("mean", [False, True])
-def test_sample(mean):
-    model = configured().fit(rows())
+@pytest.mark.parametrize("likelihood", LIKELIHOODS)
+def test_sample(likelihood, mean):
+    model = configured(likelihood=likelihood).fit(supported(likelihood))
     sample = model.sample(7, random_state=1, mean=mean)
     assert sample.shape == (7, 5)
     assert type(sample) is np.ndarray
@@ -244,6 +245,8 @@ def test_sample(mean):
 def test_sample_keeps_dtype_namespace_and_global_generators():
     X = rows()
     state = torch.get_rng_state(), np.random.get_state()  # noqa: NPY002
+    for likelihood in LIKELIHOODS:
+        configured(likelihood=likelihood).fit(supported(likelihood)).sample(3)
     assert configured().fit(X.astype(np.float32)).sample(3).dtype == np.float32
     assert configured().fit(X.astype(int)).sample(3).dtype == np.float64
     assert type(configured().fit(sparse.csr_array(X)).sample(3)) is np.ndarray
@@ -426,8 +429,9 @@ def test_warm_up_runs_over_passes_and_postpones_the_end():
 
 def test_early_stopping_brings_back_the_best_weights_after_the_warm_up():
     X = rows(100)
-    model = configured(early_stopping=True, kl_warm_up=3, max_iter=30, learning_rate=0.3).fit(X)
+    model = configured(early_stopping=True, kl_warm_up=3, max_iter=100, learning_rate=0.3).fit(X)
     best = int(np.argmin(model.validation_loss_curve_[3:])) + 4
+    assert best < 100
     again = configured(early_stopping=True, kl_warm_up=3, max_iter=best, learning_rate=0.3).fit(X)
     assert_allclose(model.transform(X), again.transform(X), rtol=1e-6)
 
