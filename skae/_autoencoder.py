@@ -131,7 +131,8 @@ class AutoencoderTransformer(BaseAutoencoder):
         code.
     ordered : bool, default=False
         Whether the units of the code are sorted by how much they explain: the first ``k`` of them, with zeros in
-        the place of the others, are trained to be a good code of width ``k``, for each ``k`` [5]_.
+        the place of the others, are trained to be a good code of width ``k``, for each ``k`` [5]_. Training takes
+        several times as long, see Notes.
     tied_weights : bool, default=False
         Whether the decoder uses the encoder's weights, transposed, with biases of its own. Needs a decoder that
         mirrors the encoder.
@@ -231,11 +232,16 @@ class AutoencoderTransformer(BaseAutoencoder):
     PCA's [1]_ [2]_. The codes span the same subspace but are not its principal axes: they may be rotated,
     stretched and correlated. Deep nonlinear networks can do better [3]_.
 
-    *Ordered codes.* The loss is then the mean over all widths :math:`k` of the loss of reconstructions from
-    :math:`(z_{i1}, \dots, z_{ik}, 0, \dots, 0)`. Nested dropout [5]_ draws a width for each row; here four widths,
-    spread evenly, are drawn for each batch, and every row passes the decoder with each of them, which takes up to
-    four times as long. Rows held out are judged by up to sixteen widths, always the same. One code that serves all
-    widths is somewhat worse at each of them than a network trained for that width alone.
+    *Ordered codes.* The loss is then the mean over widths :math:`k` of the loss of reconstructions from
+    :math:`(z_{i1}, \dots, z_{ik}, 0, \dots, 0)`. Nested dropout [5]_ draws a width for each row and has one
+    decoder. Here the widths are in groups, 1, 2, ..., 8, 9-10, 11-12, 13-14, 15-16, 17-20 and so on, four to each
+    power of two. Each group has a decoder of its own, which a batch reaches by a width drawn from the group, so
+    that training takes about as many times longer as there are groups. The gradient is that of the mean logarithm
+    of their losses, for small losses to be felt as much as large ones, and a unit feels the longer groups' by
+    half. Rows held out are judged by the widest of each group. ``decoder_`` sends each row to the decoder for the
+    units up to its last one that is not zero. Tied weights, a decoder of your own and codes made by a convolution
+    leave one decoder for all widths, which is clearly worse for short prefixes. One encoder serves all widths in
+    any case, and a prefix is somewhat worse than a network trained for its width alone.
 
     Linear networks under squared error need none of this. They are trained as usual and their code is changed at
     the end to the principal axes of the reconstruction, which changes no reconstruction from the whole code, and
@@ -401,7 +407,7 @@ class AutoencoderTransformer(BaseAutoencoder):
 
     def _resume(self, fit: Fit, encoder: Any, decoder: Any) -> None:
         # The solver's state belongs to the code as it was before it was turned.
-        if fit.one_pass and self.ordered:
+        if fit.one_pass and self.ordered and self._is_linear(fit.architecture):
             for parameter, value in zip(code_layers(encoder, decoder), fit.start._unturned, strict=False):
                 parameter.data.copy_(torch.as_tensor(value))
 

@@ -100,5 +100,6 @@ def initialize(networks: Sequence[nn.Module], generator: torch.Generator) -> Non
             if linear.bias is not None:
                 linear.bias.zero_()
     for parallel in (m for network in networks for m in network.modules() if isinstance(m, Parallel)):
-        for block in parallel[1:]:  # so that units mean the same to all of them
-            block.load_state_dict(parallel[0].state_dict())
+        first, *others = parallel.blocks
+        for block in others:  # so that units mean the same to all of them
+            block.load_state_dict(first.state_dict())

@@ -16,6 +16,7 @@ from ._losses import Loss
 from ._networks import Block
 from ._noise import Corruption, repeated_noise
 from ._optimizers import Optimizer
+from ._prefixes import Parallel
 from ._rows import Rows
 
 
@@ -40,7 +41,8 @@ class ExplicitStep:
 
     Parameters
     ----------
-    encoder, decoder : sequences of Block
+    encoder : sequence of Block
+    decoder : sequence of Block or of Parallel
     loss : Loss
     rows : Rows
         The inputs, centred.
@@ -65,7 +67,7 @@ class ExplicitStep:
     def __init__(
         self,
         encoder: Sequence[Block],
-        decoder: Sequence[Block],
+        decoder: Sequence[Block] | Sequence[Parallel],
         loss: Loss,
         rows: Rows,
         make_optimizer: Callable[[Tensor, Tensor, Tensor], Optimizer],

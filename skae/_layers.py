@@ -12,7 +12,7 @@ networks, looking up what to call on what would cost as much as the arithmetic.
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -171,7 +171,8 @@ def dense_layers(blocks: Sequence[Block | Parallel]) -> list[Layer]:
     of_linear: dict[int, Affine] = {}
     for block in blocks:
         if isinstance(block, Parallel):
-            layers.append(Batched([Affine(part.linear, ACTIVATIONS[part.activation]) for part in block]))
+            parts: list[Any] = block.blocks
+            layers.append(Batched([Affine(part.linear, ACTIVATIONS[part.activation]) for part in parts]))
             continue
         linear, activation = block.linear, ACTIVATIONS[block.activation]
         if isinstance(linear, TiedLinear):
@@ -236,8 +237,8 @@ class Bridge(Protocol):
 def balance(losses: Tensor) -> Tensor:
     """Return what each loss, a sum over rows, counts for, so that relative changes of all of them weigh the same.
 
-    The gradient is then that of the mean of their logarithms, times their mean: as large as the mean's own. No loss
-    counts more than a hundredfold, or one that is all but zero would be the only one felt.
+    The gradient is then that of the mean of their logarithms, times their mean, which makes it as large as the
+    mean's own. No loss counts more than a hundredfold, or one that is all but zero would be the only one felt.
     """
     sizes = losses.detach().abs()
     mean = sizes.mean()

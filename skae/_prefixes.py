@@ -1,8 +1,8 @@
 """Prefixes of a code, its first k units with zeros for the others: which are trained, and what decodes them.
 
-One decoder for all prefixes restores short ones much worse than a network trained for their width. Decoders of
-their own restore them nearly as well, but a hundred units want no hundred decoders: the prefixes between a power of
-two and the next share four.
+One decoder for all prefixes restores the short ones much worse than a network trained for their width does.
+Decoders of their own restore them nearly as well, but a hundred units want no hundred decoders: the prefixes
+between a power of two and the next share four.
 """
 
 import copy
@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from ._links import Link
 from ._networks import Block, Decoder
-
 
 FELT = 0.5  # how much prefixes of later groups are felt by a unit: they are many, and would have it to themselves
 
@@ -61,7 +60,7 @@ class Prefixes:
         return code_width
 
     def _draw(self, like: Tensor) -> Tensor:
-        """Return ones for the units of each prefix, (repeats, 1, width): one of the k-th group in the k-th part."""
+        """Return ones for the units of each prefix, (repeats, 1, width): the k-th is of the k-th group."""
         widths = self._ends
         if not self._held_out:
             places = torch.rand(self.repeats, generator=self._generator, device=self._units.device)
@@ -94,15 +93,19 @@ class Parallel(nn.ModuleList):
     """Blocks of one shape side by side, one for each group of prefixes."""
 
     @property
+    def blocks(self) -> list[Block]:
+        return [block for block in self if isinstance(block, Block)]
+
+    @property
     def widest(self) -> int:
-        return self[0].widest
+        return self.blocks[0].widest
 
 
 class PrefixDecoder(Decoder):
     """A decoder for each group of prefixes.
 
-    Zeros at the end of a code are the units that its prefix lacks. In training, rows come as `Prefixes` serves them:
-    for each row a prefix of the first group, then for each row one of the second, and so on.
+    Zeros at the end of a code are the units that its prefix lacks. In training, rows come as `Prefixes` serves
+    them: for each row a prefix of the first group, then for each row one of the second, and so on.
 
     Parameters
     ----------
@@ -120,14 +123,17 @@ class PrefixDecoder(Decoder):
         super().__init__([Parallel(copy.deepcopy(block) for _ in ends) for block in blocks], link)
         self.register_buffer("ends", ends, persistent=False)
 
+    @property
+    def parallel(self) -> list[Parallel]:
+        return [module for module in self if isinstance(module, Parallel)]
+
     def dense_blocks(self) -> list[Parallel]:
         """Return the blocks if all of them are dense; else an empty list."""
-        parallel = [module for module in self if isinstance(module, Parallel)]
-        return parallel if all(block.is_dense for blocks in parallel for block in blocks) else []
+        return self.parallel if all(blocks.blocks[0].is_dense for blocks in self.parallel) else []
 
     def _decode(self, group: int, z: Tensor) -> Tensor:
-        for blocks in self:
-            z = blocks[group](z)
+        for blocks in self.parallel:
+            z = blocks.blocks[group](z)
         return z
 
     def _core(self, z: Tensor) -> Tensor:

@@ -48,8 +48,8 @@ CONFIGURATIONS = {
     "linear": configured(AutoencoderTransformer, hidden_layer_sizes=()),
     "sgd": configured(AutoencoderTransformer, solver="sgd"),
     "own_loss": configured(AutoencoderTransformer, loss=fourth_power),
-    "ordered": configured(AutoencoderTransformer, ordered=True),
-    "ordered_draws": configured(
+    "ordered": configured(AutoencoderTransformer, n_components=11, ordered=True),
+    "ordered_tied": configured(
         AutoencoderTransformer, n_components=7, ordered=True, early_stopping=True, tied_weights=True
     ),
     "ordered_linear": configured(AutoencoderTransformer, ordered=True, hidden_layer_sizes=()),

@@ -169,6 +169,7 @@ def variants():
         models[f"sparse, {sparsity}"] = model
     costly = {"adversarial": AdversarialAutoencoder(8, **settings)}
     costly["denoising, walkback 1"] = DenoisingAutoencoder(8, walkback=1, **settings)
+    costly["ordered, 8 prefixes"] = AutoencoderTransformer(8, ordered=True, **settings)
     models |= costly
     pretrained = {"pretrain_max_iter": epochs, "fine_tune": False, **settings}
     models["stacked, pretraining"] = StackedAutoencoder(8, **pretrained)
@@ -182,7 +183,7 @@ def variants():
     losses = squared_errors(race, X)
     for name in [name for name in models if name not in ("plain", *costly)]:
         yield race.row(name, "plain", 1.5, 0, ours=name, smaller=True, losses=losses)
-    for name in costly:  # a second network, or a second pass through the first ones: nothing is asked of them
+    for name in costly:  # more networks, or a second pass through the first ones: nothing is asked of them
         yield race.row(name, "plain", 0, 0, ours=name, smaller=True, losses=losses)
 
 
