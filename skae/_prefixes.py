@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ._links import Link
 from ._networks import Block, Decoder
 
-FELT = 0.5  # how much prefixes of later groups are felt by a unit: they are many, and would have it to themselves
+LATER = 3.0  # what the groups after a unit's own count for together: they are many, and would have it to themselves
 
 
 def group_ends(width: int) -> list[int]:
@@ -50,9 +50,11 @@ class Prefixes:
         self._units = torch.arange(width, device=generator.device)
         self._ends = torch.tensor(group_ends(width), device=generator.device)
         self._sizes = self._ends.diff(prepend=self._ends.new_zeros(1))
-        own = self._units >= (self._ends - self._sizes)[:, None]
-        self._shares = torch.where(own, 1.0, FELT)
         self.repeats = len(self._ends)
+        group = torch.bucketize(self._units + 1, self._ends)  # of each unit
+        later = (LATER / (self.repeats - 1 - group)).clamp_max(1)
+        own = group == torch.arange(self.repeats, device=generator.device)[:, None]
+        self._shares = torch.where(own, 1.0, later)
         self._held_out = False
         self._felt = torch.empty(0)
 
