@@ -3,16 +3,14 @@
 Denoising is compared with the best linear denoiser, a ridge regression from noisy to clean rows. One seed.
 """
 
-import itertools
-
 import datasets
 import numpy as np
 import torch
 from scipy.linalg import subspace_angles
+from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_digits, load_wine
 from sklearn.decomposition import PCA
 from sklearn.linear_model import Ridge
-from sklearn.model_selection import GridSearchCV, PredefinedSplit
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from table import Line, judged, row
@@ -243,59 +241,47 @@ def denoising_book():
 def rectangle_classes():
     """Vincent et al. (2010): 3 x 300 logistic units pretrained with and without noise, beside none and an SVM.
 
-    The figures hang on settings that were settled after looking at test errors. With a learning rate of 3e-3 for
-    fine-tuning, and noise of 0.1 or 0.25, they were 6.4 % without pretraining, 4.3 % stacked and 2.6 % with noise.
+    Figures are means over six draws. The settings of each line, the SVM's too, were found on four others, of seeds
+    1 to 4. Fine-tuning is by Adam without pretraining, where momentum fails, and by momentum with it. That takes
+    the nets pretrained without noise from 4.0 % to 2.5 %, and of the gain through noise nothing certain is left.
     """
-    X, y = datasets.rectangles(11200, random_state=0)
-    train, validation, test = slice(0, 1000), slice(1000, 1200), slice(1200, None)
-    fold = PredefinedSplit(np.r_[np.full(1000, -1), np.zeros(200)])
-    search = GridSearchCV(
-        SVC(), {"C": [1, 10, 100, 1000], "gamma": [0.003, 0.01, 0.03, 0.1]}, cv=fold, refit=False
-    )
-    search.fit(X[:1200], y[:1200])
-    svm = 1 - SVC(**search.best_params_).fit(X[train], y[train]).score(X[test], y[test])
 
-    def error(pretrain_max_iter=(30, 100), noise_level=(0,), **pretraining):
-        """Return the test error of what was best on the validation rows."""
-        best = None
-        for epochs, level in itertools.product(pretrain_max_iter, noise_level):
-            stack = StackedAutoencoder(
-                300,
-                hidden_layer_sizes=(300, 300),
-                activation="logistic",
-                code_activation="logistic",
-                loss="binary_cross_entropy",
-                fine_tune=False,
-                batch_size=20,
-                pretrain_max_iter=epochs,
-                noise="masking" if level else None,
-                noise_level=level,
-                tol=None,
-                **pretraining,
-            )
-            model = AutoencoderClassifier(stack, batch_size=20, max_iter=60, tol=None, random_state=0).fit(
-                X[train], y[train]
-            )
-            score = model.score(X[validation], y[validation])
-            if best is None or score > best[0]:
-                best = score, 1 - model.score(X[test], y[test])
-        return best[1]
+    def classifier(fine_tuning, noise=None, **pretraining):
+        stack = StackedAutoencoder(
+            300,
+            hidden_layer_sizes=(300, 300),
+            activation="logistic",
+            code_activation="logistic",
+            loss="binary_cross_entropy",
+            noise=noise,
+            fine_tune=False,
+            batch_size=20,
+            tol=None,
+            **pretraining,
+        )
+        return AutoencoderClassifier(stack, batch_size=20, tol=None, random_state=0, **fine_tuning)
 
-    none = error(pretrain_max_iter=[1], solver="sgd", learning_rate=1e-9)
-    sae = error()
-    sdae = error(noise_level=(0.1, 0.25, 0.4))
-    yield Line("rectangles, no pretraining", f"{none:.1%}", "plain code: 11.6 %")
-    yield judged(
-        f"rectangles, stacked; SVM {svm:.1%}",
-        f"{sae:.1%}",
-        "Vincent et al. 2010: 2.41 %",
-        "<= 0.6 x none",
-        sae <= 0.6 * none,
-    )
-    yield judged(
-        "rectangles, stacked denoising",
-        f"{sdae:.1%}",
-        "Vincent et al. 2010: 1.99 %",
-        "<= stacked, <= SVM",
-        sdae <= min(sae, svm),
-    )
+    momentum = {"solver": "sgd", "learning_rate": 0.2, "max_iter": 100}
+    models = {
+        "svm": SVC(C=10, gamma=0.06),
+        "none": classifier(
+            {"learning_rate": 3e-3, "max_iter": 200}, pretrain_max_iter=1, solver="sgd", learning_rate=1e-9
+        ),
+        "sae": classifier(momentum, pretrain_max_iter=8, learning_rate=3e-3),
+        "sdae": classifier(momentum, "masking", noise_level=0.4, pretrain_max_iter=30, learning_rate=3e-3),
+    }
+    errors = dict.fromkeys(models, 0.0)
+    draws = range(20, 26)
+    for seed in draws:
+        X, y = datasets.rectangles(11000, random_state=seed)
+        for name, model in models.items():
+            errors[name] += (1 - clone(model).fit(X[:1000], y[:1000]).score(X[1000:], y[1000:])) / len(draws)
+    svm, none, sae, sdae = errors.values()
+    yield Line("rectangles, no pretraining", f"{none:.2%}", "plain code: 11.6 %")
+    published = "Vincent et al. 2010: 2.41 %"
+    yield judged("rectangles, stacked", f"{sae:.2%}", published, f"<= {0.6 * none:.2%}", sae <= 0.6 * none)
+    for name, peer, other in ("stacked", sae, "2.41"), ("SVM", svm, "2.15"):
+        published = f"Vincent et al. 2010: 1.99, {other} %"
+        yield judged(
+            f"rectangles, stacked denoising, {name}", f"{sdae:.2%}, {peer:.2%}", published, "<=", sdae <= peer
+        )

@@ -45,7 +45,11 @@ def kl():
 
 @row
 def topk():
-    """1000 units, 25 active, and a logistic regression on the codes."""
+    """1000 units, 25 active, and a logistic regression on the codes.
+
+    On 10000 rows held out of the training rows, tied weights (2.0 % after 10 epochs) did better than free ones
+    (2.2 %), 25 epochs (1.8 %) better than 10, and a regression with C = 0.01 better than with 0.05.
+    """
     X, X_test, y, y_test = mnist()
     settings = {"n_active": 25, "tied_weights": True, "max_iter": 25, "sparse_output": True}
     model = shallow(1000, sparsity="topk", **settings).fit(X)
@@ -84,17 +88,20 @@ def auxiliary():
 def contractive():
     """1000 logistic units, the penalty off and on: Frobenius norm of the code's Jacobian, and errors.
 
-    The nets are trained on cross-entropy, which grows by little. Squared errors, without a floor, grow by more.
+    Weights are not tied, unlike the paper's, so that codes may also shrink for the decoder to enlarge: the norm in
+    units of the codes' standard deviation tells what is left without that. Strength, learning rate and epochs were
+    found on 10000 rows held out of the training rows.
     """
     X, X_test, y, y_test = mnist()
-    norms, errors, squares, probes = [], [], [], []
-    for strength in (0.0, 4e-4):
+    norms, scaled, errors, squares, probes = [], [], [], [], []
+    for strength in (0.0, 1e-4):
         model = AutoencoderTransformer(
             1000,
             hidden_layer_sizes=(),
             code_activation="sigmoid",
             contractive=strength,
             loss="binary_cross_entropy",
+            learning_rate=4e-3,
             batch_size=200,
             max_iter=8,
             tol=None,
@@ -103,11 +110,13 @@ def contractive():
         code = model.transform(X_test)
         weight = model.encoder_[0].linear.weight.detach().numpy()
         norms.append(np.sqrt(np.square(code * (1 - code)) @ np.square(weight).sum(1)).mean())
+        scaled.append(norms[-1] / np.sqrt(code.var(0).sum()))
         p = model.inverse_transform(code).clip(1e-7, 1 - 1e-7).astype(float)
         errors.append(-(X_test * np.log(p) + (1 - X_test) * np.log(1 - p)).mean())
         squares.append(model.reconstruction_error(X_test).mean())
         probes.append(test_error((model.transform(X[:20_000]), y[:20_000]), (code, y_test)))
     yield at_most("contractive: mean Jacobian norm, on / off", norms[1] / norms[0], "~0.14", 0.2, 0.2)
+    yield at_most("contractive: the same / codes' standard deviation, on / off", scaled[1] / scaled[0])
     yield at_most("contractive: cross-entropy, on / off, test", errors[1] / errors[0], "", 2.0, 2.0)
     yield at_most("contractive: mean squared error, on / off, test", squares[1] / squares[0], "", 2.0)
     yield at_most("contractive: linear probe's error, on / off (20k rows)", probes[1] / probes[0], "", None, None)

@@ -110,13 +110,15 @@ def exactness():
 def beta():
     """Beta against divergence, distortion and active units: all of them strictly monotone.
 
-    Active units are not where every unit is in use: of 20, and of 60 too, all are up to beta 2.
+    The code is so wide that only the smallest beta fills it, and is trained until units that are not worth their
+    divergence have fallen out of use; without a warm-up, all of them do at beta 8. Settings were found on 50000 of
+    the rows, with another seed.
     """
-    betas, X = (0.5, 1, 2, 4, 8), mnist()[0][:10_000]
+    betas, X = (0.5, 1, 2, 4, 8), mnist()[0]
     curves = {"divergence": [], "minus distortion": [], "active units": []}
     for value in betas:
-        vae = VAESampler(20, hidden_layer_sizes=400, likelihood="bernoulli", beta=value, batch_size=128, tol=None)
-        vae.set_params(max_iter=15, random_state=0).fit(X)
+        vae = VAESampler(50, hidden_layer_sizes=400, likelihood="bernoulli", beta=value, kl_warm_up=10, tol=None)
+        vae.set_params(max_iter=30, random_state=0).fit(X)
         for name, figure in zip(
             curves, (vae.kl_curve_[-1], -vae.reconstruction_curve_[-1], vae.n_active_units_), strict=True
         ):
