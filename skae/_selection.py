@@ -130,7 +130,18 @@ def _lowered(cut: Tensor) -> Tensor:
 
 def by_row(k: int) -> Choose:
     """Let the units of a row compete: k win."""
-    return lambda magnitude, row_weight, out: top_k(magnitude, k, out)
+    memory: dict[int, tuple[Tensor, Tensor, Tensor]] = {}  # by number of rows
+
+    def choose(magnitude: Tensor, row_weight: Tensor | None, out: Tensor) -> None:
+        n = len(magnitude)
+        if n not in memory:
+            index = torch.empty(n, k, dtype=torch.int64, device=magnitude.device)
+            memory[n] = magnitude.new_empty(n, k), index, magnitude.new_ones(n, k)
+        values, index, ones = memory[n]
+        torch.topk(magnitude, k, 1, True, False, out=(values, index))
+        out.zero_().scatter_(1, index, ones)
+
+    return choose
 
 
 def by_batch(k: int) -> Choose:
@@ -240,9 +251,10 @@ class Competition:
     def __init__(self, choose: Choose, signed: bool, revival: Revival | None = None) -> None:
         self._choose, self._signed, self._revival = choose, signed, revival
         self.auxiliary = None if revival is None else revival.weight
-        self._masks: dict[int, tuple[Tensor, Tensor]] = {}  # by number of rows: who wins, and who does or joins
-        self._winners = self._joined = torch.empty(0, 0)
-        self._n, self._anybody_joins = 0, False  # of the last batch
+        # By number of rows: who wins and, for the second pass, who does or joins; the two together, and by itself.
+        self._masks: dict[int, tuple[Tensor, Tensor, Tensor]] = {}
+        self._both = self._winners = torch.empty(0, 0)
+        self._anybody_joins = False  # in the last batch
 
     @property
     def repeats(self) -> int:
@@ -259,39 +271,40 @@ class Competition:
     def _decide(self, code: Tensor, row_weight: Tensor | None) -> None:
         """Decide who is passed on, and whether anybody may join."""
         magnitude = code.abs() if self._signed else code
-        n = self._n = len(code)
-        masks = self._masks.get(n)
+        masks = self._masks.get(len(code))
         if masks is None:
-            masks = self._masks[n] = torch.empty_like(code), torch.empty_like(code)
-        self._winners, self._joined = masks
+            both = code.new_empty(2, *code.shape)
+            masks = self._masks[len(code)] = both, both[0], both[1]
+        self._both, self._winners, joined = masks
         self._choose(magnitude, row_weight, self._winners)
         revival = self._revival
         self._anybody_joins = revival is not None and revival.silent is not None
         if self._anybody_joins:
-            revival.join(magnitude, row_weight, self._winners, self._joined)  # type: ignore[union-attr]
+            revival.join(magnitude, row_weight, self._winners, joined)  # type: ignore[union-attr]
 
     def forward(self, code: Tensor, z: Tensor, row_weight: Tensor | None) -> None:
         self._decide(code, row_weight)
+        n = len(code)
         if self._anybody_joins:
-            z, joined = z.split(self._n)
-            torch.mul(code, self._joined, out=joined)
-        torch.mul(code, self._winners, out=z)
+            torch.mul(code, self._both, out=z.view(self._both.shape))
+            z = z[:n]
+        else:
+            torch.mul(code, self._winners, out=z)
         if self._revival is not None:
-            self._revival.watch(z.abs() if self._signed else z, self._n)
+            self._revival.watch(z.abs() if self._signed else z, n)
 
     def backward(self, code: Tensor, dz: Tensor, dcode: Tensor, row_weight: Tensor | None) -> None:
         if not self._anybody_joins:
             torch.mul(dz, self._winners, out=dcode)
             return
-        passed, joined = dz.split(self._n)
-        torch.mul(passed, self._winners, out=dcode).addcmul_(joined, self._joined)
+        torch.sum(dz.view(self._both.shape).mul_(self._both), 0, out=dcode)
 
     def through(self, code: Tensor, row_weight: Tensor | None) -> tuple[Tensor, None]:
         self._decide(code.detach(), row_weight)
-        z = code * self._winners
+        z = (code * self._both).flatten(0, 1) if self._anybody_joins else code * self._winners
         if self._revival is not None:
-            self._revival.watch(z.detach().abs(), self._n)
-        return torch.cat([z, code * self._joined]) if self._anybody_joins else z, None
+            self._revival.watch(z.detach()[: len(code)].abs(), len(code))
+        return z, None
 
     @contextmanager
     def repeated(self) -> Iterator[None]:
