@@ -238,10 +238,11 @@ class AutoencoderTransformer(BaseAutoencoder):
     power of two. Each group has a decoder of its own, which a batch reaches by a width drawn from the group, so
     that training takes about as many times longer as there are groups. The gradient is that of the mean logarithm
     of their losses, for small losses to be felt as much as large ones, and the groups of longer prefixes, all
-    together, are felt by a unit three times as much as its own. Rows held out are judged by the widest of each group. ``decoder_`` sends each row to the decoder for the
-    units up to its last one that is not zero. Tied weights, a decoder of your own and codes made by a convolution
-    leave one decoder for all widths, which is clearly worse for short prefixes. One encoder serves all widths in
-    any case, and a prefix is somewhat worse than a network trained for its width alone.
+    together, are felt by a unit three times as much as its own. Rows held out are judged by the widest of each
+    group. ``decoder_`` sends each row to the decoder for the units up to its last one that is not zero. Tied
+    weights, a decoder of your own and codes made by a convolution leave one decoder for all widths, which is
+    clearly worse for short prefixes. One encoder serves all widths in any case, and a prefix is somewhat worse
+    than a network trained for its width alone.
 
     Linear networks under squared error need none of this. They are trained as usual and their code is changed at
     the end to the principal axes of the reconstruction, which changes no reconstruction from the whole code, and
