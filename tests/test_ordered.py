@@ -17,6 +17,7 @@ from sklearn.model_selection import train_test_split
 from test_explicit import assert_steps_agree, both_steps
 
 from skae import AutoencoderTransformer
+from skae._layers import balance
 from skae._prefixes import Prefixes, group_ends
 
 
@@ -182,6 +183,25 @@ def test_held_out_rows_are_judged_by_the_same_widths():
     with bridge.repeated():
         assert widths_drawn(bridge, 40) == widths_drawn(bridge, 40) == group_ends(40)
     assert widths_drawn(bridge, 40) != group_ends(40)
+
+
+def test_groups_after_its_own_count_for_three_at_most():
+    bridge = Prefixes(8, torch.Generator().manual_seed(0))
+    code = torch.ones(2, 8, dtype=torch.float64, requires_grad=True)
+    z, _ = bridge.through(code, None)
+    z.sum().backward()
+    assert_allclose(code.grad, [[4, 4, 4, 4, 4, 3, 2, 1]] * 2)
+    dcode = torch.empty(2, 8, dtype=torch.float64)
+    bridge.backward(code.detach(), torch.ones_like(z), dcode, None)
+    assert_allclose(dcode, code.grad)
+
+
+def test_losses_are_felt_in_relation_to_their_size():
+    felt = balance(torch.tensor([4.0, 1.0, 1.0]))
+    assert_allclose(felt, [0.5, 2, 2])  # times the losses: their mean
+    assert_allclose(balance(torch.tensor([1.0, 1e-9])), [0.5, 100])
+    assert_allclose(balance(torch.zeros(3)), 1)
+    assert_allclose(balance(torch.tensor([-4.0, 1.0, 1.0])), [0.5, 2, 2])
 
 
 SHARING = [{"tied_weights": True}, {"decoder": torch.nn.Linear(5, 4)}]
