@@ -241,9 +241,10 @@ def denoising_book():
 def rectangle_classes():
     """Vincent et al. (2010): 3 x 300 logistic units pretrained with and without noise, beside none and an SVM.
 
-    Figures are means over six draws. The settings of each line, the SVM's too, were found on four others, of seeds
-    1 to 4. Fine-tuning is by Adam without pretraining, where momentum fails, and by momentum with it. That takes
-    the nets pretrained without noise from 4.0 % to 2.5 %, and of the gain through noise nothing certain is left.
+    Figures are means over six draws. The settings of each line, the SVM's too, were found on others, of seeds 1 to
+    6. Fine-tuning is by Adam without pretraining, where momentum fails, and by momentum with it. Pretraining for
+    longer than a few epochs does harm without noise and with little, 4.9 % after 60 epochs without and 4.7 % after
+    120 with a tenth of the pixels masked, and helps with much.
     """
 
     def classifier(fine_tuning, noise=None, **pretraining):
@@ -268,10 +269,10 @@ def rectangle_classes():
             {"learning_rate": 3e-3, "max_iter": 200}, pretrain_max_iter=1, solver="sgd", learning_rate=1e-9
         ),
         "sae": classifier(momentum, pretrain_max_iter=8, learning_rate=3e-3),
-        "sdae": classifier(momentum, "masking", noise_level=0.4, pretrain_max_iter=30, learning_rate=3e-3),
+        "sdae": classifier(momentum, "masking", noise_level=0.6, pretrain_max_iter=120, learning_rate=3e-3),
     }
     errors = dict.fromkeys(models, 0.0)
-    draws = range(20, 26)
+    draws = range(30, 36)
     for seed in draws:
         X, y = datasets.rectangles(11000, random_state=seed)
         for name, model in models.items():
