@@ -134,10 +134,11 @@ def by_row(k: int) -> Choose:
 
     def choose(magnitude: Tensor, row_weight: Tensor | None, out: Tensor) -> None:
         n = len(magnitude)
-        if n not in memory:
+        found = memory.get(n)
+        if found is None:
             index = torch.empty(n, k, dtype=torch.int64, device=magnitude.device)
-            memory[n] = magnitude.new_empty(n, k), index, magnitude.new_ones(n, k)
-        values, index, ones = memory[n]
+            found = memory[n] = magnitude.new_empty(n, k), index, magnitude.new_ones(n, k)
+        values, index, ones = found
         torch.topk(magnitude, k, 1, True, False, out=(values, index))
         out.zero_().scatter_(1, index, ones)
 
@@ -251,10 +252,10 @@ class Competition:
     def __init__(self, choose: Choose, signed: bool, revival: Revival | None = None) -> None:
         self._choose, self._signed, self._revival = choose, signed, revival
         self.auxiliary = None if revival is None else revival.weight
-        # By number of rows: who wins and, for the second pass, who does or joins; the two together, and by itself.
-        self._masks: dict[int, tuple[Tensor, Tensor, Tensor]] = {}
-        self._both = self._winners = torch.empty(0, 0)
+        self._masks: dict[int, tuple[Tensor, Tensor]] = {}  # by number of rows: who wins, and who does or joins
+        self._winners = self._joined = torch.empty(0, 0)
         self._anybody_joins = False  # in the last batch
+        self._halves: dict[int, tuple[Tensor, Tensor, Tensor]] = {}  # of memory that is served time after time
 
     @property
     def repeats(self) -> int:
@@ -273,38 +274,43 @@ class Competition:
         magnitude = code.abs() if self._signed else code
         masks = self._masks.get(len(code))
         if masks is None:
-            both = code.new_empty(2, *code.shape)
-            masks = self._masks[len(code)] = both, both[0], both[1]
-        self._both, self._winners, joined = masks
+            masks = self._masks[len(code)] = torch.empty_like(code), torch.empty_like(code)
+        self._winners, self._joined = masks
         self._choose(magnitude, row_weight, self._winners)
         revival = self._revival
         self._anybody_joins = revival is not None and revival.silent is not None
         if self._anybody_joins:
-            revival.join(magnitude, row_weight, self._winners, joined)  # type: ignore[union-attr]
+            revival.join(magnitude, row_weight, self._winners, self._joined)  # type: ignore[union-attr]
 
     def forward(self, code: Tensor, z: Tensor, row_weight: Tensor | None) -> None:
         self._decide(code, row_weight)
-        n = len(code)
         if self._anybody_joins:
-            torch.mul(code, self._both, out=z.view(self._both.shape))
-            z = z[:n]
-        else:
-            torch.mul(code, self._winners, out=z)
+            _, z, joined = self._split(z)
+            torch.mul(code, self._joined, out=joined)
+        torch.mul(code, self._winners, out=z)
         if self._revival is not None:
-            self._revival.watch(z.abs() if self._signed else z, n)
+            self._revival.watch(z.abs() if self._signed else z, len(code))
 
     def backward(self, code: Tensor, dz: Tensor, dcode: Tensor, row_weight: Tensor | None) -> None:
         if not self._anybody_joins:
             torch.mul(dz, self._winners, out=dcode)
             return
-        torch.sum(dz.view(self._both.shape).mul_(self._both), 0, out=dcode)
+        _, passed, joined = self._split(dz)
+        torch.mul(passed, self._winners, out=dcode).addcmul_(joined, self._joined)
+
+    def _split(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return memory, whose number is then no other's, and its two halves."""
+        found = self._halves.get(id(rows))
+        if found is None:
+            found = self._halves[id(rows)] = (rows, *rows.chunk(2))  # type: ignore[assignment]
+        return found  # type: ignore[return-value]
 
     def through(self, code: Tensor, row_weight: Tensor | None) -> tuple[Tensor, None]:
         self._decide(code.detach(), row_weight)
-        z = (code * self._both).flatten(0, 1) if self._anybody_joins else code * self._winners
+        z = code * self._winners
         if self._revival is not None:
-            self._revival.watch(z.detach()[: len(code)].abs(), len(code))
-        return z, None
+            self._revival.watch(z.detach().abs(), len(code))
+        return torch.cat([z, code * self._joined]) if self._anybody_joins else z, None
 
     @contextmanager
     def repeated(self) -> Iterator[None]:
