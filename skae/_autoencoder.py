@@ -226,7 +226,8 @@ class AutoencoderTransformer(BaseAutoencoder):
 
     Convolutions are fastest in float32 and, on processors and accelerators made for it, with ``dtype='bfloat16'``.
 
-    *First weights* are drawn uniformly within the bounds of Glorot and Bengio (2010); biases start at zero.
+    *First weights* are drawn uniformly within the bounds of Glorot and Bengio (2010); biases start at zero, but for
+    those that ordered codes need.
 
     *Linear networks.* With ``hidden_layer_sizes=()``, identities and squared error, the best reconstruction is
     PCA's [1]_ [2]_. The codes span the same subspace but are not its principal axes: they may be rotated,
@@ -238,11 +239,12 @@ class AutoencoderTransformer(BaseAutoencoder):
     power of two. Each group has a decoder of its own, which a batch reaches by a width drawn from the group, so
     that training takes about as many times longer as there are groups. The gradient is that of the mean logarithm
     of their losses, for small losses to be felt as much as large ones, and the groups of longer prefixes, all
-    together, are felt by a unit three times as much as its own. Rows held out are judged by the widest of each
-    group. ``decoder_`` sends each row to the decoder for the units up to its last one that is not zero. Tied
-    weights, a decoder of your own and codes made by a convolution leave one decoder for all widths, which is
-    clearly worse for short prefixes. One encoder serves all widths in any case, and a prefix is somewhat worse
-    than a network trained for its width alone.
+    together, are felt by a unit four times as much as its own. The biases of the first layer after the code are
+    drawn between -0.3 and 0.3, for short prefixes to have hidden units that bend in different places. Rows held
+    out are judged by the widest of each group. ``decoder_`` sends each row to the decoder for the units up to its
+    last one that is not zero. Tied weights, a decoder of your own and codes made by a convolution leave one
+    decoder for all widths, which is clearly worse for short prefixes. One encoder serves all widths in any case,
+    and a prefix is somewhat worse than a network trained for its width alone.
 
     Linear networks under squared error need none of this. They are trained as usual and their code is changed at
     the end to the principal axes of the reconstruction, which changes no reconstruction from the whole code, and

@@ -18,7 +18,7 @@ from ._convolutions import (
     normalization_module,
 )
 from ._networks import Architecture, Block, Decoder, Encoder, GaussianEncoder, Linear, TiedLinear
-from ._prefixes import Parallel, PrefixDecoder
+from ._prefixes import PrefixDecoder
 from ._selection import selection
 
 
@@ -99,7 +99,21 @@ def initialize(networks: Sequence[nn.Module], generator: torch.Generator) -> Non
                 linear.weight.copy_(draws.mul_(2).sub_(1).mul_((6 / fans) ** 0.5))
             if linear.bias is not None:
                 linear.bias.zero_()
-    for parallel in (m for network in networks for m in network.modules() if isinstance(m, Parallel)):
+    for decoder in (network for network in networks if isinstance(network, PrefixDecoder)):
+        _initialize_parts(decoder, generator)
+
+
+@torch.no_grad()
+def _initialize_parts(decoder: PrefixDecoder, generator: torch.Generator) -> None:
+    """Start all decoders alike, so that units mean the same to them, and with biases after the code.
+
+    With a unit or two and no biases, all hidden units would bend at the same place.
+    """
+    bias = decoder.parallel[0].blocks[0].linear.bias
+    if bias is not None and len(decoder.parallel) > 1:
+        draws = torch.rand(bias.shape, dtype=torch.float64, generator=generator)
+        bias.copy_(draws.mul_(2).sub_(1).mul_(0.3))
+    for parallel in decoder.parallel:
         first, *others = parallel.blocks
-        for block in others:  # so that units mean the same to all of them
+        for block in others:
             block.load_state_dict(first.state_dict())

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ._links import Link
 from ._networks import Block, Decoder
 
-LATER = 3.0  # what all groups after its own count for together in a unit's gradient; else they would rule it
+LATER = 4.0  # what all groups after its own count for together in a unit's gradient; else they would rule it
 
 
 def group_ends(width: int) -> list[int]:
