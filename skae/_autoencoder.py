@@ -226,8 +226,8 @@ class AutoencoderTransformer(BaseAutoencoder):
 
     Convolutions are fastest in float32 and, on processors and accelerators made for it, with ``dtype='bfloat16'``.
 
-    *First weights* are drawn uniformly within the bounds of Glorot and Bengio (2010); biases start at zero, but for
-    those that ordered codes need.
+    *First weights* are drawn uniformly within the bounds of Glorot and Bengio (2010). Biases start at zero, but
+    for those that ordered codes need.
 
     *Linear networks.* With ``hidden_layer_sizes=()``, identities and squared error, the best reconstruction is
     PCA's [1]_ [2]_. The codes span the same subspace but are not its principal axes: they may be rotated,
