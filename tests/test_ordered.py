@@ -297,9 +297,10 @@ def test_early_stopping_measures_on_the_rows_held_out():
 
 
 def test_rows_without_variance():
-    model = ordered(2, max_iter=2).fit(np.ones((20, 3)))
-    assert_allclose(model.explained_variance_, 0, atol=1e-12)
+    model = ordered(2, max_iter=100).fit(np.ones((20, 3)))
+    assert_allclose(model.explained_variance_, 0, atol=0.02)  # each decoder still has to learn its biases away
     assert_allclose(model.explained_variance_ratio_, 0)
+    assert_allclose(linear(2, max_iter=2).fit(np.ones((20, 3))).explained_variance_, 0, atol=1e-12)
 
 
 # Widths by share -------------------------------------------------------------------------------------------
