@@ -120,7 +120,7 @@ def batch_cutoff(magnitude: Tensor, row_weight: Tensor | None, k: int) -> Tensor
     """Return how far down the largest entries of a batch reach, k for each row on average: 0-d."""
     flat = magnitude.reshape(-1)
     if row_weight is None:
-        return torch.topk(flat, len(magnitude) * k, 0, True, False)[0].min()
+        return torch.topk(flat, magnitude.size(0) * k, 0, True, False)[0].min()
     return cutoff(flat, row_weight.expand_as(magnitude).reshape(-1), k / magnitude.shape[1])
 
 
@@ -133,7 +133,7 @@ def by_row(k: int) -> Choose:
     memory: dict[int, tuple[Tensor, Tensor, Tensor]] = {}  # by number of rows
 
     def choose(magnitude: Tensor, row_weight: Tensor | None, out: Tensor) -> None:
-        n = len(magnitude)
+        n = magnitude.size(0)
         found = memory.get(n)
         if found is None:
             index = torch.empty(n, k, dtype=torch.int64, device=magnitude.device)
@@ -254,7 +254,7 @@ class Competition:
         self.auxiliary = None if revival is None else revival.weight
         self._masks: dict[int, tuple[Tensor, Tensor]] = {}  # by number of rows: who wins, and who does or joins
         self._winners = self._joined = torch.empty(0, 0)
-        self._anybody_joins = False  # in the last batch
+        self._n, self._anybody_joins = 0, False  # of the last batch
         self._halves: dict[int, tuple[Tensor, Tensor, Tensor]] = {}  # of memory that is served time after time
 
     @property
@@ -272,9 +272,10 @@ class Competition:
     def _decide(self, code: Tensor, row_weight: Tensor | None) -> None:
         """Decide who is passed on, and whether anybody may join."""
         magnitude = code.abs() if self._signed else code
-        masks = self._masks.get(len(code))
+        n = self._n = code.size(0)
+        masks = self._masks.get(n)
         if masks is None:
-            masks = self._masks[len(code)] = torch.empty_like(code), torch.empty_like(code)
+            masks = self._masks[n] = torch.empty_like(code), torch.empty_like(code)
         self._winners, self._joined = masks
         self._choose(magnitude, row_weight, self._winners)
         revival = self._revival
@@ -289,7 +290,7 @@ class Competition:
             torch.mul(code, self._joined, out=joined)
         torch.mul(code, self._winners, out=z)
         if self._revival is not None:
-            self._revival.watch(z.abs() if self._signed else z, len(code))
+            self._revival.watch(z.abs() if self._signed else z, self._n)
 
     def backward(self, code: Tensor, dz: Tensor, dcode: Tensor, row_weight: Tensor | None) -> None:
         if not self._anybody_joins:
@@ -309,7 +310,7 @@ class Competition:
         self._decide(code.detach(), row_weight)
         z = code * self._winners
         if self._revival is not None:
-            self._revival.watch(z.detach().abs(), len(code))
+            self._revival.watch(z.detach().abs(), self._n)
         return torch.cat([z, code * self._joined]) if self._anybody_joins else z, None
 
     @contextmanager
