@@ -239,12 +239,12 @@ class AutoencoderTransformer(BaseAutoencoder):
     power of two. Each group has a decoder of its own, which a batch reaches by a width drawn from the group, so
     that training takes about as many times longer as there are groups. The gradient is that of the mean logarithm
     of their losses, for small losses to be felt as much as large ones, and the groups of longer prefixes, all
-    together, are felt by a unit four times as much as its own. The biases of the first layer after the code are
-    drawn between -0.3 and 0.3, for short prefixes to have hidden units that bend in different places. Rows held
-    out are judged by the widest of each group. ``decoder_`` sends each row to the decoder for the units up to its
-    last one that is not zero. Tied weights, a decoder of your own and codes made by a convolution leave one
-    decoder for all widths, which is clearly worse for short prefixes. One encoder serves all widths in any case,
-    and a prefix is somewhat worse than a network trained for its width alone.
+    together, are felt by a unit at most four times as much as its own. The biases of the first layer after the
+    code are drawn between -0.3 and 0.3, for short prefixes to have hidden units that bend in different places.
+    Rows held out are judged by the widest of each group. ``decoder_`` sends each row to the decoder for the units
+    up to its last one that is not zero. Tied weights, a decoder of your own and codes made by a convolution leave
+    one decoder for all widths, which is clearly worse for short prefixes. One encoder serves all widths in any
+    case, and a prefix is somewhat worse than a network trained for its width alone.
 
     Linear networks under squared error need none of this. They are trained as usual and their code is changed at
     the end to the principal axes of the reconstruction, which changes no reconstruction from the whole code, and
@@ -396,7 +396,8 @@ class AutoencoderTransformer(BaseAutoencoder):
         return min((fit.data.n_features, *hidden[-1:], *after[:1]))
 
     def _adapt(self, architecture: Architecture) -> Architecture:
-        shared = self.tied_weights or self.decoder is not None or self.code_layer == "convolution"
+        convolved = architecture.images is not None and self.code_layer == "convolution"
+        shared = self.tied_weights or self.decoder is not None or convolved
         return architecture._replace(prefixes=self.ordered and not shared and not self._is_linear(architecture))
 
     def _is_linear(self, architecture: Architecture) -> bool:
