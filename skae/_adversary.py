@@ -182,7 +182,7 @@ class Adversary:
 
     repeats = 1
     auxiliary: float | None = None
-    balanced = False
+    importance: Tensor | None = None
 
     def __init__(
         self,

@@ -173,11 +173,11 @@ class ExplicitStep:
         if repeats == 1:
             total = self._sum(tape.output, tape.target, tape.doutput, weight)
             scale = self._scale(tape.n)
-        elif self.bridge.balanced:  # type: ignore[union-attr]
+        elif (importance := self.bridge.importance) is not None:  # type: ignore[union-attr]
             sums = [self._sum(output, tape.target, doutput, weight) for output, doutput in tape.passes()]
             losses = torch.stack(sums)
             total, scale = losses.mean(), self._scale(repeats * tape.n)
-            tape.doutput.unflatten(0, (repeats, -1)).mul_(balance(losses)[:, None, None])
+            tape.doutput.unflatten(0, (repeats, -1)).mul_(balance(losses, importance)[:, None, None])
         elif self.bridge.auxiliary is None:  # type: ignore[union-attr]
             repeated = None if weight is None else weight.repeat(repeats, 1)
             total = self._sum(tape.output, tape.target.repeat(repeats, 1), tape.doutput, repeated) / repeats

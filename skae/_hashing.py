@@ -33,7 +33,7 @@ class NoisyLogistic:
     """
 
     auxiliary: float | None = None
-    balanced = False
+    importance: Tensor | None = None
     repeats = 1
 
     def __init__(self, level: Callable[[int], float], generator: torch.Generator) -> None:

@@ -202,13 +202,13 @@ class Bridge(Protocol):
     auxiliary : float or None
         Where repeats are no samples whose losses are averaged: what the loss of all but the first counts for
         in the gradient. The objective that is reported holds the first one's alone.
-    balanced : bool
-        Whether such losses are felt in inverse proportion to their size, see `balance`; their plain mean is
-        reported.
+    importance : Tensor of shape (repeats,) or None
+        Where such losses are felt relative to their size, see `balance`: what each of them counts for. Their
+        plain mean is reported.
     """
 
     auxiliary: float | None = None
-    balanced: bool = False
+    importance: Tensor | None = None
 
     @property
     def repeats(self) -> int:
@@ -234,15 +234,16 @@ class Bridge(Protocol):
         """Return a context for held-out rows, in which the noise, if any, is the same each time."""
 
 
-def balance(losses: Tensor) -> Tensor:
-    """Return what each loss, a sum over rows, counts for, so that relative changes of all of them weigh the same.
+def balance(losses: Tensor, importance: Tensor) -> Tensor:
+    """Return what each loss, a sum over rows, counts for, so that relative changes weigh as much as asked.
 
-    The gradient is then that of the mean of their logarithms, times their mean, which makes it as large as the
-    mean's own. No loss counts more than a hundredfold, or one that is all but zero would be the only one felt.
+    The gradient is then that of the mean of their logarithms, weighted by ``importance``, whose mean is one, times
+    the mean of the losses, which makes it as large as that mean's own. No loss counts more than a hundredfold for
+    its size, or one that is all but zero would be the only one felt.
     """
     sizes = losses.detach().abs()
     mean = sizes.mean()
-    return (mean / sizes.clamp_min(0.01 * mean)).nan_to_num(1.0)
+    return importance * (mean / sizes.clamp_min(0.01 * mean)).nan_to_num(1.0)
 
 
 class Memory:

@@ -60,7 +60,7 @@ class Posterior:
     """
 
     auxiliary: float | None = None
-    balanced = False
+    importance: Tensor | None = None
 
     def __init__(
         self,

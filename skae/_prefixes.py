@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from ._links import Link
 from ._networks import Block, Decoder
 
-LATER = 4.0  # what all groups after its own count for together in a unit's gradient; else they would rule it
+ENDS = 2.0  # what the first two groups and the whole code count for; the others count one
+LATER = 6.0  # what all groups after its own count for together in a unit's gradient; else they would rule it
 
 
 def group_ends(width: int) -> list[int]:
@@ -43,7 +44,6 @@ class Prefixes:
     """
 
     auxiliary: float | None = None
-    balanced = True  # or wide prefixes, whose losses are small, would hardly be felt
 
     def __init__(self, width: int, generator: torch.Generator) -> None:
         self._generator = generator
@@ -55,6 +55,10 @@ class Prefixes:
         later = (LATER / (self.repeats - 1 - group)).clamp_max(1)
         own = group == torch.arange(self.repeats, device=generator.device)[:, None]
         self._shares = torch.where(own, 1.0, later)
+        # Relative to the losses' sizes, or wide prefixes, whose losses are small, would hardly be felt.
+        importance = torch.ones(self.repeats, device=generator.device)
+        importance[[0, min(1, self.repeats - 1), -1]] = ENDS
+        self.importance: Tensor | None = importance / importance.mean()
         self._held_out = False
         self._felt = torch.empty(0)
 

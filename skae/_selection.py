@@ -247,7 +247,7 @@ class Competition:
     revival : Revival or None
     """
 
-    balanced = False
+    importance: Tensor | None = None
 
     def __init__(self, choose: Choose, signed: bool, revival: Revival | None = None) -> None:
         self._choose, self._signed, self._revival = choose, signed, revival

@@ -82,9 +82,9 @@ def _objective(
             repeats = len(z) // len(code)
             each = per_row(decode(z), target.repeat(repeats, 1)).view(repeats, -1)
             rows = each.mean(0)
-            if bridge.balanced:  # in what the gradient feels, not in what is counted
+            if bridge.importance is not None:  # in what the gradient feels, not in what is counted
                 losses = each if row_weight is None else each * row_weight
-                felt = (balance(losses.sum(1))[:, None] * each).mean(0)
+                felt = (balance(losses.sum(1), bridge.importance)[:, None] * each).mean(0)
                 rows = rows.detach() + felt - felt.detach()
             if bridge.auxiliary is not None:  # felt by the gradient, and not counted
                 felt = bridge.auxiliary * each[1:].sum(0)

@@ -190,18 +190,19 @@ def test_groups_after_its_own_count_for_four_at_most():
     code = torch.ones(2, 8, dtype=torch.float64, requires_grad=True)
     z, _ = bridge.through(code, None)
     z.sum().backward()
-    assert_allclose(code.grad, [[5, 5, 5, 5, 4, 3, 2, 1]] * 2)
+    assert_allclose(code.grad, [[7, 7, 6, 5, 4, 3, 2, 1]] * 2)
     dcode = torch.empty(2, 8, dtype=torch.float64)
     bridge.backward(code.detach(), torch.ones_like(z), dcode, None)
     assert_allclose(dcode, code.grad)
 
 
 def test_losses_are_felt_in_relation_to_their_size():
-    felt = balance(torch.tensor([4.0, 1.0, 1.0]))
+    felt = balance(torch.tensor([4.0, 1.0, 1.0]), torch.ones(3))
     assert_allclose(felt, [0.5, 2, 2])  # times the losses: their mean
-    assert_allclose(balance(torch.tensor([1.0, 1e-9])), [0.5, 100])
-    assert_allclose(balance(torch.zeros(3)), 1)
-    assert_allclose(balance(torch.tensor([-4.0, 1.0, 1.0])), [0.5, 2, 2])
+    assert_allclose(balance(torch.tensor([1.0, 1e-9]), torch.ones(2)), [0.5, 100])
+    assert_allclose(balance(torch.zeros(3), torch.ones(3)), 1)
+    assert_allclose(balance(torch.tensor([4.0, 1.0, 1.0]), torch.tensor([1.5, 0.5, 1.0])), [0.75, 1, 2])
+    assert_allclose(balance(torch.tensor([-4.0, 1.0, 1.0]), torch.ones(3)), [0.5, 2, 2])
 
 
 SHARING = [{"tied_weights": True}, {"decoder": torch.nn.Linear(5, 4)}]
