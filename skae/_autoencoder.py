@@ -235,17 +235,21 @@ class AutoencoderTransformer(BaseAutoencoder):
 
     *Ordered codes.* The loss is then the mean over widths :math:`k` of the loss of reconstructions from
     :math:`(z_{i1}, \dots, z_{ik}, 0, \dots, 0)`. Nested dropout [5]_ draws a width for each row and has one
-    decoder. Here the widths are in groups, 1, 2, ..., 8, 9-10, 11-12, 13-14, 15-16, 17-20 and so on, four to each
-    power of two. Each group has a decoder of its own, which a batch reaches by a width drawn from the group, so
-    that training takes longer, 4.5 times for 8 units and 7 times for 16 in one case. The gradient is that of the
-    mean logarithm of their losses, for small losses to be felt as much as large ones; the first two groups and
-    the last one count twice, and the groups of longer prefixes, all together, are felt by a unit at most six
-    times as much as its own. The biases of the first layer after the code are drawn between -0.3 and 0.3, for
-    short prefixes to have hidden units that bend in different places. Rows held out are judged by the widest of
-    each group. ``decoder_`` sends each row to the decoder for the units up to its last one that is not zero. Tied
-    weights, a decoder of your own and codes made by a convolution leave one decoder for all widths, which is
-    clearly worse for short prefixes. One encoder serves all widths in any case, and a prefix is somewhat worse
-    than a network trained for its width alone.
+    decoder. Here the widths are in groups, 1, 2, ..., 8, 9-10, 11-12, 13-14, 15-16, 17-20 and so on, four to
+    each power of two. Each group has a decoder of its own, which a batch reaches by a width drawn from the
+    group, so that training takes longer, 4.5 times for 8 units and 7 times for 16 in one case. The gradient is
+    that of the mean logarithm of their losses, for small losses to be felt as much as large ones; the first two
+    groups and the last one count twice, and the groups of longer prefixes, all together, are felt by a unit at
+    most six times as much as its own. The biases of the first layer after the code are drawn between -0.3 and
+    0.3, for short prefixes to have hidden units that bend in different places. Rows held out are judged by the
+    widest of each group. ``decoder_`` sends each row to the decoder for the units up to its last one that is not
+    zero.
+
+    Tied weights, a decoder of your own and codes made by a convolution leave one decoder for all widths, which
+    is clearly worse for short prefixes. One encoder serves all widths in any case, and a prefix is somewhat
+    worse than a network trained for its width alone: on held-out digits by 2 to 8 % on average and at most 14 %,
+    on the digits trained on by up to 20 %. A learning rate half as high again, or twice the epochs, brings it
+    nearer.
 
     Linear networks under squared error need none of this. They are trained as usual and their code is changed at
     the end to the principal axes of the reconstruction, which changes no reconstruction from the whole code, and
