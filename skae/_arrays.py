@@ -16,7 +16,7 @@ from sklearn.utils.sparsefuncs import mean_variance_axis, min_max_axis
 from sklearn.utils.validation import validate_data
 from torch import Tensor
 
-from ._rows import as_tensor, dense, slices
+from ._rows import Densifier, as_tensor, slices
 
 
 def check_rows(estimator, X, *, reset: bool, method: str | None = None):
@@ -129,11 +129,11 @@ def stream(
 
     ``widest`` is that of the layers in between, which take memory as the rows do.
     """
-    rows, output = to_torch(X), Output(X, (X.shape[0], width), dtype)
+    rows, output, densify = to_torch(X), Output(X, (X.shape[0], width), dtype), Densifier()
     here = output.tensor.device == device
     with torch.inference_mode():
         for part in slices(rows.shape[0], max(width, rows.shape[1], widest) * torch_dtype(X).itemsize):
-            x, out = dense(rows[part]).to(device), output.tensor[part]
+            x, out = densify(rows[part]).to(device), output.tensor[part]
             if here:
                 apply(x, out)
             else:

@@ -35,7 +35,7 @@ from ._networks import Architecture
 from ._noise import Corruption
 from ._optimizers import OPTIMIZERS
 from ._penalties import Penalty
-from ._rows import dense, slices
+from ._rows import Densifier, slices
 from ._run import atomic
 from ._training import History
 
@@ -370,10 +370,10 @@ class BaseAutoencoder(
             return float("nan")
         mean = arrays.column_means(rows, None)
         reconstruct = self._reconstruction(arrays.torch_dtype(X))
-        residual, total = torch.zeros_like(mean), torch.zeros_like(mean)
+        residual, total, densify = torch.zeros_like(mean), torch.zeros_like(mean), Densifier()
         with torch.inference_mode():
             for part in slices(rows.shape[0], self._widest * 8):
-                x = dense(rows[part])
+                x = densify(rows[part])
                 restored = reconstruct(x.to(self.device_), None).to(x.device)
                 residual += (restored.to(mean.dtype) - x).square().sum(0)
                 total += (x - mean).square().sum(0)

@@ -87,14 +87,14 @@ def residual_variance(restore: Restore, corrupt: Corruption | None, batches: Ite
     batches : iterator of (x, target)
         Inputs before their corruption, and what they are to be restored to.
     """
-    squares, n = [], 0
+    squares, n = torch.zeros((), dtype=torch.float64), 0
     corrupt = None if corrupt is None else corrupt.apart()
     with torch.no_grad(), repeated_noise(corrupt):
         for x, target in batches:
             residual = restore(x if corrupt is None else corrupt(x)) - target
-            squares.append(residual.square().sum(0).cpu().double())
+            squares = squares + residual.square_().sum(0).cpu().double()
             n += len(x)
-    return torch.stack(squares).sum(0) / n
+    return squares / n
 
 
 def start(statistics: tuple, n: int, dtype: torch.dtype, generator: torch.Generator) -> Tensor:

@@ -20,7 +20,7 @@ from ._custom import core
 from ._fitting import Fit
 from ._links import link_activation
 from ._noise import NOISES, Corruption, Fills
-from ._rows import dense, index_chunks, slices
+from ._rows import Densifier, index_chunks, slices
 from ._run import atomic
 from ._sampling import check_n_samples
 
@@ -387,14 +387,14 @@ class DenoisingAutoencoder(BaseAutoencoder):
         if X_init is not None:
             starts = arrays.to_torch(arrays.check_rows(self, X_init, reset=False))
         n_chains = n_samples if X_init is None else min(n_samples, starts.shape[0])
-        walk = self._walk(dtype, streams.noise.initial_seed())
+        walk, densify = self._walk(dtype, streams.noise.initial_seed()), Densifier()
         with torch.inference_mode():
             for part in slices(n_chains, self._widest * dtype.itemsize):
                 if X_init is None:
                     size = part.stop - part.start
                     x = chain.start(self._column_statistics, size, dtype, streams.weights).to(self.device_)
                 else:
-                    x = dense(starts[part]).to(self.device_, dtype)
+                    x = densify(starts[part]).to(self.device_, dtype)
                 x = walk(x, burn_in)
                 for first in range(0, n_samples, n_chains):
                     x = walk(x, n_steps)

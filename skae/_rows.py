@@ -39,9 +39,22 @@ class _Writeable:
         self._owner = X
 
 
-def dense(part) -> Tensor:
-    """Return a run of rows as a dense tensor."""
-    return torch.from_numpy(part.toarray()) if sparse.issparse(part) else part
+class Densifier:
+    """Makes runs of rows dense, one after the other in the same memory; dense ones stay where they are.
+
+    New memory for each, of ever other sizes, leaves a heap of holes that can grow as large as the dense matrix.
+    """
+
+    def __init__(self) -> None:
+        self._memory = np.empty((0, 0))
+
+    def __call__(self, part) -> Tensor:
+        """Return a run of rows as a tensor, which holds them until the next call and is not to be written."""
+        if not sparse.issparse(part):
+            return part
+        if len(self._memory) < part.shape[0] or self._memory.dtype != part.dtype:
+            self._memory = np.empty(part.shape, part.dtype)
+        return torch.from_numpy(part.toarray(out=self._memory[: part.shape[0]]))
 
 
 def chunk_rows(row_bytes: int) -> int:
@@ -87,6 +100,7 @@ class Rows:
         self.dtype, self.device, self.change = dtype, device, change
         self._X, self._offset = X, offset
         self._staging: Tensor | None = None
+        self._densify = Densifier()
         self._prepared = False
         # Small data are prepared once; on an accelerator all data are, since the transfer is what costs.
         dense_bytes = self.n_rows * self.n_features * dtype.itemsize
@@ -96,22 +110,20 @@ class Rows:
     def _prepare(self) -> Tensor:
         prepared = torch.empty(self.n_rows, self.n_features, dtype=self.dtype, device=self.device)
         for part in slices(self.n_rows, self.n_features * 8):
-            prepared[part] = self._changed(self._dense(self._X[part]).to(self.device))
+            prepared[part] = self[part]
         return prepared
 
     def _changed(self, batch: Tensor) -> Tensor:
         return batch if self.change is None or self._prepared else self.change(batch)
 
-    def _dense(self, part) -> Tensor:
-        part = dense(part)
-        part = part if self._offset is None else part - self._offset.to(part.device)
-        return part.to(self.dtype)
+    def _centre(self, part: Tensor, out: Tensor) -> Tensor:
+        return out.copy_(part) if self._offset is None else torch.sub(part, self._offset.to(part.device), out=out)
 
     def gather(self, index: Tensor, out: Tensor) -> None:
         """Write the rows numbered ``index`` (int64, on the rows' device) to ``out``."""
         X = self._X
         if sparse.issparse(X):
-            out.copy_(self._dense(X[index.numpy()]))
+            self._centre(self._densify(X[index.numpy()]), out)
         elif X.dtype == out.dtype:
             torch.index_select(X, 0, index, out=out)
             if self._offset is not None:
@@ -119,7 +131,7 @@ class Rows:
         else:
             staging = self._stage(len(index))
             torch.index_select(X, 0, index, out=staging)
-            torch.sub(staging, self._offset, out=out) if self._offset is not None else out.copy_(staging)
+            self._centre(staging, out)
         if self.change is not None and not self._prepared:
             out.copy_(self.change(out))
 
@@ -137,7 +149,9 @@ class Rows:
 
     def __getitem__(self, part: slice) -> Tensor:
         """Return a run of rows as a new dense batch."""
-        return self._changed(self._dense(self._X[part]).to(self.device))
+        x = self._densify(self._X[part])
+        centred = self._centre(x, torch.empty(x.shape, dtype=self.dtype, device=x.device))
+        return self._changed(centred.to(self.device))
 
 
 def codings(network: nn.Module, rows: Rows) -> Rows:

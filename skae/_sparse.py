@@ -24,7 +24,7 @@ from ._fitting import Fit
 from ._inference import forward
 from ._networks import Architecture
 from ._penalties import Penalty
-from ._rows import dense, slices
+from ._rows import Densifier, slices
 from ._run import atomic
 from ._selection import Choose, Competition, Revival, by_batch, by_row, by_unit
 
@@ -356,10 +356,10 @@ class SparseAutoencoder(BaseAutoencoder):
 
     def _sparse_codes(self, X):
         """Encode chunk by chunk, so that the dense codes are never there as a whole."""
-        rows, encode = arrays.to_torch(X), forward(self.encoder_, arrays.torch_dtype(X))
+        rows, encode, densify = arrays.to_torch(X), forward(self.encoder_, arrays.torch_dtype(X)), Densifier()
         with torch.inference_mode():
             parts = [
-                sparse.csr_array(encode(dense(rows[part]).to(self.device_), None).cpu().numpy())
+                sparse.csr_array(encode(densify(rows[part]).to(self.device_), None).cpu().numpy())
                 for part in slices(rows.shape[0], self._widest * X.dtype.itemsize)
             ]
         return _align_api_if_sparse(sparse.vstack(parts, format="csr"))

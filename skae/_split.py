@@ -7,7 +7,7 @@ stay together, so that no row is validated on its own copy, and integer weights 
 import torch
 from torch import Tensor
 
-from ._rows import dense, slices
+from ._rows import Densifier, slices
 
 
 def hold_out(X, weight: Tensor, fraction: float, generator: torch.Generator) -> Tensor:
@@ -38,9 +38,9 @@ def _keys(X, generator: torch.Generator) -> Tensor:
     """Hash each row to an int64: its bits, as integers, times random odd numbers, wrapping around."""
     n_rows, n_features = X.shape
     multipliers = torch.randint(-(2**62), 2**62, (n_features,), generator=generator) * 2 + 1
-    keys = torch.empty(n_rows, dtype=torch.int64)
+    keys, densify = torch.empty(n_rows, dtype=torch.int64), Densifier()
     for part in slices(n_rows, n_features * 16):
-        x = dense(X[part]).contiguous()
+        x = densify(X[part]).contiguous()
         bits = x.view(torch.int64 if x.dtype == torch.float64 else torch.int32).to(torch.int64)
         bits = bits ^ (bits >> 29)  # floats that are round numbers differ in their high bits only
         keys[part] = (bits * multipliers.to(bits.device)).sum(1).cpu()

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .._rows import dense, slices
+from .._rows import Densifier, slices
 from .._selection import Bits, Selection
 
 
@@ -80,7 +80,7 @@ class Units:
 
     def load(self, part) -> Tensor:
         """Bring a run of rows to where, and to the dtype in which, this computes."""
-        return dense(part).to(self.dtype).to(self.device)
+        return Densifier()(part).to(self.dtype).to(self.device)
 
 
 def choose_units(units: Any, n_units: int, at_most: int | None = None) -> list[int]:
