@@ -1,6 +1,5 @@
 """The plain autoencoder."""
 
-import warnings
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -21,6 +20,7 @@ from ._penalties import Penalty, contractive
 from ._prefixes import Prefixes
 from ._run import atomic
 from ._training import History
+from ._warnings import warn
 
 
 class AutoencoderTransformer(BaseAutoencoder):
@@ -256,9 +256,10 @@ class AutoencoderTransformer(BaseAutoencoder):
     makes every prefix the best that the whole has. ``components_`` are of length one and orthogonal; with tied
     weights, which leave room for a rotation only, nearly so.
 
-    *Early stopping* chooses the rows to hold out by their values and the seed, not by their position. Equal
-    rows stay on the same side, so that no row is validated on its own copy, and a row of weight two is treated
-    as two equal rows.
+    *Early stopping* chooses the rows to hold out by their values and the seed, not by their position. Equal rows
+    stay on the same side, so that no row is validated on its own copy, and a row of weight two is treated as two
+    equal rows. Rows that are equal to so many others that they are more than what is to be held out are trained
+    on.
 
     *Reproducibility.* On any device the first weights, the rows held out and the order of the rows are those of
     the CPU; sums on other devices, or other machines, may round differently.
@@ -466,10 +467,8 @@ class AutoencoderTransformer(BaseAutoencoder):
     def _warn(self, history: History) -> None:
         super()._warn(history)
         if self.ordered and self._short_of is not None:
-            warnings.warn(
+            warn(
                 f"All {self.n_components_} units keep {self._short_of:.3g} of the variance, less than "
                 f"n_components={self.n_components}: none was cut off. Train longer or faster (max_iter, "
                 "learning_rate), or with wider hidden layers, or ask for less.",
-                UserWarning,
-                stacklevel=3,
             )

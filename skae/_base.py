@@ -1,7 +1,6 @@
 """What every estimator shares: parameters, validation, the fit, and the methods on the fitted networks."""
 
 import copy
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from numbers import Integral, Real
@@ -38,6 +37,7 @@ from ._penalties import Penalty
 from ._rows import Densifier, slices
 from ._run import atomic
 from ._training import History
+from ._warnings import warn
 
 _ACTIVATION = StrOptions(set(ACTIVATIONS))
 
@@ -366,7 +366,7 @@ class BaseAutoencoder(
         X = self._check(X, "score")
         rows = arrays.to_torch(X)
         if rows.shape[0] < 2:
-            warnings.warn("R^2 is not defined for fewer than two rows.", UndefinedMetricWarning, stacklevel=2)
+            warn("R^2 is not defined for fewer than two rows.", UndefinedMetricWarning)
             return float("nan")
         mean = arrays.column_means(rows, None)
         reconstruct = self._reconstruction(arrays.torch_dtype(X))
@@ -377,7 +377,9 @@ class BaseAutoencoder(
                 restored = reconstruct(x.to(self.device_), None).to(x.device)
                 residual += (restored.to(mean.dtype) - x).square().sum(0)
                 total += (x - mean).square().sum(0)
-        varies = total > 0
+        n = rows.shape[0]
+        rounding = min(n * torch.finfo(mean.dtype).eps, 1e-6) * mean  # of the mean of a constant column
+        varies = total > n * rounding.square()
         if not varies.any():
             return float(not residual.any())
         return 1.0 - float(residual[varies].sum() / total[varies].sum())
@@ -452,7 +454,7 @@ class BaseAutoencoder(
 
     def _warn(self, history: History) -> None:
         """Warn of how a fit went, at its end."""
-        warn_of_the_end(self, history, stacklevel=8)  # past the decorators, to the caller of fit
+        warn_of_the_end(self, history)
 
     def _own_encoder(self) -> nn.Module:
         """Return a copy of the fitted encoder that ends in the code, to be trained further."""

@@ -263,7 +263,7 @@ class AutoencoderClassifier(
         context.call_on_fit_task_end(
             estimator=self, X=run.data.X, y=run.y, reconstruction_attributes=lambda: run.attributes(history)
         )
-        warn_of_the_end(self, history, stacklevel=6)
+        warn_of_the_end(self, history)
         return self
 
     def _pretrained(self, X, context) -> BaseAutoencoder:

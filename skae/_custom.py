@@ -44,18 +44,25 @@ def load_weights(network: nn.Module, fitted: nn.Module) -> None:
     """
     beside = ("offset", "selection.threshold")  # no weights: they come from the rows
     weights = {name: t for name, t in fitted.state_dict().items() if name not in beside}
-    try:
-        missing, unexpected = network.load_state_dict(weights, strict=False)
-        mismatch = [*(name for name in missing if name not in beside), *unexpected]
-    except RuntimeError as error:
-        mismatch = [str(error)]
+    shapes = [
+        {name: tuple(getattr(t, "shape", ())) for name, t in state.items() if name not in beside}
+        for state in (network.state_dict(), weights)
+    ]
+    now, then = shapes
+    mismatch = [
+        f"{name} of shape {now.get(name, 'none')}, which was {then.get(name, 'none')}"
+        for name in {**now, **then}
+        if now.get(name) != then.get(name)
+    ]
     if mismatch:
         raise ValueError(
             "warm_start and partial_fit continue the fitted networks, but a parameter that shapes them "
             "(n_components or n_bits, hidden_layer_sizes, decoder_hidden_layer_sizes, tied_weights, "
             "normalization, image_shape and what goes with it, encoder or decoder) "
-            f"has changed since: {'; '.join(mismatch)}. Fit with warm_start=False, or set it back."
+            f"has changed since: the networks now have {'; '.join(mismatch)}. Fit with warm_start=False, or set "
+            "it back."
         )
+    network.load_state_dict(weights, strict=False)
 
 
 def checked_loss(loss: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:

@@ -82,7 +82,10 @@ def balance(encoder: Encoder, batches: Iterable[Tensor]) -> None:
         return  # units of a convolution share their weights
     logits = torch.cat([encoder.core(rows).cpu() for rows in batches]).double()
     mean = logits.mean(0)
-    variances, axes = torch.linalg.eigh(torch.cov(logits.t(), correction=0).reshape(len(mean), -1))
+    covariance = torch.cov(logits.t(), correction=0).reshape(len(mean), -1)
+    if not covariance.isfinite().all():
+        return  # training will say what is wrong
+    variances, axes = torch.linalg.eigh(covariance)
     varies = variances > 1e-6 * variances[-1]
     scales = torch.where(varies, variances.clamp_min(1e-300).rsqrt(), 1.0)
     whiten = (axes * scales) @ axes.t()

@@ -1,6 +1,5 @@
 """What the outside sees of a run: scikit-learn's callbacks and, when asked for, printed lines."""
 
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 from sklearn.exceptions import ConvergenceWarning
 
 from ._training import History
+from ._warnings import warn
 
 
 class Monitor:
@@ -67,21 +67,16 @@ def phase(estimator, fit, context, name: str, n_epochs: int) -> Iterator[Any]:
     task.call_on_fit_task_end(estimator=estimator, X=fit.data.X, y=fit.y)
 
 
-def warn_of_the_end(estimator, history: History, stacklevel: int) -> None:
+def warn_of_the_end(estimator, history: History) -> None:
     """Warn if training was interrupted, or ended before the loss went flat."""
     if history.interrupted:
         n_epochs = len(history.loss_curve)
         when = f"after {n_epochs} epochs" if n_epochs else "before all layers were trained together"
-        warnings.warn(
-            f"Training was interrupted {when}; the networks are kept as they were then.",
-            UserWarning,
-            stacklevel=stacklevel,
-        )
+        warn(f"Training was interrupted {when}; the networks are kept as they were then.")
     elif estimator.tol and not (history.converged or history.stopped):
-        warnings.warn(
+        warn(
             f"Training stopped at max_iter={estimator.max_iter} while the loss was still falling by more than "
             f"tol={estimator.tol}. Raise max_iter or learning_rate, or set tol=None to train for a fixed number "
             "of epochs.",
             ConvergenceWarning,
-            stacklevel=stacklevel,
         )

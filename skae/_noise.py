@@ -147,10 +147,15 @@ class Corruption:
     def _of_callable(self, x: Tensor, noise: Callable) -> Tensor:
         zero = self.fills.zero  # minus the offset
         noisy = noise(x - zero, self.generator)
-        if getattr(noisy, "shape", None) != x.shape:
+        if not isinstance(noisy, Tensor):
+            raise TypeError(
+                f"noise={noise!r} returned a {type(noisy).__name__}, but noise gets a torch tensor and must "
+                "return one. Use torch's functions in it, or torch.as_tensor on its result."
+            )
+        if noisy.shape != x.shape:
             raise ValueError(
-                f"noise={noise!r} returned shape {tuple(getattr(noisy, 'shape', ()))} for a batch of shape "
-                f"{tuple(x.shape)}, but noise must keep the shape."
+                f"noise={noise!r} returned shape {tuple(noisy.shape)} for a batch of shape {tuple(x.shape)}, but "
+                "noise must keep the shape."
             )
         return noisy + zero
 

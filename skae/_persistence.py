@@ -5,7 +5,6 @@ A user's own modules keep their class, with arrays in the place of tensors.
 """
 
 import copy
-import warnings
 from typing import Any
 
 import torch
@@ -15,6 +14,7 @@ from . import _devices as devices
 from ._building import build
 from ._networks import Architecture, Decoder, Encoder, GaussianEncoder, Linear
 from ._prefixes import PrefixDecoder
+from ._warnings import warn
 
 FORMAT = 1
 
@@ -113,11 +113,7 @@ def _device(saved: str, name: str) -> torch.device:
     try:
         return devices.resolve(saved)
     except (RuntimeError, ValueError):
-        warnings.warn(
-            f"This {name} was fitted on device {saved!r}, which is not available here; it is loaded on 'cpu'.",
-            UserWarning,
-            stacklevel=4,
-        )
+        warn(f"This {name} was fitted on device {saved!r}, which is not available here; it is loaded on 'cpu'.")
         return torch.device("cpu")
 
 

@@ -16,11 +16,10 @@ from ._ledger import Ledger, watched
 from ._losses import Loss
 from ._networks import LOG_VARIANCE_BOUND
 from ._noise import restarted
-from ._rows import Rows, chunk_rows, slices
+from ._rows import Rows, chunk_rows
 
 ACTIVE_VARIANCE = 0.01
 ENOUGH_ROWS = 5_000
-MANY_STEPS = 100  # fewer are too few to tell a collapse from weights that have hardly moved
 
 
 def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
@@ -56,7 +55,6 @@ class Posterior:
     ----------
     ledger : Ledger
         The unweighted KL ("kl") and the reconstruction loss ("reconstruction") of each epoch.
-    n_steps : int
     """
 
     auxiliary: float | None = None
@@ -78,7 +76,6 @@ class Posterior:
         self.beta, self.repeats = beta, n_draws
         self.free_bits, self.warm_up, self.epochs_done = free_bits, warm_up, epochs_done
         self.dtype, self.generator = dtype, generator
-        self.n_steps = 0
         self._held_out = False
         self._weight = beta  # of the KL in the gradient at hand
         self._counted: Tensor | None = None
@@ -153,7 +150,6 @@ class Posterior:
         epochs = self.ledger.begin(n_rows)
         if self.warm_up:
             self._weight = self.beta * min(1.0, (self.epochs_done + epochs) / self.warm_up)
-        self.n_steps += 1
         self.ledger.add("kl", kl)
 
     @contextlib.contextmanager
@@ -197,9 +193,3 @@ def active_units(encode: Callable[[Tensor], Tensor], rows: Rows, trained: Tensor
             total, squares = mean.sum(0) + total, mean.square().sum(0) + squares
     variance = squares / len(some) - (total / len(some)).square()
     return int((variance > ACTIVE_VARIANCE).sum())
-
-
-def rows_differ(rows: Rows) -> bool:
-    """Tell whether there is anything to encode."""
-    first = rows[slice(0, 1)]
-    return any(bool((rows[part] != first).any()) for part in slices(rows.n_rows, rows.n_features * 8))

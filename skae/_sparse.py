@@ -1,7 +1,6 @@
 """The sparse autoencoder."""
 
 import math
-import warnings
 from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any, ClassVar
@@ -27,6 +26,7 @@ from ._penalties import Penalty
 from ._rows import Densifier, slices
 from ._run import atomic
 from ._selection import Choose, Competition, Revival, by_batch, by_row, by_unit
+from ._warnings import warn
 
 _NEVER_NEGATIVE = ("relu", "sigmoid")
 _AUTO_WEIGHTS = {"kl": 0.1, "l1": 0.01}
@@ -486,9 +486,7 @@ class SparseAutoencoder(BaseAutoencoder):
     def _warn(self, history) -> None:
         super()._warn(history)
         if self.dead_fraction_ > 0.5:
-            warnings.warn(
+            warn(
                 f"{self.dead_fraction_:.0%} of the {self._n_features_out} units are dead: no training row is told "
                 f"from another by them. {_REMEDIES[self.sparsity]}",
-                UserWarning,
-                stacklevel=3,
             )

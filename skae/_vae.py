@@ -1,6 +1,5 @@
 """The variational autoencoder."""
 
-import warnings
 from numbers import Integral, Real
 from typing import Any, ClassVar, cast
 
@@ -17,9 +16,10 @@ from ._generation import generate
 from ._inference import Forward, forward
 from ._monitoring import Monitor
 from ._networks import Architecture, Decoder, bounded
-from ._posterior import MANY_STEPS, Posterior, active_units, rows_differ
+from ._posterior import Posterior, active_units
 from ._sampling import Densities, check_n_samples, standard_normal
 from ._training import History
+from ._warnings import warn
 
 
 class VAESampler(BaseAutoencoder):
@@ -141,7 +141,7 @@ class VAESampler(BaseAutoencoder):
     n_mc_samples : int, default=1
         Draws of the code for each row of a batch.
     n_importance_samples : int, default=64
-        Draws of the code for each row in `score_samples`. The estimate rises towards log p(x) with more.
+        Draws of the code for each row in `score_samples`. More come nearer to log p(x).
 
     Attributes
     ----------
@@ -336,7 +336,8 @@ class VAESampler(BaseAutoencoder):
         r"""Estimate the log-likelihood of each row, log p(x), in nats.
 
         The estimate is the logarithm of the mean of ``p(x|z) p(z) / q(z|x)`` over ``n_importance_samples``
-        draws z of q(z|x) (Burda et al. 2016): on average below log p(x), and above the evidence lower bound.
+        draws z of q(z|x) (Burda et al. 2016). Its expectation lies between the evidence lower bound and log p(x).
+        All rows share the draws, so that their errors have much in common, a tenth of a nat for instance.
 
         Parameters
         ----------
@@ -477,18 +478,15 @@ class VAESampler(BaseAutoencoder):
             "reconstruction_curve_": fit.curve("reconstruction_curve_", fit.bridge.ledger.curve("reconstruction")),
             "kl_curve_": fit.curve("kl_curve_", fit.bridge.ledger.curve("kl")),
             "n_active_units_": n_active,
-            "_collapsed": n_active == 0 and fit.bridge.n_steps >= MANY_STEPS and rows_differ(fit.inputs),
             "_objective": {"likelihood": self._parts(fit), "loss": self.loss},
         }
 
     def _warn(self, history) -> None:
         super()._warn(history)
-        if self._collapsed:
-            warnings.warn(
+        if self.n_active_units_ == 0:
+            warn(
                 f"All {self._n_features_out} units of the code are inactive: every row has the same posterior, so "
                 f"that the codes hold nothing of the data. Lower beta, which is {self.beta:g}, give the units "
                 "free_bits or a kl_warm_up, or train longer or faster (max_iter, learning_rate); columns that "
                 "have nothing in common cannot be encoded at all.",
-                UserWarning,
-                stacklevel=3,
             )

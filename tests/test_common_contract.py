@@ -21,12 +21,15 @@ from estimators import (
     widths,
 )
 from numpy.testing import assert_allclose
+from scipy import sparse
 from sklearn.base import clone, is_classifier
 from sklearn.exceptions import NotFittedError, UndefinedMetricWarning
 from sklearn.metrics import r2_score
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+
+from skae import AutoencoderTransformer
 
 every_estimator = pytest.mark.parametrize("estimator", EVERY_ESTIMATOR)
 every_autoencoder = pytest.mark.parametrize("estimator", ESTIMATORS)
@@ -168,6 +171,17 @@ def test_score_is_variance_weighted_r2(estimator, constant_column):
     assert type(score) is float
     expected = r2_score(X, model.reconstruct(X), multioutput="variance_weighted")
     assert_allclose(score, expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("value", [0.1, -0.03, 1e6 + 0.1])
+def test_a_constant_column_has_no_variance_to_score(value):
+    """Whatever the rounding of its mean, which sparse and dense rows sum in different orders."""
+    model, X = AutoencoderTransformer(2, max_iter=2, tol=None, random_state=0).fit(rows()), rows(300, seed=1)
+    X[:, 2] = value
+    residual = np.square(model.reconstruct(X) - X)
+    others = np.arange(X.shape[1]) != 2
+    expected = 1 - residual[:, others].sum() / (np.square(X - X.mean(0))[:, others]).sum()
+    assert_allclose([model.score(X), model.score(sparse.csr_array(X))], expected, rtol=1e-9)
 
 
 @those_that_score_by_error

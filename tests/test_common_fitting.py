@@ -5,18 +5,22 @@ import pytest
 import torch
 from estimators import (
     ESTIMATORS,
+    EVERY_ESTIMATOR,
     NOISELESS,
     PUBLIC_CLASSES,
     assert_same,
     assert_same_model,
     fitted,
+    labels,
     rows,
     width_parameter,
 )
 from numpy.testing import assert_allclose
 from sklearn.base import clone, is_classifier
 from sklearn.datasets import load_breast_cancer
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import r2_score
+from sklearn.pipeline import make_pipeline
 
 from skae import StackedAutoencoder
 
@@ -128,6 +132,24 @@ def test_a_failed_refit_leaves_the_old_model(estimator, method, failure):
     assert set(vars(model)) == names
     assert_same_model(model, twin)
     assert_same(model.transform(X), twin.transform(X))
+
+
+@every_estimator
+def test_numbers_too_large_to_square_are_told(estimator):
+    if estimator.get_params().get("loss") == "huber":
+        return  # squares none
+    with pytest.raises(ValueError, match=r"largest magnitude in X is .*learning_rate|\[0, 1\]|counts"):
+        clone(estimator).fit(rows() * 1e200)
+
+
+@pytest.mark.parametrize("estimator", EVERY_ESTIMATOR)
+def test_warnings_name_the_line_that_called_fit(estimator):
+    """A line of the library would be shown once, and never again for another model."""
+    model, X = clone(estimator).set_params(max_iter=1, tol=1e-9), rows()
+    for outermost in (model, make_pipeline(model)):
+        with pytest.warns(ConvergenceWarning) as caught:
+            outermost.fit(X, labels(X))
+        assert {warning.filename for warning in caught} == {__file__}
 
 
 @every_estimator

@@ -1,6 +1,8 @@
 """What every estimator holds on to after a fit, and how much it takes while it works."""
 
 import gc
+import subprocess
+import sys
 import tracemalloc
 import types
 from functools import partial
@@ -82,6 +84,35 @@ def test_a_fit_ends_what_partial_fit_carries_on(estimator):
 
 
 # While it works --------------------------------------------------------------------------------------------
+
+PEAKS = """
+import resource, sys
+import numpy as np
+from scipy import sparse
+from skae import *
+n, d, per_row = 4000, 20000, 40
+rng = np.random.default_rng(0)
+columns, ends = rng.integers(0, d, n * per_row), np.arange(0, n * per_row + 1, per_row)
+X = sparse.csr_matrix((rng.random(n * per_row, dtype=np.float32), columns, ends), shape=(n, d))
+X.sum_duplicates()
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+settings = {"hidden_layer_sizes": (8,), "max_iter": 1, "tol": None, "random_state": 0}
+stacked = StackedAutoencoder(4, pretrain_max_iter=1, **settings)
+for model in (AutoencoderTransformer(4, **settings), stacked, DenoisingAutoencoder(4, **settings)):
+    model.fit(X[:400])
+    before = peak()
+    model.fit(X).transform(X)
+    print((peak() - before) / (4 * n * d))
+"""
+
+
+def test_sparse_rows_never_take_the_memory_of_dense_ones():
+    """As the system counts it: also memory that is free again, but in pieces."""
+    pytest.importorskip("resource")
+    done = subprocess.run([sys.executable, "-c", PEAKS], capture_output=True, text=True, check=True)
+    shares = [float(line) for line in done.stdout.split()]
+    assert len(shares) == 3
+    assert max(shares) < 0.3
 
 
 class Largest(TorchDispatchMode):

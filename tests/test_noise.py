@@ -229,13 +229,18 @@ def test_a_callable_that_writes_into_its_batch_does_not_touch_the_targets(loss):
         lambda batch, generator: batch[:-1],
         lambda batch, generator: batch.mean(1),
         lambda batch, generator: batch.sum(),
-        lambda batch, generator: None,
     ],
-    ids=["a_row_short", "one_column", "scalar", "nothing"],
+    ids=["a_row_short", "one_column", "scalar"],
 )
 def test_a_callable_that_changes_the_shape_is_told(noise):
     with pytest.raises(ValueError, match=r"noise=.*returned shape.*\(40, 4\).*keep the shape"):
         DenoisingAutoencoder(2, noise=noise, batch_size=40, max_iter=1, tol=None).fit(rows(40))
+
+
+@pytest.mark.parametrize(("value", "kind"), [(None, "NoneType"), (np.zeros((40, 4)), "ndarray")])
+def test_a_callable_that_returns_no_tensor_is_told(value, kind):
+    with pytest.raises(TypeError, match=rf"noise=.*returned a {kind}.*must return one"):
+        DenoisingAutoencoder(2, noise=lambda *_: value, batch_size=40, max_iter=1, tol=None).fit(rows(40))
 
 
 @pytest.mark.parametrize("noise", ["speckle", None, 0.3])

@@ -44,10 +44,29 @@ def test_the_order_of_the_rows_does_not_matter():
 
 def test_every_row_is_as_likely_as_another():
     X = distinct_rows(100)
+    X[0] = 0  # whose bits are no random numbers
     times = sum(split(X, fraction=0.3, seed=seed).astype(int) for seed in range(300))
     assert abs(times.mean() - 90) < 1e-9
     assert times.min() > 60
     assert times.max() < 120  # four standard deviations of a binomial on either side
+
+
+@pytest.mark.parametrize("n_equal", [101, 400, 900])
+@pytest.mark.parametrize("value", [0.0, 1.5])
+def test_equal_rows_of_more_than_the_fraction_are_trained_on(n_equal, value):
+    """They could only be held out whole; of the others, the fraction is."""
+    X = np.random.default_rng(0).normal(size=(1000, 4))
+    X[:n_equal] = value
+    for seed in range(5):
+        held_out = split(X, seed=seed)
+        assert not held_out[:n_equal].any()
+        assert held_out.sum() == np.ceil((1000 - n_equal) / 10)
+
+
+def test_smaller_groups_of_equal_rows_do_not_overrun_the_fraction_far():
+    X = np.repeat(distinct_rows(100), 8, axis=0)
+    sizes = [split(X, seed=seed).sum() for seed in range(20)]
+    assert min(sizes) == max(sizes) == 80
 
 
 @pytest.mark.parametrize(

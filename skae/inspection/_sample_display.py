@@ -138,7 +138,7 @@ class SampleDisplay:
         if not hasattr(model.autoencoder, "sample"):
             raise TypeError(
                 f"{type(model.autoencoder).__name__} does not sample: codes of its own making would follow no "
-                "known distribution. Pass a variational autoencoder."
+                "known distribution. Pass a VAESampler, an AdversarialAutoencoder or a DenoisingAutoencoder."
             )
         options = {"mean": True} if mean else {}
         samples = model.autoencoder.sample(n_samples, random_state=random_state, **options)

@@ -1,0 +1,18 @@
+"""Warnings that name the line of the user's own code they are about."""
+
+import sys
+import warnings
+
+_BETWEEN = {"skae", "sklearn", "joblib"}  # what may stand between that line and the warning
+
+
+def warn(message: str, category: type[Warning] = UserWarning) -> None:
+    """Warn the caller of the public method that is at work.
+
+    Decorators, overrides and pipelines put frames between the two, so that no fixed ``stacklevel`` is right; and a
+    warning that names a line of the library is shown once, whichever model it is about.
+    """
+    frame, level = sys._getframe(), 1
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _BETWEEN:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, category, stacklevel=level)
