@@ -118,7 +118,7 @@ class AdversarialAutoencoder(BaseAutoencoder):
         a covariance matrix of shape (n_components, n_components), variances of shape (n_components,), or one
         variance. A callable ``(n, generator) -> codes`` gets a `torch.Generator` and returns draws, a tensor of
         shape (n, n_components), or what becomes one; draws made with ``generator`` obey ``random_state``.
-    adversarial_weight : float, default=0.8
+    adversarial_weight : float, default=0.75
         Strength of the pull towards the prior, in units of the reconstruction loss (see Notes). More brings the
         distribution of codes closer to the prior; less restores rows better.
     discriminator_hidden_layer_sizes : int or array-like of int, default=(128,)
@@ -240,7 +240,7 @@ class AdversarialAutoencoder(BaseAutoencoder):
 
     n_components: int = field(default=8, kw_only=False)
     prior: Any = "normal"
-    adversarial_weight: float = 0.8
+    adversarial_weight: float = 0.75
     discriminator_hidden_layer_sizes: Any = (128,)
     discriminator_learning_rate: float = 0.01
     n_discriminator_steps: int = 2

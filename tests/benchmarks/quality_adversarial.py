@@ -2,7 +2,8 @@
 
 Codes are to have the prior's mean and standard deviation, to pass a two-sample test, and to restore rows nearly as
 well as a plain autoencoder's. The test is the permutation test of the energy distance (Szekely and Rizzo 2004)
-between 200 codes and 200 draws; the median p-value over ten such pairs is printed. One seed.
+between 200 codes and 200 draws; a fit's p-value is the median over ten such pairs. Of several seeds, the worst is
+printed.
 """
 
 import time
@@ -38,34 +39,36 @@ def median_p_value(codes):
     return np.median([p_value(part, rng.normal(size=part.shape), rng) for part in parts])
 
 
-def compare(name, X, **parameters):
+def compare(name, X, n_seeds):
     warnings.simplefilter("ignore", ConvergenceWarning)  # all defaults, max_iter too
-    start = time.perf_counter()
-    plain = AutoencoderTransformer(8, random_state=0, **parameters).fit(X)
-    middle = time.perf_counter()
-    ours = AdversarialAutoencoder(8, random_state=0, **parameters).fit(X)
-    seconds = f"{middle - start:.0f} s plain, {time.perf_counter() - middle:.0f} s adversarial"
-    codes = ours.transform(X)
-    mean, deviation = np.abs(codes.mean(0)).max(), np.abs(codes.std(0) - 1).max()
-    ratio = ours.reconstruction_error(X).mean() / plain.reconstruction_error(X).mean()
-    p_ours, p_plain = (median_p_value(c) for c in (codes, StandardScaler().fit_transform(plain.transform(X))))
-    yield judged(f"{name}: largest |mean| of a unit; {seconds}", f"{mean:.3f}", "", "<= 0.15", mean <= 0.15)
-    yield judged(f"{name}: largest |standard deviation - 1|", f"{deviation:.3f}", "", "<= 0.15", deviation <= 0.15)
-    yield judged(f"{name}: error / plain autoencoder's", f"{ratio:.3f}", "", "<= 1.3", ratio <= 1.3)
-    yield judged(f"{name}: p-value, 200 codes against 200 draws", f"{p_ours:.3f}", "", "> 0.05", p_ours > 0.05)
-    yield judged(f"{name}: p-value, plain codes standardised", f"{p_plain:.3f}", "", "< 0.05", p_plain < 0.05)
+    found, start = [], time.perf_counter()
+    for seed in range(n_seeds):
+        plain, ours = (
+            cls(8, random_state=seed).fit(X) for cls in (AutoencoderTransformer, AdversarialAutoencoder)
+        )
+        codes, free = ours.transform(X), StandardScaler().fit_transform(plain.transform(X))
+        mean, deviation = np.abs(codes.mean(0)).max(), np.abs(codes.std(0) - 1).max()
+        ratio = ours.reconstruction_error(X).mean() / plain.reconstruction_error(X).mean()
+        found.append((mean, deviation, ratio, -median_p_value(codes), median_p_value(free)))
+    mean, deviation, ratio, p_ours, p_plain = np.max(found, axis=0)
+    work = f"{name}, {n_seeds} seeds, {time.perf_counter() - start:.0f} s"
+    yield judged(f"{work}: largest |mean| of a unit", f"{mean:.3f}", "", "<= 0.15", mean <= 0.15)
+    yield judged(f"{work}: largest |standard deviation - 1|", f"{deviation:.3f}", "", "<= 0.15", deviation <= 0.15)
+    yield judged(f"{work}: largest error / plain autoencoder's", f"{ratio:.3f}", "", "<= 1.3", ratio <= 1.3)
+    yield judged(f"{work}: least p-value, 200 codes and draws", f"{-p_ours:.3f}", "", "> 0.05", p_ours < -0.05)
+    yield judged(f"{work}: largest, plain codes standardised", f"{p_plain:.3f}", "", "< 0.05", p_plain < 0.05)
 
 
 @row
 def adversarial_digits():
     """Standardised digits, with all defaults."""
-    yield from compare("digits", StandardScaler().fit_transform(load_digits().data))
+    yield from compare("digits", StandardScaler().fit_transform(load_digits().data), 9)
 
 
 @row
 def adversarial_mnist():
     """MNIST in [0, 1], with all defaults; training stops by itself."""
-    yield from compare("MNIST", mnist()[0])
+    yield from compare("MNIST", mnist()[0], 1)
 
 
 @row
