@@ -1,7 +1,7 @@
 """Networks at work after training: rows in, rows out, in chunks, each written where it belongs.
 
 Dense networks run on matrices prepared once per call, in the dtype of the output and with the training data's
-mean folded into the biases; all other modules are called as they are.
+mean folded into the biases where that costs no precision; all other modules are called as they are.
 """
 
 import copy
@@ -15,6 +15,7 @@ from ._links import link_activation
 from ._networks import Block, Decoder, Encoder, GaussianEncoder, TiedLinear, dense_blocks
 
 Forward = Callable[[Tensor, Tensor | None], Tensor]
+FOLDING_ERROR = 1e-3  # at most, of what goes into the first activation
 
 
 def forward(network: nn.Module, dtype: torch.dtype, *, linked: bool = True, width: int | None = None) -> Forward:
@@ -77,9 +78,13 @@ class DenseForward:
                 activations[-1] = link_activation(network.link)
             if network.offset is not None:
                 biases[-1] = biases[-1].to(network.offset.dtype) + network.offset
-        elif network.offset is not None:
-            offset = network.offset
-            biases[0] = biases[0].to(offset.dtype) - offset @ weights[0].to(offset.dtype)
+        self._offset: Tensor | None = None
+        if isinstance(network, Encoder) and network.offset is not None:
+            offset, first = network.offset, weights[0].to(network.offset.dtype)
+            if torch.finfo(dtype).eps * float((offset.abs() @ first.abs()).max()) > FOLDING_ERROR:
+                self._offset = offset  # the product would cancel what tells rows apart
+            else:
+                biases[0] = biases[0].to(offset.dtype) - offset @ first
         self.layers = [
             (weight.to(dtype), bias.to(dtype), activation)
             for weight, bias, activation in zip(weights, biases, activations, strict=True)
@@ -89,6 +94,7 @@ class DenseForward:
             weight, bias, activation = self.layers[-1]
             self.layers[-1] = weight[:, :width], bias[:width], activation
         self._buffers: list[Tensor] = []
+        self._centred: Tensor | None = None
 
     def __call__(self, x: Tensor, out: Tensor | None = None) -> Tensor:
         n = len(x)
@@ -96,6 +102,10 @@ class DenseForward:
             self._buffers = [x.new_empty(n, weight.shape[1]) for weight, _, _ in self.layers[:-1]]
         outs = [buffer[:n] for buffer in self._buffers]
         outs.append(x.new_empty(n, self.layers[-1][0].shape[1]) if out is None else out)
+        if self._offset is not None:
+            if self._centred is None or len(self._centred) < n:
+                self._centred = torch.empty_like(x)
+            x = torch.sub(x, self._offset, out=self._centred[:n])
         for (weight, bias, activation), z in zip(self.layers, outs, strict=True):
             torch.addmm(bias, x, weight, out=z)
             if activation.forward is not None:

@@ -270,6 +270,18 @@ def test_a_billion_added_to_every_column_changes_nothing(estimator):
         assert_allclose(model.decoder_(codes[0]).double() - 1e9, reference.decoder_(codes[1]), atol=0.02)
 
 
+@pytest.mark.parametrize("hidden_layer_sizes", [(), (32,)], ids=str)
+@pytest.mark.parametrize("far", [0, 1e2, 1e4, 1e6])
+def test_single_precision_loses_nothing_of_what_it_holds(far, hidden_layer_sizes):
+    """Methods and modules agree on float32 rows far from zero, whichever way they subtract the mean."""
+    X = (rows() + far).astype(np.float32)
+    settings = {"hidden_layer_sizes": hidden_layer_sizes, "learning_rate": 1e-2, "max_iter": 20, "tol": None}
+    model = AutoencoderTransformer(3, random_state=0, **settings).fit(X)
+    codes = model.encoder_(torch.from_numpy(X)).detach()
+    assert_allclose(model.transform(X), codes, atol=1e-3)
+    assert_allclose(model.reconstruct(X), model.decoder_(codes).detach(), atol=1e-3 + 1e-7 * far)
+
+
 # Inside scikit-learn ---------------------------------------------------------------------------------------
 
 
