@@ -137,7 +137,7 @@ def test_a_failed_refit_leaves_the_old_model(estimator, method, failure):
 @every_estimator
 def test_numbers_too_large_to_square_are_told(estimator):
     if estimator.get_params().get("loss") == "huber":
-        return  # squares none
+        pytest.skip("huber squares none of them")
     with pytest.raises(ValueError, match=r"largest magnitude in X is .*learning_rate|\[0, 1\]|counts"):
         clone(estimator).fit(rows() * 1e200)
 

@@ -187,7 +187,6 @@ SPARSELY = [
 ]
 
 
-@pytest.mark.filterwarnings("ignore:All . units of the code are inactive:UserWarning")
 @pytest.mark.parametrize("estimator", SPARSELY)
 def test_sparse_rows_are_never_dense_all_at_once(estimator, monkeypatch):
     """Dense, these rows take 10 MB; no call takes a third of that, though some take batches of 200 rows."""

@@ -13,7 +13,6 @@ from skae._links import link_activation
 from skae._networks import Block, Decoder, Linear
 
 torch.manual_seed(0)
-pytestmark = pytest.mark.filterwarnings("ignore:All . units of the code are inactive")  # some hardly train
 OUTPUT = torch.randn(6, 4, dtype=torch.float64)
 MIXED = (("bernoulli", [1]), ("gaussian", [3, 0]), ("poisson", (2,)))
 LAYOUTS = {name: name for name in LIKELIHOODS} | {

@@ -15,7 +15,6 @@ from skae._networks import bounded
 from skae._penalties import Penalty
 from skae._posterior import Posterior, divergence
 
-pytestmark = pytest.mark.filterwarnings("ignore:All . units of the code are inactive")  # some hardly train
 N_ROWS, N_FEATURES = 23, 7
 
 

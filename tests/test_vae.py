@@ -21,7 +21,6 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from skae import VAESampler
 from skae._sampling import standard_normal
 
-pytestmark = pytest.mark.filterwarnings("ignore:All . units of the code are inactive")  # some hardly train
 LIKELIHOODS = ["gaussian", "bernoulli", "exponential", "poisson"]
 
 
