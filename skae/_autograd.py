@@ -133,10 +133,14 @@ class AutogradStep:
 
     def restore(self, snapshot: tuple[Tensor, list[Any]]) -> None:
         """Go back to a snapshot."""
-        self.parameters.copy_(snapshot[0])
+        self.load(snapshot[0])
         buffers = (b for network in self.networks for b in network.buffers())
         for buffer, saved in zip(buffers, snapshot[1], strict=True):
             buffer.copy_(saved)
+
+    def load(self, parameters: Tensor) -> None:
+        """Go on from other parameters."""
+        self.parameters.copy_(parameters)
 
 
 def _flatten(parameters: Sequence[nn.Parameter], device: torch.device) -> tuple[Tensor, Tensor]:

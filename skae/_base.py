@@ -485,6 +485,14 @@ class BaseAutoencoder(
         defined = type(self)._penalty is not BaseAutoencoder._penalty
         return Penalty.of_rows(self._penalty) if defined else None
 
+    def _learning_rate(self, fit: Fit) -> float:
+        """Return the learning rate of the networks' solver."""
+        return self.learning_rate
+
+    def _averages(self, fit: Fit) -> bool:
+        """Return whether to keep a running mean of the weights instead of the last ones."""
+        return False
+
     def _constraint(self, fit: Fit) -> Callable[[torch.Tensor], object] | None:
         """Return what changes the decoder's weights of each code unit in place after each update, or None."""
         return None

@@ -249,5 +249,9 @@ class ExplicitStep:
 
     def restore(self, snapshot: Tensor) -> None:
         """Go back to a snapshot."""
-        self.parameters.copy_(snapshot)
+        self.load(snapshot)
+
+    def load(self, parameters: Tensor) -> None:
+        """Go on from other parameters."""
+        self.parameters.copy_(parameters)
         self._follow()

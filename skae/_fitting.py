@@ -3,7 +3,7 @@
 import copy
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -11,6 +11,7 @@ from torch import Tensor
 from . import _arrays as arrays
 from . import _devices as devices
 from ._architecture import architecture
+from ._averaging import Averaged
 from ._building import build, initialize
 from ._custom import Linked, dry_run, load_weights
 from ._data import TrainingData
@@ -23,6 +24,9 @@ from ._rows import Rows, index_chunks
 from ._run import Run
 from ._steps import torch_modes
 from ._training import History
+
+Solver = Optimizer | Averaged
+S = TypeVar("S", Optimizer, Averaged)
 
 
 class Fit(Run):
@@ -46,7 +50,7 @@ class Fit(Run):
         super().__init__(estimator, device, self._dtype(estimator.dtype, device, X), estimator.dtype == "bfloat16")
         self.start, self.one_pass = start, one_pass
         self._noise: torch.Generator | None = None
-        self._solvers: dict[str, Optimizer] = {}
+        self._solvers: dict[str, Solver] = {}
         self.y = X
         self.data = TrainingData(X, dtype=self.dtype, device=self.device, **data)
         self.architecture = estimator._adapt(architecture(estimator, X.shape[1], estimator._code_width(self)))
@@ -131,6 +135,10 @@ class Fit(Run):
         statistics = getattr(self.start, "_column_statistics", None) or self.data.statistics()
         return Corruption(noise, level, statistics, self.data.fills(statistics), self.noise_generator())
 
+    @property
+    def learning_rate(self) -> float:
+        return self.estimator._learning_rate(self)
+
     def make_optimizer(self, parameters: Tensor, gradient: Tensor, is_weight: Tensor) -> Optimizer:
         optimizer = super().make_optimizer(parameters, gradient, is_weight)
         optimizer.weights_only = self._is_pca()
@@ -140,14 +148,14 @@ class Fit(Run):
             self.streams.noise.set_state(state["modes"])
         return self.carried_on("networks", optimizer)
 
-    def carried_on(self, name: str, optimizer: Optimizer) -> Optimizer:
+    def carried_on(self, name: str, solver: S) -> S:
         """Give a solver the state that the last pass left under this name, and leave its own to the next."""
         state = self._state_before()
         kind, saved = (None, None) if state is None else state["solvers"].get(name, (None, None))
-        if saved is not None and kind == _kind(optimizer):
-            optimizer.load(saved)
-        self._solvers[name] = optimizer
-        return optimizer
+        if saved is not None and kind == _kind(solver):
+            solver.load(saved)
+        self._solvers[name] = solver
+        return solver
 
     def _state_before(self) -> dict[str, Any] | None:
         """Return what the last pass left for this one; None for a fit that starts afresh."""
@@ -194,7 +202,7 @@ class Fit(Run):
     @functools.cached_property
     def step(self):
         """The step that trains both networks as a whole; it takes over the weights they have when it is made."""
-        return self.make_step(
+        step = self.make_step(
             self.encoder,
             self.decoder,
             self.inputs,
@@ -205,6 +213,7 @@ class Fit(Run):
             penalty=self.estimator._regularizer(self),
             constrain=self.estimator._constraint(self),
         )
+        return self.carried_on("mean", Averaged(step)) if self.estimator._averages(self) else step
 
     def measure(self) -> float:
         """Return the loss of the training rows under the weights as they are."""
@@ -268,5 +277,5 @@ class Fit(Run):
         return fitted | self.estimator._own_attributes(self, encoder, decoder)
 
 
-def _kind(optimizer: Optimizer) -> tuple[str, int]:
-    return type(optimizer).__name__, len(optimizer.parameters)
+def _kind(solver: Solver) -> tuple[str, int]:
+    return type(solver).__name__, len(solver.parameters)

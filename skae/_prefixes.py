@@ -15,18 +15,21 @@ from torch import Tensor, nn
 from ._links import Link
 from ._networks import Block, Decoder
 
-ENDS = 2.0  # what the first two groups and the whole code count for; the others count one
-LATER = 6.0  # what all groups after its own count for together in a unit's gradient; else they would rule it
+FIRST = (3.0, 3.0, 2.0)  # what the loss of the first groups counts for; the others count one
+WHOLE = 2.0  # what that of the last counts for
+LATER = 5.0  # what all groups after its own count for together in a unit's gradient; else they would rule it
+FASTEST = 0.01  # to which Adam's learning rate is raised at most
 
 
 def group_ends(width: int) -> list[int]:
-    """Return the widest prefix of each group; prefixes of up to eight units are a group each.
+    """Return the widest prefix of each group; prefixes of up to sixteen units are a group each.
 
     The groups of a narrower code are the first of these, the last of them cut off.
     """
     ends = [1]
     while ends[-1] < width:
-        ends.append(min(width, ends[-1] + max(1, (1 << ends[-1].bit_length()) // 8)))
+        step = 1 if ends[-1] < 16 else (1 << ends[-1].bit_length()) // 8
+        ends.append(min(width, ends[-1] + step))
     return ends
 
 
@@ -57,10 +60,21 @@ class Prefixes:
         self._shares = torch.where(own, 1.0, later)
         # Relative to the losses' sizes, or wide prefixes, whose losses are small, would hardly be felt.
         importance = torch.ones(self.repeats, device=generator.device)
-        importance[[0, min(1, self.repeats - 1), -1]] = ENDS
+        importance[: len(FIRST)] = importance.new_tensor(FIRST[: self.repeats])
+        importance[-1] = WHOLE
         self.importance: Tensor | None = importance / importance.mean()
         self._held_out = False
         self._felt = torch.empty(0)
+
+    def rate(self, learning_rate: float, solver: str) -> float:
+        """Return the learning rate for as many prefixes at once.
+
+        They are like a batch so many times as large, where rates may rise in proportion, or for an adaptive solver
+        with the square root (Malladi et al. 2022). Above `FASTEST` few networks learn by Adam.
+        """
+        if solver == "sgd":
+            return learning_rate * self.repeats
+        return max(learning_rate, min(learning_rate * self.repeats**0.5, FASTEST))
 
     def width(self, code_width: int) -> int:
         return code_width

@@ -57,10 +57,15 @@ class Run:
         self.low_precision = low_precision
         self.streams = random.streams(estimator.random_state)
 
+    @property
+    def learning_rate(self) -> float:
+        """Of the solver."""
+        return self.estimator.learning_rate
+
     def make_optimizer(self, parameters: Tensor, gradient: Tensor, is_weight: Tensor) -> Optimizer:
         """Make the estimator's solver for flat parameters."""
         e = self.estimator
-        settings = {"learning_rate": e.learning_rate, "alpha": e.alpha, "momentum": e.momentum}
+        settings = {"learning_rate": self.learning_rate, "alpha": e.alpha, "momentum": e.momentum}
         return OPTIMIZERS[e.solver](parameters, gradient, is_weight, **settings)
 
     def make_step(self, encoder, decoder, rows: Rows, *, loss, **settings):

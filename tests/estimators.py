@@ -50,7 +50,7 @@ CONFIGURATIONS = {
     "own_loss": configured(AutoencoderTransformer, loss=fourth_power),
     "ordered": configured(AutoencoderTransformer, n_components=11, ordered=True),
     "ordered_tied": configured(
-        AutoencoderTransformer, n_components=7, ordered=True, early_stopping=True, tied_weights=True
+        AutoencoderTransformer, n_components=18, ordered=True, early_stopping=True, tied_weights=True
     ),
     "ordered_linear": configured(AutoencoderTransformer, ordered=True, hidden_layer_sizes=()),
     "ordered_own_loss": configured(AutoencoderTransformer, n_components=6, ordered=True, loss=fourth_power),

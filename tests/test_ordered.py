@@ -17,6 +17,7 @@ from sklearn.model_selection import train_test_split
 from test_explicit import assert_steps_agree, both_steps
 
 from skae import AutoencoderTransformer
+from skae._fitting import Fit
 from skae._layers import balance
 from skae._prefixes import Prefixes, group_ends
 
@@ -155,20 +156,20 @@ def widths_drawn(bridge, width):
 
 def test_groups_of_prefixes():
     assert group_ends(1) == [1]
-    assert group_ends(8) == [1, 2, 3, 4, 5, 6, 7, 8]
-    assert group_ends(19) == [1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 19]
+    assert group_ends(16) == [*range(1, 17)]
+    assert group_ends(37) == [*range(1, 17), 20, 24, 28, 32, 37]
     for width in range(1, 300):
         assert group_ends(width) == [*(end for end in group_ends(300) if end < width), width]
-    assert len(group_ends(1024)) == 36
+    assert len(group_ends(1024)) == 40
 
 
-@pytest.mark.parametrize("width", [1, 2, 8])
+@pytest.mark.parametrize("width", [1, 2, 16])
 def test_all_prefixes_of_narrow_codes(width):
     bridge = Prefixes(width, torch.Generator().manual_seed(0))
     assert widths_drawn(bridge, width) == list(range(1, width + 1))
 
 
-@pytest.mark.parametrize("width", [9, 16, 50])
+@pytest.mark.parametrize("width", [17, 24, 50])
 def test_a_width_is_drawn_from_each_group(width):
     bridge, ends = Prefixes(width, torch.Generator().manual_seed(0)), np.array(group_ends(width))
     drawn = np.array([widths_drawn(bridge, width) for _ in range(3000)])
@@ -185,15 +186,24 @@ def test_held_out_rows_are_judged_by_the_same_widths():
     assert widths_drawn(bridge, 40) != group_ends(40)
 
 
-def test_groups_after_its_own_count_for_four_at_most():
+def test_groups_after_its_own_count_for_five_at_most():
     bridge = Prefixes(8, torch.Generator().manual_seed(0))
     code = torch.ones(2, 8, dtype=torch.float64, requires_grad=True)
     z, _ = bridge.through(code, None)
     z.sum().backward()
-    assert_allclose(code.grad, [[7, 7, 6, 5, 4, 3, 2, 1]] * 2)
+    assert_allclose(code.grad, [[6, 6, 6, 5, 4, 3, 2, 1]] * 2)
     dcode = torch.empty(2, 8, dtype=torch.float64)
     bridge.backward(code.detach(), torch.ones_like(z), dcode, None)
     assert_allclose(dcode, code.grad)
+
+
+@pytest.mark.parametrize(
+    ("solver", "learning_rate", "expected"),
+    [("sgd", 0.1, 1.6), ("adam", 1e-3, 4e-3), ("adamw", 1e-3, 4e-3), ("adam", 5e-3, 0.01), ("adam", 0.02, 0.02)],
+)
+def test_rates_of_many_prefixes_at_once(solver, learning_rate, expected):
+    step = Fit(ordered(16, solver=solver, learning_rate=learning_rate), rows(50, 4)).step
+    assert step.step.optimizer.learning_rate == pytest.approx(expected)
 
 
 def test_losses_are_felt_in_relation_to_their_size():
@@ -225,17 +235,17 @@ def test_decoders_for_prefixes(parameters):
 
 
 def test_rows_of_all_widths_at_once():
-    X = rows(60, 6)
-    model = ordered(10, max_iter=3).fit(X)
+    X = rows(300, 6)
+    model = ordered(20, max_iter=3).fit(X)
     rng = np.random.default_rng(0)
-    widths = rng.integers(0, 11, 60)
-    codes = np.where(np.arange(10) < widths[:, None], model.transform(X), 0)
+    widths = rng.integers(0, 21, 300)
+    codes = np.where(np.arange(20) < widths[:, None], model.transform(X), 0)
     together = model.inverse_transform(codes)
-    for width in range(11):
+    for width in range(21):
         chosen = widths == width
         assert_allclose(together[chosen], model.inverse_transform(codes[chosen]), atol=1e-12)
     assert_allclose(together, np.vstack([model.inverse_transform(code[None]) for code in codes]), atol=1e-12)
-    assert model.decoder_(torch.empty(0, 10, dtype=torch.float64)).shape == (0, 6)
+    assert model.decoder_(torch.empty(0, 20, dtype=torch.float64)).shape == (0, 6)
 
 
 def test_loss_is_the_mean_over_prefixes():
@@ -248,17 +258,18 @@ def test_integer_weights_are_repetitions():
     X = rows(40)
     weight = np.random.default_rng(0).integers(0, 3, 40)
     settings = {"max_iter": 5, "batch_size": 200, "shuffle": False}
-    one = ordered(9, **settings).fit(X, sample_weight=weight)
-    two = ordered(9, **settings).fit(np.repeat(X, weight, axis=0))
+    one = ordered(18, **settings).fit(X, sample_weight=weight)
+    two = ordered(18, **settings).fit(np.repeat(X, weight, axis=0))
     assert_allclose(one.transform(X), two.transform(X), rtol=1e-6, atol=1e-8)
     assert_allclose(one.explained_variance_, two.explained_variance_, rtol=1e-6, atol=1e-9)
 
 
-def test_prefixes_are_what_nested_dropout_promises():
+@pytest.mark.parametrize(("activation", "learning_rate"), [("relu", 1e-3), ("silu", 3e-3)])
+def test_prefixes_are_what_nested_dropout_promises(activation, learning_rate):
     """Units in the order of what they add, each prefix nearly as good as a network trained for its width alone."""
     X = (load_digits().data / 16).astype(np.float32)
     train, test = train_test_split(X, random_state=0)
-    settings = {"activation": "silu", "learning_rate": 3e-3, "max_iter": 200}
+    settings = {"activation": activation, "learning_rate": learning_rate, "max_iter": 200}
     model = ordered(8, **settings).fit(train)
     alone = [ordered(k, **settings).set_params(ordered=False).fit(train) for k in range(1, 9)]
     prefix, best = errors(model, test), np.array([net.reconstruction_error(test).mean() for net in alone])

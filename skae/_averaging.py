@@ -1,0 +1,78 @@
+"""A running mean of the weights that training passes through, kept in the place of the last ones."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+HORIZON = 50  # steps that the mean reaches back; in short runs it is a tenth of those that there were
+
+
+class Averaged:
+    """A step of training whose networks are judged, shown and kept with the mean of their weights.
+
+    Long steps learn fast but leave the weights scattered around the place that they are after. Their mean is
+    nearer to it (Polyak and Juditsky 1992). Training itself goes on from the weights that it has reached.
+
+    Parameters
+    ----------
+    step : ExplicitStep or AutogradStep
+    """
+
+    def __init__(self, step) -> None:
+        self.step = step
+        self.needs_two_rows, self.multiply_adds = step.needs_two_rows, step.multiply_adds
+        self.parameters: Tensor = step.parameters
+        self._mean, self._reached = step.parameters.clone(), step.parameters.clone()
+        self._n_steps = torch.zeros(())
+        self._shown = True  # whether the networks have the mean, and not what has been reached
+
+    def __call__(self, index: Tensor) -> Tensor:
+        """Take one step on the rows numbered ``index``; return the objective, summed over these rows."""
+        if self._shown:
+            self.step.load(self._reached)
+            self._shown = False
+        total = self.step(index)
+        self._n_steps += 1
+        self._mean.lerp_(self.parameters, max(1 / HORIZON, 10 / (float(self._n_steps) + 9)))
+        return total
+
+    def _show(self) -> None:
+        if not self._shown:
+            self._reached.copy_(self.parameters)
+            self.step.load(self._mean)
+            self._shown = True
+
+    def evaluate(self, index: Tensor) -> Tensor:
+        """Return the loss without penalties, summed over the rows numbered ``index``."""
+        self._show()
+        return self.step.evaluate(index)
+
+    def publish(self) -> None:
+        """See to it that the modules hold the mean."""
+        self._show()
+        self.step.publish()
+
+    def release(self) -> None:
+        """Give the modules the mean as parameters of their own."""
+        self._show()
+        self.step.release()
+
+    def snapshot(self) -> Any:
+        """Return a copy of the trained state."""
+        self._show()
+        return self.step.snapshot()
+
+    def restore(self, snapshot: Any) -> None:
+        """Go back to a snapshot."""
+        self._show()
+        self.step.restore(snapshot)
+
+    def state(self) -> dict[str, Tensor]:
+        """Return what the next step depends on beside the mean, once that is released."""
+        return {"reached": self._reached, "n_steps": self._n_steps}
+
+    def load(self, state: dict[str, Tensor]) -> None:
+        """Carry on from a state that `state` returned."""
+        self._reached.copy_(state["reached"])
+        self._n_steps.copy_(state["n_steps"])
