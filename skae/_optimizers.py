@@ -150,3 +150,10 @@ class SGD(Optimizer):
 
 
 OPTIMIZERS = {"adam": Adam, "adamw": AdamW, "sgd": SGD}
+FASTEST = 0.01  # above it few networks learn by Adam
+
+
+def raised(learning_rate: float, factor: float, solver: str) -> float:
+    """Return a learning rate times ``factor``, which raises Adam's up to `FASTEST` at most."""
+    product = learning_rate * factor
+    return product if solver == "sgd" else max(learning_rate, min(product, FASTEST))

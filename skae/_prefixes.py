@@ -14,11 +14,11 @@ from torch import Tensor, nn
 
 from ._links import Link
 from ._networks import Block, Decoder
+from ._optimizers import raised
 
 FIRST = (3.0, 3.0, 2.0)  # what the loss of the first groups counts for; the others count one
 WHOLE = 2.0  # what that of the last counts for
 LATER = 5.0  # what all groups after its own count for together in a unit's gradient; else they would rule it
-FASTEST = 0.01  # to which Adam's learning rate is raised at most
 
 
 def group_ends(width: int) -> list[int]:
@@ -70,11 +70,9 @@ class Prefixes:
         """Return the learning rate for as many prefixes at once.
 
         They are like a batch so many times as large, where rates may rise in proportion, or for an adaptive solver
-        with the square root (Malladi et al. 2022). Above `FASTEST` few networks learn by Adam.
+        with the square root (Malladi et al. 2022).
         """
-        if solver == "sgd":
-            return learning_rate * self.repeats
-        return max(learning_rate, min(learning_rate * self.repeats**0.5, FASTEST))
+        return raised(learning_rate, self.repeats if solver == "sgd" else self.repeats**0.5, solver)
 
     def width(self, code_width: int) -> int:
         return code_width

@@ -143,7 +143,7 @@ def test_it_takes_as_many_steps_as_it_is_told():
 
 def test_which_step_is_taken():
     for loss, kind in (("squared_error", ExplicitStep), (fourth_power, AutogradStep)):
-        assert isinstance(Fit(AdversarialAutoencoder(2, loss=loss), unit_rows()).step, kind)
+        assert isinstance(Fit(AdversarialAutoencoder(2, loss=loss), unit_rows()).step.step, kind)
 
 
 def test_mixed_precision_stays_close():
