@@ -77,7 +77,7 @@ class AdversarialAutoencoder(BaseAutoencoder):
         Optimiser: Adam (Kingma and Ba 2015); Adam whose L2 penalty acts beside the gradient, as weight decay
         (Loshchilov and Hutter 2019); or stochastic gradient descent with Nesterov's momentum.
     learning_rate : float, default=1e-3
-        Step size of the solver.
+        Step size of the solver. Encoder and decoder learn at twice this rate, see Notes.
     momentum : float, default=0.9
         Momentum of ``solver='sgd'``, in [0, 1). The other solvers do not use it.
     batch_size : int or 'auto', default='auto'
@@ -198,9 +198,10 @@ class AdversarialAutoencoder(BaseAutoencoder):
     ``loss_curve_``, ``validation_loss_curve_``, ``tol`` and ``early_stopping`` look at the reconstruction (and the
     L2 penalty) alone: the pull rises as the discriminator learns, so that it cannot be compared between epochs.
 
-    Steps of encoder and decoder serve two ends, and are twice as long as ``learning_rate`` says, for Adam up to a
-    rate of 0.01. What is kept, and validated, is a running mean of their weights over the last tenth of the steps,
-    at most fifty [6]_; ``loss_curve_`` is of the weights in each step.
+    Encoder and decoder learn at twice ``learning_rate``, which is not raised above 0.01 for 'adam' and 'adamw',
+    since a step has to serve both the reconstruction and the pull. What is kept, and validated, is a running mean
+    of their weights, which reaches back about a tenth of the steps, and at most about fifty [6]_.
+    ``loss_curve_`` is of the weights in each step.
 
     *Stability.* The discriminator sees through noise [3]_, learns faster than the encoder [4]_, and its solver
     forgets soon (``beta1=0.5``) [5]_. If codes drift or oscillate, raise ``discriminator_learning_rate`` or
@@ -211,8 +212,8 @@ class AdversarialAutoencoder(BaseAutoencoder):
 
     *Carrying on.* The discriminator's weights are kept with the model, as a plain array, also when it is saved:
     ``warm_start`` and `partial_fit` go on with them, or with a new discriminator where
-    ``discriminator_hidden_layer_sizes`` has changed. The state of its solver is kept for `partial_fit` alone, and
-    is not saved, as that of ``solver`` is not.
+    ``discriminator_hidden_layer_sizes`` has changed. The state of its solver is kept for `partial_fit` alone, as
+    are the weights that encoder and decoder have reached beside their mean, and neither is saved.
 
     Centring, first weights, early stopping and reproducibility are as described for
     :class:`AutoencoderTransformer`.

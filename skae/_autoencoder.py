@@ -89,7 +89,7 @@ class AutoencoderTransformer(BaseAutoencoder):
         Optimiser: Adam (Kingma and Ba 2015); Adam whose L2 penalty acts beside the gradient, as weight decay
         (Loshchilov and Hutter 2019); or stochastic gradient descent with Nesterov's momentum.
     learning_rate : float, default=1e-3
-        Step size of the solver.
+        Step size of the solver. ``ordered`` raises it, see Notes.
     momentum : float, default=0.9
         Momentum of ``solver='sgd'``, in [0, 1). The other solvers do not use it.
     batch_size : int or 'auto', default='auto'
@@ -245,10 +245,11 @@ class AutoencoderTransformer(BaseAutoencoder):
     by the widest of each group. ``decoder_`` sends each row to the decoder for the units up to its last one that
     is not zero.
 
-    So many groups are like a batch so many times as large: ``learning_rate`` is multiplied by their number for
-    'sgd' and otherwise by its square root [6]_, there up to 0.01. What is kept, and validated, is a running mean
-    of the weights over the last tenth of the steps, at most fifty [7]_; the loss of the rows trained on is that of
-    the weights in each step.
+    Many prefixes at once are like a larger batch. ``learning_rate`` is therefore multiplied by the number of
+    groups for 'sgd', and for 'adam' and 'adamw' by its square root [6]_, but not raised above 0.01. What is kept,
+    and validated, is a running mean of the weights, which reaches back about a tenth of the steps, and at most
+    about fifty [7]_. The loss of the rows trained on is that of the weights in each step. `partial_fit` carries on
+    from those, unless the model has been saved or its networks changed since.
 
     Tied weights, a decoder of your own and codes made by a convolution leave one decoder for all widths, which
     is clearly worse for short prefixes. One encoder serves all widths in any case, and a prefix can be somewhat

@@ -34,6 +34,8 @@ class AutogradStep:
         Part of the objective; here to repeat its noise on held-out rows.
     """
 
+    by_autograd = True
+
     def __init__(
         self,
         encoder: nn.Module,
@@ -133,12 +135,12 @@ class AutogradStep:
 
     def restore(self, snapshot: tuple[Tensor, list[Any]]) -> None:
         """Go back to a snapshot."""
-        self.load(snapshot[0])
+        self.assign(snapshot[0])
         buffers = (b for network in self.networks for b in network.buffers())
         for buffer, saved in zip(buffers, snapshot[1], strict=True):
             buffer.copy_(saved)
 
-    def load(self, parameters: Tensor) -> None:
+    def assign(self, parameters: Tensor) -> None:
         """Go on from other parameters."""
         self.parameters.copy_(parameters)
 

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-HORIZON = 50  # steps that the mean reaches back; in short runs it is a tenth of those that there were
+HORIZON = 50  # steps that the mean reaches back on average; in short runs a tenth of those that there were
 
 
 class Averaged:
@@ -17,20 +17,24 @@ class Averaged:
     Parameters
     ----------
     step : ExplicitStep or AutogradStep
+    trained : bool
+        Whether its weights come from training. They then count as a mean that reaches back all the way, so that
+        the first steps of a new solver do not take their place at once.
     """
 
-    def __init__(self, step) -> None:
+    def __init__(self, step, trained: bool) -> None:
         self.step = step
         self.needs_two_rows, self.multiply_adds = step.needs_two_rows, step.multiply_adds
+        self.by_autograd = step.by_autograd
         self.parameters: Tensor = step.parameters
         self._mean, self._reached = step.parameters.clone(), step.parameters.clone()
-        self._n_steps = torch.zeros(())
+        self._n_steps = torch.tensor(10.0 * HORIZON if trained else 0.0)
         self._shown = True  # whether the networks have the mean, and not what has been reached
 
     def __call__(self, index: Tensor) -> Tensor:
         """Take one step on the rows numbered ``index``; return the objective, summed over these rows."""
         if self._shown:
-            self.step.load(self._reached)
+            self.step.assign(self._reached)
             self._shown = False
         total = self.step(index)
         self._n_steps += 1
@@ -40,7 +44,7 @@ class Averaged:
     def _show(self) -> None:
         if not self._shown:
             self._reached.copy_(self.parameters)
-            self.step.load(self._mean)
+            self.step.assign(self._mean)
             self._shown = True
 
     def evaluate(self, index: Tensor) -> Tensor:
@@ -69,10 +73,11 @@ class Averaged:
         self.step.restore(snapshot)
 
     def state(self) -> dict[str, Tensor]:
-        """Return what the next step depends on beside the mean, once that is released."""
-        return {"reached": self._reached, "n_steps": self._n_steps}
+        """Return what the next step depends on, once the mean is shown."""
+        return {"mean": self._mean, "reached": self._reached, "n_steps": self._n_steps}
 
     def load(self, state: dict[str, Tensor]) -> None:
-        """Carry on from a state that `state` returned."""
-        self._reached.copy_(state["reached"])
-        self._n_steps.copy_(state["n_steps"])
+        """Carry on from a state that `state` returned, unless the weights have been changed since."""
+        if torch.equal(state["mean"].to(self._mean), self._mean):
+            self._reached.copy_(state["reached"])
+            self._n_steps.copy_(state["n_steps"])

@@ -58,7 +58,7 @@ def load_weights(network: nn.Module, fitted: nn.Module) -> None:
         raise ValueError(
             "warm_start and partial_fit continue the fitted networks, but a parameter that shapes them "
             "(n_components or n_bits, hidden_layer_sizes, decoder_hidden_layer_sizes, tied_weights, "
-            "normalization, image_shape and what goes with it, encoder or decoder) "
+            "ordered, normalization, image_shape and what goes with it, encoder or decoder) "
             f"has changed since: the networks now have {'; '.join(mismatch)}. Fit with warm_start=False, or set "
             "it back."
         )

@@ -62,7 +62,7 @@ class ExplicitStep:
         Compute in bfloat16 beside float32 parameters.
     """
 
-    needs_two_rows = False
+    needs_two_rows = by_autograd = False
 
     def __init__(
         self,
@@ -249,9 +249,9 @@ class ExplicitStep:
 
     def restore(self, snapshot: Tensor) -> None:
         """Go back to a snapshot."""
-        self.load(snapshot)
+        self.assign(snapshot)
 
-    def load(self, parameters: Tensor) -> None:
+    def assign(self, parameters: Tensor) -> None:
         """Go on from other parameters."""
         self.parameters.copy_(parameters)
         self._follow()

@@ -25,8 +25,8 @@ from ._run import Run
 from ._steps import torch_modes
 from ._training import History
 
-Solver = Optimizer | Averaged
-S = TypeVar("S", Optimizer, Averaged)
+Carried = Optimizer | Averaged  # what has a state beside the weights
+C = TypeVar("C", Optimizer, Averaged)
 
 
 class Fit(Run):
@@ -50,7 +50,7 @@ class Fit(Run):
         super().__init__(estimator, device, self._dtype(estimator.dtype, device, X), estimator.dtype == "bfloat16")
         self.start, self.one_pass = start, one_pass
         self._noise: torch.Generator | None = None
-        self._solvers: dict[str, Solver] = {}
+        self._carried: dict[str, Carried] = {}
         self.y = X
         self.data = TrainingData(X, dtype=self.dtype, device=self.device, **data)
         self.architecture = estimator._adapt(architecture(estimator, X.shape[1], estimator._code_width(self)))
@@ -148,14 +148,14 @@ class Fit(Run):
             self.streams.noise.set_state(state["modes"])
         return self.carried_on("networks", optimizer)
 
-    def carried_on(self, name: str, solver: S) -> S:
-        """Give a solver the state that the last pass left under this name, and leave its own to the next."""
+    def carried_on(self, name: str, part: C) -> C:
+        """Give a part of the training the state that the last pass left under this name, and keep its own."""
         state = self._state_before()
-        kind, saved = (None, None) if state is None else state["solvers"].get(name, (None, None))
-        if saved is not None and kind == _kind(solver):
-            solver.load(saved)
-        self._solvers[name] = solver
-        return solver
+        kind, saved = (None, None) if state is None else state["parts"].get(name, (None, None))
+        if saved is not None and kind == _kind(part):
+            part.load(saved)
+        self._carried[name] = part
+        return part
 
     def _state_before(self) -> dict[str, Any] | None:
         """Return what the last pass left for this one; None for a fit that starts afresh."""
@@ -213,7 +213,9 @@ class Fit(Run):
             penalty=self.estimator._regularizer(self),
             constrain=self.estimator._constraint(self),
         )
-        return self.carried_on("mean", Averaged(step)) if self.estimator._averages(self) else step
+        if not self.estimator._averages(self):
+            return step
+        return self.carried_on("mean", Averaged(step, trained=self.start is not None))
 
     def measure(self) -> float:
         """Return the loss of the training rows under the weights as they are."""
@@ -268,7 +270,7 @@ class Fit(Run):
             fitted["validation_loss_curve_"] = history.validation_loss_curve
         if self.one_pass:
             fitted["_training_state"] = {
-                "solvers": {name: (_kind(solver), solver.state()) for name, solver in self._solvers.items()},
+                "parts": {name: (_kind(part), part.state()) for name, part in self._carried.items()},
                 "order": self.streams.order.get_state(),
                 "noise": None if self._noise is None else self._noise.get_state(),
                 "noise_device": self.device.type,
@@ -277,5 +279,5 @@ class Fit(Run):
         return fitted | self.estimator._own_attributes(self, encoder, decoder)
 
 
-def _kind(solver: Solver) -> tuple[str, int]:
-    return type(solver).__name__, len(solver.parameters)
+def _kind(part: Carried) -> tuple[str, int]:
+    return type(part).__name__, len(part.parameters)

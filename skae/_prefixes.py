@@ -17,7 +17,7 @@ from ._networks import Block, Decoder
 from ._optimizers import raised
 
 FIRST = (3.0, 3.0, 2.0)  # what the loss of the first groups counts for; the others count one
-WHOLE = 2.0  # what that of the last counts for
+WHOLE = 2.0  # what that of the last counts for at least
 LATER = 5.0  # what all groups after its own count for together in a unit's gradient; else they would rule it
 
 
@@ -61,7 +61,7 @@ class Prefixes:
         # Relative to the losses' sizes, or wide prefixes, whose losses are small, would hardly be felt.
         importance = torch.ones(self.repeats, device=generator.device)
         importance[: len(FIRST)] = importance.new_tensor(FIRST[: self.repeats])
-        importance[-1] = WHOLE
+        importance[-1:].clamp_(min=WHOLE)
         self.importance: Tensor | None = importance / importance.mean()
         self._held_out = False
         self._felt = torch.empty(0)

@@ -10,6 +10,7 @@ from torch import Tensor
 from . import _devices as devices
 from . import _random as random
 from ._autograd import AutogradStep
+from ._averaging import Averaged
 from ._data import TrainingData
 from ._explicit import ExplicitStep
 from ._monitoring import Monitor
@@ -50,7 +51,7 @@ class Run:
 
     data: TrainingData
     y: Any  # what callbacks score against
-    current: ExplicitStep | AutogradStep  # the step that is being trained
+    current: ExplicitStep | AutogradStep | Averaged  # the step that is being trained
 
     def __init__(self, estimator, device: torch.device, dtype: torch.dtype, low_precision: bool = False) -> None:
         self.estimator, self.device, self.dtype = estimator, device, dtype
@@ -59,7 +60,7 @@ class Run:
 
     @property
     def learning_rate(self) -> float:
-        """Of the solver."""
+        """The learning rate of the solver."""
         return self.estimator.learning_rate
 
     def make_optimizer(self, parameters: Tensor, gradient: Tensor, is_weight: Tensor) -> Optimizer:
@@ -119,8 +120,11 @@ class Run:
                     monitor=monitor,
                 )
         except DivergedError as error:
+            rate = f"learning_rate={e.learning_rate:g}"
+            if self.learning_rate != e.learning_rate:
+                rate += f", which is raised to {self.learning_rate:g} here"
             raise ValueError(
                 f"Training diverged: the loss was no longer finite in epoch {error.epoch}. The largest magnitude "
-                f"in X is {self.data.largest_magnitude():.4g} and learning_rate={e.learning_rate:g}. Scale X, for "
-                "instance with sklearn.preprocessing.StandardScaler, or lower learning_rate."
+                f"in X is {self.data.largest_magnitude():.4g} and {rate}. Scale X, for instance "
+                "with sklearn.preprocessing.StandardScaler, or lower learning_rate."
             ) from None

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ._autograd import AutogradStep
+from ._averaging import Averaged
 from ._custom import core
 from ._explicit import ExplicitStep
 from ._layers import Bridge, balance
@@ -97,13 +98,13 @@ def _objective(
 
 @contextlib.contextmanager
 def torch_modes(
-    step: ExplicitStep | AutogradStep, device: torch.device, generator: torch.Generator
+    step: ExplicitStep | AutogradStep | Averaged, device: torch.device, generator: torch.Generator
 ) -> Iterator[None]:
     """Set torch up for a step; for autograd also its default generator, which is put back afterwards.
 
     Users' modules, such as dropout, can draw from no other. It gets a seed from ``generator``.
     """
-    if isinstance(step, ExplicitStep):
+    if not step.by_autograd:
         with torch.inference_mode():
             yield
         return

@@ -4,17 +4,19 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose
+from sklearn.base import clone
 from sklearn.datasets import load_digits
+from test_monitoring import Recorder
 from torch import nn
 
-from skae import AutoencoderTransformer
+from skae import AdversarialAutoencoder, AutoencoderTransformer
 from skae._averaging import Averaged
 
 
 class Walk:
     """A step that moves its one weight by as much as it is told."""
 
-    needs_two_rows, multiply_adds = False, 0
+    needs_two_rows, by_autograd, multiply_adds = False, False, 0
 
     def __init__(self):
         self.parameters, self.published = torch.zeros(1, dtype=torch.float64), None
@@ -26,10 +28,10 @@ class Walk:
     def evaluate(self, index):
         return self.parameters[0].clone()
 
-    def load(self, parameters):
+    def assign(self, parameters):
         self.parameters.copy_(parameters)
 
-    restore = load
+    restore = assign
 
     def snapshot(self):
         return self.parameters.clone()
@@ -38,6 +40,10 @@ class Walk:
         self.published = float(self.parameters)
 
     release = publish
+
+
+def averaged_walk(trained=False):
+    return Averaged(Walk(), trained)
 
 
 def walk(averaged, moves):
@@ -54,14 +60,14 @@ MOVES = np.random.default_rng(0).normal(size=900)
 
 
 def test_training_goes_on_from_where_it_was():
-    places, means = walk(Averaged(Walk()), MOVES)
+    places, means = walk(averaged_walk(), MOVES)
     assert_allclose(places, MOVES.cumsum())
     assert means[0] == places[0]
     assert not np.isclose(means[1:], places[1:]).any()
 
 
 def test_mean_reaches_back_a_tenth_of_the_steps_and_at_most_fifty():
-    _, means = walk(Averaged(Walk()), np.ones(900))  # the lag behind the last place is how far back it reaches
+    _, means = walk(averaged_walk(), np.ones(900))  # the lag behind the last place is how far back it reaches
     lag = np.arange(1, 901) - means
     assert_allclose(lag[[9, 99, 299]], [0.9, 9, 27], rtol=0.1)
     assert_allclose(lag[899], 49, rtol=0.01)
@@ -70,7 +76,7 @@ def test_mean_reaches_back_a_tenth_of_the_steps_and_at_most_fifty():
 def test_mean_is_nearer_than_the_last_weights():
     generator = np.random.default_rng(0)
     step = Walk()
-    averaged = Averaged(step)
+    averaged = Averaged(step, trained=False)
     last, mean = [], []
     for _ in range(3000):  # a rate of 0.2 towards zero, with noise
         averaged.evaluate(torch.zeros(1))
@@ -81,43 +87,108 @@ def test_mean_is_nearer_than_the_last_weights():
     assert np.std(mean[500:]) < 0.5 * np.std(last[500:])
 
 
-@pytest.mark.parametrize("method", ["publish", "release"])
+@pytest.mark.parametrize("method", ["publish", "release", "snapshot"])
 def test_modules_get_the_mean(method):
-    averaged = Averaged(Walk())
-    places, means = walk(averaged, MOVES[:20])
-    getattr(averaged, method)()
-    assert averaged.step.published == means[-1] == float(averaged.snapshot())
+    averaged = averaged_walk()
+    places, means = walk(averaged_walk(), MOVES[:20])
+    for move in MOVES[:20]:
+        averaged(torch.tensor([move], dtype=torch.float64))
+    found = getattr(averaged, method)()
+    assert means[-1] == (float(found) if method == "snapshot" else averaged.step.published)
     averaged(torch.zeros(1, dtype=torch.float64))
     assert float(averaged.step.parameters) == places[-1]
 
 
+def test_weights_that_were_trained_before_are_left_by_and_by():
+    places, means = walk(averaged_walk(trained=True), np.ones(200))
+    assert means[0] == pytest.approx(0.02 * places[0])
+    assert_allclose(places[-1] - means[-1], 49, rtol=0.03)
+
+
 def test_state_carries_on():
-    whole, first, second = (Averaged(Walk()) for _ in range(3))
+    whole, first, second = (averaged_walk() for _ in range(3))
     expected = walk(whole, MOVES[:40])
     walk(first, MOVES[:15])
     first.release()
-    second.step.load(first.snapshot())
-    carried_on = Averaged(second.step)  # which finds the mean in its place
+    second.step.assign(first.snapshot())
+    carried_on = Averaged(second.step, trained=True)  # which finds the mean in its place
     carried_on.load(first.state())
     places, means = walk(carried_on, MOVES[15:40])
     assert_allclose(places, expected[0][15:])
     assert_allclose(means, expected[1][15:])
 
 
-@pytest.mark.parametrize("parameters", [{}, {"decoder": nn.Linear(4, 64)}, {"normalization": "batch"}], ids=str)
-def test_passes_are_a_fit(parameters):
-    X = load_digits().data[:300] / 16
-    settings = {"ordered": True, "max_iter": 4, "tol": None, "random_state": 0, **parameters}
-    fitted, passes = AutoencoderTransformer(4, **settings).fit(X), AutoencoderTransformer(4, **settings)
+def test_state_of_weights_that_have_been_changed_since_is_dropped():
+    first = averaged_walk()
+    walk(first, MOVES[:15])
+    second = averaged_walk()
+    second.load(first.state())
+    assert walk(second, [1.0])[0] == [1.0]
+
+
+ESTIMATORS = {
+    "ordered": AutoencoderTransformer(4, ordered=True),
+    "own_decoder": AutoencoderTransformer(4, ordered=True, decoder=nn.Linear(4, 64)),
+    "batch_normalization": AutoencoderTransformer(4, ordered=True, normalization="batch"),
+    "adversarial": AdversarialAutoencoder(4),
+}
+every_estimator = pytest.mark.parametrize("estimator", ESTIMATORS.values(), ids=ESTIMATORS)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return load_digits().data[:400] / 16
+
+
+@every_estimator
+def test_passes_are_a_fit(estimator, digits):
+    fitted = clone(estimator).set_params(max_iter=4, tol=None, random_state=0).fit(digits)
+    passes = clone(estimator).set_params(random_state=0)
     for _ in range(4):
-        passes.partial_fit(X)
-    assert_allclose(passes.transform(X), fitted.transform(X), atol=1e-10)
+        passes.partial_fit(digits)
+    assert_allclose(passes.transform(digits), fitted.transform(digits), atol=1e-10)
 
 
-def test_held_out_rows_are_judged_by_the_weights_that_are_kept():
-    X = load_digits().data[:400] / 16
+@every_estimator
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_few_more_rows_do_not_throw_a_model_away(estimator, method, digits):
+    """After a fit the solver is new, and its first steps are as long as any."""
+    model = clone(estimator).set_params(max_iter=100, tol=None, random_state=0, warm_start=True).fit(digits)
+    before = model.reconstruction_error(digits).mean()
+    getattr(model.set_params(max_iter=1), method)(digits[:200])
+    assert model.reconstruction_error(digits).mean() < 1.05 * before
+
+
+@every_estimator
+def test_passes_start_from_the_networks_as_they_are(estimator, digits):
+    model = clone(estimator).set_params(random_state=0).partial_fit(digits)
+    with torch.no_grad():
+        for parameter in model.encoder_.parameters():
+            parameter.zero_()
+    model.set_params(learning_rate=1e-12).partial_fit(digits)
+    assert_allclose(model.transform(digits), 0, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["ordered", "adversarial"])
+def test_the_mean_restores_better_than_the_last_weights(name, digits, monkeypatch):
+    """From epoch to epoch, at a rate at which single steps are noisy."""
+
+    def errors():
+        recorder = Recorder()
+        settings = {"learning_rate": 0.01, "batch_size": 20, "max_iter": 30, "tol": None, "random_state": 0}
+        clone(ESTIMATORS[name]).set_params(**settings).set_callbacks(recorder).fit(digits)
+        return [epoch.reconstruction_error(digits).mean() for epoch in recorder.models[15:30]]
+
+    kept = errors()
+    monkeypatch.setattr(type(ESTIMATORS[name]), "_averages", lambda self, fit: False)
+    last = errors()
+    assert np.mean(kept) < 0.95 * np.mean(last)
+    assert np.abs(np.diff(kept)).mean() < 0.5 * np.abs(np.diff(last)).mean()
+
+
+def test_held_out_rows_are_judged_by_the_weights_that_are_kept(digits):
     settings = {"learning_rate": 0.01, "early_stopping": True, "max_iter": 30, "tol": None}
-    model = AutoencoderTransformer(4, ordered=True, random_state=0, **settings).fit(X)
+    model = AutoencoderTransformer(4, ordered=True, random_state=0, **settings).fit(digits)
     # What the units explain of the held-out rows is measured at the end, and gives the squared error of prefixes.
     total = model.explained_variance_[0] / model.explained_variance_ratio_[0]
     n, n_features = 40, 64

@@ -11,7 +11,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skae import AutoencoderTransformer
+from skae import AdversarialAutoencoder, AutoencoderTransformer
 
 X = rows()
 
@@ -54,6 +54,7 @@ PATHS = {
     "contractive": {"contractive": 0.1},
     "tied": {"tied_weights": True},
     "early_stopping": {"early_stopping": True},
+    "ordered": {"ordered": True},
 }
 every_path = pytest.mark.parametrize("parameters", PATHS.values(), ids=PATHS)
 
@@ -77,7 +78,7 @@ def test_callbacks_do_not_change_the_fit(parameters):
     assert watched.loss_curve_ == plain.loss_curve_
 
 
-@pytest.mark.parametrize("parameters", [{}, {"loss": fourth_power}, {"tied_weights": True}])
+@pytest.mark.parametrize("parameters", [{}, {"loss": fourth_power}, {"tied_weights": True}, {"ordered": True}])
 def test_the_model_of_an_epoch_is_a_fit_that_stopped_there(parameters):
     """And it stays that: training on does not reach into it."""
     recorder = Recorder()
@@ -89,6 +90,23 @@ def test_the_model_of_an_epoch_is_a_fit_that_stopped_there(parameters):
         assert model.n_iter_ == n_epochs
         assert model.loss_curve_ == expected.loss_curve_
         assert model.score(X) == expected.score(X)
+
+
+@pytest.mark.parametrize(
+    "estimator", [AutoencoderTransformer(2), AutoencoderTransformer(2, ordered=True), AdversarialAutoencoder(2)]
+)
+def test_steps_in_closed_form_leave_torchs_generator_alone(estimator):
+    """Also while they train, so that fits in threads are of no concern to each other."""
+    states = []
+
+    class Watch(Recorder):
+        def on_fit_task_end(self, *args, **kwargs):
+            states.append(torch.get_rng_state())
+
+    before = torch.get_rng_state()
+    clone(estimator).set_params(max_iter=2, tol=None, random_state=0).set_callbacks(Watch()).fit(X)
+    assert len(states) == 3
+    assert all(torch.equal(state, before) for state in states)
 
 
 @every_path

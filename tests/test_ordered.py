@@ -206,6 +206,11 @@ def test_rates_of_many_prefixes_at_once(solver, learning_rate, expected):
     assert step.step.optimizer.learning_rate == pytest.approx(expected)
 
 
+def test_divergence_names_the_rate_that_was_used():
+    with pytest.raises(ValueError, match=r"learning_rate=50, which is raised to 200 here\. Scale X"):
+        ordered(4, solver="sgd", learning_rate=50).fit(rows(50, 4))
+
+
 def test_losses_are_felt_in_relation_to_their_size():
     felt = balance(torch.tensor([4.0, 1.0, 1.0]), torch.ones(3))
     assert_allclose(felt, [0.5, 2, 2])  # times the losses: their mean

@@ -135,24 +135,24 @@ def _prefixes(work, settings):
     X = (load_digits().data / 16).astype(np.float32)
     alone, errors = np.empty((4, 16, 2)), {8: np.empty((4, 8, 2)), 16: np.empty((4, 16, 2))}
     for seed in range(4):
-        halves = train_test_split(X, random_state=seed)[::-1]
+        parts = train_test_split(X, random_state=seed)[::-1]
         model = AutoencoderTransformer(random_state=seed, **settings)
         for k in range(16):
-            net = clone(model).set_params(n_components=k + 1).fit(halves[1])
-            alone[seed, k] = [net.reconstruction_error(half).mean() for half in halves]
+            net = clone(model).set_params(n_components=k + 1).fit(parts[1])
+            alone[seed, k] = [net.reconstruction_error(rows).mean() for rows in parts]
         for width, error in errors.items():
-            model.set_params(n_components=width, ordered=True).fit(halves[1])
-            for half, rows in enumerate(halves):
+            model.set_params(n_components=width, ordered=True).fit(parts[1])
+            for part, rows in enumerate(parts):
                 codes = model.transform(rows)
                 for k in range(width):
                     prefix = np.where(np.arange(width) <= k, codes, 0).astype(np.float32)
-                    error[seed, k, half] = np.square(model.inverse_transform(prefix) - rows).mean()
+                    error[seed, k, part] = np.square(model.inverse_transform(prefix) - rows).mean()
     for width, error in errors.items():
         ratios, single = error.sum(0) / alone[:, :width].sum(0), error / alone[:, :width]
-        for half, rows in enumerate(("held out", "trained on")):
-            worst = ratios[:, half].max()
+        for part, rows in enumerate(("held out", "trained on")):
+            worst = ratios[:, part].max()
             figures = (
-                f"{ratios[:, half].mean():.2f}, at most {worst:.2f}, in one fit {single[..., half].max():.2f}"
+                f"{ratios[:, part].mean():.2f}, at most {worst:.2f}, in one fit {single[..., part].max():.2f}"
             )
             source = "1 (a network for each width)"
             yield judged(f"{work}, prefixes of {width}, {rows}", figures, source, "<= 1.15", worst <= 1.15)
