@@ -77,7 +77,7 @@ class AdversarialAutoencoder(BaseAutoencoder):
         Optimiser: Adam (Kingma and Ba 2015); Adam whose L2 penalty acts beside the gradient, as weight decay
         (Loshchilov and Hutter 2019); or stochastic gradient descent with Nesterov's momentum.
     learning_rate : float, default=1e-3
-        Step size of the solver. Encoder and decoder learn at twice this rate, see Notes.
+        Step size of the solver.
     momentum : float, default=0.9
         Momentum of ``solver='sgd'``, in [0, 1). The other solvers do not use it.
     batch_size : int or 'auto', default='auto'
@@ -125,7 +125,7 @@ class AdversarialAutoencoder(BaseAutoencoder):
         Widths of the discriminator's hidden layers, leaky rectifiers, from the code on.
     discriminator_learning_rate : float, default=0.01
         Step size of the discriminator's own solver, Adam with a short memory. The discriminator has to follow the
-        encoder: keep it above twice ``learning_rate``.
+        encoder, which learns at twice ``learning_rate`` (see Notes): keep it above that.
     n_discriminator_steps : int, default=2
         Steps of the discriminator for each step of the autoencoder, with new draws from the prior in each.
     discriminator_noise : float, default=0.6

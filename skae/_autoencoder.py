@@ -89,7 +89,7 @@ class AutoencoderTransformer(BaseAutoencoder):
         Optimiser: Adam (Kingma and Ba 2015); Adam whose L2 penalty acts beside the gradient, as weight decay
         (Loshchilov and Hutter 2019); or stochastic gradient descent with Nesterov's momentum.
     learning_rate : float, default=1e-3
-        Step size of the solver. ``ordered`` raises it, see Notes.
+        Step size of the solver.
     momentum : float, default=0.9
         Momentum of ``solver='sgd'``, in [0, 1). The other solvers do not use it.
     batch_size : int or 'auto', default='auto'
@@ -132,7 +132,7 @@ class AutoencoderTransformer(BaseAutoencoder):
     ordered : bool, default=False
         Whether the units of the code are sorted by how much they explain: the first ``k`` of them, with zeros in
         the place of the others, are trained to be a good code of width ``k``, for each ``k`` [5]_. Training takes
-        several times as long, see Notes.
+        several times as long, and raises ``learning_rate``, see Notes.
     tied_weights : bool, default=False
         Whether the decoder uses the encoder's weights, transposed, with biases of its own. Needs a decoder that
         mirrors the encoder.
