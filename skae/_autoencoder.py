@@ -239,11 +239,10 @@ class AutoencoderTransformer(BaseAutoencoder):
     group has a decoder of its own, which a batch reaches by a width drawn from the group, so that training takes
     longer, 5 times for 8 units and 10 times for 16 in one case. The gradient is that of the mean logarithm of
     their losses, for small losses to be felt as much as large ones; the first two groups count three times, the
-    third and the last twice, and the groups of longer prefixes, all together, are felt by a
-    unit at most five times as much as its own. The biases of the first layer after the code are drawn between
-    -0.3 and 0.3, for short prefixes to have hidden units that bend in different places. Rows held out are judged
-    by the widest of each group. ``decoder_`` sends each row to the decoder for the units up to its last one that
-    is not zero.
+    third and the last twice, and the groups of longer prefixes, all together, are felt by a unit at most five
+    times as much as its own. The biases of the first layer after the code are drawn between -0.3 and 0.3, for
+    short prefixes to have hidden units that bend in different places. Rows held out are judged by the widest of
+    each group. ``decoder_`` sends each row to the decoder for the units up to its last one that is not zero.
 
     Many prefixes at once are like a larger batch. ``learning_rate`` is therefore multiplied by the number of
     groups for 'sgd', and for 'adam' and 'adamw' by its square root [6]_, but not raised above 0.01. What is kept,
