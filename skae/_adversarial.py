@@ -7,13 +7,13 @@ import torch
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import nn
 
-from . import _prior as priors
-from ._adversary import Adversary, Discriminator
-from ._architecture import layer_sizes
 from ._base import BaseAutoencoder, field
-from ._fitting import Fit
-from ._generation import generate
-from ._optimizers import Quick, raised
+from ._bottleneck import prior as priors
+from ._bottleneck.adversary import Adversary, Discriminator
+from ._fitted.generation import generate
+from ._training.architecture import layer_sizes
+from ._training.fitting import Fit
+from ._training.optimizers import Quick, raised
 
 
 class AdversarialAutoencoder(BaseAutoencoder):

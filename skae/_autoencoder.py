@@ -9,18 +9,18 @@ from sklearn.callback import with_callbacks
 from sklearn.utils._param_validation import Interval, RealNotInt
 from torch import nn
 
-from . import _arrays as arrays
-from ._architecture import layer_sizes
 from ._base import BaseAutoencoder, field
-from ._custom import core
-from ._fitting import Fit
-from ._networks import Architecture, Decoder, n_parameters
-from ._ordered import Sample, code_layers, cut, explained_variance, turn
-from ._penalties import Penalty, contractive
-from ._prefixes import Prefixes
-from ._run import atomic
-from ._training import History
-from ._warnings import warn
+from ._bottleneck.nested_dropout import Prefixes
+from ._data import arrays
+from ._fitted.ordered import Sample, code_layers, cut, explained_variance, turn
+from ._networks.custom import core
+from ._networks.networks import Architecture, Decoder, n_parameters
+from ._objectives.penalties import Penalty, contractive
+from ._support.warnings import warn
+from ._training.architecture import layer_sizes
+from ._training.fitting import Fit
+from ._training.loop import History
+from ._training.run import atomic
 
 
 class AutoencoderTransformer(BaseAutoencoder):

@@ -19,25 +19,25 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
-from . import _arrays as arrays
-from . import _persistence as persistence
-from ._activations import ACTIVATIONS
-from ._convolutions import NORMALIZATIONS
-from ._custom import checked_loss
+from ._data import arrays
+from ._data.corruption import Corruption
+from ._data.rows import Densifier, slices
 from ._documentation import LinkedMixin
-from ._fitting import Fit
-from ._inference import Forward, forward
-from ._layers import Bridge
-from ._losses import LOSSES
-from ._monitoring import Monitor, warn_of_the_end
-from ._networks import Architecture
-from ._noise import Corruption
-from ._optimizers import OPTIMIZERS
-from ._penalties import Penalty
-from ._rows import Densifier, slices
-from ._run import atomic
-from ._training import History
-from ._warnings import warn
+from ._fitted import persistence
+from ._networks.activations import ACTIVATIONS
+from ._networks.convolutions import NORMALIZATIONS
+from ._networks.custom import checked_loss
+from ._networks.inference import Forward, forward
+from ._networks.networks import Architecture
+from ._objectives.losses import LOSSES
+from ._objectives.penalties import Penalty
+from ._support.warnings import warn
+from ._training.fitting import Fit
+from ._training.layers import Bridge
+from ._training.loop import History
+from ._training.monitoring import Monitor, warn_of_the_end
+from ._training.optimizers import OPTIMIZERS
+from ._training.run import atomic
 
 _ACTIVATION = StrOptions(set(ACTIVATIONS))
 

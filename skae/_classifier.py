@@ -20,16 +20,16 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from . import _arrays as arrays
-from . import _persistence as persistence
-from . import _random as random
 from ._base import BaseAutoencoder
+from ._data import arrays
 from ._documentation import LinkedMixin
-from ._fine_tuning import FineTuning
-from ._inference import forward
-from ._monitoring import Monitor, phase, warn_of_the_end
-from ._run import atomic
+from ._fitted import persistence
+from ._networks.inference import forward
 from ._stacked import StackedAutoencoder
+from ._support import random
+from ._training.fine_tuning import FineTuning
+from ._training.monitoring import Monitor, phase, warn_of_the_end
+from ._training.run import atomic
 
 
 class AutoencoderClassifier(

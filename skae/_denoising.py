@@ -12,17 +12,17 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
-from . import _arrays as arrays
-from . import _chain as chain
-from . import _random as random
 from ._base import BaseAutoencoder
-from ._custom import core
-from ._fitting import Fit
-from ._links import link_activation
-from ._noise import NOISES, Corruption, Fills
-from ._rows import Densifier, index_chunks, slices
-from ._run import atomic
-from ._sampling import check_n_samples
+from ._data import arrays
+from ._data.corruption import NOISES, Corruption, Fills
+from ._data.rows import Densifier, index_chunks, slices
+from ._fitted import chain
+from ._fitted.sampling import check_n_samples
+from ._networks.custom import core
+from ._networks.links import link_activation
+from ._support import random
+from ._training.fitting import Fit
+from ._training.run import atomic
 
 MOST_ROWS = 10_000  # that the variance of residuals is measured on: enough for two decimals
 

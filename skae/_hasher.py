@@ -8,15 +8,15 @@ import torch
 from sklearn.utils._param_validation import Interval
 from torch import nn
 
-from . import _arrays as arrays
-from ._activity import activity
 from ._base import BaseAutoencoder, field
-from ._fitting import Fit
-from ._hashing import NoisyLogistic, balance, bits_and_saturated, logistic, pack, some_rows
-from ._monitoring import Monitor
-from ._networks import Architecture
-from ._sparsity import rising
-from ._training import History
+from ._data import arrays
+from ._fitted.activity import activity
+from ._fitted.hashing import NoisyLogistic, balance, bits_and_saturated, logistic, pack, some_rows
+from ._networks.networks import Architecture
+from ._objectives.sparsity import rising
+from ._training.fitting import Fit
+from ._training.loop import History
+from ._training.monitoring import Monitor
 
 
 class SemanticHasher(BaseAutoencoder):

@@ -14,19 +14,19 @@ from sklearn.utils import _align_api_if_sparse
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils._set_output import _get_output_config
 
-from . import _arrays as arrays
-from . import _sparsity as sparsity
-from ._activations import ACTIVATIONS
-from ._activity import activity, freeze_threshold
 from ._base import BaseAutoencoder
-from ._fitting import Fit
-from ._inference import forward
-from ._networks import Architecture
-from ._penalties import Penalty
-from ._rows import Densifier, slices
-from ._run import atomic
-from ._selection import Choose, Competition, Revival, by_batch, by_row, by_unit
-from ._warnings import warn
+from ._bottleneck.sparse import Choose, Competition, Revival, by_batch, by_row, by_unit
+from ._data import arrays
+from ._data.rows import Densifier, slices
+from ._fitted.activity import activity, freeze_threshold
+from ._networks.activations import ACTIVATIONS
+from ._networks.inference import forward
+from ._networks.networks import Architecture
+from ._objectives import sparsity
+from ._objectives.penalties import Penalty
+from ._support.warnings import warn
+from ._training.fitting import Fit
+from ._training.run import atomic
 
 _NEVER_NEGATIVE = ("relu", "sigmoid")
 _AUTO_WEIGHTS = {"kl": 0.1, "l1": 0.01}

@@ -10,17 +10,17 @@ from sklearn.callback import with_callbacks
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import nn
 
-from . import _arrays as arrays
-from ._architecture import layer_sizes
 from ._base import BaseAutoencoder
-from ._fitting import Fit
-from ._losses import LOSSES
-from ._monitoring import Monitor, phase
-from ._networks import Block
-from ._noise import NOISES, Corruption, Fills
-from ._rows import Rows, codings
-from ._run import atomic
-from ._training import History
+from ._data import arrays
+from ._data.corruption import NOISES, Corruption, Fills
+from ._data.rows import Rows, codings
+from ._networks.networks import Block
+from ._objectives.losses import LOSSES
+from ._training.architecture import layer_sizes
+from ._training.fitting import Fit
+from ._training.loop import History
+from ._training.monitoring import Monitor, phase
+from ._training.run import atomic
 
 
 class StackedAutoencoder(BaseAutoencoder):

@@ -7,19 +7,19 @@ import torch
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import nn
 
-from . import _arrays as arrays
-from . import _likelihood_loss as losses
-from . import _likelihoods as likelihoods
 from ._base import BaseAutoencoder, field
-from ._fitting import Fit
-from ._generation import generate
-from ._inference import Forward, forward
-from ._monitoring import Monitor
-from ._networks import Architecture, Decoder, bounded
-from ._posterior import Posterior, active_units
-from ._sampling import Densities, check_n_samples, standard_normal
-from ._training import History
-from ._warnings import warn
+from ._bottleneck.gaussian import Posterior, active_units
+from ._data import arrays
+from ._fitted.generation import generate
+from ._fitted.sampling import Densities, check_n_samples, standard_normal
+from ._networks.inference import Forward, forward
+from ._networks.networks import Architecture, Decoder, bounded
+from ._objectives import likelihood_loss as losses
+from ._objectives import likelihoods
+from ._support.warnings import warn
+from ._training.fitting import Fit
+from ._training.loop import History
+from ._training.monitoring import Monitor
 
 
 class VAESampler(BaseAutoencoder):

@@ -5,7 +5,7 @@ import torch
 from numpy.testing import assert_allclose
 
 from skae import AutoencoderTransformer
-from skae._activations import ACTIVATIONS, activation_module
+from skae._networks.activations import ACTIVATIONS, activation_module
 
 WITH_PASSES = [name for name, activation in ACTIVATIONS.items() if activation.forward is not None]
 

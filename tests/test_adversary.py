@@ -9,11 +9,11 @@ from test_explicit import both_steps, unit_rows
 from torch.nn import functional as F
 
 from skae import AdversarialAutoencoder
-from skae._adversary import Adversary, Discriminator
-from skae._autograd import AutogradStep
-from skae._explicit import ExplicitStep
-from skae._fitting import Fit
-from skae._optimizers import SGD
+from skae._bottleneck.adversary import Adversary, Discriminator
+from skae._training.autograd import AutogradStep
+from skae._training.explicit import ExplicitStep
+from skae._training.fitting import Fit
+from skae._training.optimizers import SGD
 
 
 def discriminator(*hidden, width=3):

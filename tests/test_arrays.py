@@ -8,8 +8,8 @@ from scipy import sparse
 from sklearn import config_context
 
 from skae import AutoencoderTransformer
-from skae import _rows as rows_module
-from skae._arrays import Output, column_means, extremes, to_torch, torch_dtype
+from skae._data import rows as rows_module
+from skae._data.arrays import Output, column_means, extremes, to_torch, torch_dtype
 
 
 def data(dtype=np.float64):

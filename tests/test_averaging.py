@@ -10,7 +10,7 @@ from test_monitoring import Recorder
 from torch import nn
 
 from skae import AdversarialAutoencoder, AutoencoderTransformer
-from skae._averaging import Averaged
+from skae._training.averaging import Averaged
 
 
 class Walk:

@@ -27,7 +27,7 @@ from test_monitoring import Recorder
 from torch import nn
 
 from skae import AutoencoderClassifier, AutoencoderTransformer, DenoisingAutoencoder, StackedAutoencoder
-from skae._fine_tuning import FineTuning
+from skae._training.fine_tuning import FineTuning
 
 skops_io = pytest.importorskip("skops.io")
 

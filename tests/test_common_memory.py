@@ -25,12 +25,12 @@ from sklearn.base import clone, is_classifier
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-import skae._rows as rows_module
+import skae._data.rows as rows_module
 from skae import AutoencoderTransformer, VAESampler
-from skae._data import TrainingData
-from skae._optimizers import Optimizer
-from skae._rows import Rows
-from skae._run import Run
+from skae._data.rows import Rows
+from skae._data.training_data import TrainingData
+from skae._training.optimizers import Optimizer
+from skae._training.run import Run
 
 SHARED = type | types.ModuleType | types.BuiltinFunctionType | types.CodeType  # not an estimator's own
 

@@ -9,7 +9,7 @@ import torch
 from sklearn.exceptions import NotFittedError
 
 from skae import AutoencoderTransformer
-from skae._devices import available, cpu_settings, resolve
+from skae._support.devices import available, cpu_settings, resolve
 
 X = np.random.default_rng(0).normal(size=(30, 4))
 TINY = torch.full((1,), torch.finfo(torch.float64).tiny, dtype=torch.float64)

@@ -6,13 +6,13 @@ import torch
 from numpy.testing import assert_allclose
 
 from skae import AutoencoderTransformer, DenoisingAutoencoder, StackedAutoencoder
-from skae._activations import ACTIVATIONS
-from skae._autograd import AutogradStep
-from skae._averaging import Averaged
-from skae._explicit import ExplicitStep
-from skae._fitting import Fit
-from skae._losses import LOSSES
-from skae._penalties import Penalty
+from skae._networks.activations import ACTIVATIONS
+from skae._objectives.losses import LOSSES
+from skae._objectives.penalties import Penalty
+from skae._training.autograd import AutogradStep
+from skae._training.averaging import Averaged
+from skae._training.explicit import ExplicitStep
+from skae._training.fitting import Fit
 
 N_ROWS, N_FEATURES = 23, 7
 NAMES = sorted(ACTIVATIONS)

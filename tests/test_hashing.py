@@ -7,12 +7,12 @@ from numpy.testing import assert_allclose
 from test_explicit import N_ROWS, assert_steps_agree, by_autograd, unit_rows
 
 from skae import SemanticHasher
-from skae._autograd import AutogradStep
-from skae._building import build, initialize
-from skae._explicit import ExplicitStep
-from skae._fitting import Fit
-from skae._hashing import NoisyLogistic, balance, pack
-from skae._networks import Architecture
+from skae._fitted.hashing import NoisyLogistic, balance, pack
+from skae._networks.building import build, initialize
+from skae._networks.networks import Architecture
+from skae._training.autograd import AutogradStep
+from skae._training.explicit import ExplicitStep
+from skae._training.fitting import Fit
 
 LOSSES = ["squared_error", "absolute_error", "huber", "binary_cross_entropy"]
 

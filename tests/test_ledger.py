@@ -4,8 +4,8 @@ import pytest
 import torch
 from numpy.testing import assert_allclose
 
-from skae._ledger import Ledger, watched
-from skae._losses import LOSSES
+from skae._objectives.losses import LOSSES
+from skae._training.ledger import Ledger, watched
 
 
 def test_epochs_end_with_their_rows():

@@ -7,10 +7,10 @@ from numpy.testing import assert_allclose
 from torch import distributions as td
 
 from skae import VAESampler
-from skae import _likelihood_loss as losses
-from skae._likelihoods import LIKELIHOODS, check_support, draw, link, n_gaussian, partition
-from skae._links import link_activation
-from skae._networks import Block, Decoder, Linear
+from skae._networks.links import link_activation
+from skae._networks.networks import Block, Decoder, Linear
+from skae._objectives import likelihood_loss as losses
+from skae._objectives.likelihoods import LIKELIHOODS, check_support, draw, link, n_gaussian, partition
 
 torch.manual_seed(0)
 OUTPUT = torch.randn(6, 4, dtype=torch.float64)

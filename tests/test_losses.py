@@ -6,7 +6,7 @@ import torch
 from numpy.testing import assert_allclose
 
 from skae import AutoencoderTransformer
-from skae._losses import LOSSES
+from skae._objectives.losses import LOSSES
 
 FORMULAS = {
     "squared_error": lambda o, t: (o - t) ** 2,

@@ -7,7 +7,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse, stats
 
 from skae import DenoisingAutoencoder
-from skae._fitting import Fit
+from skae._training.fitting import Fit
 
 N = 20_000
 SCALES = np.array([0.0, 1.0, 10.0, 1e-3])  # the first column is constant

@@ -4,7 +4,7 @@ import pytest
 import torch
 from numpy.testing import assert_allclose
 
-from skae._optimizers import OPTIMIZERS, Adam, AdamW
+from skae._training.optimizers import OPTIMIZERS, Adam, AdamW
 
 N_WEIGHTS, N_BIASES, N_STEPS = 30, 7, 25
 

@@ -17,9 +17,9 @@ from sklearn.model_selection import train_test_split
 from test_explicit import assert_steps_agree, both_steps
 
 from skae import AutoencoderTransformer
-from skae._fitting import Fit
-from skae._layers import balance
-from skae._prefixes import Prefixes, group_ends
+from skae._bottleneck.nested_dropout import Prefixes, group_ends
+from skae._training.fitting import Fit
+from skae._training.layers import balance
 
 
 def ordered(n_components, **parameters):

@@ -13,7 +13,7 @@ from test_custom import TiedPair
 from torch import nn
 
 from skae import AutoencoderTransformer
-from skae._persistence import FORMAT
+from skae._fitted.persistence import FORMAT
 
 X = rows()
 

@@ -8,12 +8,12 @@ from test_explicit import assert_steps_agree
 from torch import distributions as td
 
 from skae import VAESampler
-from skae._autograd import AutogradStep
-from skae._explicit import ExplicitStep
-from skae._fitting import Fit
-from skae._networks import bounded
-from skae._penalties import Penalty
-from skae._posterior import Posterior, divergence
+from skae._bottleneck.gaussian import Posterior, divergence
+from skae._networks.networks import bounded
+from skae._objectives.penalties import Penalty
+from skae._training.autograd import AutogradStep
+from skae._training.explicit import ExplicitStep
+from skae._training.fitting import Fit
 
 N_ROWS, N_FEATURES = 23, 7
 

@@ -6,7 +6,7 @@ import torch
 from numpy.testing import assert_allclose
 from scipy import stats
 
-from skae._prior import draw, prior
+from skae._bottleneck.prior import draw, prior
 
 LIKE = torch.empty(0, dtype=torch.float64)
 

@@ -9,8 +9,8 @@ from numpy.testing import assert_allclose
 from scipy import sparse
 
 from skae import AutoencoderTransformer
-from skae import _rows as rows_module
-from skae._rows import CHUNK_BYTES, Rows, as_tensor, slices
+from skae._data import rows as rows_module
+from skae._data.rows import CHUNK_BYTES, Rows, as_tensor, slices
 
 CPU = torch.device("cpu")
 

@@ -5,18 +5,16 @@ import pytest
 import torch
 from numpy.testing import assert_array_equal
 
-from skae._selection import (
+from skae._bottleneck.sparse import (
     Competition,
     Revival,
-    Threshold,
-    TopK,
     batch_cutoff,
     by_batch,
     by_row,
     by_unit,
     cutoff,
-    selection,
 )
+from skae._networks.selection import Threshold, TopK, selection
 
 
 def codes(n=12, m=7, seed=0):

@@ -16,7 +16,7 @@ from sklearn.pipeline import make_pipeline
 from test_explicit import N_ROWS, assert_steps_agree, both_steps
 
 from skae import AutoencoderTransformer, SparseAutoencoder
-from skae._fitting import Fit
+from skae._training.fitting import Fit
 
 KINDS = ["kl", "l1", "topk", "batch_topk", "winner_take_all"]
 SELECTING = ["topk", "batch_topk"]

@@ -10,7 +10,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from skae import AutoencoderTransformer, BaseAutoencoder
-from skae._split import hold_out
+from skae._data.split import hold_out
 
 
 def split(X, weight=None, fraction=0.1, seed=0):

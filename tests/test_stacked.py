@@ -102,7 +102,7 @@ def by_hand(model, X):
     Each starts from the weights that the stacked one started with, which are those of a plain autoencoder of
     the same shape, and sees batches in the order that the stacked one has come to.
     """
-    order = skae._random.streams(0).order
+    order = skae._support.random.streams(0).order
     start = AutoencoderTransformer(
         model.n_components,
         hidden_layer_sizes=model.hidden_layer_sizes,

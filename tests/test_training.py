@@ -10,7 +10,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPRegressor
 
 from skae import AutoencoderTransformer
-from skae._training import DivergedError, Schedule, train
+from skae._training.loop import DivergedError, Schedule, train
 
 
 class ScriptedStep:

@@ -19,7 +19,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
 from skae import VAESampler
-from skae._sampling import standard_normal
+from skae._fitted.sampling import standard_normal
 
 LIKELIHOODS = ["gaussian", "bernoulli", "exponential", "poisson"]
 
@@ -150,7 +150,7 @@ def test_chunks_change_nothing(monkeypatch):
     methods = ["score_samples", "reconstruction_probability"]
     scores = [getattr(model, method)(X) for method in methods]
     for n_bytes in (1, 8 * 5 * 16, 8 * 5 * 1000):  # one row and draw; some draws of a row; some rows
-        monkeypatch.setattr("skae._rows.CHUNK_BYTES", n_bytes)
+        monkeypatch.setattr("skae._data.rows.CHUNK_BYTES", n_bytes)
         for method, expected in zip(methods, scores, strict=True):
             assert_allclose(getattr(model, method)(X), expected, rtol=1e-10)
 
@@ -427,7 +427,7 @@ def test_early_stopping_brings_back_the_best_weights_after_the_warm_up():
 
 
 def test_interrupted(monkeypatch):
-    from skae._explicit import ExplicitStep
+    from skae._training.explicit import ExplicitStep
 
     calls, step = [], ExplicitStep.__call__
 

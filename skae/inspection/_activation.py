@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
-from .. import _arrays as arrays
-from .. import _random as random
-from .._rows import slices
+from .._data import arrays
+from .._data.rows import slices
+from .._support import random
 from ._ascent import Region, ascend, distance
 from ._model import Model
 from ._units import Units, choose_units, top_rows

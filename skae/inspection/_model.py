@@ -10,7 +10,7 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
-from .. import _arrays as arrays
+from .._data import arrays
 
 
 class Model:

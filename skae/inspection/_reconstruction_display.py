@@ -3,9 +3,9 @@
 import numpy as np
 import torch
 
-from .. import _arrays as arrays
-from .. import _random as random
-from .._noise import Corruption, Fills
+from .._data import arrays
+from .._data.corruption import Corruption, Fills
+from .._support import random
 from ._drawing import Style, draw_grid, limits_of, require_matplotlib
 from ._model import Model, check_image_shape, first_rows, to_numpy
 

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .._rows import Densifier, slices
-from .._selection import Bits, Selection
+from .._data.rows import Densifier, slices
+from .._networks.selection import Bits, Selection
 
 
 def layers(network: nn.Module) -> list[nn.Module]:

@@ -1,0 +1,1 @@
+"""Rows on their way in and out: arrays of any kind, batches, held-out rows, corruption."""

@@ -1,0 +1,170 @@
+"""Corruptions of a batch, drawn anew each time.
+
+They are meant in the data's space: a masked entry is a zero of the data, salt and pepper are a feature's own
+extremes. Batches come centred, so that what a corruption puts in has to be centred too.
+"""
+
+import contextlib
+import copy
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from .rows import as_tensor
+
+Restore = Callable[[Tensor], Tensor]
+
+
+class Fills(NamedTuple):
+    """What corruptions need of the training data: tensors of shape (n_features,), centred as batches are."""
+
+    deviation: Tensor
+    lowest: Tensor
+    highest: Tensor
+    zero: Tensor
+
+    @classmethod
+    def of(cls, statistics: tuple, like: Tensor, offset: Tensor | None = None) -> "Fills":
+        """Prepare column statistics for batches of ``like``'s dtype and device, centred by ``offset`` or not."""
+        deviation, lowest, highest = (as_tensor(s).cpu().double() for s in statistics[:3])
+        moved = torch.zeros_like(deviation) if offset is None else offset.cpu().double()
+        return cls(*(s.to(like) for s in (deviation, lowest - moved, highest - moved, -moved)))
+
+
+class Draw:
+    """What batches of one shape need to be corrupted: memory for the random numbers, level and fills beside it.
+
+    The level is kept as tensors: a Python number would cost a conversion at every step, which on small batches is
+    as much as the arithmetic.
+    """
+
+    def __init__(self, x: Tensor, level: float, fills: Fills) -> None:
+        precise = torch.float32 if x.dtype == torch.bfloat16 else x.dtype  # bfloat16 knows 256 fractions
+        self.number = torch.empty(x.shape, dtype=precise, device=x.device)
+        self.changed, self.lowered = self.below = torch.empty(2, *x.shape, dtype=torch.bool, device=x.device)
+        self.levels = self.number.new_tensor([level, level / 2]).view(2, 1, 1)
+        self.level = self.levels[0]
+        self.scale = level * fills.deviation
+        self.lowest, self.highest, self.zero = (fill.to(x.dtype) for fill in fills[1:])
+
+
+def gaussian(x: Tensor, draw: Draw, generator: torch.Generator, out: Tensor) -> None:
+    """Add normal noise of ``level`` times each feature's standard deviation."""
+    torch.addcmul(x, draw.number.normal_(generator=generator), draw.scale, out=out)
+
+
+def masking(x: Tensor, draw: Draw, generator: torch.Generator, out: Tensor) -> None:
+    """Set each entry to zero with probability ``level``; the others keep their values."""
+    torch.lt(draw.number.uniform_(generator=generator), draw.level, out=draw.changed)
+    torch.where(draw.changed, draw.zero, x, out=out)
+
+
+def salt_and_pepper(x: Tensor, draw: Draw, generator: torch.Generator, out: Tensor) -> None:
+    """Set each entry with probability ``level`` to its feature's minimum or maximum, either as likely."""
+    torch.lt(draw.number.uniform_(generator=generator), draw.levels, out=draw.below)
+    torch.where(draw.changed, draw.highest, x, out=out)
+    torch.where(draw.lowered, draw.lowest, out, out=out)
+
+
+NOISES: dict[str, Callable[[Tensor, Draw, torch.Generator, Tensor], object]] = {
+    "gaussian": gaussian,
+    "masking": masking,
+    "salt_and_pepper": salt_and_pepper,
+}
+
+
+def repeated_noise(*sources) -> contextlib.ExitStack:
+    """Enter ``repeated`` of each source of noise there is, so that held-out losses can be compared."""
+    stack = contextlib.ExitStack()
+    for source in sources:
+        if source is not None:
+            stack.enter_context(source.repeated())
+    return stack
+
+
+@contextlib.contextmanager
+def restarted(generator: torch.Generator) -> Iterator[None]:
+    """Draw the same numbers each time this is entered, and go on afterwards as if nothing had been drawn."""
+    state = generator.get_state()
+    generator.manual_seed(0)
+    try:
+        yield
+    finally:
+        generator.set_state(state)
+
+
+class Corruption:
+    """A noise ready for batches.
+
+    Parameters
+    ----------
+    noise : str or callable (X, generator) -> X
+        A callable gets, and returns, rows in the data's space.
+    level : float
+    statistics : tuple of four ndarrays of shape (n_features,)
+        The columns' standard deviations, minima, maxima and means.
+    fills : Fills
+        The same, as batches need them.
+    generator : torch.Generator
+        On the batches' device.
+    """
+
+    def __init__(
+        self,
+        noise: str | Callable,
+        level: float,
+        statistics: tuple,
+        fills: Fills,
+        generator: torch.Generator,
+    ) -> None:
+        if noise in ("masking", "salt_and_pepper") and level > 1:
+            raise ValueError(
+                f"noise_level={level} with noise={noise!r} is a fraction of entries, so that it must be "
+                "in [0, 1]. Lower it, or use noise='gaussian', whose level has no upper bound."
+            )
+        self.noise, self.level, self.statistics = noise, level, statistics
+        self.fills, self.generator = fills, generator
+        self._draws: dict[tuple, Draw] = {}
+
+    def __call__(self, x: Tensor, out: Tensor | None = None, restore: Restore | None = None) -> Tensor:
+        """Return a batch with noise, written to ``out``, which may be the batch itself, or to new memory.
+
+        ``restore`` is what the networks, as they are, make of rows; for noise that depends on them.
+        """
+        if not isinstance(self.noise, str):
+            noisy = self._of_callable(x, self.noise)
+            return noisy if out is None else out.copy_(noisy)
+        out = torch.empty_like(x) if out is None else out
+        key = x.shape, x.dtype
+        draw = self._draws.get(key)
+        if draw is None:
+            draw = self._draws[key] = Draw(x, self.level, self.fills)
+        NOISES[self.noise](x, draw, self.generator, out)
+        return out
+
+    def _of_callable(self, x: Tensor, noise: Callable) -> Tensor:
+        zero = self.fills.zero  # minus the offset
+        noisy = noise(x - zero, self.generator)
+        if not isinstance(noisy, Tensor):
+            raise TypeError(
+                f"noise={noise!r} returned a {type(noisy).__name__}, but noise gets a torch tensor and must "
+                "return one. Use torch's functions in it, or torch.as_tensor on its result."
+            )
+        if noisy.shape != x.shape:
+            raise ValueError(
+                f"noise={noise!r} returned shape {tuple(noisy.shape)} for a batch of shape {tuple(x.shape)}, but "
+                "noise must keep the shape."
+            )
+        return noisy + zero
+
+    def apart(self) -> "Corruption":
+        """Return the same noise, from the same generator, with memory of its own: for another mode of torch."""
+        other = copy.copy(self)
+        other._draws = {}
+        return other
+
+    def repeated(self):
+        """Return a context in which the noise is the same each time."""
+        return restarted(self.generator)

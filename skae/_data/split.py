@@ -1,0 +1,52 @@
+"""Holding rows out for early stopping, by what the rows hold instead of where they stand.
+
+Each row gets a number from its bytes and the seed; the rows with the smallest numbers are held out. Equal rows
+stay together, so that no row is validated on its own copy, and integer weights split as repeated rows do. Equal
+rows that are more than all that is to be held out, blank images for instance, are trained on.
+"""
+
+import torch
+from torch import Tensor
+
+from .rows import Densifier, slices
+
+
+def hold_out(X, weight: Tensor, fraction: float, generator: torch.Generator) -> Tensor:
+    """Choose rows that carry at least ``fraction`` of the weight, not counting equal rows of more than that.
+
+    Parameters
+    ----------
+    X : Tensor or scipy.sparse CSR matrix of shape (n, d)
+    weight : Tensor of shape (n,)
+        Rows of weight zero are never chosen.
+    fraction : float
+    generator : torch.Generator
+
+    Returns
+    -------
+    held_out : bool Tensor of shape (n,), on the CPU
+    """
+    keys = _keys(X, generator)
+    weight = weight.double().cpu()
+    distinct, group = torch.unique(keys, return_inverse=True)
+    of_group = torch.zeros(len(distinct), dtype=torch.float64).index_add_(0, group, weight)
+    # A group that alone is more than what is wanted cannot be held out in part, so that it is trained on.
+    lightest = of_group.where(of_group > 0, torch.inf).min()
+    of_group[of_group > (1 + 1e-9) * lightest.clamp_min(fraction * weight.sum())] = 0
+    before = of_group.cumsum(0) - of_group
+    chosen = (of_group > 0) & (before < fraction * of_group.sum() - 1e-9)
+    return chosen[group] & (weight > 0)
+
+
+def _keys(X, generator: torch.Generator) -> Tensor:
+    """Hash each row to an int64: its bits, as integers, times random odd numbers, wrapping around."""
+    n_rows, n_features = X.shape
+    odd = torch.randint(-(2**62), 2**62, (n_features + 1,), generator=generator) * 2 + 1
+    multipliers, start = odd[:-1], odd[-1]  # which keeps rows of zeros from being the first, whatever the seed
+    keys, densify = torch.empty(n_rows, dtype=torch.int64), Densifier()
+    for part in slices(n_rows, n_features * 16):
+        x = densify(X[part]).contiguous()
+        bits = x.view(torch.int64 if x.dtype == torch.float64 else torch.int32).to(torch.int64)
+        bits = bits ^ (bits >> 29)  # floats that are round numbers differ in their high bits only
+        keys[part] = (bits * multipliers.to(bits.device)).sum(1).cpu() + start
+    return keys ^ (keys >> 31)

@@ -1,0 +1,1 @@
+"""What fitted networks do: scores, samples, measured activity, ordered codes, saving."""

@@ -1,0 +1,98 @@
+"""Estimates over draws of the code: log p(x), and how probable a reconstruction is; a bounded chunk at a time."""
+
+import functools
+import math
+from collections.abc import Callable, Iterator
+from numbers import Integral
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.quasirandom import SobolEngine
+
+from .._data.rows import chunk_rows, slices
+from .._networks.networks import bounded
+
+SEED = 0  # of the draws that scores are taken over: the same for every row, so that no row depends on others
+
+
+class Densities:
+    """log p(x|z) and log p(z) - log q(z|x) over draws z of q(z|x).
+
+    Parameters
+    ----------
+    encode : callable (x) -> Tensor of shape (n, 2 n_components)
+        The mean and the raw log-variance side by side.
+    decode : callable (z) -> Tensor of shape (n, n_features)
+        What the likelihood takes.
+    nll : callable (output, target) -> Tensor of shape (n,)
+        Minus the log-likelihood.
+    noise : Tensor of shape (n_samples, n_components)
+        Standard normal, on the rows' device.
+    width : int
+        Of the widest layer, which bounds how many rows are decoded at once.
+    """
+
+    def __init__(self, encode: Callable, decode: Callable, nll: Callable, noise: Tensor, width: int) -> None:
+        self.encode, self.decode, self.nll, self.noise, self.width = encode, decode, nll, noise, width
+
+    def marginal(self, x: Tensor, out: Tensor) -> Tensor:
+        """Write the importance-weighted log p(x) of each row (Burda et al. 2016) to ``out``, (n, 1)."""
+        self._reduce(x, out, lambda density, ratio: (density + ratio).logsumexp(1), torch.logaddexp)
+        return out.sub_(math.log(len(self.noise)))
+
+    def reconstruction(self, x: Tensor, out: Tensor) -> Tensor:
+        """Write the mean of log p(x|z) of each row to ``out``, (n, 1)."""
+        self._reduce(x, out, lambda density, ratio: density.sum(1), torch.add)
+        return out.div_(len(self.noise))
+
+    def _reduce(self, x: Tensor, out: Tensor, reduce: Callable, join: Callable) -> None:
+        """Reduce over draws, in chunks of rows, and of draws where there are many."""
+        row_bytes = self.width * x.itemsize
+        n_draws = min(len(self.noise), chunk_rows(row_bytes))
+        for part in slices(len(x), n_draws * row_bytes):
+            values = (reduce(*densities) for densities in self._of_draws(x[part], n_draws))
+            out[part, 0] = functools.reduce(join, values)
+
+    def _of_draws(self, x: Tensor, n_draws: int) -> Iterator[tuple[Tensor, Tensor]]:
+        mean, raw = self.encode(x).chunk(2, dim=1)
+        log_variance = bounded(raw)
+        deviation = torch.exp(0.5 * log_variance)
+        for noise in self.noise.split(n_draws):
+            z = torch.addcmul(mean[:, None], deviation[:, None], noise)  # (n, draws, n_components)
+            target = x.repeat_interleave(len(noise), 0)
+            density = -self.nll(self.decode(z.flatten(0, 1)), target).view(len(x), -1)
+            ratio = 0.5 * (log_variance[:, None] + noise.square() - z.square()).sum(2)
+            yield density, ratio
+
+
+def standard_normal(n_samples: int, width: int, like: Tensor) -> Tensor:
+    """Return standard normal draws that cover the space evenly, (n_samples, width).
+
+    They are points of a scrambled Sobol sequence (Owen 1997) where there is one so wide. Since all rows share
+    them, their unevenness would not average out over rows. In float64 on the CPU, so that every dtype and device
+    gets the same numbers.
+    """
+    if width <= SobolEngine.MAXDIM:
+        points = SobolEngine(width, scramble=True, seed=SEED).draw(n_samples, dtype=torch.float64)
+        return torch.special.ndtri(points + 2.0**-31).to(like)  # from the edges of cells to their middles
+    generator = torch.Generator().manual_seed(SEED)
+    return torch.empty(n_samples, width, dtype=torch.float64).normal_(generator=generator).to(like)
+
+
+def check_n_samples(n_samples, name: str = "n_samples", least: int = 1) -> int:
+    """Check a number of samples, or another number called ``name``.
+
+    Raises
+    ------
+    TypeError
+        If it is no integer; a bool is none.
+    ValueError
+        If it is below ``least``.
+    """
+    rule = f"must be an integer of at least {least}"
+    if not isinstance(n_samples, Integral) or isinstance(n_samples, bool | np.bool_):
+        raise TypeError(f"{name}={n_samples!r} is of type {type(n_samples).__name__}, but {rule}.")
+    if n_samples < least:
+        raise ValueError(f"{name}={n_samples} was asked for, but {rule}.")
+    return int(n_samples)

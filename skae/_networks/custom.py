@@ -1,0 +1,108 @@
+"""What users bring: modules of their own and losses of their own, with their mistakes explained."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from .activations import activation_module
+from .networks import Architecture
+
+
+class Linked(nn.Module):
+    """A user's decoder followed by the loss's link, so that it ends in the data's space.
+
+    Parameters
+    ----------
+    unlinked : torch.nn.Module
+        Returns what the loss takes, such as logits.
+    link : str
+        Name of the link.
+    """
+
+    def __init__(self, unlinked: nn.Module, link: str) -> None:
+        super().__init__()
+        self.unlinked = unlinked
+        self.link = activation_module(link)
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.link(self.unlinked(z))
+
+
+def core(network: nn.Module) -> Callable[[Tensor], Tensor]:
+    """Return what maps centred rows, of the networks' dtype, in training."""
+    return getattr(network, "core", network)
+
+
+def load_weights(network: nn.Module, fitted: nn.Module) -> None:
+    """Give a network the weights of a fitted one.
+
+    Raises
+    ------
+    ValueError
+        If they do not fit.
+    """
+    beside = ("offset", "selection.threshold")  # no weights: they come from the rows
+    weights = {name: t for name, t in fitted.state_dict().items() if name not in beside}
+    shapes = [
+        {name: tuple(getattr(t, "shape", ())) for name, t in state.items() if name not in beside}
+        for state in (network.state_dict(), weights)
+    ]
+    now, then = shapes
+    mismatch = [
+        f"{name} of shape {now.get(name, 'none')}, which was {then.get(name, 'none')}"
+        for name in {**now, **then}
+        if now.get(name) != then.get(name)
+    ]
+    if mismatch:
+        raise ValueError(
+            "warm_start and partial_fit continue the fitted networks, but a parameter that shapes them "
+            "(n_components or n_bits, hidden_layer_sizes, decoder_hidden_layer_sizes, tied_weights, "
+            "ordered, normalization, image_shape and what goes with it, encoder or decoder) "
+            f"has changed since: the networks now have {'; '.join(mismatch)}. Fit with warm_start=False, or set "
+            "it back."
+        )
+    network.load_state_dict(weights, strict=False)
+
+
+def checked_loss(loss: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
+    """Wrap a user's loss so that it must return one value for each row."""
+
+    def per_row(output: Tensor, target: Tensor) -> Tensor:
+        value = loss(output, target)
+        shape = tuple(getattr(value, "shape", ()))
+        if shape != (len(target),):
+            raise ValueError(
+                f"loss={loss!r} returned shape {shape} for {len(target)} rows, but a loss must return one value "
+                f"per row, shape ({len(target)},). Reduce over features only, for instance with .mean(1)."
+            )
+        return value
+
+    return per_row
+
+
+def dry_run(encoder: nn.Module, decoder: nn.Module, shape: Architecture, like: Tensor) -> None:
+    """Send two rows of zeros through both networks and check the shapes that come out.
+
+    Raises
+    ------
+    ValueError
+        If a network does not take its input or returns another shape than it should.
+    """
+    n_components = shape.encoder_layer_sizes[-1]
+    for name, network, width, expected in (
+        ("encoder", encoder, shape.n_features, n_components),
+        ("decoder", decoder, n_components, shape.n_features),
+    ):
+        rule = f"{name} must map shape (n, {width}) to shape (n, {expected})"
+        network.eval()
+        try:
+            with torch.no_grad():
+                result = network(like.new_zeros(2, width))
+        except (RuntimeError, TypeError, ValueError, IndexError) as error:
+            raise ValueError(f"{rule}, but it failed on shape (2, {width}): {error}") from error
+        got = tuple(getattr(result, "shape", ()))
+        if got != (2, expected):
+            raise ValueError(
+                f"{rule}, but it returned shape {got} for shape (2, {width}). Change the module, or n_components."
+            )

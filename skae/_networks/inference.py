@@ -1,0 +1,114 @@
+"""Networks at work after training: rows in, rows out, in chunks, each written where it belongs.
+
+Dense networks run on matrices prepared once per call, in the dtype of the output and with the training data's
+mean folded into the biases where that costs no precision; all other modules are called as they are.
+"""
+
+import copy
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from .activations import ACTIVATIONS
+from .links import link_activation
+from .networks import Block, Decoder, Encoder, GaussianEncoder, TiedLinear, dense_blocks
+
+Forward = Callable[[Tensor, Tensor | None], Tensor]
+FOLDING_ERROR = 1e-3  # at most, of what goes into the first activation
+
+
+def forward(network: nn.Module, dtype: torch.dtype, *, linked: bool = True, width: int | None = None) -> Forward:
+    """Return ``f(x, out=None)``, which maps a dense chunk of ``dtype``, into ``out`` where it is given.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        A `GaussianEncoder` gives its two heads side by side.
+    dtype : torch.dtype
+    linked : bool
+        Whether a decoder's link is applied.
+    width : int or None
+        Keep only so many columns of the output.
+    """
+    if isinstance(network, Encoder | Decoder) and dense_blocks(network):
+        dense = DenseForward(network, dtype, linked=linked, width=width)
+        if isinstance(network, Encoder) and network.typical is not None:
+            return _after(network.compress, dense)
+        return dense
+    parameters = [*network.parameters(), *network.buffers()]
+    if any(p.is_floating_point() and p.dtype != dtype for p in parameters):
+        network = copy.deepcopy(network).to(dtype)
+
+    call: Callable = network
+    if isinstance(network, GaussianEncoder):
+        call = network.heads
+    elif not linked:
+        call = network.before_link  # type: ignore[assignment]
+
+    def apply(x: Tensor, out: Tensor | None = None) -> Tensor:
+        result = call(x)[:, :width]
+        return result if out is None else out.copy_(result)
+
+    return apply
+
+
+def _after(first: Callable[[Tensor], Tensor], then: Forward) -> Forward:
+    return lambda x, out=None: then(first(x), out)  # type: ignore[misc]
+
+
+def _weight(block: Block) -> Tensor:
+    """Return a block's weight, (fan_in, fan_out)."""
+    linear = block.linear
+    return linear.partner.weight.detach() if isinstance(linear, TiedLinear) else linear.weight.detach().t()
+
+
+class DenseForward:
+    """A dense network as a list of matrix products with preallocated results."""
+
+    def __init__(
+        self, network: Encoder | Decoder, dtype: torch.dtype, *, linked: bool = True, width: int | None = None
+    ) -> None:
+        blocks = network.blocks
+        weights = [_weight(block) for block in blocks]
+        biases = [block.linear.bias.detach() for block in blocks]
+        activations = [ACTIVATIONS[block.activation] for block in blocks]
+        if isinstance(network, Decoder):
+            if linked and network.link != "identity":
+                activations[-1] = link_activation(network.link)
+            if network.offset is not None:
+                biases[-1] = biases[-1].to(network.offset.dtype) + network.offset
+        self._offset: Tensor | None = None
+        if isinstance(network, Encoder) and network.offset is not None:
+            offset, first = network.offset, weights[0].to(network.offset.dtype)
+            if torch.finfo(dtype).eps * float((offset.abs() @ first.abs()).max()) > FOLDING_ERROR:
+                self._offset = offset  # the product would cancel what tells rows apart
+            else:
+                biases[0] = biases[0].to(offset.dtype) - offset @ first
+        self.layers = [
+            (weight.to(dtype), bias.to(dtype), activation)
+            for weight, bias, activation in zip(weights, biases, activations, strict=True)
+        ]
+        self.selection = network.selection if isinstance(network, Encoder) else None
+        if width is not None:
+            weight, bias, activation = self.layers[-1]
+            self.layers[-1] = weight[:, :width], bias[:width], activation
+        self._buffers: list[Tensor] = []
+        self._centred: Tensor | None = None
+
+    def __call__(self, x: Tensor, out: Tensor | None = None) -> Tensor:
+        n = len(x)
+        if not self._buffers or len(self._buffers[0]) < n:
+            self._buffers = [x.new_empty(n, weight.shape[1]) for weight, _, _ in self.layers[:-1]]
+        outs = [buffer[:n] for buffer in self._buffers]
+        outs.append(x.new_empty(n, self.layers[-1][0].shape[1]) if out is None else out)
+        if self._offset is not None:
+            if self._centred is None or len(self._centred) < n:
+                self._centred = torch.empty_like(x)
+            x = torch.sub(x, self._offset, out=self._centred[:n])
+        for (weight, bias, activation), z in zip(self.layers, outs, strict=True):
+            torch.addmm(bias, x, weight, out=z)
+            if activation.forward is not None:
+                activation.forward(z, z)
+            x = z
+        return x if self.selection is None else self.selection.keep_(x)

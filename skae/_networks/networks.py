@@ -1,0 +1,324 @@
+"""The two networks: an encoder and a decoder, sequences of equally many blocks.
+
+A block is a linear map or a convolution, with its normalization and its activation; rows go in, rows come out.
+Since both networks have equally many of them, the pair (first block of the encoder, last block of the decoder) is
+a shallow autoencoder, and so is every pair inwards.
+"""
+
+import copy
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .._data.rows import chunk_rows
+from .activations import activation_module
+from .convolutions import Layers, Tied, ToRows
+from .links import Link, link_activation
+from .selection import Selection
+
+
+class Architecture(NamedTuple):
+    """All that is needed to build the networks again: plain values, kept beside the weights."""
+
+    n_features: int
+    encoder_layer_sizes: tuple[int, ...]
+    decoder_layer_sizes: tuple[int, ...]
+    activation: str = "relu"
+    code_activation: str = "identity"
+    output_activation: str = "identity"
+    link: Link = "identity"
+    tied_weights: bool = False
+    centred: bool = True
+    selection: tuple | None = None  # see `selection`
+    code_heads: int = 1  # outputs of the encoder per unit of the code: two where it is normally distributed
+    uncentred: tuple[int, ...] = ()  # columns to leave as they are when the others are centred
+    n_variances: int = 0  # columns with a normal likelihood
+    learns_variances: bool = False
+    compresses: bool = False  # whether some inputs pass through a logarithm first
+    normalization: str | None = None
+    images: tuple | None = None  # see `Images`; hidden layer sizes then count channels
+    prefixes: bool = False  # whether prefixes of the code have decoders of their own
+
+    @property
+    def linear(self) -> bool:
+        """Whether both networks are dense and linear maps."""
+        shallow = len(self.encoder_layer_sizes) == len(self.decoder_layer_sizes) == 1
+        ends = {self.code_activation, self.output_activation, self.link}
+        dense = self.images is None and self.normalization is None
+        return dense and ends == {"identity"} and (self.activation == "identity" or shallow)
+
+
+class Linear(nn.Linear):
+    """`torch.nn.Linear` that leaves drawing its weights to `initialize`, off the global generator."""
+
+    def reset_parameters(self) -> None:
+        pass
+
+
+class TiedLinear(Tied):
+    """The transpose of another layer's linear map; see `Tied`."""
+
+    def __init__(self, partner: nn.Linear, bias: bool = True) -> None:
+        super().__init__(partner, partner.in_features, bias)
+
+    @property
+    def weight(self) -> Tensor:
+        return self.partner.weight.t()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.weight, self.bias)
+
+    def extra_repr(self) -> str:
+        return f"in_features={self.partner.out_features}, out_features={self.partner.in_features}"
+
+
+class Block(nn.Sequential):
+    """A linear map and the activation named ``activation`` (none for the identity).
+
+    Parameters
+    ----------
+    linear : torch.nn.Module
+        Of rows or, in a convolution block, of images.
+    activation : str
+    normalization : torch.nn.Module or None
+        What comes between the two.
+    layers : Layers or None
+        What else there is to a convolution block.
+    """
+
+    def __init__(
+        self,
+        linear: nn.Module,
+        activation: str,
+        normalization: nn.Module | None = None,
+        layers: Layers | None = None,
+    ) -> None:
+        before, after = ((), ()) if layers is None else (layers.before, layers.after)
+        between = [] if normalization is None else [normalization]
+        between += [] if activation == "identity" else [activation_module(activation)]
+        super().__init__(*before, linear, *between, *after)
+        self.activation = activation
+        self.is_dense = normalization is None and layers is None  # what has a step in closed form
+        self.widest = 0 if layers is None else layers.widest
+        self.n_places = 1 if layers is None else layers.n_places
+        self._parts = (linear, normalization, layers)
+
+    @property
+    def linear(self) -> "Linear | TiedLinear":
+        return self._parts[0]  # type: ignore[return-value]
+
+    def with_activation(self, activation: str) -> "Block":
+        """Return a block of the same layers and another activation."""
+        return Block(self._parts[0], activation, *self._parts[1:])
+
+    def without_activation(self) -> "Block":
+        """Return a block of the same layers that lacks the activation."""
+        return self.with_activation("identity")
+
+
+class Encoder(nn.Sequential):
+    """Blocks from the data to the code: float (n, n_features) -> (n, n_components).
+
+    The training data's mean is subtracted in the precision that it comes in; only then is the input cast
+    to the weights' dtype, so that a column like 1e9 + N(0, 1) keeps its information.
+
+    Parameters
+    ----------
+    blocks : sequence of Block
+    selection : Selection or None
+        What follows them.
+    n_compressed : int
+        0, or the number of features: those with a positive ``typical`` value t enter as log(1 + x / t).
+    """
+
+    offset: Tensor | None
+    typical: Tensor | None
+    selection: Selection | None
+
+    def __init__(
+        self, blocks: Sequence[nn.Module], selection: Selection | None = None, n_compressed: int = 0
+    ) -> None:
+        super().__init__(*blocks)
+        self.register_buffer("offset", None)
+        self.register_buffer("typical", torch.zeros(n_compressed) if n_compressed else None)
+        self.selection = selection
+        self._widest = _widest(blocks)
+
+    @property
+    def blocks(self) -> list[Block]:
+        return [block for block in self if isinstance(block, Block)]
+
+    def compress(self, x: Tensor) -> Tensor:
+        """Bring counts and other positive values of any scale to the scale that networks learn at."""
+        if self.typical is None:
+            return x
+        typical = self.typical.to(x.dtype)
+        return torch.where(typical > 0, torch.log1p(x.clamp_min(0) / typical), x)
+
+    def core(self, x: Tensor) -> Tensor:
+        """Map rows that are centred, cast and compressed already, up to where a selection would follow."""
+        return _in_parts(self, self._widest, self._core, x)
+
+    def _core(self, x: Tensor) -> Tensor:
+        for module in self:
+            x = x if isinstance(module, Selection) else module(x)
+        return x
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Map rows that are centred, cast and compressed already to their codes."""
+        return _in_parts(self, self._widest, super().forward, x)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.compress(x)  # columns that are compressed are not centred
+        x = x if self.offset is None else x - self.offset
+        return self.encode(x.to(next(self.parameters()).dtype))
+
+
+class GaussianEncoder(Encoder):
+    """Blocks from the data to a normal distribution of the code.
+
+    float (n, n_features) -> mean and log-variance, each (n, n_components). The log-variance is bounded, see
+    `bounded`; `core` returns the mean and the unbounded log-variance side by side.
+    """
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        mean, raw = self.heads(x).chunk(2, dim=1)
+        return mean, bounded(raw)
+
+    def heads(self, x: Tensor) -> Tensor:
+        """Return the mean and the unbounded log-variance side by side."""
+        return super().forward(x)
+
+    @torch.no_grad()
+    def of_means(self) -> Encoder:
+        """Return an encoder of its own weights that returns the mean alone."""
+        blocks = copy.deepcopy(self.blocks)
+        linear: Any = blocks[-1].linear
+        for name, both in linear.named_parameters():
+            setattr(linear, name, nn.Parameter(both[: len(both) // 2].clone()))
+        if isinstance(linear, Linear):
+            linear.out_features //= 2
+        else:
+            linear.out_channels //= 2
+            blocks[-1][-1] = ToRows()
+        encoder = Encoder(blocks)
+        encoder.offset, encoder.typical = copy.deepcopy(self.offset), copy.deepcopy(self.typical)
+        return encoder
+
+
+LOG_VARIANCE_BOUND = 10.0
+
+
+def bounded(raw: Tensor) -> Tensor:
+    """Bring log-variances between -10 and 10, smoothly, so that no variance overflows or vanishes."""
+    return LOG_VARIANCE_BOUND * torch.tanh(raw / LOG_VARIANCE_BOUND)
+
+
+class Decoder(nn.Sequential):
+    """Blocks from the code to the data's space: float (n, n_components) -> (n, n_features).
+
+    Parameters
+    ----------
+    blocks : sequence of Block
+    link : str or tuple of (str, tuple of int)
+        What carries the blocks' output to the data's space.
+    n_variances : int
+        Columns with a normal likelihood. Their variance is ``variance_floor + exp(log_variance)``, or
+        ``variance_floor`` alone where it is not learnt.
+    learns_variances : bool
+    """
+
+    offset: Tensor | None
+    variance_floor: Tensor | None
+    log_variance: nn.Parameter | None
+
+    def __init__(
+        self, blocks: Sequence[nn.Module], link: Link, n_variances: int = 0, learns_variances: bool = False
+    ) -> None:
+        super().__init__(*blocks)
+        self.link = link
+        self._link = (link_activation(link).module(),)  # no submodule: the blocks stay countable
+        self.register_buffer("offset", None)
+        self.register_buffer("variance_floor", torch.ones(n_variances) if n_variances else None)
+        self.log_variance = nn.Parameter(torch.zeros(n_variances)) if learns_variances else None
+        self._widest = _widest(blocks)
+
+    @property
+    def blocks(self) -> list[Block]:
+        return [block for block in self if isinstance(block, Block)]
+
+    def core(self, z: Tensor) -> Tensor:
+        """Map codes to what the loss takes: centred rows, or logits."""
+        return _in_parts(self, self._widest, self._core, z)
+
+    def _core(self, z: Tensor) -> Tensor:
+        return super().forward(z)
+
+    def centred(self, z: Tensor) -> Tensor:
+        """Map codes to rows that are centred as those in training are."""
+        (link,) = self._link
+        return link(self._cast(z))
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self._move(self.centred(z))
+
+    def before_link(self, z: Tensor) -> Tensor:
+        """Map codes to what the link takes: rows, or the likelihood's parameter."""
+        return self._move(self._cast(z))
+
+    def _cast(self, z: Tensor) -> Tensor:
+        return self.core(z.to(next(self.parameters()).dtype))
+
+    def _move(self, x: Tensor) -> Tensor:
+        return x if self.offset is None else x + self.offset
+
+    @property
+    def variance(self) -> Tensor | None:
+        """The variance of each column that has a normal likelihood."""
+        if self.log_variance is None or self.variance_floor is None:
+            return self.variance_floor
+        return self.variance_floor + self.log_variance.exp()
+
+
+def _widest(blocks: Sequence[nn.Module]) -> int:
+    """Return the most numbers that convolution blocks make of a row; 0 where all blocks are dense."""
+    return max((getattr(block, "widest", 0) for block in blocks), default=0)
+
+
+def _in_parts(network: nn.Module, widest: int, apply: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """Apply a network's blocks to a few images at a time, where nothing is kept for a gradient.
+
+    What convolutions make of an image is many times as large: all images at once would need much memory, and
+    leave the processor's cache. Accelerators want many at once.
+    """
+    if not widest or torch.is_grad_enabled() or network.training or x.device.type != "cpu":
+        return apply(x)
+    n_rows = chunk_rows(widest * x.itemsize)
+    return apply(x) if len(x) <= n_rows else torch.cat([apply(part) for part in x.split(n_rows)])
+
+
+def compression(encoder: nn.Module) -> Callable[[Tensor], Tensor] | None:
+    """Return what is done to rows, centred and cast, before an encoder's first block; None for nothing."""
+    return encoder.compress if isinstance(encoder, Encoder) and encoder.typical is not None else None
+
+
+def dense_blocks(network: nn.Module) -> list[Block]:
+    """Return the blocks of a network made of dense ones, and of a selection at most; else an empty list."""
+    modules = [module for module in network.children() if not isinstance(module, Selection)]
+    blocks = [module for module in modules if isinstance(module, Block) and module.is_dense]
+    return blocks if len(blocks) == len(modules) else []
+
+
+def weights(networks: Sequence[nn.Module]) -> list[nn.Parameter]:
+    """Trainable parameters that the L2 penalty shrinks: all but biases and normalisations, each once."""
+    unique = {id(p): p for network in networks for p in network.parameters()}
+    return [p for p in unique.values() if p.requires_grad and p.ndim > 1]
+
+
+def n_parameters(networks: Sequence[nn.Module]) -> int:
+    """Number of trainable parameters, a shared one counted once."""
+    unique = {id(p): p for network in networks for p in network.parameters()}
+    return sum(p.numel() for p in unique.values() if p.requires_grad)

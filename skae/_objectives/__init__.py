@@ -1,0 +1,1 @@
+"""What is minimised: reconstruction losses, likelihoods, penalties."""

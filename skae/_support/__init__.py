@@ -1,0 +1,1 @@
+"""What everything else may use: devices, random generators, warnings."""

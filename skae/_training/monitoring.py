@@ -1,0 +1,82 @@
+"""What the outside sees of a run: scikit-learn's callbacks and, when asked for, printed lines."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sklearn.exceptions import ConvergenceWarning
+
+from .._support.warnings import warn
+from .loop import History
+
+
+class Monitor:
+    """Tells callbacks where a run stands, and the run whether they want it to stop.
+
+    Parameters
+    ----------
+    estimator : BaseAutoencoder
+    fit : Fit
+        Holds the rows and makes the fitted attributes that callbacks may look at.
+    context : sklearn.callback context or None
+        The task whose subtasks are the epochs; None calls nobody.
+    """
+
+    def __init__(self, estimator, fit, context) -> None:
+        self.estimator, self.fit = estimator, fit
+        # Tasks cost more than a small epoch: without callbacks there is nobody to tell.
+        self.context = context if hasattr(estimator, "_skl_callbacks") else None
+        self._task: Any = None
+
+    def begin_epoch(self) -> None:
+        """Announce an epoch."""
+        if self.context is not None:
+            self._task = self.context.subcontext(task_name="epoch")
+            self._task.call_on_fit_task_begin(estimator=self.estimator, X=self.fit.data.X, y=self.fit.y)
+
+    def end_epoch(self, history: History) -> bool:
+        """Report an epoch; return whether a callback asks to stop."""
+        if self.estimator.verbose:
+            print(self._line(history))
+        if self.context is None:
+            return False
+        return self._task.call_on_fit_task_end(
+            estimator=self.estimator,
+            X=self.fit.data.X,
+            y=self.fit.y,
+            reconstruction_attributes=lambda: self.fit.attributes(history, final=False),
+        )
+
+    @staticmethod
+    def _line(history: History) -> str:
+        line = f"Epoch {len(history.loss_curve)}, loss = {history.loss_curve[-1]:.8f}"
+        if history.validation_loss_curve:
+            line += f", validation loss = {history.validation_loss_curve[-1]:.8f}"
+        return line
+
+
+@contextmanager
+def phase(estimator, fit, context, name: str, n_epochs: int) -> Iterator[Any]:
+    """Announce a phase of a run, whose subtasks are its epochs; yield its task, None without callbacks."""
+    if not hasattr(estimator, "_skl_callbacks"):
+        yield None
+        return
+    task = context.subcontext(task_name=name, max_subtasks=n_epochs)
+    task.call_on_fit_task_begin(estimator=estimator, X=fit.data.X, y=fit.y)
+    yield task
+    task.call_on_fit_task_end(estimator=estimator, X=fit.data.X, y=fit.y)
+
+
+def warn_of_the_end(estimator, history: History) -> None:
+    """Warn if training was interrupted, or ended before the loss went flat."""
+    if history.interrupted:
+        n_epochs = len(history.loss_curve)
+        when = f"after {n_epochs} epochs" if n_epochs else "before all layers were trained together"
+        warn(f"Training was interrupted {when}; the networks are kept as they were then.")
+    elif estimator.tol and not (history.converged or history.stopped):
+        warn(
+            f"Training stopped at max_iter={estimator.max_iter} while the loss was still falling by more than "
+            f"tol={estimator.tol}. Raise max_iter or learning_rate, or set tol=None to train for a fixed number "
+            "of epochs.",
+            ConvergenceWarning,
+        )
