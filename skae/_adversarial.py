@@ -1,19 +1,20 @@
 """The adversarial autoencoder."""
 
+from dataclasses import field
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import torch
 from sklearn.utils._param_validation import Interval, StrOptions
-from torch import nn
 
-from ._base import BaseAutoencoder, field
+from ._base import BaseAutoencoder
 from ._bottleneck import prior as priors
 from ._bottleneck.adversary import Adversary, Discriminator
 from ._fitted.generation import generate
 from ._training.architecture import layer_sizes
-from ._training.fitting import Fit
-from ._training.optimizers import Quick, raised
+from ._training.optimizers import AdversarialAdam
+from ._training.prepare import Fit
+from ._training.setup import Setup
 
 
 class AdversarialAutoencoder(BaseAutoencoder):
@@ -294,39 +295,28 @@ class AdversarialAutoencoder(BaseAutoencoder):
     def _draw_codes(self, n: int, like: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         return priors.draw(self._prior, n, self._n_features_out, like, generator)
 
-    def _bridge(self, fit: Fit) -> Adversary:
-        width = fit.architecture.encoder_layer_sizes[-1]
+    def _bottleneck(self, setup: Setup) -> Adversary:
+        width = setup.architecture.encoder_layer_sizes[-1]
         prior = priors.prior(self.prior, width)
         hidden = layer_sizes(self.discriminator_hidden_layer_sizes, "discriminator_hidden_layer_sizes")
-        discriminator = Discriminator((width, *hidden, 1), fit.streams.weights, fit.dtype, fit.device)
-        if fit.start is not None:
-            discriminator.load(fit.start._discriminator)
-        solver = Quick(*discriminator.flat, learning_rate=self.discriminator_learning_rate)
+        discriminator = Discriminator((width, *hidden, 1), setup.streams.weights, setup.dtype, setup.device)
+        if setup.previous is not None:
+            discriminator.load(setup.previous._discriminator)
         return Adversary(
             discriminator,
-            fit.carried_on("discriminator", solver),
+            AdversarialAdam(*discriminator.flat, learning_rate=self.discriminator_learning_rate),
             lambda n, generator: priors.draw(prior, n, width, discriminator.parameters, generator),
             weight=self.adversarial_weight,
             noise=self.discriminator_noise,
             n_steps=self.n_discriminator_steps,
-            n_rows=len(fit.data.train_rows),
-            n_features=fit.data.n_features,
-            generator=fit.noise_generator(),
+            generator=setup.generator,
         )
 
-    def _learning_rate(self, fit: Fit) -> float:
-        return raised(self.learning_rate, 2, self.solver)
-
-    def _averages(self, fit: Fit) -> bool:
-        return True
-
-    def _reconstruction_loss(self, fit: Fit):
-        return fit.bridge.watch(super()._reconstruction_loss(fit))
-
-    def _own_attributes(self, fit: Fit, encoder: nn.Module, decoder: nn.Module) -> dict[str, Any]:
-        curve = fit.bridge.ledger.curve("discriminator")
+    def _fitted_attributes(self, fit: Fit, encoder: Any, decoder: Any) -> dict[str, Any]:
+        curve = fit.history.parts.get("discriminator", [])
+        adversary: Any = fit.objective.bottleneck
         return {
-            "discriminator_loss_curve_": fit.curve("discriminator_loss_curve_", curve),
-            "_discriminator": fit.bridge.discriminator.plain(),
+            "discriminator_loss_curve_": fit.setup.curve("discriminator_loss_curve_", curve),
+            "_discriminator": adversary.discriminator.plain(),
             "_prior": priors.prior(self.prior, self.n_components),
         }

@@ -1,29 +1,22 @@
 """The plain autoencoder."""
 
+from dataclasses import field
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
-import torch
 from sklearn.base import _fit_context
 from sklearn.callback import with_callbacks
 from sklearn.utils._param_validation import Interval, RealNotInt
 from torch import nn
 
-from ._base import BaseAutoencoder, field
-from ._bottleneck.nested_dropout import Prefixes
-from ._data import arrays
-from ._fitted.ordered import Sample, code_layers, cut, explained_variance, turn
-from ._networks.custom import core
-from ._networks.networks import Architecture, Decoder, n_parameters
+from ._base import BaseAutoencoder
+from ._fitted.ordered_codes import OrderedCodes
 from ._objectives.penalties import Penalty, contractive
-from ._support.warnings import warn
-from ._training.architecture import layer_sizes
-from ._training.fitting import Fit
-from ._training.loop import History
-from ._training.run import atomic
+from ._training.fitting import fit_networks
+from ._training.setup import Setup
 
 
-class AutoencoderTransformer(BaseAutoencoder):
+class AutoencoderTransformer(OrderedCodes, BaseAutoencoder):
     r"""Autoencoder: dimensionality reduction by a pair of neural networks.
 
     An encoder maps each row to a code of ``n_components`` numbers, a decoder maps the code back to the row, and
@@ -330,7 +323,6 @@ class AutoencoderTransformer(BaseAutoencoder):
         "decoder": [nn.Module, None],
     }
 
-    @atomic
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None, sample_weight=None):
@@ -360,130 +352,16 @@ class AutoencoderTransformer(BaseAutoencoder):
         RuntimeError
             If the machine has no such ``device``.
         """
-        return self._fit(X, y, sample_weight=sample_weight)
+        return fit_networks(self, X, sample_weight=sample_weight)
 
-    def _regularizer(self, fit: Fit) -> Penalty | None:
+    def _penalties(self, setup: Setup) -> list[Penalty]:
         if not self.contractive:
-            return None
+            return []
         if self.normalization == "batch":
             raise ValueError(
                 f"contractive={self.contractive:g} needs codes that depend on their own row alone, but "
                 "normalization='batch' mixes the rows of a batch. Use normalization='layer' or None, or "
                 "contractive=0."
             )
-        one_layer = not layer_sizes(self.hidden_layer_sizes, "hidden_layer_sizes")
-        return contractive(self.contractive, self.code_activation if one_layer else None)
-
-    # Ordered codes ----------------------------------------------------------------------------------------
-
-    def _code_width(self, fit: Fit) -> int:
-        if isinstance(self.n_components, Integral):
-            return int(self.n_components)
-        share = f"n_components={self.n_components} is a share of the variance to keep"
-        if not self.ordered:
-            raise ValueError(
-                f"{share}, which needs codes that are sorted by it. Set ordered=True, or n_components to a whole "
-                "number, the width of the code."
-            )
-        if self.encoder is not None or self.decoder is not None:
-            raise ValueError(
-                f"{share}, for which skae cuts the networks that it builds, but encoder or decoder is a module of "
-                "yours. Set n_components to the width of the code between them."
-            )
-        if self.image_shape is not None and self.code_layer == "convolution":
-            raise ValueError(
-                f"{share}, for which units of the code are cut off, but with code_layer='convolution' they share "
-                "their weights. Use code_layer='dense', or set n_components to a whole number."
-            )
-        if fit.start is not None:
-            return fit.start.n_components_
-        if fit.one_pass:
-            raise ValueError(
-                f"{share}, which is found once training is over, but partial_fit does not know when that is. Call "
-                "fit first, or set n_components to a whole number, the width of the code."
-            )
-        if self.image_shape is not None:
-            return fit.data.n_features
-        hidden = layer_sizes(self.hidden_layer_sizes, "hidden_layer_sizes")
-        after = hidden[::-1]
-        if self.decoder_hidden_layer_sizes is not None:
-            after = layer_sizes(self.decoder_hidden_layer_sizes, "decoder_hidden_layer_sizes")
-        return min((fit.data.n_features, *hidden[-1:], *after[:1]))
-
-    def _adapt(self, architecture: Architecture) -> Architecture:
-        convolved = architecture.images is not None and self.code_layer == "convolution"
-        shared = self.tied_weights or self.decoder is not None or convolved
-        return architecture._replace(prefixes=self.ordered and not shared and not self._is_linear(architecture))
-
-    def _is_linear(self, architecture: Architecture) -> bool:
-        own = self.encoder is not None or self.decoder is not None
-        return architecture.linear and self.loss == "squared_error" and not own
-
-    def _bridge(self, fit: Fit) -> Prefixes | None:
-        if not self.ordered or self._is_linear(fit.architecture):
-            return None
-        return Prefixes(fit.architecture.encoder_layer_sizes[-1], fit.noise_generator())
-
-    def _learning_rate(self, fit: Fit) -> float:
-        return self.learning_rate if fit.bridge is None else fit.bridge.rate(self.learning_rate, self.solver)
-
-    def _averages(self, fit: Fit) -> bool:
-        return fit.bridge is not None
-
-    def _resume(self, fit: Fit, encoder: Any, decoder: Any) -> None:
-        # The solver's state belongs to the code as it was before it was turned.
-        if fit.one_pass and self.ordered and self._is_linear(fit.architecture):
-            for parameter, value in zip(code_layers(encoder, decoder), fit.start._unturned, strict=False):
-                parameter.data.copy_(torch.as_tensor(value))
-
-    def _own_attributes(self, fit: Fit, encoder: Any, decoder: Any) -> dict[str, Any]:
-        width = fit.architecture.encoder_layer_sizes[-1]
-        if not self.ordered:
-            return {"n_components_": width}
-        own: dict[str, Any] = {"_unturned": [], "_short_of": None}
-        data = fit.data
-
-        def array(tensor: torch.Tensor):
-            values = tensor.to("cpu", arrays.torch_dtype(data.X)).numpy()
-            return arrays.to_namespace_of(data.X, values)
-
-        if self._is_linear(fit.architecture):
-            if fit.one_pass:
-                layers = code_layers(encoder, decoder)
-                own["_unturned"] = [parameter.detach().cpu().numpy().copy() for parameter in layers]
-            trained = Sample(fit.inputs, data.train_rows, data.sample_weight)
-            own["components_"] = turn(encoder, decoder, trained, rotate=self.tied_weights)
-        rows = data.train_rows if data.validation_rows is None else data.validation_rows
-        sample = Sample(fit.inputs, rows, data.sample_weight)
-        decode = decoder.centred if isinstance(decoder, Decoder) else decoder
-        by_unit, total = explained_variance(core(encoder), decode, sample, width)
-        shares = by_unit / total if total > 0 else torch.zeros_like(by_unit)
-        if not isinstance(self.n_components, Integral) and fit.start is None:
-            enough = (shares.cumsum(0) >= self.n_components).nonzero()
-            if len(enough):
-                width = int(enough[0]) + 1
-                encoder, decoder, architecture = cut(encoder, decoder, fit.architecture, width)
-                own |= {
-                    "encoder_": encoder,
-                    "decoder_": decoder,
-                    "n_parameters_": n_parameters((encoder, decoder)),
-                    "_architecture": architecture._asdict(),
-                }
-            else:
-                own["_short_of"] = float(shares.sum())
-        if "components_" in own:
-            own["components_"] = array(own["components_"][:width])
-        return own | {
-            "n_components_": width,
-            "explained_variance_": array(by_unit[:width]),
-            "explained_variance_ratio_": array(shares[:width]),
-        }
-
-    def _warn(self, history: History) -> None:
-        super()._warn(history)
-        if self.ordered and self._short_of is not None:
-            warn(
-                f"All {self.n_components_} units keep {self._short_of:.3g} of the variance, less than "
-                f"n_components={self.n_components}: none was cut off. Train longer or faster (max_iter, "
-                "learning_rate), or with wider hidden layers, or ask for less.",
-            )
+        one_layer = len(setup.architecture.encoder_layer_sizes) == 1
+        return [contractive(self.contractive, setup.architecture.code_activation if one_layer else None)]

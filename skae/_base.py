@@ -1,8 +1,8 @@
 """What every estimator shares: parameters, validation, the fit, and the methods on the fitted networks."""
 
 import copy
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import field
 from numbers import Integral, Real
 from typing import Any, ClassVar, dataclass_transform
 
@@ -20,33 +20,31 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from ._data import arrays
-from ._data.corruption import Corruption
 from ._data.rows import Densifier, slices
-from ._documentation import LinkedMixin
 from ._fitted import persistence
 from ._networks.activations import ACTIVATIONS
 from ._networks.convolutions import NORMALIZATIONS
-from ._networks.custom import checked_loss
-from ._networks.inference import Forward, forward
+from ._networks.inference import forward
 from ._networks.networks import Architecture
-from ._objectives.losses import LOSSES
+from ._objectives.losses import LOSSES, Loss
 from ._objectives.penalties import Penalty
+from ._support.parameters import give_constructor
 from ._support.warnings import warn
-from ._training.fitting import Fit
-from ._training.layers import Bridge
+from ._training.bottleneck import Bottleneck
+from ._training.fitting import fit_networks
+from ._training.incremental import update_networks
 from ._training.loop import History
-from ._training.monitoring import Monitor, warn_of_the_end
+from ._training.monitoring import warn_of_the_end
 from ._training.optimizers import OPTIMIZERS
-from ._training.run import atomic
+from ._training.prepare import Fit, Phase
+from ._training.setup import Mode, Setup
 
 _ACTIVATION = StrOptions(set(ACTIVATIONS))
 
 
 @dataclass_transform(kw_only_default=True, eq_default=False, field_specifiers=(field,))
-@dataclass(kw_only=True, eq=False, repr=False)
-class BaseAutoencoder(
-    LinkedMixin, CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
-):
+@give_constructor
+class BaseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Base of all autoencoders: a subclass holds only what makes it itself.
 
     Think twice before adding a method here. A variant is a class with annotated fields for its parameters,
@@ -88,8 +86,10 @@ class BaseAutoencoder(
     tied_weights = False
     encoder = None
     decoder = None
-    sparsity = None
-    _width_parameter = "n_components"  # its name, for messages
+    noise = None
+    noise_level = 0.0
+    _width_parameter = "n_components"  # which of the parameters is the width of the code
+    _parameter_names: ClassVar[tuple[str, ...]]
 
     _parameter_constraints: ClassVar[dict] = {
         "n_components": [Interval(Integral, 1, None, closed="left")],
@@ -125,12 +125,12 @@ class BaseAutoencoder(
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        # Gives the subclass an explicit __init__ that stores each parameter, as scikit-learn asks.
-        dataclass(kw_only=True, eq=False, repr=False)(cls)
+        give_constructor(cls)
+        if cls.__module__.startswith("skae."):
+            cls.__module__ = "skae"  # files name classes by it: where a class lives inside may change
 
     # Fitting ----------------------------------------------------------------------------------------------
 
-    @atomic
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None):
@@ -157,26 +157,8 @@ class BaseAutoencoder(
         RuntimeError
             If the machine has no such ``device``.
         """
-        return self._fit(X, y)
+        return fit_networks(self, X)
 
-    def _fit(self, X, y=None, **data):
-        warm = self.warm_start and hasattr(self, "encoder_")
-        X = arrays.check_rows(self, X, reset=not warm)
-        fit = Fit(self, X, start=self if warm else None, **data)
-        context = self._init_callback_context(max_subtasks=self._n_tasks(warm))
-        if hasattr(self, "_skl_callbacks"):
-            context.call_on_fit_task_begin(estimator=self, X=X, y=X)
-        history = fit.run(context)
-        vars(self).pop("validation_loss_curve_", None)
-        vars(self).update(fit.attributes(history))
-        if hasattr(self, "_skl_callbacks"):
-            context.call_on_fit_task_end(
-                estimator=self, X=X, y=X, reconstruction_attributes=lambda: fit.attributes(history)
-            )
-        self._warn(history)
-        return self
-
-    @atomic
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y=None):
         """Take one pass over X, from the current weights and the current state of the solver.
@@ -196,15 +178,7 @@ class BaseAutoencoder(
         self : object
             The estimator.
         """
-        return self._partial_fit(X)
-
-    def _partial_fit(self, X, **data):
-        first = not hasattr(self, "encoder_")
-        X = arrays.check_rows(self, X, reset=first)
-        fit = Fit(self, X, start=None if first else self, one_pass=True, **data)
-        history = fit.run(None)
-        vars(self).update(fit.attributes(history))
-        return self
+        return update_networks(self, X)
 
     # Using the networks -----------------------------------------------------------------------------------
 
@@ -230,7 +204,7 @@ class BaseAutoencoder(
             in `fit`.
         """
         X = self._check(X, "transform")
-        return self._stream(X, self._encoding(arrays.torch_dtype(X)), self._n_features_out)
+        return self._stream(X, forward(self.encoder_, arrays.torch_dtype(X)), self._n_features_out)
 
     def inverse_transform(self, Z):
         """Map codes to the data's space.
@@ -385,7 +359,7 @@ class BaseAutoencoder(
         return 1.0 - float(residual[varies].sum() / total[varies].sum())
 
     def _reconstruction(self, dtype: torch.dtype):
-        encode, decode = self._encoding(dtype), forward(self.decoder_, dtype)
+        encode, decode = forward(self.encoder_, dtype), forward(self.decoder_, dtype)
         return lambda x, out=None: decode(encode(x, None), out)
 
     def _stream(self, X, apply, width: int, dtype: torch.dtype | None = None):
@@ -424,79 +398,48 @@ class BaseAutoencoder(
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(persistence.from_plain(dict(state), type(self).__name__))
 
-    # Hooks for variants -----------------------------------------------------------------------------------
+    # Hooks for variants. Each is called for every class that defines it: none of them calls ``super()``. -----
 
-    def _n_tasks(self, warm: bool) -> int:
-        """Return how many subtasks a fit has for callbacks: epochs, or phases of epochs."""
-        return self.max_iter
-
-    def _code_width(self, fit: Fit) -> int:
-        """Return the width of the code to train; of ``fit`` there are only the rows yet."""
-        return int(self.n_components)
-
-    def _encoding(self, dtype: torch.dtype) -> Forward:
-        """Return ``f(x, out=None)``, which maps a dense chunk to its codes."""
-        return forward(self.encoder_, dtype)
-
-    def _adapt(self, architecture: Architecture) -> Architecture:
+    def _adapt_architecture(self, architecture: Architecture, mode: Mode) -> Architecture:
         """Return the networks' description, changed where the variant's differ."""
         return architecture
 
-    def _initialize(self, fit: Fit, encoder: nn.Module, decoder: nn.Module) -> None:
+    def _initialize_weights(self, setup: Setup, encoder: Any, decoder: Any) -> None:
         """Change the first weights, which have been drawn, in place."""
 
-    def _resume(self, fit: Fit, encoder: nn.Module, decoder: nn.Module) -> None:
-        """Change the weights that ``fit.start`` leaves, in place, before they are trained further."""
+    def _reconstruction_loss(self, setup: Setup, decoder: Any) -> Loss | None:
+        """Return the reconstruction loss; None leaves it to ``loss``. There can be one only."""
+        return None
 
-    def _train(self, fit: Fit, context) -> History:
-        """Train the networks; callbacks are told through ``context``."""
-        return fit.train(fit.step, Monitor(self, fit, context), max_iter=self.max_iter)
+    def _bottleneck(self, setup: Setup) -> Bottleneck | None:
+        """Return what stands between the code layer and the decoder, or None. There can be one only."""
+        return None
 
-    def _warn(self, history: History) -> None:
+    def _penalties(self, setup: Setup) -> Sequence[Penalty]:
+        """Return terms to add to the objective, with their closed forms where they have one.
+
+        A variant may define ``_penalty(self, x, code)`` instead, which returns a term to add to each row's loss,
+        shape (n,), differentiable by autograd. ``x`` is (n, n_features) as it enters the encoder and takes a
+        gradient; ``code`` is (n, n_components).
+        """
+        return ()
+
+    def _projections(self, setup: Setup) -> Sequence[Callable[[torch.Tensor], object]]:
+        """Return what changes the decoder's weights of each code unit in place after each update."""
+        return ()
+
+    def _phases(self, fit: Fit) -> Sequence[Phase] | None:
+        """Return what is trained one after the other; None trains both networks as a whole."""
+        return None
+
+    def _finalize_networks(self, fit: Fit, encoder: Any, decoder: Any, architecture: Architecture) -> tuple:
+        """Return both networks and their architecture as they are to be kept, once they are trained."""
+        return encoder, decoder, architecture
+
+    def _fitted_attributes(self, fit: Fit, encoder: Any, decoder: Any) -> dict[str, Any]:
+        """Return fitted attributes beside those that all estimators have; change nothing."""
+        return {}
+
+    def _warn_after_fit(self, history: History) -> None:
         """Warn of how a fit went, at its end."""
         warn_of_the_end(self, history)
-
-    def _own_encoder(self) -> nn.Module:
-        """Return a copy of the fitted encoder that ends in the code, to be trained further."""
-        return copy.deepcopy(self.encoder_)
-
-    def _reconstruction_loss(self, fit: Fit):
-        """Return what the step takes: a `Loss`, or a callable (output, target) -> Tensor of shape (n,)."""
-        return LOSSES[self.loss] if isinstance(self.loss, str) else checked_loss(self.loss)
-
-    def _corruption(self, fit: Fit) -> Corruption | None:
-        """Return the noise to put on each batch's inputs, or None."""
-        return None
-
-    def _bridge(self, fit: Fit) -> Bridge | None:
-        """Return what stands between the code layer and the decoder, or None."""
-        return None
-
-    def _penalty(self, x: torch.Tensor, code: torch.Tensor) -> torch.Tensor:
-        """Return a term to add to each row's loss, shape (n,), differentiable by autograd.
-
-        ``x`` is (n, n_features) as it enters the encoder and takes a gradient; ``code`` is (n, n_components).
-        Defining this is enough for a variant whose networks may train by autograd.
-        """
-        raise AssertionError("called only where a variant defines it")  # pragma: no cover
-
-    def _regularizer(self, fit: Fit) -> Penalty | None:
-        """Return the term to add to the objective, with its closed form if it has one, or None."""
-        defined = type(self)._penalty is not BaseAutoencoder._penalty
-        return Penalty.of_rows(self._penalty) if defined else None
-
-    def _learning_rate(self, fit: Fit) -> float:
-        """Return the learning rate of the networks' solver."""
-        return self.learning_rate
-
-    def _averages(self, fit: Fit) -> bool:
-        """Return whether to keep a running mean of the weights instead of the last ones."""
-        return False
-
-    def _constraint(self, fit: Fit) -> Callable[[torch.Tensor], object] | None:
-        """Return what changes the decoder's weights of each code unit in place after each update, or None."""
-        return None
-
-    def _own_attributes(self, fit: Fit, encoder: nn.Module, decoder: nn.Module) -> dict[str, Any]:
-        """Return fitted attributes beside those that all estimators have."""
-        return {}

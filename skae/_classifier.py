@@ -28,8 +28,8 @@ from ._networks.inference import forward
 from ._stacked import StackedAutoencoder
 from ._support import random
 from ._training.fine_tuning import FineTuning
-from ._training.monitoring import Monitor, phase, warn_of_the_end
-from ._training.run import atomic
+from ._training.monitoring import Monitor, phase_task, warn_of_the_end
+from ._training.fitting import restore_on_failure
 
 
 class AutoencoderClassifier(
@@ -221,7 +221,6 @@ class AutoencoderClassifier(
         self.random_state = random_state
         self.verbose = verbose
 
-    @atomic
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=False)
     def fit(self, X, y):
@@ -248,22 +247,25 @@ class AutoencoderClassifier(
         RuntimeError
             If the machine has no such ``device``.
         """
-        X, y = arrays.check_rows_and_labels(self, X, y)
-        labelled = _labelled(y)
-        check_classification_targets(y[labelled])
-        self.classes_, codes = np.unique(y[labelled], return_inverse=True)
-        context = self._init_callback_context(max_subtasks=2)
-        context.call_on_fit_task_begin(estimator=self, X=X, y=y)
-        self.autoencoder_ = self._pretrained(X, context)
-        run = FineTuning(self, X[labelled], codes)
-        with phase(self, run, context, "fine-tune", self.max_iter) as task:
-            history = run.train(run.step, Monitor(self, run, task), max_iter=self.max_iter)
-        vars(self).pop("validation_loss_curve_", None)
-        vars(self).update(run.attributes(history))
-        context.call_on_fit_task_end(
-            estimator=self, X=run.data.X, y=run.y, reconstruction_attributes=lambda: run.attributes(history)
-        )
-        warn_of_the_end(self, history)
+        with restore_on_failure(self):
+            X, y = arrays.check_rows_and_labels(self, X, y)
+            labelled = _labelled(y)
+            check_classification_targets(y[labelled])
+            self.classes_, codes = np.unique(y[labelled], return_inverse=True)
+            context = self._init_callback_context(max_subtasks=2)
+            context.call_on_fit_task_begin(estimator=self, X=X, y=y)
+            self.autoencoder_ = self._pretrained(X, context)
+            run = FineTuning(self, X[labelled], codes)
+            rows = run.data.X, run.y
+            with phase_task(self, *rows, context, "fine-tune", self.max_iter) as task:
+                monitor = Monitor.of(self, *rows, task, run.glimpse)
+                history = run.train(run.step, run.schedule(run.step, self.max_iter), monitor)
+            vars(self).pop("validation_loss_curve_", None)
+            vars(self).update(run.attributes(history))
+            context.call_on_fit_task_end(
+                estimator=self, X=rows[0], y=rows[1], reconstruction_attributes=lambda: run.attributes(history)
+            )
+            warn_of_the_end(self, history)
         return self
 
     def _pretrained(self, X, context) -> BaseAutoencoder:

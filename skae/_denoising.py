@@ -18,11 +18,12 @@ from ._data.corruption import NOISES, Corruption, Fills
 from ._data.rows import Densifier, index_chunks, slices
 from ._fitted import chain
 from ._fitted.sampling import check_n_samples
-from ._networks.custom import core
+from ._networks.custom import forward_centred
 from ._networks.links import link_activation
 from ._support import random
-from ._training.fitting import Fit
-from ._training.run import atomic
+from ._training.fitting import fit_networks
+from ._training.incremental import update_networks
+from ._training.prepare import Fit
 
 MOST_ROWS = 10_000  # that the variance of residuals is measured on: enough for two decimals
 
@@ -243,7 +244,6 @@ class DenoisingAutoencoder(BaseAutoencoder):
 
     noise: str | Callable = "gaussian"
     noise_level: float = 0.3
-    walkback: int = 0
     tied_weights: bool = False
     encoder: Any = None
     decoder: Any = None
@@ -252,13 +252,11 @@ class DenoisingAutoencoder(BaseAutoencoder):
         **BaseAutoencoder._parameter_constraints,
         "noise": [StrOptions(set(NOISES)), callable],
         "noise_level": [Interval(Real, 0, None, closed="left")],
-        "walkback": [Interval(Integral, 0, None, closed="left")],
         "tied_weights": ["boolean"],
         "encoder": [nn.Module, None],
         "decoder": [nn.Module, None],
     }
 
-    @atomic
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None, *, X_clean=None):
@@ -287,9 +285,8 @@ class DenoisingAutoencoder(BaseAutoencoder):
         RuntimeError
             If the machine has no such ``device``.
         """
-        return self._fit(X, y, X_clean=self._check_clean(X, X_clean))
+        return fit_networks(self, X, X_clean=self._check_clean(X, X_clean))
 
-    @atomic
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y=None, *, X_clean=None):
         """Take one pass over X, from the current weights and the current state of the solver.
@@ -308,7 +305,7 @@ class DenoisingAutoencoder(BaseAutoencoder):
         self : object
             The estimator.
         """
-        return self._partial_fit(X, X_clean=self._check_clean(X, X_clean))
+        return update_networks(self, X, X_clean=self._check_clean(X, X_clean))
 
     def denoise(self, X):
         """Restore noisy rows: the same as `reconstruct`.
@@ -419,29 +416,20 @@ class DenoisingAutoencoder(BaseAutoencoder):
 
         return walk
 
-    # Hooks ------------------------------------------------------------------------------------------------
-
-    def _corruption(self, fit: Fit) -> Corruption | None:
-        if fit.data.paired:
-            return None
-        corruption = fit.corruption(self.noise, self.noise_level)
-        if not self.walkback:
-            return corruption
+    def _fitted_attributes(self, fit: Fit, encoder: Any, decoder: Any) -> dict[str, Any]:
+        data = fit.setup.data
         link = link_activation(fit.architecture.link).module()
-        return chain.Walkback(corruption, self.walkback, _drawing(self.loss), link)
-
-    def _own_attributes(self, fit: Fit, encoder: Any, decoder: Any) -> dict[str, Any]:
-        link = link_activation(fit.architecture.link).module()
-        encode, decode = core(encoder), core(getattr(decoder, "unlinked", decoder))
-        rows, step = fit.data.train_rows, fit.step
+        encode, decode = forward_centred(encoder), forward_centred(decoder)
+        rows = data.train_rows
         sparsely = rows[:: -(-len(rows) // MOST_ROWS)]
-        chunks = index_chunks(sparsely, fit.data.n_features * fit.dtype.itemsize, 1000)
-        pairs = ((step.rows.batch(index), (step.targets or step.rows).batch(index)) for index in chunks)
-        variance = chain.residual_variance(lambda x: link(decode(encode(x))), fit.corrupt, pairs)
-        dtype = arrays.torch_dtype(fit.data.X)
+        chunks = index_chunks(sparsely, data.n_features * data.dtype.itemsize, 1000)
+        pairs = ((fit.inputs.batch(index), fit.targets.batch(index)) for index in chunks)
+        corruption = fit.objective.corruption
+        variance = chain.residual_variance(lambda x: link(decode(encode(x))), corruption, pairs)
+        dtype = arrays.torch_dtype(data.X)
         return {
-            "residual_variance_": arrays.to_namespace_of(fit.data.X, variance.to(dtype).numpy()),
-            "_chain": None if fit.data.paired else (self.noise, self.noise_level, self.loss),
+            "residual_variance_": arrays.to_namespace_of(data.X, variance.to(dtype).numpy()),
+            "_chain": None if data.paired else (self.noise, self.noise_level, self.loss),
         }
 
     def _check_clean(self, X, X_clean):

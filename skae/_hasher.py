@@ -1,22 +1,22 @@
 """The semantic hasher: an autoencoder whose codes are bits."""
 
-import copy
+from dataclasses import field
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import torch
 from sklearn.utils._param_validation import Interval
-from torch import nn
 
-from ._base import BaseAutoencoder, field
+from ._base import BaseAutoencoder
+from ._bottleneck.noisy_sigmoid import NoisySigmoid
 from ._data import arrays
 from ._fitted.activity import activity
-from ._fitted.hashing import NoisyLogistic, balance, bits_and_saturated, logistic, pack, some_rows
+from ._fitted.hashing import balance, bits_and_saturated, pack, some_rows
+from ._networks.inference import forward
 from ._networks.networks import Architecture
-from ._objectives.sparsity import rising
-from ._training.fitting import Fit
-from ._training.loop import History
-from ._training.monitoring import Monitor
+from ._objectives.warm_up import WarmUp
+from ._training.prepare import Fit
+from ._training.setup import Mode, Setup
 
 
 class SemanticHasher(BaseAutoencoder):
@@ -248,7 +248,7 @@ class SemanticHasher(BaseAutoencoder):
             in `fit`.
         """
         X = self._check(X, "transform")
-        encode = self._encoding(arrays.torch_dtype(X))
+        encode = forward(self.encoder_, arrays.torch_dtype(X))
         return self._stream(X, lambda x, out: out.copy_(encode(x, None)), self._n_features_out, torch.uint8)
 
     def pack(self, X):
@@ -275,7 +275,7 @@ class SemanticHasher(BaseAutoencoder):
             in `fit`.
         """
         X = self._check(X, "pack")
-        encode = self._encoding(arrays.torch_dtype(X))
+        encode = forward(self.encoder_, arrays.torch_dtype(X))
         n_bytes = -(-self._n_features_out // 8)
         return self._stream(X, lambda x, out: out.copy_(pack(encode(x, None))), n_bytes, torch.uint8)
 
@@ -286,34 +286,21 @@ class SemanticHasher(BaseAutoencoder):
 
     # What makes codes bits --------------------------------------------------------------------------------
 
-    def _code_width(self, fit: Fit) -> int:
-        return int(self.n_bits)
-
-    def _adapt(self, architecture: Architecture) -> Architecture:
+    def _adapt_architecture(self, architecture: Architecture, mode: Mode) -> Architecture:
         return architecture._replace(selection=("bits",))
 
-    def _initialize(self, fit: Fit, encoder: Any, decoder: Any) -> None:
-        balance(encoder, some_rows(fit.inputs, fit.data.train_rows))
+    def _initialize_weights(self, setup: Setup, encoder: Any, decoder: Any) -> None:
+        balance(encoder, some_rows(setup.data.inputs(), setup.data.train_rows))
 
-    def _bridge(self, fit: Fit) -> NoisyLogistic:
-        n_passed = fit.start.n_iter_ if fit.one_pass and fit.start is not None else 0
-        level = rising(self.noise_level, self.noise_warm_up, len(fit.data.train_rows), n_passed)
-        return NoisyLogistic(level, fit.noise_generator())
+    def _bottleneck(self, setup: Setup) -> NoisySigmoid:
+        return NoisySigmoid(WarmUp(self.noise_level, self.noise_warm_up), setup.generator)
 
-    def _train(self, fit: Fit, context) -> History:
-        # While the noise grows, the objective changes: those epochs are neither best nor flat.
-        monitor = Monitor(self, fit, context)
-        return fit.train(fit.step, monitor, max_iter=self.max_iter, warm_up=self.noise_warm_up)
-
-    def _own_encoder(self) -> nn.Module:
-        return logistic(copy.deepcopy(self.encoder_))
-
-    def _own_attributes(self, fit: Fit, encoder: Any, decoder: Any) -> dict[str, Any]:
-        n_bits = fit.architecture.encoder_layer_sizes[-1]
+    def _fitted_attributes(self, fit: Fit, encoder: Any, decoder: Any) -> dict[str, Any]:
+        data, n_bits = fit.setup.data, fit.architecture.encoder_layer_sizes[-1]
         measure = bits_and_saturated(encoder)
-        found = activity(measure, fit.inputs, fit.data.train_rows, None, 2 * n_bits).mean
-        frequencies = found[:n_bits].to(arrays.torch_dtype(fit.data.X)).cpu().numpy()
+        found = activity(measure, fit.inputs, data.train_rows, None, 2 * n_bits).mean
+        frequencies = found[:n_bits].to(arrays.torch_dtype(data.X)).cpu().numpy()
         return {
-            "bit_frequencies_": arrays.to_namespace_of(fit.data.X, frequencies),
+            "bit_frequencies_": arrays.to_namespace_of(data.X, frequencies),
             "saturation_": float(found[n_bits:].mean()),
         }

@@ -15,7 +15,9 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils._set_output import _get_output_config
 
 from ._base import BaseAutoencoder
-from ._bottleneck.sparse import Choose, Competition, Revival, by_batch, by_row, by_unit
+from ._bottleneck.dead_units import DeadUnits
+from ._bottleneck.sparse import SparseBottleneck
+from ._bottleneck.winners import Choose, by_batch, by_row, by_unit
 from ._data import arrays
 from ._data.rows import Densifier, slices
 from ._fitted.activity import activity, freeze_threshold
@@ -24,15 +26,18 @@ from ._networks.inference import forward
 from ._networks.networks import Architecture
 from ._objectives import sparsity
 from ._objectives.penalties import Penalty
+from ._objectives.warm_up import WarmUp
 from ._support.warnings import warn
-from ._training.fitting import Fit
-from ._training.run import atomic
+from ._training.fitting import fit_networks
+from ._training.loop import History
+from ._training.prepare import Fit
+from ._training.setup import Mode, Setup
 
 _NEVER_NEGATIVE = ("relu", "sigmoid")
 _AUTO_WEIGHTS = {"kl": 0.1, "l1": 0.01}
 _REMEDIES = {
     "kl": "Lower sparsity_weight, or raise sparsity_target.",
-    "l1": "Lower sparsity_weight, or raise sparsity_warmup.",
+    "l1": "Lower sparsity_weight, or raise sparsity_warm_up.",
     "topk": "Raise n_active or auxiliary_weight, or lower n_components or learning_rate.",
     "batch_topk": "Raise n_active or auxiliary_weight, or lower n_components or learning_rate.",
     "winner_take_all": "Raise sparsity_target, or lower learning_rate.",
@@ -151,7 +156,7 @@ class SparseAutoencoder(BaseAutoencoder):
     sparsity_target : float, default=0.1
         Of 'kl', the mean activation that is aimed at; of 'winner_take_all', the fraction of a batch's rows for
         which a unit is kept; in (0, 1). The other kinds do not use it.
-    sparsity_warmup : int, default=0
+    sparsity_warm_up : int, default=0
         Number of epochs through which the sparsity term's strength rises from zero, so that units find
         something to do before they are made to save. `partial_fit` counts its passes; a `fit` that starts from
         the last one's weights begins at full strength.
@@ -290,7 +295,7 @@ class SparseAutoencoder(BaseAutoencoder):
     sparsity: Any = "kl"
     sparsity_weight: Any = "auto"
     sparsity_target: float = 0.1
-    sparsity_warmup: int = 0
+    sparsity_warm_up: int = 0
     n_active: int | None = None
     auxiliary_weight: float = 1.0
     tied_weights: bool = False
@@ -302,14 +307,13 @@ class SparseAutoencoder(BaseAutoencoder):
         "sparsity": [StrOptions(set(_REMEDIES))],
         "sparsity_weight": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
         "sparsity_target": [Interval(Real, 0, 1, closed="neither")],
-        "sparsity_warmup": [Interval(Integral, 0, None, closed="left")],
+        "sparsity_warm_up": [Interval(Integral, 0, None, closed="left")],
         "n_active": [Interval(Integral, 1, None, closed="left"), None],
         "auxiliary_weight": [Interval(Real, 0, None, closed="left")],
         "tied_weights": ["boolean"],
         "sparse_output": ["boolean"],
     }
 
-    @atomic
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None, sample_weight=None):
@@ -330,7 +334,7 @@ class SparseAutoencoder(BaseAutoencoder):
         self : object
             The fitted estimator.
         """
-        return self._fit(X, y, sample_weight=sample_weight)
+        return fit_networks(self, X, sample_weight=sample_weight)
 
     def transform(self, X):
         """Map rows to their codes.
@@ -389,7 +393,7 @@ class SparseAutoencoder(BaseAutoencoder):
             )
         return int(self.n_active)
 
-    def _adapt(self, architecture: Architecture) -> Architecture:
+    def _adapt_architecture(self, architecture: Architecture, mode: Mode) -> Architecture:
         if architecture.images is not None and self.code_layer == "convolution":
             raise ValueError(
                 "SparseAutoencoder sets the bias and the length of the weights of each unit of the code, which "
@@ -411,40 +415,38 @@ class SparseAutoencoder(BaseAutoencoder):
         return architecture._replace(code_activation=activation, selection=selection)
 
     @torch.no_grad()
-    def _initialize(self, fit: Fit, encoder: Any, decoder: Any) -> None:
+    def _initialize_weights(self, setup: Setup, encoder: Any, decoder: Any) -> None:
         if self._bounds_columns:
             weight = decoder.blocks[0].linear.weight
             sparsity.UnitLength()(weight.t())
             if len(encoder.blocks) == len(decoder.blocks) == 1:
                 encoder.blocks[0].linear.weight.copy_(weight.t())
-        typical, linear = 0.0, encoder.blocks[-1].linear
+        usual, linear = 0.0, encoder.blocks[-1].linear
         if self.sparsity == "kl":
-            typical = math.log(self.sparsity_target / (1 - self.sparsity_target))
+            usual = math.log(self.sparsity_target / (1 - self.sparsity_target))
 
         def preactivation(x: torch.Tensor) -> torch.Tensor:
             for block in encoder.blocks[:-1]:
                 x = block(x)
             return linear(x)
 
-        width = fit.architecture.encoder_layer_sizes[-1]
-        found = activity(preactivation, fit.inputs, fit.data.train_rows, fit.data.row_weight(), width)
-        linear.bias.sub_((found.mean - typical).to(linear.bias.dtype))
+        data, width = setup.data, setup.architecture.encoder_layer_sizes[-1]
+        found = activity(preactivation, data.inputs(), data.train_rows, data.row_weight(), width)
+        linear.bias.sub_((found.mean - usual).to(linear.bias.dtype))
 
-    def _constraint(self, fit: Fit) -> Callable[[torch.Tensor], object] | None:
-        return sparsity.UnitLength() if self._bounds_columns else None
+    def _projections(self, setup: Setup) -> list[Callable[[torch.Tensor], object]]:
+        return [sparsity.UnitLength()] if self._bounds_columns else []
 
-    def _regularizer(self, fit: Fit) -> Penalty | None:
+    def _penalties(self, setup: Setup) -> list[Penalty]:
         if self.sparsity not in _AUTO_WEIGHTS:
-            return None
+            return []
         weight = _AUTO_WEIGHTS[self.sparsity] if self.sparsity_weight == "auto" else self.sparsity_weight
-        n_passed = len(fit.start.loss_curve_) if fit.start is not None and fit.one_pass else 0
-        n_epochs = self.sparsity_warmup if fit.one_pass or fit.start is None else 0
-        strength = sparsity.rising(weight, n_epochs, len(fit.data.train_rows), n_passed)
+        strength = WarmUp(weight, 0 if setup.mode is Mode.WARM_START else self.sparsity_warm_up)
         if self.sparsity == "kl":
-            return sparsity.kl(strength, self.sparsity_target)
-        return sparsity.l1(strength, self._signed(fit))
+            return [sparsity.kl(strength, self.sparsity_target)]
+        return [sparsity.l1(strength, self._signed(setup.architecture))]
 
-    def _bridge(self, fit: Fit) -> Competition | None:
+    def _bottleneck(self, setup: Setup) -> SparseBottleneck | None:
         choose: Choose
         if self.sparsity == "winner_take_all":
             choose = by_unit(self.sparsity_target)
@@ -452,39 +454,45 @@ class SparseAutoencoder(BaseAutoencoder):
             choose = (by_row if self.sparsity == "topk" else by_batch)(self._n_active())
         else:
             return None
-        revival = self._revival(fit) if self._selects and self.auxiliary_weight else None
-        return Competition(choose, self._signed(fit), revival)
+        dead_units = self._dead_units(setup) if self._selects and self.auxiliary_weight else None
+        return SparseBottleneck(choose, self._signed(setup.architecture), dead_units)
 
-    def _signed(self, fit: Fit) -> bool:
-        return fit.architecture.code_activation not in _NEVER_NEGATIVE
+    @staticmethod
+    def _signed(architecture: Architecture) -> bool:
+        return architecture.code_activation not in _NEVER_NEGATIVE
 
-    def _revival(self, fit: Fit) -> Revival:
-        silent = None
-        units = getattr(fit.start, "_silent_units", ())
+    def _dead_units(self, setup: Setup) -> DeadUnits:
+        dead = None
+        units = getattr(setup.previous, "_dead_unit_numbers", ())
         if units:
-            silent = torch.zeros(self.n_components, dtype=fit.dtype, device=fit.device)
-            silent[list(units)] = 1
-        share = self._n_active() / self.n_components
-        return Revival(self.auxiliary_weight, share, len(fit.data.train_rows), silent)
+            dead = torch.zeros(self.n_components, dtype=setup.dtype, device=setup.device)
+            dead[list(units)] = 1
+        n_rows = None if setup.mode is Mode.INCREMENTAL else len(setup.data.train_rows)
+        return DeadUnits(self.auxiliary_weight, self._n_active() / self.n_components, n_rows, dead)
 
     # Afterwards -------------------------------------------------------------------------------------------
 
-    def _own_attributes(self, fit: Fit, encoder: Any, decoder: Any) -> dict[str, Any]:
-        data = (fit.inputs, fit.data.train_rows, fit.step.row_weight)
+    def _finalize_networks(self, fit: Fit, encoder: Any, decoder: Any, architecture: Architecture) -> tuple:
         if self.sparsity == "batch_topk":
-            freeze_threshold(encoder, *data, self._n_active())
-        found = activity(encoder.encode, *data, fit.architecture.encoder_layer_sizes[-1])
-        dead = found.dead(fit.architecture.code_activation, self._selects)
-        mean = found.mean.to(arrays.torch_dtype(fit.data.X)).cpu().numpy()
-        silent = getattr(fit.step.bridge, "silent", None)
+            data = fit.setup.data
+            freeze_threshold(encoder, fit.inputs, data.train_rows, data.row_weight(), self._n_active())
+        return encoder, decoder, architecture
+
+    def _fitted_attributes(self, fit: Fit, encoder: Any, decoder: Any) -> dict[str, Any]:
+        data, architecture = fit.setup.data, fit.architecture
+        width = architecture.encoder_layer_sizes[-1]
+        found = activity(encoder.encode, fit.inputs, data.train_rows, data.row_weight(), width)
+        dead = found.dead(architecture.code_activation, self._selects)
+        mean = found.mean.to(arrays.torch_dtype(data.X)).cpu().numpy()
+        known = getattr(fit.objective.bottleneck, "dead_units", None)
+        numbers = () if known is None or known.dead is None else tuple(known.dead.nonzero()[:, 0].tolist())
         return {
-            "mean_activation_": arrays.to_namespace_of(fit.data.X, mean),
+            "mean_activation_": arrays.to_namespace_of(data.X, mean),
             "dead_fraction_": int(dead.sum()) / len(dead),
-            "_silent_units": () if silent is None else tuple(silent.nonzero()[:, 0].tolist()),
+            "_dead_unit_numbers": numbers,
         }
 
-    def _warn(self, history) -> None:
-        super()._warn(history)
+    def _warn_after_fit(self, history: History) -> None:
         if self.dead_fraction_ > 0.5:
             warn(
                 f"{self.dead_fraction_:.0%} of the {self._n_features_out} units are dead: no training row is told "

@@ -1,26 +1,19 @@
 """The stacked autoencoder: one shallow autoencoder at a time, each on the codings of the one before."""
 
+import functools
 from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
-import torch
 from sklearn.base import _fit_context
 from sklearn.callback import with_callbacks
 from sklearn.utils._param_validation import Interval, StrOptions
-from torch import nn
 
 from ._base import BaseAutoencoder
-from ._data import arrays
-from ._data.corruption import NOISES, Corruption, Fills
-from ._data.rows import Rows, codings
-from ._networks.networks import Block
-from ._objectives.losses import LOSSES
-from ._training.architecture import layer_sizes
-from ._training.fitting import Fit
-from ._training.loop import History
-from ._training.monitoring import Monitor, phase
-from ._training.run import atomic
+from ._data.corruption import NOISES
+from ._training.fitting import fit_networks
+from ._training.prepare import Fit, Phase
+from ._training.pretraining import Pretraining
 
 
 class StackedAutoencoder(BaseAutoencoder):
@@ -223,7 +216,6 @@ class StackedAutoencoder(BaseAutoencoder):
         "tied_weights": ["boolean"],
     }
 
-    @atomic
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None, sample_weight=None):
@@ -253,78 +245,29 @@ class StackedAutoencoder(BaseAutoencoder):
         RuntimeError
             If the machine has no such ``device``.
         """
-        return self._fit(X, y, sample_weight=sample_weight)
+        return fit_networks(self, X, sample_weight=sample_weight)
 
-    def _n_tasks(self, warm: bool) -> int:
-        n_layers = 0 if warm else len(layer_sizes(self.hidden_layer_sizes, "hidden_layer_sizes")) + 1
-        return n_layers + bool(self.fine_tune)
+    def _phases(self, fit: Fit) -> list[Phase]:
+        phases = []
+        if fit.setup.previous is None:
+            pairs = self._pairs(fit)
+            pretraining = Pretraining(fit, pairs)
+            phases = [
+                Phase(self.pretrain_max_iter, functools.partial(pretraining.step, number), name, is_whole=False)
+                for number, name in enumerate(f"pretrain-layer-{number}" for number in range(len(pairs)))
+            ]
+        return [*phases, fit.whole("fine-tune")] if self.fine_tune else phases
 
-    def _train(self, fit: Fit, context) -> History:
-        interrupted = fit.start is None and self._pretrain(fit, context)
-        if self.fine_tune and not interrupted:
-            try:
-                with phase(self, fit, context, "fine-tune", self.max_iter) as task:
-                    return fit.train(fit.step, Monitor(self, fit, task), max_iter=self.max_iter)
-            except KeyboardInterrupt:
-                if not fit.layer_loss_curves:
-                    raise  # nothing has been learnt
-                interrupted = True
-        history = History()
-        history.interrupted, history.stopped, history.loss = interrupted, True, fit.measure()
-        return history
-
-    def _pretrain(self, fit: Fit, context) -> bool:
-        """Train each pair of layers on the codings of the pair before it; return whether it was interrupted."""
-        decoder_sizes = fit.architecture.decoder_layer_sizes[:-1]
-        if decoder_sizes != fit.architecture.encoder_layer_sizes[-2::-1]:
+    def _pairs(self, fit: Fit) -> list[tuple[Any, Any]]:
+        sizes = fit.setup.architecture.encoder_layer_sizes, fit.setup.architecture.decoder_layer_sizes
+        if sizes[1][:-1] != sizes[0][-2::-1]:
             raise ValueError(
                 f"StackedAutoencoder trains pairs of layers, one of each network, but decoder_hidden_layer_sizes="
-                f"{decoder_sizes} is not hidden_layer_sizes={fit.architecture.encoder_layer_sizes[:-1]} reversed. "
+                f"{sizes[1][:-1]} is not hidden_layer_sizes={sizes[0][:-1]} reversed. "
                 "Leave decoder_hidden_layer_sizes at None."
             )
-        rows = fit.data.inputs()
-        pairs: list[Any] = [*zip(fit.encoder.children(), [*fit.decoder.children()][::-1], strict=True)]
-        try:
-            for number, (encode, decode) in enumerate(pairs):
-                with phase(self, fit, context, f"pretrain-layer-{number}", self.pretrain_max_iter) as task:
-                    step = self._pair_step(fit, number, encode, decode, rows)
-                    history = fit.train(step, Monitor(self, fit, task), max_iter=self.pretrain_max_iter)
-                step.release()
-                fit.layer_loss_curves.append(history.loss_curve)
-                if history.interrupted:
-                    return True
-                if number < len(pairs) - 1:
-                    rows = codings(encode, rows)
-        except KeyboardInterrupt:
-            if not fit.layer_loss_curves:
-                raise  # nothing has been learnt
-            return True
-        return False
+        return [*zip(fit.encoder.children(), [*fit.decoder.children()][::-1], strict=True)]
 
-    def _pair_step(self, fit: Fit, number: int, encode: Block, decode: Block, rows: Rows):
-        """Make the step of one shallow autoencoder.
-
-        Data are restored under the estimator's loss. Codings that are probabilities (logistic units) are
-        restored under cross-entropy, as in Vincent et al. (2010), all others under squared error.
-        """
-        loss, corrupt = fit.loss, fit.corrupt
-        if number > 0:
-            loss = LOSSES["squared_error"]
-            if decode.activation == "sigmoid":
-                loss, decode = LOSSES["binary_cross_entropy"], decode.without_activation()
-            corrupt = self._coding_corruption(fit, rows)
-        return fit.make_step(nn.Sequential(encode), nn.Sequential(decode), rows, loss=loss, corrupt=corrupt)
-
-    def _corruption(self, fit: Fit) -> Corruption | None:
-        return None if self.noise is None else fit.corruption(self.noise, self.noise_level)
-
-    def _coding_corruption(self, fit: Fit, codings: Rows) -> Corruption | None:
-        if self.noise is None:
-            return None
-        statistics = arrays.column_statistics(codings[:])
-        fills = Fills.of(statistics, torch.empty(0, dtype=fit.dtype, device=fit.device))
-        return Corruption(self.noise, self.noise_level, statistics, fills, fit.noise_generator())
-
-    def _own_attributes(self, fit: Fit, encoder: nn.Module, decoder: nn.Module) -> dict[str, Any]:
-        curves = getattr(fit.start, "layer_loss_curves_", fit.layer_loss_curves)
+    def _fitted_attributes(self, fit: Fit, encoder: Any, decoder: Any) -> dict[str, Any]:
+        curves = getattr(fit.setup.previous, "layer_loss_curves_", fit.layer_loss_curves)
         return {"layer_loss_curves_": curves}

@@ -1,25 +1,27 @@
 """The variational autoencoder."""
 
+from dataclasses import field
 from numbers import Integral, Real
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 import torch
 from sklearn.utils._param_validation import Interval, StrOptions
-from torch import nn
 
-from ._base import BaseAutoencoder, field
-from ._bottleneck.gaussian import Posterior, active_units
+from ._base import BaseAutoencoder
+from ._bottleneck.gaussian import GaussianBottleneck
 from ._data import arrays
+from ._fitted.activity import active_units
 from ._fitted.generation import generate
 from ._fitted.sampling import Densities, check_n_samples, standard_normal
-from ._networks.inference import Forward, forward
-from ._networks.networks import Architecture, Decoder, bounded
+from ._networks.inference import forward
+from ._networks.networks import Architecture, bounded
 from ._objectives import likelihood_loss as losses
 from ._objectives import likelihoods
+from ._objectives.losses import Loss, loss_by
 from ._support.warnings import warn
-from ._training.fitting import Fit
 from ._training.loop import History
-from ._training.monitoring import Monitor
+from ._training.prepare import Fit
+from ._training.setup import Mode, Setup
 
 
 class VAESampler(BaseAutoencoder):
@@ -295,10 +297,10 @@ class VAESampler(BaseAutoencoder):
         """
         X = self._check(X, "transform")
         dtype, width = arrays.torch_dtype(X), self._n_features_out
-        mean = self._stream(X, self._encoding(dtype), width)
+        mean = self._stream(X, forward(self.encoder_, dtype), width)
         if not return_std:
             return mean
-        heads = forward(self.encoder_, dtype)
+        heads = forward(self.encoder_, dtype, heads=True)
         return mean, self._stream(
             X, lambda x, out: torch.exp(bounded(heads(x, None)[:, width:]) * 0.5, out=out), width
         )
@@ -391,7 +393,7 @@ class VAESampler(BaseAutoencoder):
         X, n_samples = self._check(X, method), check_n_samples(n_samples)
         dtype = arrays.torch_dtype(X)
         densities = Densities(
-            forward(self.encoder_, dtype),
+            forward(self.encoder_, dtype, heads=True),
             forward(self.decoder_, dtype, linked=False),
             self._per_row_loss(),
             standard_normal(n_samples, self._n_features_out, torch.empty(0, dtype=dtype, device=self.device_)),
@@ -401,8 +403,8 @@ class VAESampler(BaseAutoencoder):
 
     def _per_row_loss(self):
         loss, parts = self._objective["loss"], self._objective["likelihood"]
-        loss = losses.loss(parts, self.decoder_) if loss is None else losses.plain(loss)
-        return getattr(loss, "per_row", loss)
+        loss = losses.loss(parts, self.decoder_) if loss is None else loss_by(loss, mean_over_features=False)
+        return loss.per_row
 
     @property
     def _widest(self) -> int:
@@ -410,10 +412,7 @@ class VAESampler(BaseAutoencoder):
 
     # Hooks ------------------------------------------------------------------------------------------------
 
-    def _encoding(self, dtype: torch.dtype) -> Forward:
-        return forward(self.encoder_, dtype, width=self._n_features_out)
-
-    def _adapt(self, architecture: Architecture) -> Architecture:
+    def _adapt_architecture(self, architecture: Architecture, mode: Mode) -> Architecture:
         shape = architecture._replace(code_heads=2)
         if self.loss is not None:
             return shape
@@ -436,53 +435,40 @@ class VAESampler(BaseAutoencoder):
             learns_variances=n_gaussian > 0 and self.decoder_variance == "learned",
         )
 
-    def _initialize(self, fit: Fit, encoder: Any, decoder: Any) -> None:
-        losses.start(self._parts(fit), encoder, decoder, fit.data)
+    def _initialize_weights(self, setup: Setup, encoder: Any, decoder: Any) -> None:
+        losses.start(self._parts(setup.architecture), encoder, decoder, setup.data)
 
-    def _parts(self, fit: Fit) -> likelihoods.Parts:
+    def _parts(self, architecture: Architecture) -> likelihoods.Parts:
         """Return which likelihood rules which columns; none with a plain loss."""
-        return () if self.loss is not None else likelihoods.partition(self.likelihood, fit.data.n_features)
+        return () if self.loss is not None else likelihoods.partition(self.likelihood, architecture.n_features)
 
-    def _bridge(self, fit: Fit) -> Posterior:
-        return Posterior(
-            len(fit.data.train_rows),
+    def _reconstruction_loss(self, setup: Setup, decoder: Any) -> Loss:
+        if self.loss is not None:
+            return loss_by(self.loss, mean_over_features=False)
+        if decoder.variance_floor is not None and self.decoder_variance != "learned":
+            decoder.variance_floor.fill_(self.decoder_variance)
+        return losses.loss(self._parts(setup.architecture), decoder)
+
+    def _bottleneck(self, setup: Setup) -> GaussianBottleneck:
+        return GaussianBottleneck(
             beta=self.beta,
             n_draws=self.n_mc_samples,
             free_bits=self.free_bits,
             warm_up=self.kl_warm_up,
-            epochs_done=fit.start.n_iter_ if fit.one_pass and fit.start is not None else 0,
-            dtype=fit.dtype,
-            generator=fit.noise_generator(),
+            dtype=setup.dtype,
+            generator=setup.generator,
         )
 
-    def _reconstruction_loss(self, fit: Fit):
-        if self.loss is not None:
-            return fit.bridge.watch(losses.plain(self.loss))
-        parts, decoder = self._parts(fit), cast(Decoder, fit.decoder)
-        losses.check_rows(parts, fit.data)
-        if decoder.variance_floor is not None and self.decoder_variance != "learned":
-            decoder.variance_floor.fill_(self.decoder_variance)
-        return fit.bridge.watch(losses.loss(parts, decoder))
-
-    def _train(self, fit: Fit, context) -> History:
-        # While beta grows, the objective changes: those epochs are neither best nor flat.
-        monitor = Monitor(self, fit, context)
-        return fit.train(fit.step, monitor, max_iter=self.max_iter, warm_up=self.kl_warm_up)
-
-    def _own_encoder(self) -> nn.Module:
-        return self.encoder_.of_means()
-
-    def _own_attributes(self, fit: Fit, encoder: Any, decoder: Any) -> dict[str, Any]:
-        n_active = active_units(encoder.core, fit.inputs, fit.data.train_rows)
+    def _fitted_attributes(self, fit: Fit, encoder: Any, decoder: Any) -> dict[str, Any]:
+        setup, parts = fit.setup, fit.history.parts
         return {
-            "reconstruction_curve_": fit.curve("reconstruction_curve_", fit.bridge.ledger.curve("reconstruction")),
-            "kl_curve_": fit.curve("kl_curve_", fit.bridge.ledger.curve("kl")),
-            "n_active_units_": n_active,
-            "_objective": {"likelihood": self._parts(fit), "loss": self.loss},
+            "reconstruction_curve_": setup.curve("reconstruction_curve_", parts.get("reconstruction", [])),
+            "kl_curve_": setup.curve("kl_curve_", parts.get("kl", [])),
+            "n_active_units_": active_units(encoder.forward_centred, fit.inputs, setup.data.train_rows),
+            "_objective": {"likelihood": self._parts(setup.architecture), "loss": self.loss},
         }
 
-    def _warn(self, history) -> None:
-        super()._warn(history)
+    def _warn_after_fit(self, history: History) -> None:
         if self.n_active_units_ == 0:
             warn(
                 f"All {self._n_features_out} units of the code are inactive: every row has the same posterior, so "

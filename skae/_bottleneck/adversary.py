@@ -8,10 +8,9 @@ and the encoder to lower softplus(-D(z)), which has a slope also where D is sure
 are binary cross-entropies: the encoder's calls codes draws of the prior.
 """
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -21,10 +20,11 @@ from torch.nn import functional as F
 from .._networks.activations import ACTIVATIONS
 from .._networks.building import initialize
 from .._networks.networks import Block, Linear
-from .._objectives.losses import LOSSES, Loss
-from .._training.layers import Affine, Call, Memory, passes, views
-from .._training.ledger import Ledger, watched
-from .._training.optimizers import Optimizer
+from .._objectives.losses import LOSSES
+from .._training.bottleneck import Bottleneck
+from .._training.layers import Affine, Call, views
+from .._training.optimizers import Optimizer, scaled_rate
+from .._training.plans import BufferPool, chain
 
 ACTIVATION = "leaky_relu"
 _ENTROPY = LOSSES["binary_cross_entropy"].sum_and_gradient
@@ -78,7 +78,7 @@ class Discriminator:
             layer.load(weight)
             layer.mark_weight(mask)
             layer.bind(weight, gradient)
-        self._memory = Memory(self.parameters)
+        self._pool = BufferPool(self.parameters)
         self._judgements: dict[int, Judgement] = {}
 
     @property
@@ -97,10 +97,10 @@ class Discriminator:
 
     def _judge(self, n: int) -> Judgement:
         if n not in self._judgements:
-            memory, first = self._memory, self.layers[0]
-            h, dh = memory.with_ones("x", n, first.fan_in), memory.empty("dx", n, first.fan_in)
-            logits, target = memory.empty("logits", n, 1), memory.empty("target", n, 1)
-            up = [*zip(self.layers, passes(self.layers, h, dh, logits, logits, memory), strict=True)]
+            pool, first = self._pool, self.layers[0]
+            h, dh = pool.with_ones("x", n, first.fan_in), pool.empty("dx", n, first.fan_in)
+            logits, target = pool.empty("logits", n, 1), pool.empty("target", n, 1)
+            up = [*zip(self.layers, chain(self.layers, h, dh, logits, logits, pool), strict=True)]
             self._judgements[n] = Judgement(
                 h[:, :-1],
                 dh,
@@ -120,7 +120,7 @@ class Discriminator:
         judged.target[:n], judged.target[n:] = 1, 0
         for call in judged.forward:
             call()
-        total = _ENTROPY(judged.logits, judged.target, judged.logits)
+        total = _ENTROPY(judged.logits, judged.target, None, judged.logits)
         judged.logits.mul_(1 / (2 * n))
         for call in judged.backward:
             call()
@@ -133,7 +133,7 @@ class Discriminator:
         judged.target.fill_(1)
         for call in judged.forward:
             call()
-        _ENTROPY(judged.logits, judged.target, judged.logits)
+        _ENTROPY(judged.logits, judged.target, None, judged.logits)
         for call in judged.backward_to_input:
             call()
         return judged.dx
@@ -146,16 +146,17 @@ class Discriminator:
         return codes[:, 0]
 
 
-class Adversary:
-    """The bridge that hands codes on as they are, and pulls them towards the prior; see `Bridge`.
+class Adversary(Bottleneck):
+    """Hands codes on as they are, and pulls them towards the prior.
 
-    The pull is felt by the gradient and not counted in the loss, which could not be compared between epochs: it
+    The pull contributes to the gradient, not to the reported loss, which could not be compared between epochs: it
     rises when the discriminator gets better. Its weight goes with the reconstruction loss L of the batch: the
     gradient of L + L w A, with L held fixed in the second place, is L times that of log L + w A, so that w means
-    the same whatever the units of the data, and however well they can be restored.
+    the same whatever the units of the data, and however well they can be reconstructed.
 
     The discriminator sees codes and draws through normal noise, without which it would learn the rows by heart
-    where there are few (Sonderby et al. 2017).
+    where there are few (Sonderby et al. 2017). Its loss ("discriminator") is added up over an epoch. Rows held out
+    are left alone: nobody learns from them.
 
     Parameters
     ----------
@@ -170,19 +171,10 @@ class Adversary:
         Standard deviation of what the discriminator sees codes through.
     n_steps : int
         The discriminator's for each of the networks'.
-    n_rows, n_features : int
-        Rows of an epoch; features of a row.
     generator : torch.Generator
-
-    Attributes
-    ----------
-    ledger : Ledger
-        The discriminator's loss ("discriminator") in each epoch.
     """
 
-    repeats = 1
-    auxiliary: float | None = None
-    importance: Tensor | None = None
+    averages_weights = True
 
     def __init__(
         self,
@@ -193,58 +185,56 @@ class Adversary:
         weight: float,
         noise: float,
         n_steps: int,
-        n_rows: int,
-        n_features: int,
         generator: torch.Generator,
     ) -> None:
+        super().__init__()
         self.discriminator, self.solver, self.draw = discriminator, solver, draw
-        self.weight, self.noise, self.n_steps, self.n_features = weight, noise, n_steps, n_features
-        self.generator, self.ledger = generator, Ledger(n_rows)
-        self._held_out = False
+        self.weight, self.noise, self.n_steps = weight, noise, n_steps
+        self.generator = generator
+        self._pull: Tensor | None = None  # of each row, under autograd
 
-    def watch(self, loss: Loss | Callable) -> Loss | Callable:
-        """Return the same loss, whose level the pull is to have."""
-        return watched(loss, self._note)
-
-    def _note(self, value: Tensor) -> None:
-        self._level = value.mean() if value.ndim else value / (self._n * self.n_features)
-
-    def width(self, code_width: int) -> int:
-        """Return the width of the decoder's input."""
-        return code_width
+    def learning_rate(self, learning_rate: float, solver: str) -> float:
+        """Return twice the rate: a step of the networks has to serve the reconstruction and the pull."""
+        return scaled_rate(learning_rate, 2, solver)
 
     def forward(self, code: Tensor, z: Tensor, row_weight: Tensor | None) -> None:
         """Hand the codes on; let the discriminator learn."""
         z.copy_(code)
-        self._blurred = self._learn(code)
+        self._pull, self._blurred = None, self._learn(code)
+
+    def forward_autograd(self, code: Tensor, row_weight: Tensor | None) -> Tensor:
+        """Do as `forward`, differentiable by autograd."""
+        self._pull = None
+        if not self.is_held_out:
+            with torch.autocast(code.device.type, enabled=False):
+                self._pull = F.softplus(-self.discriminator.logits(self._learn(code)))
+        return code
+
+    def own_loss(self, reconstruction: Tensor) -> Tensor | None:
+        """Note how large the pull is to be; under autograd, return what has its gradient and the value zero."""
+        self._level = reconstruction / self._n
+        if self._pull is None:
+            return None
+        pull = self._level * self.weight * self._pull
+        return pull - pull.detach()
 
     def backward(self, code: Tensor, dz: Tensor, dcode: Tensor, row_weight: Tensor | None) -> None:
         """Write the derivative with respect to the codes."""
         pull = self.discriminator.pull(self._blurred).mul_(self._level)
         torch.add(dz, pull.to(dz.dtype), alpha=self.weight / len(code), out=dcode)
 
-    def through(self, code: Tensor, row_weight: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """Do as `forward`, differentiable by autograd."""
-        if self._held_out:
-            return code, None
-        with torch.autocast(code.device.type, enabled=False):
-            own = self.weight * F.softplus(-self.discriminator.logits(self._learn(code)))
-        own.register_hook(lambda gradient: gradient * self._level)  # which is known by then
-        return code, own - own.detach()
-
     def _learn(self, code: Tensor) -> Tensor:
         """Let the discriminator learn; return the codes as the encoder is to see them judged."""
         self._n = len(code)
-        if self._held_out:
+        if self.is_held_out:
             return code
         code = code.to(self.discriminator.parameters.dtype)
-        self.ledger.begin(self._n)
         with torch.no_grad():
             for _ in range(self.n_steps):
                 draws = self.draw(self._n, self.generator)
                 total = self.discriminator.differentiate(self._blur(draws), self._blur(code))
                 self.solver.update()
-                self.ledger.add("discriminator", total / self.n_steps)
+                self.add("discriminator", total / self.n_steps)
         return self._blur(code)
 
     def _blur(self, codes: Tensor) -> Tensor:
@@ -252,11 +242,12 @@ class Adversary:
             return codes
         return torch.empty_like(codes).normal_(generator=self.generator).mul_(self.noise).add(codes)
 
-    @contextlib.contextmanager
-    def repeated(self) -> Iterator[None]:
-        """Leave rows held out alone: nobody learns from them, and nothing is noted."""
-        self._held_out = True
-        try:
-            yield
-        finally:
-            self._held_out = False
+    def state(self) -> dict[str, Any]:
+        """Return the discriminator's weights and its solver's state."""
+        return {"discriminator": self.discriminator.plain(), "solver": self.solver.state()}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Carry on from what `state` returned, with a discriminator of the same widths."""
+        if tuple(state["discriminator"][0]) == self.discriminator.widths:
+            self.discriminator.load(state["discriminator"])
+            self.solver.load_state(state["solver"])

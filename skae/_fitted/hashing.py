@@ -1,16 +1,7 @@
-"""Codes on their way to bits: a logistic code behind growing noise, which drives its units to either end.
-
-With logits v, normal noise e of standard deviation s, and h = logistic(v + s e)::
-
-    dh/dv = h (1 - h)
-
-Under much noise only large logits tell the decoder anything, so that the units saturate (Salakhutdinov and Hinton
-2009), and little is lost when a fitted network rounds h to a bit.
-"""
+"""Codes that are bits: balanced first weights, what they do on the training rows, and packing into bytes."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -20,54 +11,6 @@ from .._data.rows import Rows, chunk_rows, index_chunks
 from .._networks.networks import Encoder, Linear
 
 SATURATED = math.log(9)  # the logit beyond which a logistic unit is within 0.1 of either end
-
-
-class NoisyLogistic:
-    """The bridge from logits to a noisy logistic code, in training; see `Bridge`.
-
-    Parameters
-    ----------
-    level : callable (n_rows) -> float
-        The noise's standard deviation in the next step.
-    generator : torch.Generator
-    """
-
-    auxiliary: float | None = None
-    importance: Tensor | None = None
-    repeats = 1
-
-    def __init__(self, level: Callable[[int], float], generator: torch.Generator) -> None:
-        self._level, self._generator = level, generator
-        self._held_out = False
-
-    def width(self, code_width: int) -> int:
-        return code_width
-
-    def _noisy(self, code: Tensor) -> Tensor:
-        noise = torch.empty_like(code).normal_(generator=self._generator)
-        return noise.mul_(self._level(len(code))).add_(code)
-
-    def forward(self, code: Tensor, z: Tensor, row_weight: Tensor | None) -> None:
-        if self._held_out:
-            torch.gt(code, 0, out=z)
-        else:
-            torch.sigmoid(self._noisy(code), out=z)
-        self._code = z
-
-    def backward(self, code: Tensor, dz: Tensor, dcode: Tensor, row_weight: Tensor | None) -> None:
-        torch.addcmul(self._code, self._code, self._code, value=-1, out=dcode).mul_(dz)
-
-    def through(self, code: Tensor, row_weight: Tensor | None) -> tuple[Tensor, None]:
-        return (code > 0).to(code.dtype) if self._held_out else torch.sigmoid(self._noisy(code)), None
-
-    @contextmanager
-    def repeated(self) -> Iterator[None]:
-        """Judge held-out rows by their bits, as the fitted network restores them."""
-        self._held_out = True
-        try:
-            yield
-        finally:
-            self._held_out = False
 
 
 @torch.no_grad()
@@ -80,7 +23,7 @@ def balance(encoder: Encoder, batches: Iterable[Tensor]) -> None:
     linear: Any = encoder.blocks[-1].linear
     if not isinstance(linear, Linear):
         return  # units of a convolution share their weights
-    logits = torch.cat([encoder.core(rows).cpu() for rows in batches]).double()
+    logits = torch.cat([encoder.forward_centred(rows).cpu() for rows in batches]).double()
     mean = logits.mean(0)
     covariance = torch.cov(logits.t(), correction=0).reshape(len(mean), -1)
     if not covariance.isfinite().all():
@@ -93,19 +36,11 @@ def balance(encoder: Encoder, batches: Iterable[Tensor]) -> None:
     linear.bias.copy_(whiten @ (linear.bias.cpu().double() - mean))
 
 
-def logistic(encoder: Encoder) -> Encoder:
-    """Return an encoder of the same layers that ends in the logistic function instead of bits."""
-    *hidden, code = encoder.blocks
-    same = Encoder([*hidden, code.with_activation("sigmoid")])
-    same.offset = encoder.offset
-    return same
-
-
 def bits_and_saturated(encoder: Encoder) -> Callable[[Tensor], Tensor]:
     """Return what maps centred rows to their bits and, side by side, to ones for units that are saturated."""
 
     def both(x: Tensor) -> Tensor:
-        logits = encoder.core(x)
+        logits = encoder.forward_centred(x)
         return torch.cat([logits > 0, logits.abs() > SATURATED], 1).to(logits.dtype)
 
     return both

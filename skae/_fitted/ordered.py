@@ -1,5 +1,6 @@
-"""Codes sorted by how much they explain: what each prefix keeps, principal axes, and cutting to a prefix."""
+"""Codes sorted by how much they explain: what each prefix keeps, principal axes, and truncation to a prefix."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -82,8 +83,14 @@ def _weight(linear: Any) -> Tensor:
     return weight.detach().cpu().double()
 
 
+def linear_map(decoder: Decoder) -> Tensor:
+    """Return the matrix, (n_features, n_components), of a linear decoder, in float64 on the CPU."""
+    first, *others = (_weight(block.linear) for block in decoder.blocks)
+    return functools.reduce(lambda whole, weight: weight @ whole, others, first)
+
+
 @torch.no_grad()
-def turn(encoder: Encoder, decoder: Decoder, sample: Sample, rotate: bool) -> Tensor:
+def rotate_to_principal_axes(encoder: Encoder, decoder: Decoder, sample: Sample, only_rotate: bool) -> None:
     """Change a linear network's code to principal axes, while reconstructions from the whole stay as they are.
 
     With W the decoder's map, codes z and orthonormal axes V of its range, the decoder becomes V and the code
@@ -96,21 +103,15 @@ def turn(encoder: Encoder, decoder: Decoder, sample: Sample, rotate: bool) -> Te
     encoder, decoder
         Changed in place.
     sample : Sample
-    rotate : bool
+    only_rotate : bool
         Only rotate the code, as tied weights ask.
-
-    Returns
-    -------
-    components : Tensor of shape (n_components, n_features), in float64 on the CPU
-        What each unit of the code adds to the reconstruction: orthonormal, unless the code is only rotated, and
-        zeros for units that are more than the network can use. The largest entry of each is positive, as in PCA.
     """
     last: Any = encoder.blocks[-1].linear
     first: Any = decoder.blocks[0].linear
     width = len(last.bias)
 
     def both(x: Tensor) -> Tensor:
-        return torch.cat([encoder.core(x), x], 1)
+        return torch.cat([encoder.forward_centred(x), x], 1)
 
     def outer(x: Tensor, counts: Tensor) -> Tensor:
         rows = (both(x) - means).to(counts.dtype)
@@ -120,11 +121,9 @@ def turn(encoder: Encoder, decoder: Decoder, sample: Sample, rotate: bool) -> Te
     covariances = (sample.sum(outer) / sample.size).cpu().double()
     within, across = covariances[:, :width], covariances[:, width:]
     means = means.cpu().double()
-    whole = torch.eye(width, dtype=torch.float64)
-    for block in decoder.blocks:
-        whole = _weight(block.linear) @ whole
+    whole = linear_map(decoder)
 
-    if rotate:
+    if only_rotate:
         explained = across @ whole - 0.5 * within @ whole.t() @ whole
         back = torch.linalg.eigh(explained + explained.t()).eigenvectors.flip(1)
         there = back.t()
@@ -137,28 +136,22 @@ def turn(encoder: Encoder, decoder: Decoder, sample: Sample, rotate: bool) -> Te
         axes = torch.nn.functional.pad(axes, (0, width - axes.shape[1]))
         there, back = axes.t() @ whole, torch.linalg.pinv(whole) @ axes
 
-    components = (whole @ back).t()
+    components = (whole @ back).t()  # what each unit adds to the reconstruction; its largest entry is made positive
     sign = torch.where(components.gather(1, components.abs().argmax(1, keepdim=True)) < 0, -1.0, 1.0)
-    there, back, components = sign * there, back * sign[:, 0], sign * components
+    there, back = sign * there, back * sign[:, 0]
     centre, first_weight = there @ means[:width], _weight(first) @ back
     last.bias.copy_(there @ last.bias.cpu().double() - centre)
     last.weight.copy_(there @ _weight(last))
     first.bias.copy_(first.bias.cpu().double() + first_weight @ centre)
     if not isinstance(first, TiedLinear):
         first.weight.copy_(first_weight)
-    return components
 
 
-def code_layers(encoder: Encoder, decoder: Decoder) -> list[Tensor]:
-    """Return the parameters on both sides of the code: what `turn` changes."""
-    return [*encoder.blocks[-1].linear.parameters(), *decoder.blocks[0].linear.parameters()]
-
-
-# Cutting ---------------------------------------------------------------------------------------------------
+# Truncating ------------------------------------------------------------------------------------------------
 
 
 @torch.no_grad()
-def cut(
+def truncate_code(
     encoder: Encoder, decoder: Decoder, architecture: Architecture, width: int
 ) -> tuple[Encoder, Decoder, Architecture]:
     """Return networks of the first ``width`` units of the code, and their architecture."""

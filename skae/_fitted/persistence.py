@@ -11,24 +11,24 @@ import torch
 from torch import Tensor, nn
 
 from .._networks.building import build
-from .._networks.nested import PrefixDecoder
-from .._networks.networks import Architecture, Decoder, Encoder, GaussianEncoder, Linear
+from .._networks.networks import Architecture, Decoder, Encoder, Linear
 from .._support import devices
 from .._support.warnings import warn
+from .._training.fine_tuning import to_fine_tune
 
 FORMAT = 1
 
 
 def to_plain(state: dict[str, Any]) -> dict[str, Any]:
     """Replace whatever belongs to torch in an estimator's state; ``state`` itself is the caller's copy."""
-    state.pop("_training_state", None)  # the solver's; partial_fit starts it afresh after loading
+    state.pop("_session", None)  # of partial_fit, which starts its solver afresh after loading
     own = [name for name in ("encoder", "decoder") if isinstance(state.get(name), nn.Module)]
     state.update(zip(own, _freeze(*(state[name] for name in own)), strict=True))
     if "encoder_" not in state:
         return state
     encoder, decoder = state.pop("encoder_"), state.pop("decoder_")
     saved: dict[str, Any] = {"format": FORMAT}
-    if type(encoder) in (Encoder, GaussianEncoder) and type(decoder) in (Decoder, PrefixDecoder):
+    if isinstance(encoder, Encoder) and isinstance(decoder, Decoder):
         saved["encoder"] = {name: _array(t) for name, t in encoder.state_dict().items()}
         saved["decoder"] = {name: _array(t) for name, t in decoder.state_dict().items()}
     else:
@@ -84,7 +84,7 @@ def classifier_from_plain(state: dict[str, Any], name: str) -> dict[str, Any]:
     if "_networks" in state:
         saved, autoencoder = state.pop("_networks"), state["autoencoder_"]
         _check_format(saved, name)
-        encoder = autoencoder._own_encoder()
+        encoder = to_fine_tune(autoencoder.encoder_)
         encoder.load_state_dict(_tensors(saved["encoder"]))
         head = Linear(*saved["head"]["weight"].shape[::-1])
         head.load_state_dict(_tensors(saved["head"]), assign=True)

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from .._networks.nested import PrefixDecoder
+from .._networks.nested import NestedDecoder
 from .convolutions import (
     Convolution,
     Images,
@@ -28,9 +28,9 @@ def build(architecture: Architecture) -> tuple[Encoder, Decoder]:
     encoder, decoder = _dense_blocks(a) if a.images is None else _image_blocks(a, Images(*a.images))
     kind = Encoder if a.code_heads == 1 else GaussianEncoder
     n_compressed = a.n_features if a.compresses else 0
-    encoder_ = kind(encoder, selection(a.selection), n_compressed)
+    encoder_ = kind(encoder, None if a.selection is None else selection(a.selection), n_compressed)
     if a.prefixes:
-        return encoder_, PrefixDecoder(decoder, a.encoder_layer_sizes[-1], a.link)
+        return encoder_, NestedDecoder(decoder, a.encoder_layer_sizes[-1], a.link)
     return encoder_, Decoder(decoder, a.link, a.n_variances, a.learns_variances)
 
 
@@ -99,21 +99,6 @@ def initialize(networks: Sequence[nn.Module], generator: torch.Generator) -> Non
                 linear.weight.copy_(draws.mul_(2).sub_(1).mul_((6 / fans) ** 0.5))
             if linear.bias is not None:
                 linear.bias.zero_()
-    for decoder in (network for network in networks if isinstance(network, PrefixDecoder)):
-        _initialize_parts(decoder, generator)
-
-
-@torch.no_grad()
-def _initialize_parts(decoder: PrefixDecoder, generator: torch.Generator) -> None:
-    """Start all decoders alike, so that units mean the same to them, and with biases after the code.
-
-    With a unit or two and no biases, all hidden units would bend at the same place.
-    """
-    bias = decoder.parallel[0].blocks[0].linear.bias
-    if bias is not None and len(decoder.parallel) > 1:
-        draws = torch.rand(bias.shape, dtype=torch.float64, generator=generator)
-        bias.copy_(draws.mul_(2).sub_(1).mul_(0.3))
-    for parallel in decoder.parallel:
-        first, *others = parallel.blocks
-        for block in others:
-            block.load_state_dict(first.state_dict())
+    for network in networks:
+        if isinstance(network, Decoder):
+            network.initialize(generator)

@@ -18,21 +18,20 @@ Forward = Callable[[Tensor, Tensor | None], Tensor]
 FOLDING_ERROR = 1e-3  # at most, of what goes into the first activation
 
 
-def forward(network: nn.Module, dtype: torch.dtype, *, linked: bool = True, width: int | None = None) -> Forward:
+def forward(network: nn.Module, dtype: torch.dtype, *, linked: bool = True, heads: bool = False) -> Forward:
     """Return ``f(x, out=None)``, which maps a dense chunk of ``dtype``, into ``out`` where it is given.
 
     Parameters
     ----------
     network : torch.nn.Module
-        A `GaussianEncoder` gives its two heads side by side.
     dtype : torch.dtype
     linked : bool
         Whether a decoder's link is applied.
-    width : int or None
-        Keep only so many columns of the output.
+    heads : bool
+        Whether a `GaussianEncoder` gives its two heads side by side instead of the mean alone.
     """
-    if isinstance(network, Encoder | Decoder) and dense_blocks(network):
-        dense = DenseForward(network, dtype, linked=linked, width=width)
+    if isinstance(network, Encoder | Decoder) and network.is_chain and dense_blocks(network):
+        dense = DenseForward(network, dtype, linked=linked, heads=heads)
         if isinstance(network, Encoder) and network.typical is not None:
             return _after(network.compress, dense)
         return dense
@@ -42,12 +41,12 @@ def forward(network: nn.Module, dtype: torch.dtype, *, linked: bool = True, widt
 
     call: Callable = network
     if isinstance(network, GaussianEncoder):
-        call = network.heads
+        call = network.heads if heads else network.means
     elif not linked:
         call = network.before_link  # type: ignore[assignment]
 
     def apply(x: Tensor, out: Tensor | None = None) -> Tensor:
-        result = call(x)[:, :width]
+        result = call(x)
         return result if out is None else out.copy_(result)
 
     return apply
@@ -67,7 +66,7 @@ class DenseForward:
     """A dense network as a list of matrix products with preallocated results."""
 
     def __init__(
-        self, network: Encoder | Decoder, dtype: torch.dtype, *, linked: bool = True, width: int | None = None
+        self, network: Encoder | Decoder, dtype: torch.dtype, *, linked: bool = True, heads: bool = False
     ) -> None:
         blocks = network.blocks
         weights = [_weight(block) for block in blocks]
@@ -90,9 +89,9 @@ class DenseForward:
             for weight, bias, activation in zip(weights, biases, activations, strict=True)
         ]
         self.selection = network.selection if isinstance(network, Encoder) else None
-        if width is not None:
+        if isinstance(network, GaussianEncoder) and not heads:
             weight, bias, activation = self.layers[-1]
-            self.layers[-1] = weight[:, :width], bias[:width], activation
+            self.layers[-1] = weight[:, : len(bias) // 2], bias[: len(bias) // 2], activation
         self._buffers: list[Tensor] = []
         self._centred: Tensor | None = None
 

@@ -38,11 +38,15 @@ class Parallel(nn.ModuleList):
     def widest(self) -> int:
         return self.blocks[0].widest
 
+    @property
+    def is_dense(self) -> bool:
+        return self.blocks[0].is_dense
 
-class PrefixDecoder(Decoder):
+
+class NestedDecoder(Decoder):
     """A decoder for each group of prefixes.
 
-    Zeros at the end of a code are the units that its prefix lacks. In training, rows come as `Prefixes` serves
+    Zeros at the end of a code are the units that its prefix lacks. In training, rows come as `NestedDropout` serves
     them: for each row a prefix of the first group, then for each row one of the second, and so on.
 
     Parameters
@@ -55,6 +59,7 @@ class PrefixDecoder(Decoder):
     """
 
     ends: Tensor
+    is_chain = False
 
     def __init__(self, blocks: Sequence[Block], width: int, link: Link) -> None:
         ends = torch.tensor(group_ends(width))
@@ -65,16 +70,27 @@ class PrefixDecoder(Decoder):
     def parallel(self) -> list[Parallel]:
         return [module for module in self if isinstance(module, Parallel)]
 
-    def dense_blocks(self) -> list[Parallel]:
-        """Return the blocks if all of them are dense; else an empty list."""
-        return self.parallel if all(blocks.blocks[0].is_dense for blocks in self.parallel) else []
+    @torch.no_grad()
+    def initialize(self, generator: torch.Generator) -> None:
+        """Start all decoders alike, so that units mean the same to them, and with biases after the code.
+
+        With a unit or two and no biases, all hidden units would bend at the same place.
+        """
+        bias = self.parallel[0].blocks[0].linear.bias
+        if bias is not None and len(self.parallel) > 1:
+            draws = torch.rand(bias.shape, dtype=torch.float64, generator=generator)
+            bias.copy_(draws.mul_(2).sub_(1).mul_(0.3))
+        for parallel in self.parallel:
+            first, *others = parallel.blocks
+            for block in others:
+                block.load_state_dict(first.state_dict())
 
     def _decode(self, group: int, z: Tensor) -> Tensor:
         for blocks in self.parallel:
             z = blocks.blocks[group](z)
         return z
 
-    def _core(self, z: Tensor) -> Tensor:
+    def _map(self, z: Tensor) -> Tensor:
         if self.training:
             parts = z.split(len(z) // len(self.ends))
             return torch.cat([self._decode(group, part) for group, part in enumerate(parts)])

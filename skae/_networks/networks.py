@@ -137,6 +137,7 @@ class Encoder(nn.Sequential):
     offset: Tensor | None
     typical: Tensor | None
     selection: Selection | None
+    is_chain = True  # whether rows pass through all blocks one after the other
 
     def __init__(
         self, blocks: Sequence[nn.Module], selection: Selection | None = None, n_compressed: int = 0
@@ -158,14 +159,24 @@ class Encoder(nn.Sequential):
         typical = self.typical.to(x.dtype)
         return torch.where(typical > 0, torch.log1p(x.clamp_min(0) / typical), x)
 
-    def core(self, x: Tensor) -> Tensor:
+    def forward_centred(self, x: Tensor) -> Tensor:
         """Map rows that are centred, cast and compressed already, up to where a selection would follow."""
-        return _in_parts(self, self._widest, self._core, x)
+        return _in_parts(self, self._widest, self._map, x)
 
-    def _core(self, x: Tensor) -> Tensor:
+    def _map(self, x: Tensor) -> Tensor:
         for module in self:
             x = x if isinstance(module, Selection) else module(x)
         return x
+
+    def to_fine_tune(self) -> "Encoder":
+        """Return a copy that ends in a code to be trained further: bits become a logistic code again."""
+        same = copy.deepcopy(self)
+        if self.selection is None or self.selection.smooth is None:
+            return same
+        *hidden, code = same.blocks
+        smooth = Encoder([*hidden, code.with_activation(self.selection.smooth)])
+        smooth.offset, smooth.typical = same.offset, same.typical
+        return smooth
 
     def encode(self, x: Tensor) -> Tensor:
         """Map rows that are centred, cast and compressed already to their codes."""
@@ -181,7 +192,7 @@ class GaussianEncoder(Encoder):
     """Blocks from the data to a normal distribution of the code.
 
     float (n, n_features) -> mean and log-variance, each (n, n_components). The log-variance is bounded, see
-    `bounded`; `core` returns the mean and the unbounded log-variance side by side.
+    `bounded`; `forward_centred` returns the mean and the unbounded log-variance side by side.
     """
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
@@ -192,9 +203,13 @@ class GaussianEncoder(Encoder):
         """Return the mean and the unbounded log-variance side by side."""
         return super().forward(x)
 
+    def means(self, x: Tensor) -> Tensor:
+        """Return the mean alone."""
+        return self.heads(x).chunk(2, dim=1)[0]
+
     @torch.no_grad()
-    def of_means(self) -> Encoder:
-        """Return an encoder of its own weights that returns the mean alone."""
+    def to_fine_tune(self) -> Encoder:
+        """Return a copy that returns the mean alone, to be trained further."""
         blocks = copy.deepcopy(self.blocks)
         linear: Any = blocks[-1].linear
         for name, both in linear.named_parameters():
@@ -234,6 +249,7 @@ class Decoder(nn.Sequential):
     offset: Tensor | None
     variance_floor: Tensor | None
     log_variance: nn.Parameter | None
+    is_chain = True  # whether rows pass through all blocks one after the other
 
     def __init__(
         self, blocks: Sequence[nn.Module], link: Link, n_variances: int = 0, learns_variances: bool = False
@@ -250,27 +266,30 @@ class Decoder(nn.Sequential):
     def blocks(self) -> list[Block]:
         return [block for block in self if isinstance(block, Block)]
 
-    def core(self, z: Tensor) -> Tensor:
+    def forward_centred(self, z: Tensor) -> Tensor:
         """Map codes to what the loss takes: centred rows, or logits."""
-        return _in_parts(self, self._widest, self._core, z)
+        return _in_parts(self, self._widest, self._map, z)
 
-    def _core(self, z: Tensor) -> Tensor:
+    def _map(self, z: Tensor) -> Tensor:
         return super().forward(z)
 
-    def centred(self, z: Tensor) -> Tensor:
+    def initialize(self, generator: torch.Generator) -> None:
+        """Change what `initialize` has drawn where that is not all."""
+
+    def reconstruct_centred(self, z: Tensor) -> Tensor:
         """Map codes to rows that are centred as those in training are."""
         (link,) = self._link
         return link(self._cast(z))
 
     def forward(self, z: Tensor) -> Tensor:
-        return self._move(self.centred(z))
+        return self._move(self.reconstruct_centred(z))
 
     def before_link(self, z: Tensor) -> Tensor:
         """Map codes to what the link takes: rows, or the likelihood's parameter."""
         return self._move(self._cast(z))
 
     def _cast(self, z: Tensor) -> Tensor:
-        return self.core(z.to(next(self.parameters()).dtype))
+        return self.forward_centred(z.to(next(self.parameters()).dtype))
 
     def _move(self, x: Tensor) -> Tensor:
         return x if self.offset is None else x + self.offset
@@ -305,10 +324,10 @@ def compression(encoder: nn.Module) -> Callable[[Tensor], Tensor] | None:
     return encoder.compress if isinstance(encoder, Encoder) and encoder.typical is not None else None
 
 
-def dense_blocks(network: nn.Module) -> list[Block]:
+def dense_blocks(network: nn.Module) -> list[Any]:
     """Return the blocks of a network made of dense ones, and of a selection at most; else an empty list."""
     modules = [module for module in network.children() if not isinstance(module, Selection)]
-    blocks = [module for module in modules if isinstance(module, Block) and module.is_dense]
+    blocks = [module for module in modules if getattr(module, "is_dense", False)]
     return blocks if len(blocks) == len(modules) else []
 
 

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 class Selection(nn.Module):
     """What a fitted encoder ends in where only some units are kept."""
 
+    smooth: str | None = None  # the activation that stands for it where the encoder is trained further
+
     def choose(self, magnitude: Tensor, out: Tensor) -> None:
         """Write ones for units that are kept and zeros for the others."""
         raise AssertionError("a selection defines its choice")  # pragma: no cover
@@ -59,6 +61,8 @@ class Threshold(Selection):
 class Bits(Selection):
     """Sets the units whose logit is positive to one and the others to zero."""
 
+    smooth = "sigmoid"
+
     def keep_(self, code: Tensor) -> Tensor:
         return torch.gt(code, 0, out=code)
 
@@ -68,10 +72,8 @@ class Bits(Selection):
         return (code > 0).to(code.dtype) + (logistic - logistic.detach())
 
 
-def selection(description: tuple | None) -> Selection | None:
-    """Build what an `Architecture` describes: ``("topk", k)``, ``("threshold",)``, ``("bits",)`` or None."""
-    if description is None:
-        return None
+def selection(description: tuple) -> Selection:
+    """Build what an `Architecture` describes: ``("topk", k)``, ``("threshold",)`` or ``("bits",)``."""
     kind, *parameters = description
     return {"topk": TopK, "threshold": Threshold, "bits": Bits}[kind](*parameters)
 

@@ -1,38 +1,72 @@
 """Penalties that an objective adds to the reconstruction loss: by autograd, and in closed form."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from .._training.explicit import CodePenalty
-from .._training.layers import Affine, Pass
+from .warm_up import WarmUp
 
 
-class Penalty(NamedTuple):
+class CodePenalty(NamedTuple):
+    """A penalty on the code whose gradient is written out.
+
+    ``layer`` is the code layer of the explicit step, with its ``weight`` and ``gradient`` (bias in the last row);
+    ``buffers`` is its memory, of which ``a`` is the code and ``dz`` the derivative with respect to it.
+
+    Attributes
+    ----------
+    on_code : callable (layer, buffers, row_weight) -> 0-d tensor
+        Adds the derivative with respect to the code to ``buffers.dz`` and returns the penalty, a mean over rows.
+        ``row_weight`` is (n, 1) or None.
+    on_weight : callable (layer, buffers, row_weight) or None
+        Adds to ``layer.gradient`` where the penalty depends on the weights beside the code.
+    """
+
+    on_code: Callable[[Any, Any, Tensor | None], Tensor]
+    on_weight: Callable[[Any, Any, Tensor | None], object] | None = None
+
+
+@dataclass
+class Penalty:
     """A term added to the objective.
 
     Attributes
     ----------
     value : callable (x, code, row_weight) -> 0-d tensor
         The term, a mean over rows, differentiable by autograd. ``x`` is (n, n_features) as it enters the
-        encoder and requires a gradient, ``code`` (n, n_components); ``row_weight`` is (n,) or None.
+        encoder and requires a gradient, ``code`` (n, n_components); ``row_weight`` is (n, 1) or None.
     closed_form : CodePenalty or None
         The same term with its gradient written out; without it, the networks train by autograd.
+    warm_up : WarmUp or None
+        What the term's strength follows.
     """
 
     value: Callable[[Tensor, Tensor, Tensor | None], Tensor]
     closed_form: CodePenalty | None = None
+    warm_up: WarmUp | None = None
 
-    @classmethod
-    def of_rows(cls, function: Callable[[Tensor, Tensor], Tensor]) -> "Penalty":
-        """Average a term ``function(x, code)`` of each row, (n,), over rows."""
-        return cls(lambda x, code, row_weight: _mean(function(x, code), row_weight))
+    @property
+    def warms_up(self) -> bool:
+        """Whether the strength changes over epochs."""
+        return self.warm_up is not None and self.warm_up.n_epochs > 0
+
+    def advance(self, epochs: float) -> None:
+        """Take note of how many epochs have passed before the next step."""
+        if self.warm_up is not None:
+            self.warm_up.advance(epochs)
 
 
-def _mean(rows: Tensor, row_weight: Tensor | None) -> Tensor:
-    return (rows if row_weight is None else rows * row_weight).mean()
+def mean_over_rows(function: Callable[[Tensor, Tensor], Tensor]) -> Callable[..., Tensor]:
+    """Return the value of a penalty from a term ``function(x, code)`` of each row, (n,)."""
+
+    def value(x: Tensor, code: Tensor, row_weight: Tensor | None) -> Tensor:
+        rows = function(x, code)
+        return (rows if row_weight is None else rows * row_weight[:, 0]).mean()
+
+    return value
 
 
 # f'(z) and f''(z) from a = f(z). Of one layer the Jacobian is diag(f'(z)) W, so that its squared norm is
@@ -62,7 +96,7 @@ def contractive(strength: float, activation: str | None) -> Penalty:
             lambda layer, p, weight: _on_code(strength, derivatives, layer, p, weight),
             lambda layer, p, weight: _on_weight(strength, derivatives, layer, p, weight),
         )
-    return Penalty.of_rows(lambda x, code: strength * jacobian_norm(x, code))._replace(closed_form=closed_form)
+    return Penalty(mean_over_rows(lambda x, code: strength * jacobian_norm(x, code)), closed_form)
 
 
 def jacobian_norm(x: Tensor, code: Tensor) -> Tensor:
@@ -77,7 +111,7 @@ def jacobian_norm(x: Tensor, code: Tensor) -> Tensor:
     return squares
 
 
-def _on_code(strength, derivatives, layer: Affine, p: Pass, row_weight: Tensor | None) -> Tensor:
+def _on_code(strength, derivatives, layer, p, row_weight: Tensor | None) -> Tensor:
     first, second = derivatives(p.a)
     lengths = layer.weight[:-1].square().sum(0)
     scale = strength / len(p.a) if row_weight is None else strength / len(p.a) * row_weight
@@ -86,7 +120,7 @@ def _on_code(strength, derivatives, layer: Affine, p: Pass, row_weight: Tensor |
     return (scale * first.square() * lengths).sum()
 
 
-def _on_weight(strength, derivatives, layer: Affine, p: Pass, row_weight: Tensor | None) -> None:
+def _on_weight(strength, derivatives, layer, p, row_weight: Tensor | None) -> None:
     first, _ = derivatives(p.a)
     scale = strength / len(p.a) if row_weight is None else strength / len(p.a) * row_weight
     layer.gradient[:-1].add_(2 * layer.weight[:-1] * (scale * first.square()).sum(0))

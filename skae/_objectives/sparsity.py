@@ -1,40 +1,16 @@
 """Terms that make codes sparse, with their gradients: KL divergence to a target activation, and L1.
 
-Also what goes with them: a weight that rises over the first epochs, and decoder weights of unit length, without
-which an L1 term is met by small codes and large weights.
+Also what goes with them: decoder weights of unit length, without which an L1 term is met by small codes and large
+weights.
 """
 
 import math
-from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from .._training.explicit import CodePenalty
-from .._training.layers import Affine, Pass
-from .penalties import Penalty
-
-Strength = Callable[[int], float]
-
-
-def rising(weight: float, n_epochs: int, n_rows: int, n_passed: int) -> Strength:
-    """Return a weight that rises in equal steps, from zero, through ``n_epochs`` epochs of ``n_rows`` rows.
-
-    The function that is returned takes the number of rows of the step that it is asked for. ``n_passed`` epochs
-    have gone before.
-    """
-    if not n_epochs:
-        return lambda n: weight
-    seen = 0
-
-    def strength(n: int) -> float:
-        nonlocal seen
-        progress = n_passed + seen // n_rows + (seen % n_rows) / n_rows
-        seen += n
-        return weight * min(1.0, progress / n_epochs)
-
-    return strength
-
+from .penalties import CodePenalty, Penalty
+from .warm_up import WarmUp
 
 class Scalar:
     """A number as a tensor, made anew only where it changes: to convert it costs more than to multiply."""
@@ -52,17 +28,17 @@ def _wide(a: Tensor) -> Tensor:
     return a.float() if a.dtype == torch.bfloat16 else a
 
 
-def l1(strength: Strength, signed: bool) -> Penalty:
+def l1(strength: WarmUp, signed: bool) -> Penalty:
     """Penalise the sum over units of |code|, averaged over rows; ``signed`` codes may be negative."""
     scalar = Scalar()
 
     def value(x: Tensor, code: Tensor, row_weight: Tensor | None) -> Tensor:
         rows = code.abs().sum(1)
-        return strength(len(code)) * (rows if row_weight is None else rows * row_weight).mean()
+        return strength.value * (rows if row_weight is None else rows * row_weight[:, 0]).mean()
 
-    def on_code(layer: Affine, p: Pass, row_weight: Tensor | None) -> Tensor:
+    def on_code(layer, p, row_weight: Tensor | None) -> Tensor:
         n = len(p.a)
-        scale = scalar(strength(n) / n, _wide(p.a))
+        scale = scalar(strength.value / n, _wide(p.a))
         if row_weight is None and not signed:
             p.dz.add_(scale)  # a rectifier's own derivative takes it away again where the code is zero
             return _wide(p.a).sum().mul_(scale)
@@ -72,7 +48,7 @@ def l1(strength: Strength, signed: bool) -> Penalty:
         p.dz.addcmul_(sign, scale)
         return _wide(sign.mul_(p.a)).sum().mul_(scale)
 
-    return Penalty(value, CodePenalty(on_code))
+    return Penalty(value, CodePenalty(on_code), strength)
 
 
 class Means:
@@ -95,7 +71,7 @@ class Divergence:
     Both are taken for probabilities: of a unit it is t log(t / r) + (1 - t) log((1 - t) / (1 - r)).
     """
 
-    def __init__(self, strength: Strength, target: float) -> None:
+    def __init__(self, strength: WarmUp, target: float) -> None:
         self.strength, self.target = strength, target
         self._means: Means | None = None
         self._scalar = Scalar()
@@ -103,19 +79,19 @@ class Divergence:
 
     def value(self, x: Tensor, code: Tensor, row_weight: Tensor | None) -> Tensor:
         """Compute it for autograd."""
-        weight = code.new_ones(len(code)) if row_weight is None else row_weight
+        weight = code.new_ones(len(code)) if row_weight is None else row_weight[:, 0]
         r, t = weight @ code / weight.sum(), self.target
         r = torch.stack((r, 1 - r)).clamp_min(1e-37)
         shares = r.new_tensor([[t], [1 - t]])
-        return self.strength(len(code)) * (shares * (shares / r).log()).sum()
+        return self.strength.value * (shares * (shares / r).log()).sum()
 
-    def on_code(self, layer: Affine, p: Pass, row_weight: Tensor | None) -> Tensor:
+    def on_code(self, layer, p, row_weight: Tensor | None) -> Tensor:
         """Add the gradient, (1 - t) / (1 - r) - t / r times each row's share in the mean; return the value."""
         code = _wide(p.a)
         if self._means is None:
             self._means = Means(code, self.target)
         m, n = self._means, len(code)
-        strength = self.strength(n)
+        strength = self.strength.value
         share = self._equal_shares(code, n) if row_weight is None else (row_weight / row_weight.sum()).t()
         torch.mm(share, code, out=m.on)
         torch.sub(m.one, m.on, out=m.off)
@@ -136,10 +112,10 @@ class Divergence:
         return self._equal[n]
 
 
-def kl(strength: Strength, target: float) -> Penalty:
+def kl(strength: WarmUp, target: float) -> Penalty:
     """Penalise the divergence of the units' mean activations from ``target``; see `Divergence`."""
     divergence = Divergence(strength, target)
-    return Penalty(divergence.value, CodePenalty(divergence.on_code))
+    return Penalty(divergence.value, CodePenalty(divergence.on_code), strength)
 
 
 class UnitLength:

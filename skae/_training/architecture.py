@@ -10,7 +10,7 @@ from .._objectives.losses import LOSSES
 _ALIASES = {"logistic": "sigmoid"}
 
 
-def architecture(estimator, n_features: int, code_width: int) -> Architecture:
+def describe(estimator, n_features: int) -> Architecture:
     """Describe the networks that an estimator's parameters ask for.
 
     Raises
@@ -19,6 +19,9 @@ def architecture(estimator, n_features: int, code_width: int) -> Architecture:
         If parameters contradict each other.
     """
     e = estimator
+    code_width = getattr(e, e._width_parameter)
+    if not isinstance(code_width, Integral):
+        code_width = n_features  # a share of the variance to keep: for `_adapt_architecture` to replace
     hidden = layer_sizes(e.hidden_layer_sizes, "hidden_layer_sizes")
     mirrored = hidden[::-1]
     decoder_hidden = mirrored
@@ -57,7 +60,7 @@ def architecture(estimator, n_features: int, code_width: int) -> Architecture:
         output_activation = "identity"  # the link follows, so that it is applied once
     return Architecture(
         n_features=n_features,
-        encoder_layer_sizes=(*hidden, code_width),
+        encoder_layer_sizes=(*hidden, int(code_width)),
         decoder_layer_sizes=(*decoder_hidden, n_features),
         activation=_ALIASES.get(e.activation, e.activation),
         code_activation=_ALIASES.get(e.code_activation, e.code_activation),
@@ -122,7 +125,7 @@ def _images(e: Any, n_features: int, hidden: tuple[int, ...], code_width: int) -
         (height, width, channels), int(e.kernel_size), factors, e.downsampling == "pool", has_dense_code
     )
     rows, columns = images.sides()[-1]
-    if not has_dense_code and code_width % (rows * columns):
+    if not has_dense_code and isinstance(getattr(e, e._width_parameter), Integral) and code_width % (rows * columns):
         raise ValueError(
             f"{e._width_parameter}={code_width} does not fill a convolutional code of {rows} x {columns} places: "
             f"with code_layer='convolution' it must be a multiple of {rows * columns}. Use such a number, another "

@@ -1,22 +1,21 @@
 """The training step of everything that has no closed form: the objective as written, derived by autograd."""
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from .._data.corruption import Corruption, repeated_noise
-from .._data.rows import Rows
-from .._networks.custom import core
+from .._networks.custom import forward_centred
 from .._networks.networks import Block, weights
-from .layers import Bridge
 from .optimizers import Optimizer
+from .step import Objective, Served, Step
 
 
-class AutogradStep:
-    """One step of training, ``step(index) -> objective``, for any two modules and any objective.
+class AutogradStep(Step):
+    """A step for any two modules and any objective.
 
     The parameters are moved into one flat buffer, and so are their gradients, so that the optimizers are
     those of the explicit step.
@@ -24,106 +23,131 @@ class AutogradStep:
     Parameters
     ----------
     encoder, decoder : torch.nn.Module
-    objective : callable (x, target) -> (Tensor of shape (n,), 0-d Tensor or None)
-        The loss of each row, and the penalties, a mean over rows.
-    rows : Rows
+    served : Served
+    objective : Objective
     make_optimizer : callable (parameters, gradient, is_weight) -> Optimizer
-    targets, row_weight, corrupt, constrain, low_precision
-        As for `ExplicitStep`; ``constrain`` needs a decoder of skae's own.
-    bridge : Bridge or None
-        Part of the objective; here to repeat its noise on held-out rows.
+    averages : bool
+        Whether the networks are kept with a running mean of their weights.
+    low_precision : bool
+        Compute in bfloat16 beside float32 parameters.
     """
-
-    by_autograd = True
 
     def __init__(
         self,
         encoder: nn.Module,
         decoder: nn.Module,
-        objective: Callable[[Tensor, Tensor, Tensor | None], tuple[Tensor, Tensor | None]],
-        rows: Rows,
+        served: Served,
+        objective: Objective,
         make_optimizer: Callable[[Tensor, Tensor, Tensor], Optimizer],
         *,
-        targets: Rows | None = None,
-        row_weight: Tensor | None = None,
-        corrupt: Corruption | None = None,
-        bridge: Bridge | None = None,
-        constrain: Callable[[Tensor], object] | None = None,
+        averages: bool = False,
         low_precision: bool = False,
     ) -> None:
+        super().__init__(served, objective, averages)
         self.networks = (encoder, decoder)
-        self.objective, self.rows, self.targets = objective, rows, targets
-        self.row_weight, self.corrupt, self.bridge = row_weight, corrupt, bridge
-        self.constrain, self.low_precision = constrain, low_precision
+        self.low_precision = low_precision
+        self._encode, self._decode = forward_centred(encoder), forward_centred(decoder)
         unique = {id(p): p for network in self.networks for p in network.parameters()}
-        trained = [p for p in unique.values() if p.requires_grad]
+        self._trained = [p for p in unique.values() if p.requires_grad]
         weight_ids = {id(p) for p in weights(self.networks)}
-        self.parameters, self.gradient = _flatten(trained, rows.device)
-        is_weight = torch.cat([torch.full((p.numel(),), id(p) in weight_ids, device=rows.device) for p in trained])
-        self.optimizer = make_optimizer(self.parameters, self.gradient, is_weight)
+        device = served.rows.device
+        self.parameters = self._gathered().to(device)
+        self.gradient = torch.zeros_like(self.parameters)
+        of_weights = [torch.full((p.numel(),), id(p) in weight_ids, device=device) for p in self._trained]
         modules = [module for network in self.networks for module in network.modules()]
         self.needs_two_rows = any(isinstance(module, _BatchNorm) for module in modules)
         convolved = sum(m.linear.weight.numel() * (m.n_places - 1) for m in modules if isinstance(m, Block))
         self.multiply_adds = len(self.parameters) + convolved
-        for network in self.networks:
-            network.train()
-
-    def __call__(self, index: Tensor) -> Tensor:
-        """Take one step on the rows numbered ``index``; return the objective, summed over these rows."""
-        total = self.differentiate(index)
-        with torch.no_grad():
-            penalty = self.optimizer.update()
-            if self.constrain is not None:
-                decoder: Any = self.networks[1]
-                self.constrain(decoder.blocks[0].linear.weight.t())
-        return total if penalty is None else total.add(penalty, alpha=len(index))
+        self._attach()
+        self._begin(make_optimizer, torch.cat(of_weights))
 
     def differentiate(self, index: Tensor) -> Tensor:
         """Write the gradient of the objective, all but its L2 penalty; return its sum over the rows."""
         n = len(index)
         self.gradient.zero_()
         with torch.enable_grad():
-            loss, penalty = self._objective(index)
+            loss, penalty = self._objective(index, penalized=True)
             total = loss.sum()
             if penalty is not None:
                 total = total + n * penalty
             (total / n).backward()
         return total.detach()
 
-    def evaluate(self, index: Tensor) -> Tensor:
-        """Return the loss without penalties, summed over the rows numbered ``index``."""
-        for network in self.networks:
-            network.eval()
-        with torch.no_grad(), repeated_noise(self.corrupt, self.bridge):
-            loss, _ = self._objective(index)
-        for network in self.networks:
-            network.train()
+    def _evaluate(self, index: Tensor) -> Tensor:
+        with evaluating(*self.networks), torch.no_grad():
+            loss, _ = self._objective(index, penalized=False)
         return loss.sum()
 
-    def _objective(self, index: Tensor) -> tuple[Tensor, Tensor | None]:
-        x = self.rows.batch(index)
-        target = x if self.targets is None else self.targets.batch(index)
-        x = x if self.corrupt is None else self.corrupt(x, restore=self._restore)
-        weight = None if self.row_weight is None else self.row_weight[index]
-        with torch.autocast(self.rows.device.type, torch.bfloat16, enabled=self.low_precision):
-            loss, penalty = self.objective(x, target, weight)
-        return (loss if weight is None else loss * weight), penalty
+    def _objective(self, index: Tensor, penalized: bool) -> tuple[Tensor, Tensor | None]:
+        """Return the weighted loss of each row, (n,), and the penalties, a mean over rows."""
+        served, objective = self.served, self.objective
+        x = served.rows.batch(index)
+        target = x if served.targets is None else served.targets.batch(index)
+        x = x if objective.corruption is None else objective.corruption(x)
+        row_weight, weight = served.weights(index)
+        penalized = penalized and bool(objective.penalties)
+        with torch.autocast(served.rows.device.type, torch.bfloat16, enabled=self.low_precision):
+            x = x.detach().requires_grad_() if penalized else x
+            code = self._encode(x)
+            loss = self._losses(code, target, row_weight, weight)
+            if not penalized:
+                return loss, None
+            return loss, sum(penalty.value(x, code, row_weight) for penalty in objective.penalties)  # type: ignore[return-value]
 
-    def _restore(self, x: Tensor) -> Tensor:
-        """Return what the networks make of rows as they enter the encoder, outside training."""
-        encoder, decoder = self.networks
-        modes = [network.training for network in self.networks]
-        with torch.no_grad():
-            restored = core(decoder.eval())(core(encoder.eval())(x)).to(x.dtype)
-        for network, mode in zip(self.networks, modes, strict=True):
-            network.train(mode)
-        return restored
+    def _losses(self, code: Tensor, target: Tensor, row_weight: Tensor | None, weight: Tensor | None) -> Tensor:
+        """Return the weighted loss of each row, (n,), the bottleneck's own included."""
+        loss, bottleneck = self.objective.loss, self.objective.bottleneck
+        if bottleneck is None:
+            return loss.per_row(self._decode(code), target, weight)
+        z = bottleneck.forward_autograd(code, row_weight)
+        passes = len(z) // len(code)
+        repeated = weight if weight is None or passes == 1 else weight.repeat(passes, 1)
+        each = loss.per_row(self._decode(z), target.repeat(passes, 1), repeated).view(passes, -1)
+        rows = each[0]
+        if passes > 1:
+            reported, felt = bottleneck.pass_weights(each.detach().sum(1))
+            gradient = felt @ each
+            rows = (reported @ each).detach() + gradient - gradient.detach()
+        own = bottleneck.own_loss(rows.detach().sum())
+        if own is None:
+            return rows
+        return rows + (own if row_weight is None else own * row_weight[:, 0])
+
+    @contextlib.contextmanager
+    def modes(self, generator: torch.Generator) -> Iterator[None]:
+        """Seed torch's default generator, from which users' modules such as dropout draw; put it back afterwards."""
+        device = self.served.rows.device
+        seed = int(torch.randint(2**62, (), generator=generator))
+        cuda = [device] if device.type == "cuda" else []
+        with torch.no_grad(), torch.random.fork_rng(cuda):
+            torch.default_generator.manual_seed(seed)
+            if cuda:
+                torch.cuda.manual_seed(seed)
+            yield
+
+    # The networks -----------------------------------------------------------------------------------------
+
+    def _attach(self) -> None:
+        """Make the modules' parameters views of the flat ones, and their gradients of the flat gradient."""
+        parts = [p.numel() for p in self._trained]
+        flat = zip(self._trained, self.parameters.split(parts), self.gradient.split(parts), strict=True)
+        for p, value, gradient in flat:
+            p.data, p.grad = value.view(p.shape), gradient.view(p.shape)
+        for network in self.networks:
+            network.train()
+
+    def resume(self) -> None:
+        """Go on after `leave`, from the parameters reached, or from the modules' where these were edited."""
+        super().resume()
+        self._attach()
 
     def publish(self) -> None:
-        """Do nothing: the modules hold the current parameters already."""
+        """See to it that the modules, whose parameters are views, hold what has been learnt."""
+        self._show()
 
     def release(self) -> None:
         """Give the modules parameters of their own again."""
+        self._show()
         for network in self.networks:
             for parameter in network.parameters():
                 parameter.data, parameter.grad = parameter.data.clone(), None
@@ -131,28 +155,33 @@ class AutogradStep:
 
     def snapshot(self) -> tuple[Tensor, list[Any]]:
         """Return a copy of the trained state: the parameters, and the modules' buffers."""
-        return self.parameters.clone(), [b.clone() for network in self.networks for b in network.buffers()]
+        return super().snapshot(), [b.clone() for network in self.networks for b in network.buffers()]
 
     def restore(self, snapshot: tuple[Tensor, list[Any]]) -> None:
         """Go back to a snapshot."""
-        self.assign(snapshot[0])
+        super().restore(snapshot[0])
         buffers = (b for network in self.networks for b in network.buffers())
         for buffer, saved in zip(buffers, snapshot[1], strict=True):
             buffer.copy_(saved)
 
-    def assign(self, parameters: Tensor) -> None:
-        """Go on from other parameters."""
-        self.parameters.copy_(parameters)
+    def _store(self, parameters: Tensor) -> None:
+        parts = parameters.split([p.numel() for p in self._trained])
+        for p, value in zip(self._trained, parts, strict=True):
+            p.data.copy_(value.view(p.shape))
+
+    def _gathered(self) -> Tensor:
+        return torch.cat([p.detach().reshape(-1) for p in self._trained])
+
+    def _code_weights(self) -> Tensor:
+        decoder: Any = self.networks[1]
+        return decoder.blocks[0].linear.weight.detach().t()
 
 
-def _flatten(parameters: Sequence[nn.Parameter], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Move parameters into one vector and their gradients into another; each becomes a view."""
-    flat = torch.cat([p.detach().reshape(-1) for p in parameters]).to(device)
-    gradient = torch.zeros_like(flat)
-    start = 0
-    for p in parameters:
-        stop = start + p.numel()
-        p.data = flat[start:stop].view(p.shape)
-        p.grad = gradient[start:stop].view(p.shape)
-        start = stop
-    return flat, gradient
+@contextlib.contextmanager
+def evaluating(*networks: nn.Module) -> Iterator[None]:
+    """Put networks into evaluation mode, and back into that of training."""
+    for network in networks:
+        network.eval()
+    yield
+    for network in networks:
+        network.train()

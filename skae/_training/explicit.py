@@ -1,257 +1,193 @@
-"""The training step of dense networks, written out: forward, loss, backward, update.
+"""The training step of dense networks, written out: forward, loss, backward.
 
 Everything is computed into buffers that are allocated once for a batch size. The autograd step computes the
 same gradients from the same objective; on small networks its bookkeeping costs many times the arithmetic.
 """
 
 from collections.abc import Callable, Sequence
-from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from .._data.corruption import Corruption, repeated_noise
-from .._data.rows import Rows
-from .._networks.nested import Parallel
 from .._networks.networks import Block
-from .._objectives.losses import Loss
-from .layers import Bridge, Memory, Pass, Tape, balance, dense_layers, views
+from .._networks.nested import Parallel
+from .layers import dense_layers, views
 from .optimizers import Optimizer
+from .plans import BufferPool, StepPlan
+from .step import Objective, Served, Step
+
+MOST_PLANS = 8  # batch sizes to be prepared for at a time
 
 
-class CodePenalty(NamedTuple):
-    """A penalty on the code whose gradient has a closed form.
-
-    Attributes
-    ----------
-    on_code : callable (layer, pass, row_weight) -> 0-d tensor
-        Adds the derivative with respect to the code ``pass.a`` to ``pass.dz`` and returns the penalty, a mean
-        over rows. ``row_weight`` is (n, 1) or None.
-    on_weight : callable (layer, pass, row_weight) or None
-        Adds to ``layer.gradient`` where the penalty depends on the weights beside the code.
-    """
-
-    on_code: Callable[[Any, Pass, Tensor | None], Tensor]
-    on_weight: Callable[[Any, Pass, Tensor | None], object] | None = None
-
-
-class ExplicitStep:
-    """One step of training, ``step(index) -> objective``, for dense blocks and a loss in closed form.
+class ExplicitStep(Step):
+    """A step for dense blocks, and an objective whose every term has its gradient written out.
 
     Parameters
     ----------
     encoder : sequence of Block
     decoder : sequence of Block or of Parallel
-    loss : Loss
-    rows : Rows
-        The inputs, centred.
+    served : Served
+    objective : Objective
     make_optimizer : callable (parameters, gradient, is_weight) -> Optimizer
-    targets : Rows or None
-        What to restore; None restores the inputs.
-    row_weight : Tensor of shape (n_rows,) or None
-        Weights of mean one over the rows that are trained on.
-    corrupt : Corruption or None
-        Noise for the inputs, drawn anew for each batch; targets stay clean.
-    bridge : Bridge or None
-    penalty : CodePenalty or None
-    constrain : callable (weight) or None
-        Called after each update with the decoder's weights of each unit of the code, (n_components, fan_out),
-        to change them in place.
+    averages : bool
+        Whether the networks are kept with a running mean of their weights.
     low_precision : bool
         Compute in bfloat16 beside float32 parameters.
     """
-
-    needs_two_rows = by_autograd = False
 
     def __init__(
         self,
         encoder: Sequence[Block],
         decoder: Sequence[Block] | Sequence[Parallel],
-        loss: Loss,
-        rows: Rows,
+        served: Served,
+        objective: Objective,
         make_optimizer: Callable[[Tensor, Tensor, Tensor], Optimizer],
         *,
-        targets: Rows | None = None,
-        row_weight: Tensor | None = None,
-        corrupt: Corruption | None = None,
-        bridge: Bridge | None = None,
-        penalty: CodePenalty | None = None,
-        constrain: Callable[[Tensor], object] | None = None,
+        averages: bool = False,
         low_precision: bool = False,
     ) -> None:
-        self.rows, self.targets, self.loss, self.row_weight = rows, targets, loss, row_weight
-        self.corrupt, self.bridge, self.penalty, self.constrain = corrupt, bridge, penalty, constrain
+        super().__init__(served, objective, averages)
         layers = dense_layers([*encoder, *decoder])
         self.encoder, self.decoder = layers[: len(encoder)], layers[len(encoder) :]
-        self.layers = [*layers, *loss.heads]
-        self._tapes: dict[tuple[int, int], Tape] = {}
+        self.layers = [*layers, *objective.loss.heads]
+        self._closed_forms: list[Any] = [penalty.closed_form for penalty in objective.penalties]
+        self._plans: dict[tuple[int, int], StepPlan] = {}
 
-        n_parameters = sum(rows_ * columns for rows_, columns in (layer.shape for layer in self.layers))
-        self.multiply_adds = n_parameters  # of a row on its way through the networks
-        self.parameters = torch.zeros(n_parameters, dtype=rows.dtype, device=rows.device)
+        self.multiply_adds = sum(rows * columns for rows, columns in (layer.shape for layer in self.layers))
+        dtype, device = served.rows.dtype, served.rows.device
+        self.parameters = torch.zeros(self.multiply_adds, dtype=dtype, device=device)
         self.gradient = torch.zeros_like(self.parameters)
         is_weight = torch.zeros_like(self.parameters, dtype=torch.bool)
         # In mixed precision the products read and write bfloat16 copies of both; else the two themselves.
-        working = torch.bfloat16 if low_precision else rows.dtype
+        working = torch.bfloat16 if low_precision else dtype
         self._weights, self._gradients = self.parameters.to(working), self.gradient.to(working)
-        self._memory = Memory(self._weights)
+        self._pool = BufferPool(self._weights)
         # Tensors, since a Python number costs a conversion at every step.
-        self._features = self.decoder[-1].fan_out if loss.mean_over_features else 1
+        self._features = self.decoder[-1].fan_out if objective.loss.mean_over_features else 1
         self._per_row = self.parameters.new_tensor(1 / self._features)
-        self._scales: dict[tuple[int, int], Tensor] = {}
+        self._scales: dict[int, Tensor] = {}
 
         self._masters = views(self.layers, self.parameters)
-        self._of_code = self._masters[len(encoder)][:-1]
         for layer, master, mask in zip(self.layers, self._masters, views(self.layers, is_weight), strict=True):
             layer.load(master)
             layer.mark_weight(mask)
         bound = (views(self.layers, flat) for flat in (self._weights, self._gradients))
         for layer, weight, gradient in zip(self.layers, *bound, strict=True):
             layer.bind(weight, gradient)
-        self.optimizer = make_optimizer(self.parameters, self.gradient, is_weight)
+        self._begin(make_optimizer, is_weight)
         self._follow()
 
-    def __call__(self, index: Tensor) -> Tensor:
-        """Take one step on the rows numbered ``index``; return the objective, summed over these rows."""
-        total = self.differentiate(index)
-        penalty = self.optimizer.update()
-        if self.constrain is not None:
-            self.constrain(self._of_code)
-        self._follow()
-        return total if penalty is None else total.add(penalty, alpha=len(index))
+    def differentiate(self, index: Tensor, backward: bool = True) -> Tensor:
+        """Write the gradient of the objective, all but its L2 penalty; return its sum over the rows.
 
-    def differentiate(self, index: Tensor) -> Tensor:
-        """Write the gradient of the objective, all but its L2 penalty; return its sum over the rows."""
-        tape, weight = self._batch(index)
-        total = self._loss(tape, self._forward(tape, weight), weight)
-        total = self._backward(tape, total, weight)
+        Without the pass ``backward``, it is the loss alone, without any penalty.
+        """
+        bottleneck, loss = self.objective.bottleneck, self.objective.loss
+        row_weight, weight = self.served.weights(index)
+        plan = self._forward(index, row_weight)
+        if plan.n_passes == 1:
+            total = loss.sum_and_gradient(plan.output, plan.target, weight, plan.doutput)  # type: ignore[misc]
+        else:
+            total = self._sum_over_passes(plan, weight)
+        total = total * self._per_row
+        own = None if bottleneck is None else bottleneck.own_loss(total)
+        if own is not None:
+            total = total + (own.sum() if row_weight is None else torch.dot(own, row_weight[:, 0]))
+        return self._backward(plan, row_weight, total) if backward else total
+
+    def _evaluate(self, index: Tensor) -> Tensor:
+        return self.differentiate(index, backward=False)
+
+    def _backward(self, plan: StepPlan, row_weight: Tensor | None, total: Tensor) -> Tensor:
+        """Take the derivative back through both networks; return the loss with the penalties."""
+        scale = self._scale(plan.n)
+        plan.doutput.mul_(scale)  # from a sum to a mean
+        for head in self.objective.loss.heads:
+            head.gradient.mul_(scale)
+        for call in plan.decode_back:
+            call()
+        if self.objective.bottleneck is not None:
+            self.objective.bottleneck.backward(plan.code, plan.dz, plan.dcode, row_weight)
+        code_layer, buffers = self.encoder[-1], plan.encoder[-1]
+        for form in self._closed_forms:
+            total = total.add(form.on_code(code_layer, buffers, row_weight), alpha=plan.n)
+        for call in plan.encode_back:
+            call()
+        for form in self._closed_forms:
+            if form.on_weight is not None:
+                form.on_weight(code_layer, buffers, row_weight)
         if self.gradient is not self._gradients:
             self.gradient.copy_(self._gradients)
         return total
 
-    def evaluate(self, index: Tensor) -> Tensor:
-        """Return the loss without penalties, summed over the rows numbered ``index``."""
-        with repeated_noise(self.corrupt, self.bridge):
-            tape, weight = self._batch(index)
-            return self._loss(tape, self._forward(tape, weight), weight)
-
-    def _batch(self, index: Tensor) -> tuple[Tape, Tensor | None]:
-        key = len(index), 1 if self.bridge is None else self.bridge.repeats
-        tape = self._tapes.get(key)
-        if tape is None:
-            two = self.targets is not None or self.corrupt is not None
-            tape = Tape(len(index), self.encoder, self.decoder, self.bridge, self._memory, has_target=two)
-            self._tapes[key] = tape
-        (self.targets or self.rows).gather(index, out=tape.target)
-        if self.targets is not None:
-            self.rows.gather(index, out=tape.x)
-        if self.corrupt is not None:
-            clean = tape.target if self.targets is None else tape.x
-            self.corrupt(clean, out=tape.x, restore=partial(self._restore, tape))
-        return tape, None if self.row_weight is None else self.row_weight[index].unsqueeze(1)
-
-    def _restore(self, tape: Tape, x: Tensor) -> Tensor:
-        """Return what the networks make of rows as they enter the encoder, in memory that is used again."""
-        tape.x.copy_(x)
-        with repeated_noise(self.bridge):
-            self._forward(tape, None)
-        return tape.output[: len(x)]
-
-    def _forward(self, tape: Tape, weight: Tensor | None) -> Tensor | None:
-        """Compute the output; return the bridge's own loss of each row."""
-        for call in tape.encode:
+    def _forward(self, index: Tensor, row_weight: Tensor | None) -> StepPlan:
+        """Gather a batch, corrupt it, and take it through both networks."""
+        bottleneck, served, corruption = self.objective.bottleneck, self.served, self.objective.corruption
+        plan = self._plan(len(index))
+        (served.targets or served.rows).gather(index, out=plan.target)
+        if served.targets is not None:
+            served.rows.gather(index, out=plan.x)
+        if corruption is not None:
+            corruption(plan.target if served.targets is None else plan.x, out=plan.x)
+        for call in plan.encode:
             call()
-        own = None if self.bridge is None else self.bridge.forward(tape.code, tape.z, weight)
-        for call in tape.decode:
+        if bottleneck is not None:
+            bottleneck.forward(plan.code, plan.z, row_weight)
+        for call in plan.decode:
             call()
-        return own
+        return plan
 
-    def _loss(self, tape: Tape, own: Tensor | None, weight: Tensor | None) -> Tensor:
-        """Return the loss, summed over rows; write its derivative, as a mean, with respect to the output."""
-        repeats = tape.repeats
-        if repeats == 1:
-            total = self._sum(tape.output, tape.target, tape.doutput, weight)
-            scale = self._scale(tape.n)
-        elif (importance := self.bridge.importance) is not None:  # type: ignore[union-attr]
-            sums = [self._sum(output, tape.target, doutput, weight) for output, doutput in tape.passes()]
-            losses = torch.stack(sums)
-            total, scale = losses.mean(), self._scale(repeats * tape.n)
-            tape.doutput.unflatten(0, (repeats, -1)).mul_(balance(losses, importance)[:, None, None])
-        elif self.bridge.auxiliary is None:  # type: ignore[union-attr]
-            repeated = None if weight is None else weight.repeat(repeats, 1)
-            total = self._sum(tape.output, tape.target.repeat(repeats, 1), tape.doutput, repeated) / repeats
-            scale = self._scale(repeats * tape.n)
-        else:
-            for output, doutput in reversed(tape.passes()):  # the first counts, the others are felt
-                total = self._sum(output, tape.target, doutput, weight)
-            scale = self._scale(tape.n, repeats)
-        tape.doutput.mul_(scale)
-        for head in self.loss.heads:
-            head.gradient.mul_(scale)
-        total = total * self._per_row
-        if own is None:
-            return total
-        return total + (own.sum() if weight is None else torch.dot(own, weight[:, 0]))
+    def _plan(self, n: int) -> StepPlan:
+        bottleneck = self.objective.bottleneck
+        key = n, 1 if bottleneck is None else bottleneck.n_passes
+        plan = self._plans.get(key)
+        if plan is None:
+            if len(self._plans) == MOST_PLANS:
+                self._plans.clear()
+            two = self.served.targets is not None or self.objective.corruption is not None
+            plan = StepPlan(n, self.encoder, self.decoder, bottleneck, self._pool, has_target=two)
+            self._plans[key] = plan
+        return plan
 
-    def _sum(self, output: Tensor, target: Tensor, doutput: Tensor, weight: Tensor | None) -> Tensor:
-        """Return the loss, summed over entries; write its derivative."""
-        if weight is None:
-            return self.loss.sum_and_gradient(output, target, doutput)
-        total = (self.loss.entrywise(output, target) * weight).sum()
-        self.loss.sum_and_gradient(output, target, doutput)
-        doutput.mul_(weight)
-        return total
+    def _sum_over_passes(self, plan: StepPlan, weight: Tensor | None) -> Tensor:
+        """Return the loss of several passes, summed over rows and entries; write its derivative."""
+        loss, losses = self.objective.loss, []
+        heads: list[list[Tensor]] = []
+        for output, doutput in plan.passes():
+            losses.append(loss.sum_and_gradient(output, plan.target, weight, doutput))  # type: ignore[misc]
+            heads.append([head.gradient.clone() for head in loss.heads])
+        totals = torch.stack(losses)
+        reported, felt = self.objective.bottleneck.pass_weights(totals)  # type: ignore[union-attr]
+        plan.doutput.unflatten(0, (plan.n_passes, -1)).mul_(felt[:, None, None])
+        for head, gradients in zip(loss.heads, zip(*heads, strict=True), strict=True):
+            torch.sum(torch.stack(gradients) * felt[:, None, None], 0, out=head.gradient)
+        return torch.dot(totals, reported)
 
-    def _scale(self, n: int, passes: int = 1) -> Tensor:
-        """Return what turns a sum over ``n`` rows of the output into a mean over rows.
-
-        With several passes this is one number for each row of the output: all but the first are felt as much as
-        the bridge's auxiliary weight says.
-        """
-        scale = self._scales.get((n, passes))
+    def _scale(self, n: int) -> Tensor:
+        """Return what turns a sum over ``n`` rows of the output into a mean."""
+        scale = self._scales.get(n)
         if scale is None:
-            scale = self._weights.new_tensor(1 / (n * self._features))
-            if passes > 1:
-                scale = scale.repeat(passes * n, 1)
-                scale[n:] *= self.bridge.auxiliary  # type: ignore[union-attr, arg-type]
-            self._scales[n, passes] = scale
+            scale = self._scales[n] = self._weights.new_tensor(1 / (n * self._features))
         return scale
 
-    def _backward(self, tape: Tape, total: Tensor, weight: Tensor | None) -> Tensor:
-        for call in tape.decode_back:
-            call()
-        if self.bridge is not None:
-            self.bridge.backward(tape.code, tape.dz, tape.dcode, weight)
-        code_layer, p = self.encoder[-1], tape.encoder[-1]
-        if self.penalty is not None:
-            total = total.add(self.penalty.on_code(code_layer, p, weight), alpha=tape.n)
-        for call in tape.encode_back:
-            call()
-        if self.penalty is not None and self.penalty.on_weight is not None:
-            self.penalty.on_weight(code_layer, p, weight)
-        return total
+    def modes(self, generator: torch.Generator):
+        """Return a context with torch set up for steps."""
+        return torch.inference_mode()
 
     def _follow(self) -> None:
         if self._weights is not self.parameters:
             self._weights.copy_(self.parameters)
 
-    def publish(self) -> None:
-        """Copy the parameters into the modules that the blocks hold."""
-        for layer, master in zip(self.layers, self._masters, strict=True):
+    def _store(self, parameters: Tensor) -> None:
+        for layer, master in zip(self.layers, views(self.layers, parameters), strict=True):
             layer.store(master)
 
-    release = publish  # the modules' parameters were their own all along
+    def _gathered(self) -> Tensor:
+        gathered = torch.empty_like(self.parameters)
+        for layer, master in zip(self.layers, views(self.layers, gathered), strict=True):
+            layer.load(master)
+        return gathered
 
-    def snapshot(self) -> Tensor:
-        """Return a copy of the trained state."""
-        return self.parameters.clone()
-
-    def restore(self, snapshot: Tensor) -> None:
-        """Go back to a snapshot."""
-        self.assign(snapshot)
-
-    def assign(self, parameters: Tensor) -> None:
-        """Go on from other parameters."""
-        self.parameters.copy_(parameters)
-        self._follow()
+    def _code_weights(self) -> Tensor:
+        return self._masters[len(self.encoder)][:-1]

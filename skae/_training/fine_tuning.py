@@ -6,31 +6,18 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.utils import compute_class_weight
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional as F
 
 from .._data.rows import Rows, codings
 from .._data.training_data import TrainingData
 from .._networks.building import initialize
-from .._networks.networks import Block, Linear, compression, n_parameters
-from .._objectives.losses import Loss
+from .._networks.networks import Block, Encoder, Linear, compression, n_parameters
+from .._objectives.losses import CROSS_ENTROPY
+from .._support import random
 from .loop import History
-from .run import Run
-
-
-def _cross_entropy(output: Tensor, target: Tensor, gradient: Tensor) -> Tensor:
-    log_p = torch.log_softmax(output, 1)
-    total = -torch.dot(log_p.view(-1), target.reshape(-1))
-    torch.sub(log_p.exp_(), target, out=gradient)
-    return total
-
-
-CROSS_ENTROPY = Loss(
-    lambda output, target: -target * torch.log_softmax(output, 1),
-    _cross_entropy,
-    mean_over_features=False,
-    shift_invariant=False,
-)
+from .setup import Run
+from .step import Objective, Served, Step
 
 
 class FineTuning(Run):
@@ -48,24 +35,29 @@ class FineTuning(Run):
 
     def __init__(self, estimator, X, codes: np.ndarray) -> None:
         autoencoder = estimator.autoencoder_
-        self.encoder = autoencoder._own_encoder()
-        dtype = next(self.encoder.parameters()).dtype
-        super().__init__(estimator, autoencoder.device_, dtype, autoencoder.dtype == "bfloat16")
-        self.y = estimator.classes_[codes]
+        self.encoder = to_fine_tune(autoencoder.encoder_)
+        dtype, device = next(self.encoder.parameters()).dtype, autoencoder.device_
         weight = _weights(estimator.class_weight, estimator.classes_, codes)
-        self.data = TrainingData(X, sample_weight=weight, dtype=dtype, device=self.device)
+        data = TrainingData(X, sample_weight=weight, dtype=dtype, device=device)
+        super().__init__(estimator, data, device, dtype, random.streams(estimator.random_state))
+        self.y = estimator.classes_[codes]
         if estimator.early_stopping:
-            self.data.split(estimator.validation_fraction, self.streams.split, groups=torch.from_numpy(codes))
-        self.data.offset = getattr(self.encoder, "offset", None)
+            data.split(estimator.validation_fraction, self.streams.split, groups=torch.from_numpy(codes))
+        data.offset = getattr(self.encoder, "offset", None)
         n_classes = len(estimator.classes_)
         self.head = Linear(autoencoder._n_features_out, n_classes)
         initialize([Block(self.head, "identity")], self.streams.weights)
-        self.head.to(self.device, dtype)
+        self.head.to(device, dtype)
         one_hot = F.one_hot(torch.from_numpy(codes), n_classes).to(dtype)
-        self.targets = Rows(one_hot, None, dtype, self.device)
+        self.targets = Rows(one_hot, None, dtype, device)
         self.step = self._step()
 
-    def _step(self):
+    @property
+    def low_precision(self) -> bool:
+        """Whether to compute in bfloat16 beside float32 parameters: the autoencoder's to say."""
+        return self.estimator.autoencoder_.dtype == "bfloat16"
+
+    def _step(self) -> Step:
         n_frozen, layers = self.estimator.n_frozen_layers, [*self.encoder.children()]
         if n_frozen > len(layers) or (n_frozen and not isinstance(self.encoder, nn.Sequential)):
             raise ValueError(
@@ -79,31 +71,39 @@ class FineTuning(Run):
         if isinstance(self.encoder, nn.Sequential):
             trained = nn.Sequential(*layers[n_frozen:])
         head = nn.Sequential(Block(self.head, "identity"))
-        return self.make_step(trained, head, rows, loss=CROSS_ENTROPY, targets=self.targets)
+        served = Served(rows, self.targets, self.data.row_weight())
+        return self.make_step(trained, head, served, Objective(CROSS_ENTROPY))
 
-    def attributes(self, history: History, *, final: bool = True) -> dict[str, Any]:
-        """Return the fitted attributes; before the end (``final=False``), with copies of the networks."""
-        networks = (self.encoder, self.head)
-        if final:
-            self.step.release()
-        else:
-            self.current.publish()
-            with torch.inference_mode(False):
-                networks = copy.deepcopy(networks)
-        watched = history.validation_loss_curve or history.loss_curve
+    def glimpse(self, history: History) -> dict[str, Any]:
+        """Return the fitted attributes as they are in the midst of training, with copies of the networks."""
+        self.step.publish()
+        with torch.inference_mode(False):
+            return self._attributes(history, *copy.deepcopy((self.encoder, self.head)))
+
+    def attributes(self, history: History) -> dict[str, Any]:
+        """Return the fitted attributes, once training is over."""
+        self.step.release()
+        return self._attributes(history, self.encoder, self.head)
+
+    def _attributes(self, history: History, encoder: nn.Module, head: nn.Module) -> dict[str, Any]:
         fitted = {
-            "encoder_": networks[0].eval(),
-            "head_": networks[1].eval(),
+            "encoder_": encoder.eval(),
+            "head_": head.eval(),
             "device_": self.device,
-            "n_parameters_": n_parameters(networks),
+            "n_parameters_": n_parameters((encoder, head)),
             "loss_curve_": history.loss_curve,
             "loss_": history.loss_curve[-1],
-            "best_loss_": min(watched),
+            "best_loss_": min(history.validation_loss_curve or history.loss_curve),
             "n_iter_": len(history.loss_curve),
         }
         if self.data.validation_rows is not None:
             fitted["validation_loss_curve_"] = history.validation_loss_curve
         return fitted
+
+
+def to_fine_tune(encoder: nn.Module) -> Any:
+    """Return a copy of a fitted encoder that ends in the code, to be trained further."""
+    return encoder.to_fine_tune() if isinstance(encoder, Encoder) else copy.deepcopy(encoder)
 
 
 def _weights(class_weight, classes: np.ndarray, codes: np.ndarray) -> np.ndarray | None:

@@ -1,6 +1,6 @@
 """What the outside sees of a run: scikit-learn's callbacks and, when asked for, printed lines."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,24 +15,30 @@ class Monitor:
 
     Parameters
     ----------
-    estimator : BaseAutoencoder
-    fit : Fit
-        Holds the rows and makes the fitted attributes that callbacks may look at.
+    estimator : BaseAutoencoder or AutoencoderClassifier
+    X, y : validated rows, and what callbacks score against
     context : sklearn.callback context or None
         The task whose subtasks are the epochs; None calls nobody.
+    attributes : callable (history) -> dict
+        Makes the fitted attributes that callbacks may look at.
     """
 
-    def __init__(self, estimator, fit, context) -> None:
-        self.estimator, self.fit = estimator, fit
-        # Tasks cost more than a small epoch: without callbacks there is nobody to tell.
-        self.context = context if hasattr(estimator, "_skl_callbacks") else None
+    def __init__(self, estimator, X, y, context, attributes: Callable[[History], dict[str, Any]]) -> None:
+        self.estimator, self.X, self.y, self.context, self.attributes = estimator, X, y, context, attributes
         self._task: Any = None
+
+    @classmethod
+    def of(cls, estimator, X, y, context, attributes) -> "Monitor | None":
+        """Return a monitor if there is anybody to tell: tasks cost more than a small epoch."""
+        if not hasattr(estimator, "_skl_callbacks"):
+            context = None
+        return cls(estimator, X, y, context, attributes) if context is not None or estimator.verbose else None
 
     def begin_epoch(self) -> None:
         """Announce an epoch."""
         if self.context is not None:
             self._task = self.context.subcontext(task_name="epoch")
-            self._task.call_on_fit_task_begin(estimator=self.estimator, X=self.fit.data.X, y=self.fit.y)
+            self._task.call_on_fit_task_begin(estimator=self.estimator, X=self.X, y=self.y)
 
     def end_epoch(self, history: History) -> bool:
         """Report an epoch; return whether a callback asks to stop."""
@@ -42,9 +48,9 @@ class Monitor:
             return False
         return self._task.call_on_fit_task_end(
             estimator=self.estimator,
-            X=self.fit.data.X,
-            y=self.fit.y,
-            reconstruction_attributes=lambda: self.fit.attributes(history, final=False),
+            X=self.X,
+            y=self.y,
+            reconstruction_attributes=lambda: self.attributes(history),
         )
 
     @staticmethod
@@ -56,15 +62,18 @@ class Monitor:
 
 
 @contextmanager
-def phase(estimator, fit, context, name: str, n_epochs: int) -> Iterator[Any]:
-    """Announce a phase of a run, whose subtasks are its epochs; yield its task, None without callbacks."""
-    if not hasattr(estimator, "_skl_callbacks"):
-        yield None
+def phase_task(estimator, X, y, context, name: str | None, n_epochs: int) -> Iterator[Any]:
+    """Announce a phase of a run, whose subtasks are its epochs; yield its task.
+
+    A phase without a name is all there is: its epochs are subtasks of ``context`` itself.
+    """
+    if name is None or not hasattr(estimator, "_skl_callbacks"):
+        yield context
         return
     task = context.subcontext(task_name=name, max_subtasks=n_epochs)
-    task.call_on_fit_task_begin(estimator=estimator, X=fit.data.X, y=fit.y)
+    task.call_on_fit_task_begin(estimator=estimator, X=X, y=y)
     yield task
-    task.call_on_fit_task_end(estimator=estimator, X=fit.data.X, y=fit.y)
+    task.call_on_fit_task_end(estimator=estimator, X=X, y=y)
 
 
 def warn_of_the_end(estimator, history: History) -> None:

@@ -31,7 +31,6 @@ class Optimizer:
         Read by SGD alone.
     """
 
-    weights_only = False  # whether to leave biases as they are
     decoupled = False  # whether weights decay beside the gradient (AdamW) instead of through it
     state_names: tuple[str, ...] = ()
 
@@ -48,12 +47,9 @@ class Optimizer:
         self.parameters, self.gradient = parameters, gradient
         self.learning_rate, self.momentum = learning_rate, momentum
         self.shrinkage = alpha * is_weight.to(parameters.dtype) if alpha else None
-        self.is_weight = is_weight
 
     def update(self) -> Tensor | None:
         """Take one step; return the penalty at the parameters it started from, None without a penalty."""
-        if self.weights_only:
-            self.gradient.mul_(self.is_weight)
         if self.shrinkage is None:
             self.descend()
             return None
@@ -74,7 +70,7 @@ class Optimizer:
         """Return what the next step depends on beside the parameters."""
         return {name: getattr(self, name) for name in self.state_names}
 
-    def load(self, state: dict[str, Tensor]) -> None:
+    def load_state(self, state: dict[str, Tensor]) -> None:
         """Copy a state that `state` returned, so that the two optimisers stay apart."""
         for name in self.state_names:
             getattr(self, name).copy_(state[name])
@@ -92,7 +88,7 @@ class Adam(Optimizer):
         self.variance = torch.zeros_like(parameters)
         self.n_steps = torch.zeros((), device=parameters.device)
         self._one = torch.ones_like(self.n_steps)  # adding a Python number costs a conversion each time
-        self._kernel: Callable[[], object] = self._formula
+        self._kernel: Callable[..., object] = self._formula
         if fused_adam is not None and parameters.device.type in ("cpu", "cuda"):
             buffers = self.parameters, self.gradient, self.mean, self.variance
             self._kernel = partial(
@@ -100,7 +96,6 @@ class Adam(Optimizer):
                 *([buffer] for buffer in buffers),
                 [],
                 [self.n_steps],
-                lr=self.learning_rate,
                 beta1=self.beta1,
                 beta2=self.beta2,
                 weight_decay=0.0,
@@ -111,15 +106,15 @@ class Adam(Optimizer):
 
     def descend(self) -> None:
         self.n_steps.add_(self._one)
-        self._kernel()
+        self._kernel(lr=self.learning_rate)
 
-    def _formula(self) -> None:
+    def _formula(self, lr: float) -> None:
         self.mean.lerp_(self.gradient, 1 - self.beta1)
         self.variance.mul_(self.beta2).addcmul_(self.gradient, self.gradient, value=1 - self.beta2)
         n_steps = self.n_steps.to(self.parameters.dtype)
         mean = self.mean / (1 - self.beta1**n_steps)
         deviation = (self.variance / (1 - self.beta2**n_steps)).sqrt_()
-        self.parameters.addcdiv_(mean, deviation.add_(self.epsilon), value=-self.learning_rate)
+        self.parameters.addcdiv_(mean, deviation.add_(self.epsilon), value=-lr)
 
 
 class AdamW(Adam):
@@ -128,8 +123,8 @@ class AdamW(Adam):
     decoupled = True
 
 
-class Quick(Adam):
-    """Adam with a short memory, for an objective that moves (Radford et al. 2016)."""
+class AdversarialAdam(Adam):
+    """Adam with a short memory, for the moving objective of adversarial training (Radford et al. 2016)."""
 
     beta1 = 0.5
 
@@ -153,7 +148,7 @@ OPTIMIZERS = {"adam": Adam, "adamw": AdamW, "sgd": SGD}
 FASTEST = 0.01  # at Adam's rates above it, wide codes of digits were restored worse
 
 
-def raised(learning_rate: float, factor: float, solver: str) -> float:
+def scaled_rate(learning_rate: float, factor: float, solver: str) -> float:
     """Return a learning rate times ``factor``, which raises Adam's up to `FASTEST` at most."""
     product = learning_rate * factor
     return product if solver == "sgd" else max(learning_rate, min(product, FASTEST))

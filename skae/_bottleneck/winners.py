@@ -1,0 +1,102 @@
+"""Which units of a code win, by magnitude: within a row, within a batch, or for each unit.
+
+In training some kinds let the rows of a batch compete with each other; a fitted network never does, so that each
+row's code depends on that row alone.
+"""
+
+import math
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+# Writes ones for the units that win and zeros for the others, given (magnitude, row_weight, out).
+Choose = Callable[[Tensor, Tensor | None, Tensor], object]
+T = TypeVar("T")
+MOST_SIZES = 8  # of batches that memory is kept for
+_SLACK = 1e-6  # more than the rounding that tells equal rows apart which stand at different places of a batch
+
+
+def of_size(kept: dict[int, T], n: int, make: Callable[[], T]) -> T:
+    """Return what is kept for batches of ``n`` rows, made anew for sizes that are not among the last few."""
+    found = kept.get(n)
+    if found is None:
+        if len(kept) == MOST_SIZES:
+            kept.clear()
+        found = kept[n] = make()
+    return found
+
+
+def cutoff(magnitude: Tensor, weight: Tensor | None, share: float) -> Tensor:
+    """Return how far down the largest entries of each column reach that hold ``share`` of the weight.
+
+    Entries equal to the cutoff belong to them, all of them: an entry of weight two is then treated as two
+    equal entries of weight one are.
+
+    Parameters
+    ----------
+    magnitude : Tensor of shape (n,) or (n, m)
+    weight : Tensor of shape (n,) or None
+    share : float in (0, 1]
+
+    Returns
+    -------
+    cutoff : Tensor of shape () or (m,)
+    """
+    if weight is None:
+        n_kept = max(1, math.ceil(share * len(magnitude) * (1 - _SLACK)))
+        return magnitude.amin(0) if n_kept == len(magnitude) else magnitude.topk(n_kept, 0).values[-1]
+    ordered, order = magnitude.sort(0, descending=True)
+    held = weight[order].cumsum(0)
+    last = (held < share * (1 - _SLACK) * held[-1]).sum(0, keepdim=True)
+    return ordered.gather(0, last)[0]
+
+
+def batch_cutoff(magnitude: Tensor, row_weight: Tensor | None, k: int) -> Tensor:
+    """Return how far down the largest entries of a batch reach, k for each row on average: 0-d."""
+    flat = magnitude.reshape(-1)
+    if row_weight is None:
+        return torch.topk(flat, magnitude.size(0) * k, 0, True, False)[0].min()
+    return cutoff(flat, row_weight.expand_as(magnitude).reshape(-1), k / magnitude.shape[1])
+
+
+def lowered(cut: Tensor) -> Tensor:
+    return cut.sub_(cut, alpha=_SLACK)
+
+
+def by_row(k: int) -> Choose:
+    """Let the units of a row compete: k win."""
+    memory: dict[int, tuple[Tensor, Tensor, Tensor]] = {}  # by number of rows
+
+    def choose(magnitude: Tensor, row_weight: Tensor | None, out: Tensor) -> None:
+        n = magnitude.size(0)
+
+        def allocate() -> tuple[Tensor, Tensor, Tensor]:
+            index = torch.empty(n, k, dtype=torch.int64, device=magnitude.device)
+            return magnitude.new_empty(n, k), index, magnitude.new_ones(n, k)
+
+        values, index, ones = of_size(memory, n, allocate)
+        torch.topk(magnitude, k, 1, True, False, out=(values, index))
+        out.zero_().scatter_(1, index, ones)
+
+    return choose
+
+
+def by_batch(k: int) -> Choose:
+    """Let all units of all rows compete: k for each row win, on average."""
+
+    def choose(magnitude: Tensor, row_weight: Tensor | None, out: Tensor) -> None:
+        torch.ge(magnitude, lowered(batch_cutoff(magnitude, row_weight, k)), out=out)
+
+    return choose
+
+
+def by_unit(rate: float) -> Choose:
+    """Let the rows compete for each unit: the share ``rate`` of them wins."""
+
+    def choose(magnitude: Tensor, row_weight: Tensor | None, out: Tensor) -> None:
+        weight = None if row_weight is None else row_weight[:, 0]
+        torch.ge(magnitude, lowered(cutoff(magnitude, weight, rate)), out=out)
+
+    return choose

@@ -1,0 +1,55 @@
+"""Greedy layer-wise pretraining: shallow autoencoders, one after the other, each on the codings of the one before."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from .._data import arrays
+from .._data.corruption import Corruption, Fills
+from .._data.rows import Rows, codings
+from .._objectives.losses import LOSSES
+from .prepare import Fit
+from .step import Objective, Served, Step
+
+
+class Pretraining:
+    """Trains pairs of blocks, the first of the encoder with the last of the decoder, and so on inwards.
+
+    Parameters
+    ----------
+    fit : Fit
+    pairs : sequence of (Block, Block)
+        Of the encoder and of the decoder, from the data to the code.
+    """
+
+    def __init__(self, fit: Fit, pairs: Sequence[tuple[Any, Any]]) -> None:
+        self.fit, self.pairs = fit, pairs
+        self._rows = fit.setup.data.inputs()
+
+    def step(self, number: int) -> Step:
+        """Return the step of a pair, once those before it are trained.
+
+        Data are reconstructed under the estimator's loss. Codings that are probabilities (logistic units) are
+        reconstructed under cross-entropy, as in Vincent et al. (2010), all others under squared error.
+        """
+        setup, (encode, decode) = self.fit.setup, self.pairs[number]
+        loss, corruption = self.fit.objective.loss, self.fit.objective.corruption
+        if number > 0:
+            self._rows = codings(self.pairs[number - 1][0], self._rows)
+            loss = LOSSES["squared_error"]
+            if decode.activation == "sigmoid":
+                loss, decode = LOSSES["binary_cross_entropy"], decode.without_activation()
+            corruption = self._corruption_of(self._rows)
+        served = Served(self._rows, None, setup.data.row_weight())
+        return setup.make_step(nn.Sequential(encode), nn.Sequential(decode), served, Objective(loss, corruption))
+
+    def _corruption_of(self, rows: Rows) -> Corruption | None:
+        """Return the estimator's noise for codings."""
+        setup, noise = self.fit.setup, self.fit.setup.estimator.noise
+        if noise is None:
+            return None
+        statistics = arrays.column_statistics(rows[:])
+        fills = Fills.of(statistics, torch.empty(0, dtype=setup.dtype, device=setup.device))
+        return Corruption(noise, setup.estimator.noise_level, statistics, fills, setup.generator)

@@ -1,0 +1,206 @@
+"""What a fit is given: rows, device, precision, random streams, architecture; and how it takes steps on them."""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .._data import arrays
+from .._data.corruption import Corruption
+from .._data.training_data import TrainingData
+from .._networks.networks import Architecture, dense_blocks
+from .._support import devices, random
+from .._support.hooks import definitions
+from .._support.random import Streams
+from .architecture import describe
+from .autograd import AutogradStep
+from .explicit import ExplicitStep
+from .loop import DivergedError, History, Monitor, Schedule, train
+from .optimizers import OPTIMIZERS, Optimizer
+from .step import Objective, Served, Step
+
+
+@dataclass
+class Run:
+    """What a run reads.
+
+    Attributes
+    ----------
+    estimator : BaseAutoencoder or AutoencoderClassifier
+        Its parameters are read, and nothing is written.
+    data : TrainingData
+    device : torch.device
+    dtype : torch.dtype
+        Of the parameters.
+    streams : Streams
+    """
+
+    estimator: Any
+    data: TrainingData
+    device: torch.device
+    dtype: torch.dtype
+    streams: Streams
+
+    @property
+    def low_precision(self) -> bool:
+        """Whether to compute in bfloat16 beside float32 parameters."""
+        return getattr(self.estimator, "dtype", None) == "bfloat16"
+
+    def make_step(self, encoder: nn.Module, decoder: nn.Module, served: Served, objective: Objective) -> Step:
+        """Return the explicit step where everything has a closed form, that by autograd elsewhere."""
+        estimator, bottleneck = self.estimator, objective.bottleneck
+        rate = estimator.learning_rate
+        if bottleneck is not None:
+            rate = bottleneck.learning_rate(rate, estimator.solver)
+
+        def make_optimizer(parameters: Tensor, gradient: Tensor, is_weight: Tensor) -> Optimizer:
+            settings = {"learning_rate": rate, "alpha": estimator.alpha, "momentum": estimator.momentum}
+            return OPTIMIZERS[estimator.solver](parameters, gradient, is_weight, **settings)
+
+        averages = bottleneck is not None and bottleneck.averages_weights
+        settings: dict[str, Any] = {"averages": averages, "low_precision": self.low_precision}
+        blocks = dense_blocks(encoder), dense_blocks(decoder)
+        closed_form = objective.loss.sum_and_gradient is not None and all(blocks)
+        if closed_form and all(penalty.closed_form is not None for penalty in objective.penalties):
+            return ExplicitStep(*blocks, served, objective, make_optimizer, **settings)
+        return AutogradStep(encoder, decoder, served, objective, make_optimizer, **settings)
+
+    def schedule(self, step: Step, max_iter: int) -> Schedule:
+        """Return how to walk through the rows, and when to stop.
+
+        Raises
+        ------
+        ValueError
+            If batches are too small for batch normalization.
+        """
+        e, n = self.estimator, len(self.data.train_rows)
+        batch_size = min(n, 200 if e.batch_size == "auto" else e.batch_size)
+        if step.needs_two_rows and batch_size < 2:
+            raise ValueError(
+                "Batch normalization takes means over the rows of a batch and needs at least two, but "
+                f"n_samples={n} and batch_size={e.batch_size}. Use a larger batch, or layer normalization."
+            )
+        return Schedule(
+            max_iter, batch_size, e.shuffle, e.tol, e.n_iter_no_change, merge_single=step.needs_two_rows
+        )
+
+    def train(self, step: Step, schedule: Schedule, monitor: Monitor | None) -> History:
+        """Run the training loop on a step.
+
+        Raises
+        ------
+        ValueError
+            If the loss, or a weight, stops being finite.
+        """
+        rows, held_out = self.data.train_rows, self.data.validation_rows
+        multiply_adds = 3 * schedule.batch_size * step.multiply_adds
+        try:
+            with devices.cpu_settings(multiply_adds), step.modes(self.streams.noise):
+                return train(step, rows, schedule, self.streams.order, held_out=held_out, monitor=monitor)
+        except DivergedError as error:
+            own, used = self.estimator.learning_rate, step.optimizer.learning_rate
+            rate = f"learning_rate={own:g}" + (f", which is raised to {used:g} here" if used != own else "")
+            raise ValueError(
+                f"Training diverged: the loss was no longer finite in epoch {error.epoch}. The largest magnitude "
+                f"in X is {self.data.largest_magnitude():.4g} and {rate}. Scale X, for instance "
+                "with sklearn.preprocessing.StandardScaler, or lower learning_rate."
+            ) from None
+
+
+class Mode(Enum):
+    """Where a fit starts."""
+
+    FRESH = "from new weights"
+    WARM_START = "from the weights of the last fit, with a new solver"
+    INCREMENTAL = "one pass from the weights and the solver's state that the last pass left, if there was one"
+
+
+@dataclass
+class Setup(Run):
+    """What a fit is given: complete before there are networks, and what hooks read.
+
+    Attributes
+    ----------
+    mode : Mode
+    previous : BaseAutoencoder or None
+        The fitted estimator that the fit goes on from; None starts from new weights.
+    architecture : Architecture
+    generator : torch.Generator
+        Of noise, on the networks' device.
+    """
+
+    mode: Mode
+    previous: Any
+    architecture: Architecture
+    generator: torch.Generator
+
+    @property
+    def n_epochs_before(self) -> int:
+        """How many passes there have been before this one, of `partial_fit`."""
+        return len(self.previous.loss_curve_) if self._goes_on else 0
+
+    @property
+    def _goes_on(self) -> bool:
+        return self.mode is Mode.INCREMENTAL and self.previous is not None
+
+    def curve(self, name: str, epochs: list[float]) -> list[float]:
+        """Return a curve of this fit, after that of the passes before it where it is one more of them."""
+        return [*getattr(self.previous, name), *epochs] if self._goes_on else [*epochs]
+
+    def corruption(self) -> Corruption | None:
+        """Return the noise on the inputs that the estimator's parameters ask for."""
+        noise, level = self.estimator.noise, self.estimator.noise_level
+        if noise is None or self.data.paired:
+            return None
+        # Statistics stay those of the first fit, so that portions given to partial_fit get the same noise.
+        statistics = getattr(self.previous, "_column_statistics", None) or self.data.statistics()
+        return Corruption(noise, level, statistics, self.data.fills(statistics), self.generator)
+
+
+def set_up(estimator, X, mode: Mode, data: dict[str, Any]) -> Setup:
+    """Make all that a fit of an estimator to validated rows is given; ``data`` is what else `TrainingData` takes."""
+    previous = estimator if mode is not Mode.FRESH and hasattr(estimator, "encoder_") else None
+    device = devices.resolve(estimator.device)
+    streams = random.streams(estimator.random_state)
+    architecture = describe(estimator, X.shape[1])
+    for hook in definitions(estimator, "_adapt_architecture"):
+        architecture = hook(architecture, mode)
+    rows = TrainingData(X, dtype=_dtype(estimator, device, X, mode is Mode.INCREMENTAL and previous is not None), device=device, **data)
+    if estimator.early_stopping and mode is not Mode.INCREMENTAL:
+        rows.split(estimator.validation_fraction, streams.split)
+    generator = torch.Generator(device).manual_seed(streams.noise.initial_seed())
+    setup = Setup(estimator, rows, device, rows.dtype, streams, mode, previous, architecture, generator)
+    centre(setup)
+    return setup
+
+
+def _dtype(estimator, device: torch.device, X, goes_on: bool) -> torch.dtype:
+    name = estimator.dtype
+    if name == "auto" and goes_on:  # portions of other sizes are no reason to change it
+        return next(estimator.encoder_.parameters()).dtype
+    if name == "auto":
+        exact = device.type == "cpu" and arrays.torch_dtype(X) == torch.float64
+        name = "float64" if exact and X.shape[0] * X.shape[1] <= 100_000 else "float32"
+    if name == "float64" and device.type == "mps":
+        raise ValueError("dtype='float64' is not supported on device 'mps'; use dtype='float32'.")
+    return torch.float64 if name == "float64" else torch.float32  # bfloat16 keeps float32 parameters
+
+
+def centre(setup: Setup) -> None:
+    """Centre the rows: by their own means, or as those were that the networks come from."""
+    previous, architecture, estimator = setup.previous, setup.architecture, setup.estimator
+    if previous is None:
+        if architecture.centred:
+            setup.data.centre(uncentred=architecture.uncentred)
+        return
+    offset = getattr(previous.encoder_, "offset", None)
+    if offset is not None and not architecture.centred:
+        raise ValueError(
+            "warm_start and partial_fit continue networks that were fitted to centred data, which loss="
+            f"{estimator.loss!r} with output_activation={estimator.output_activation!r} does not "
+            "take. Fit with warm_start=False, or set these parameters back."
+        )
+    if offset is not None:
+        setup.data.centre(offset, previous.decoder_.offset)
