@@ -19,9 +19,9 @@ from ._training.optimizers import Quick, raised
 class AdversarialAutoencoder(BaseAutoencoder):
     r"""Adversarial autoencoder: codes that follow a given prior distribution.
 
-    A second network, the discriminator, learns to tell codes of rows from draws of a prior. The encoder learns to
-    reconstruct rows and, at the same time, to fool the discriminator [1]_. The distribution of the codes thus
-    approaches the prior, so that draws of the prior, decoded, are new rows (`sample`). The prior may be any
+    A second network, the discriminator, learns to distinguish codes of rows from draws from a prior. The encoder
+    learns to reconstruct rows and, at the same time, to fool the discriminator [1]_. The distribution of the codes
+    thus approaches the prior, so that draws from the prior, decoded, are new rows (`sample`). The prior may be any
     distribution that can be drawn from. Unlike in :class:`VAESampler` there are no likelihoods, and each row has a
     single code, not a posterior.
 
@@ -153,7 +153,7 @@ class AdversarialAutoencoder(BaseAutoencoder):
         of guessing.
     offset_ : ndarray of shape (n_features,)
         Offset that the networks subtract from rows before the encoder and add after the decoder, in units of X:
-        the mean of the rows given to `fit`, or zeros where networks are not centred; see the Notes of
+        the mean of the rows given to `fit`, or zeros if the networks are not centred; see the Notes of
         :class:`AutoencoderTransformer`.
     device_ : torch.device
         Device of the networks.
@@ -189,8 +189,8 @@ class AdversarialAutoencoder(BaseAutoencoder):
         \frac{1}{2n} \sum_{i=1}^{n} \bigl[
         \log\bigl(1 + e^{-D(p_i)}\bigr) + \log\bigl(1 + e^{D(z_i)}\bigr) \bigr]
 
-    in ``n_discriminator_steps`` steps on each batch; this is log 2 = 0.69 when codes cannot be told from draws.
-    Then encoder and decoder take a gradient step on
+    in ``n_discriminator_steps`` steps on each batch; this is log 2 = 0.69 when codes cannot be distinguished from
+    draws. Then encoder and decoder take a gradient step on
 
     .. math::
         L + \bar L\, \lambda A + \frac{\alpha}{2} \sum_w w^2, \qquad

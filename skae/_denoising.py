@@ -44,9 +44,8 @@ class DenoisingAutoencoder(BaseAutoencoder):
     noise : {'gaussian', 'masking', 'salt_and_pepper'} or callable, default='gaussian'
         Corruption of the inputs, drawn anew for each batch. 'gaussian' adds Gaussian noise; 'masking' sets entries
         to zero; 'salt_and_pepper' sets entries to the minimum or the maximum of their feature in the training
-        data, either with the same probability. A callable ``(X, generator) -> X`` gets a batch in units of the
-        data, a torch tensor of shape (n, n_features), and a `torch.Generator` on its device, and returns the
-        corrupted batch.
+        data, with equal probability. A callable ``(X, generator) -> X`` gets a batch in units of the data, a torch
+        tensor of shape (n, n_features), and a `torch.Generator` on its device, and returns the corrupted batch.
     noise_level : float, default=0.3
         For 'gaussian', the standard deviation of the noise in units of each feature's standard deviation; for
         'masking' and 'salt_and_pepper', the probability that an entry is corrupted. A callable ignores it.
@@ -159,7 +158,7 @@ class DenoisingAutoencoder(BaseAutoencoder):
         corrupted once and reconstructed. `sample` draws with this variance.
     offset_ : ndarray of shape (n_features,)
         Offset that the networks subtract from rows before the encoder and add after the decoder, in units of X:
-        the mean of the rows given to `fit`, or zeros where networks are not centred; see the Notes of
+        the mean of the rows given to `fit`, or zeros if the networks are not centred; see the Notes of
         :class:`AutoencoderTransformer`.
     device_ : torch.device
         Device of the networks.
@@ -184,7 +183,7 @@ class DenoisingAutoencoder(BaseAutoencoder):
     See Also
     --------
     AutoencoderTransformer : Without noise, with penalties of its own.
-    StackedAutoencoder : Layers that are trained one at a time, with noise on request.
+    StackedAutoencoder : Layer-wise pretraining, optionally with noise.
 
     Notes
     -----
@@ -195,7 +194,7 @@ class DenoisingAutoencoder(BaseAutoencoder):
         \frac{1}{n d} \sum_{i=1}^{n} \sum_{j=1}^{d} \ell\bigl(g(f(\tilde x_i))_j, x_{ij}\bigr)
         + \frac{\alpha}{2} \sum_w w^2
 
-    Masked entries are zeros of the data, which are means if the data are standardised. Unlike in dropout, the
+    A masked entry is zero in units of the data: the mean, if the data are standardised. Unlike in dropout, the
     other entries are not scaled up. Held-out rows get the same noise after every epoch. Centring, initial weights,
     early stopping and reproducibility are as described in the Notes of :class:`AutoencoderTransformer`.
 
@@ -206,8 +205,7 @@ class DenoisingAutoencoder(BaseAutoencoder):
     a Gaussian around the reconstruction with variance ``residual_variance_`` or, with
     ``loss='binary_cross_entropy'``, from Bernoulli distributions with the reconstruction as probabilities. If this
     is the true distribution of the clean row given the corrupted one, the chain converges to the distribution of
-    the data [3]_. The approximation is the better, the weaker the noise, but with weak noise the chain moves
-    slowly between modes.
+    the data [3]_. Weaker noise makes the approximation better, but the chain slower to move between modes.
 
     References
     ----------

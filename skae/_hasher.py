@@ -138,7 +138,7 @@ class SemanticHasher(BaseAutoencoder):
         without noise.
     offset_ : ndarray of shape (n_features,)
         Offset that the networks subtract from rows before the encoder and add after the decoder, in units of X:
-        the mean of the rows given to `fit`, or zeros where networks are not centred; see the Notes of
+        the mean of the rows given to `fit`, or zeros if the networks are not centred; see the Notes of
         :class:`AutoencoderTransformer`.
     device_ : torch.device
         Device of the networks.
@@ -185,7 +185,7 @@ class SemanticHasher(BaseAutoencoder):
 
     Weights cannot be tied: the encoder's grow until the logits overcome the noise, the decoder's do not.
 
-    Centring, initial weights, early stopping and reproducibility are as described in the Notes of
+    Centring, initial weights, early stopping and reproducibility are otherwise as described in the Notes of
     :class:`AutoencoderTransformer`.
 
     References

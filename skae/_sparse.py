@@ -43,7 +43,7 @@ class SparseAutoencoder(BaseAutoencoder):
     r"""Sparse autoencoder: codes of which only a few units are active at a time.
 
     A code may have more units than the data have features and still be informative, provided that only a few units
-    are active for each row. ``sparsity`` is the method:
+    are active for each row. ``sparsity`` selects the method:
 
     - 'kl': sigmoid units whose mean activation is kept near ``sparsity_target`` by a penalty, the Kullback-Leibler
       divergence [1]_.
@@ -179,8 +179,7 @@ class SparseAutoencoder(BaseAutoencoder):
         Decoder, on ``device_`` and in evaluation mode: maps codes of shape (n, n_components) to reconstructions of
         shape (n, n_features), in units of X.
     mean_activation_ : ndarray of shape (n_components,)
-        Mean of each unit of the code over the training rows, without held-out ones, weighted by ``sample_weight``;
-        of the final networks.
+        Mean code of each unit over the training rows (held-out rows excluded), weighted by ``sample_weight``.
     dead_fraction_ : float
         Fraction of dead units. With 'topk', 'batch_topk' or a 'relu' code, these are units that are zero for every
         training row; with a 'sigmoid' or 'tanh' code, units whose range over the training rows is below 0.01; with
@@ -188,7 +187,7 @@ class SparseAutoencoder(BaseAutoencoder):
         above one half.
     offset_ : ndarray of shape (n_features,)
         Offset that the networks subtract from rows before the encoder and add after the decoder, in units of X:
-        the mean of the rows given to `fit`, or zeros where networks are not centred; see the Notes of
+        the mean of the rows given to `fit`, or zeros if the networks are not centred; see the Notes of
         :class:`AutoencoderTransformer`.
     device_ : torch.device
         Device of the networks.
@@ -237,13 +236,13 @@ class SparseAutoencoder(BaseAutoencoder):
 
     *Auxiliary loss.* A unit of 'topk' or 'batch_topk' is dead if it was active for no row of the last
     ``40 * n_components / n_active`` rows (at least 2000, at most an epoch). Dead units join the active ones in a
-    second pass through the decoder, each of them in the rows in which it is largest, four times as many as if all
-    units were equally active. The loss of this pass, times ``auxiliary_weight``, contributes to the gradient, not
-    to the reported loss, so that dead units learn to reconstruct the residual. It is a variant of the auxiliary
-    loss of [4]_.
+    second pass through the decoder, each in those rows of a batch in which it is largest, four times the share
+    ``n_active / n_components``. The loss of this pass, times ``auxiliary_weight``, contributes to the gradient,
+    not to the reported loss, so that dead units learn to reconstruct the residual. It is a variant of the
+    auxiliary loss of [4]_.
 
-    *'topk'* has exactly ``n_active`` nonzero codes in a row only if that many units are nonzero: with 'relu',
-    fewer may be positive.
+    *Fewer than n_active.* A 'relu' code may have fewer than ``n_active`` positive units in a row; 'topk' then
+    returns fewer nonzero codes.
 
     *Held-out rows* are evaluated without the penalties, with units selected as in training.
 
@@ -252,7 +251,7 @@ class SparseAutoencoder(BaseAutoencoder):
     rows in which it is largest until these hold the fraction ``sparsity_target`` of the batch's weight. Equal
     codes are kept or dropped together.
 
-    Centring, initial weights, early stopping and reproducibility are as described in the Notes of
+    Centring, initial weights, early stopping and reproducibility are otherwise as described in the Notes of
     :class:`AutoencoderTransformer`.
 
     References

@@ -147,7 +147,7 @@ class StackedAutoencoder(BaseAutoencoder):
         For each layer, from the input to the code, the objective of each epoch of its pretraining.
     offset_ : ndarray of shape (n_features,)
         Offset that the networks subtract from rows before the encoder and add after the decoder, in units of X:
-        the mean of the rows given to `fit`, or zeros where networks are not centred; see the Notes of
+        the mean of the rows given to `fit`, or zeros if the networks are not centred; see the Notes of
         :class:`AutoencoderTransformer`.
     device_ : torch.device
         Device of the networks.

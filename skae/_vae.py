@@ -26,10 +26,11 @@ class VAESampler(BaseAutoencoder):
     r"""Variational autoencoder: a generative model with Gaussian latent variables.
 
     The encoder gives each row a Gaussian posterior q(z|x) over codes, the decoder gives each code a distribution
-    p(x|z) over rows. Both are trained to maximise the evidence lower bound (ELBO): the log-likelihood of the data,
-    minus the Kullback-Leibler (KL) divergence of the posterior from a standard normal prior [1]_. `sample` draws
-    new rows, `score_samples` estimates the log-likelihood of rows, for instance for anomaly detection, and
-    `transform` returns the mean of the posterior. `reconstruction_probability` is another anomaly score [3]_.
+    p(x|z) over rows. Both are trained to maximise the evidence lower bound (ELBO): the expected log-likelihood of
+    the data, minus the Kullback-Leibler (KL) divergence of the posterior from a standard normal prior [1]_.
+    `sample` draws new rows, `score_samples` estimates the log-likelihood of rows, for instance for anomaly
+    detection, and `transform` returns the mean of the posterior. `reconstruction_probability` is another anomaly
+    score [3]_.
 
     Scale the features first: the initial weights and the learning rate suit standardised data. The data must lie
     in [0, 1] for ``likelihood='bernoulli'`` and must not be negative for 'poisson' and 'exponential'.
@@ -40,8 +41,8 @@ class VAESampler(BaseAutoencoder):
         Width of the code: the number of latent variables.
     likelihood : str or sequence of (str, columns) pairs, default='gaussian'
         Distribution p(x|z) of a row given its code: 'gaussian', 'bernoulli' (data in [0, 1]), 'exponential'
-        (positive data) or 'poisson' (counts). Pairs such as ``[("gaussian", [0, 1]), ("bernoulli", [2])]`` give
-        each column its own; ``columns`` are integers, and each column belongs to one pair.
+        (non-negative data) or 'poisson' (counts). Pairs such as ``[("gaussian", [0, 1]), ("bernoulli", [2])]``
+        give each column its own; ``columns`` are integers, and each column belongs to one pair.
     decoder_variance : float or 'learned', default='learned'
         Variance of 'gaussian' columns: one number for all of them, in squared units of X, or learned for each
         column, the same for all rows. A learned variance starts at the column's own and stays above 1e-4 times
@@ -59,8 +60,8 @@ class VAESampler(BaseAutoencoder):
     n_mc_samples : int, default=1
         Number of draws of the code for each row of a batch.
     n_importance_samples : int, default=64
-        Number of draws of the code for each row in `score_samples`. More draws bring the estimate closer to log
-        p(x).
+        Number of draws of the code for each row in `score_samples`. More draws bring the estimate closer to
+        log p(x).
     hidden_layer_sizes : int or array-like of int, default=(128,)
         Widths of the encoder's hidden layers, from the input to the code. An int is a single layer; ``()`` is no
         hidden layer. With ``image_shape``, the numbers of channels of the convolution blocks.
@@ -164,7 +165,7 @@ class VAESampler(BaseAutoencoder):
         KL divergence of each epoch, without ``beta`` and ``free_bits``, in nats per row.
     offset_ : ndarray of shape (n_features,)
         Offset that the networks subtract from rows before the encoder and add after the decoder, in units of X:
-        the mean of the rows given to `fit`, or zeros where networks are not centred; see the Notes of
+        the mean of the rows given to `fit`, or zeros if the networks are not centred; see the Notes of
         :class:`AutoencoderTransformer`.
     device_ : torch.device
         Device of the networks.
@@ -195,10 +196,9 @@ class VAESampler(BaseAutoencoder):
 
     Notes
     -----
-    The objective is summed over features and latent variables and averaged over rows. With :math:`q(z \mid x) =
-    \mathcal{N}(\mu(x),
-    \mathrm{diag}\,\sigma^2(x))` from the encoder and :math:`L` = ``n_mc_samples`` draws :math:`z_{il}` from it by
-    reparameterisation, it is
+    The objective is summed over features and latent variables and averaged over rows. With
+    :math:`q(z \mid x) = \mathcal{N}(\mu(x), \mathrm{diag}\,\sigma^2(x))` from the encoder and :math:`L` =
+    ``n_mc_samples`` draws :math:`z_{il}` from it by reparameterisation, it is
 
     .. math::
         \frac{1}{n} \sum_{i=1}^{n} \Bigl[
@@ -219,7 +219,7 @@ class VAESampler(BaseAutoencoder):
     the mean m of the column, so that counts may be large. Gaussian columns are centred, as described for
     :class:`AutoencoderTransformer`, if ``output_activation='identity'``; the other likelihoods need 'identity'.
     Log-likelihoods include all constants. For data between 0 and 1, such as grey levels, the Bernoulli one is the
-    usual cross-entropy, but not a probability.
+    usual cross-entropy, but not the logarithm of a probability.
 
     *Plain losses.* With ``loss``, ``exp(-loss)`` takes the place of p(x|z) in `score_samples` and
     `reconstruction_probability`, which are then log-densities up to a constant, and `sample` returns means.
@@ -227,7 +227,7 @@ class VAESampler(BaseAutoencoder):
     *Scores* use the same draws for every row, whatever ``random_state``: they are repeatable, and the score of a
     row does not depend on the other rows.
 
-    Initial weights, early stopping and reproducibility are as described in the Notes of
+    Initial weights, early stopping and reproducibility are otherwise as described in the Notes of
     :class:`AutoencoderTransformer`.
 
     References
