@@ -381,25 +381,25 @@ class AutoencoderTransformer(BaseAutoencoder):
         share = f"n_components={self.n_components} is a share of the variance to keep"
         if not self.ordered:
             raise ValueError(
-                f"{share}, which needs codes that are sorted by it. Set ordered=True, or n_components to a whole "
-                "number, the width of the code."
+                f"{share}, which needs codes that are sorted by explained variance. Set ordered=True, or "
+                "n_components to an integer, the width of the code."
             )
         if self.encoder is not None or self.decoder is not None:
             raise ValueError(
-                f"{share}, for which skae cuts the networks that it builds, but encoder or decoder is a module of "
-                "yours. Set n_components to the width of the code between them."
+                f"{share}, for which skae truncates the networks that it builds, but encoder or decoder is a "
+                "custom module. Set n_components to an integer, the width of the code between them."
             )
         if self.image_shape is not None and self.code_layer == "convolution":
             raise ValueError(
-                f"{share}, for which units of the code are cut off, but with code_layer='convolution' they share "
-                "their weights. Use code_layer='dense', or set n_components to a whole number."
+                f"{share}, for which units of the code are removed, but with code_layer='convolution' they share "
+                "their weights. Use code_layer='dense', or set n_components to an integer."
             )
         if fit.start is not None:
             return fit.start.n_components_
         if fit.one_pass:
             raise ValueError(
-                f"{share}, which is found once training is over, but partial_fit does not know when that is. Call "
-                "fit first, or set n_components to a whole number, the width of the code."
+                f"{share}, which is found at the end of training, but partial_fit does not know when that is. "
+                "Call fit first, or set n_components to an integer, the width of the code."
             )
         if self.image_shape is not None:
             return fit.data.n_features
@@ -483,6 +483,6 @@ class AutoencoderTransformer(BaseAutoencoder):
         if self.ordered and self._short_of is not None:
             warn(
                 f"All {self.n_components_} units keep {self._short_of:.3g} of the variance, less than "
-                f"n_components={self.n_components}: none was cut off. Train longer or faster (max_iter, "
-                "learning_rate), or with wider hidden layers, or ask for less.",
+                f"n_components={self.n_components}: none was removed. Raise max_iter or learning_rate, widen the "
+                "hidden layers, or lower n_components.",
             )

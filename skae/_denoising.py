@@ -363,9 +363,8 @@ class DenoisingAutoencoder(BaseAutoencoder):
         n_steps, burn_in = check_n_samples(n_steps, "n_steps"), check_n_samples(burn_in, "burn_in", 0)
         if self._chain is None:
             raise ValueError(
-                f"This {type(self).__name__} was fitted with X_clean, so that the noise of its rows is known by "
-                "example only, and a chain of new rows cannot be drawn. Fit it to clean rows alone, with noise "
-                "and noise_level."
+                f"This {type(self).__name__} was fitted with X_clean: it has only seen examples of the noise and "
+                "cannot draw any, as sample has to. Fit it to clean rows only, with noise and noise_level."
             )
         streams, output = (
             random.streams(random_state),

@@ -407,8 +407,8 @@ class SparseAutoencoder(BaseAutoencoder):
     def _adapt(self, architecture: Architecture) -> Architecture:
         if architecture.images is not None and self.code_layer == "convolution":
             raise ValueError(
-                "SparseAutoencoder sets the bias and the length of the weights of each unit of the code, which "
-                "many units share with code_layer='convolution'. Use code_layer='dense'."
+                "SparseAutoencoder sets the bias and the norm of the weights of each unit of the code, but with "
+                "code_layer='convolution' units share these. Use code_layer='dense'."
             )
         activation = architecture.code_activation
         if activation == "auto":
@@ -502,6 +502,6 @@ class SparseAutoencoder(BaseAutoencoder):
         super()._warn(history)
         if self.dead_fraction_ > 0.5:
             warn(
-                f"{self.dead_fraction_:.0%} of the {self._n_features_out} units are dead: no training row is told "
-                f"from another by them. {_REMEDIES[self.sparsity]}",
+                f"{self.dead_fraction_:.0%} of the {self._n_features_out} units are dead: they do not distinguish "
+                f"any training rows. {_REMEDIES[self.sparsity]}",
             )

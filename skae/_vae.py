@@ -514,7 +514,7 @@ class VAESampler(BaseAutoencoder):
         if self.n_active_units_ == 0:
             warn(
                 f"All {self._n_features_out} units of the code are inactive: every row has the same posterior, so "
-                f"that the codes hold nothing of the data. Lower beta, which is {self.beta:g}, give the units "
-                "free_bits or a kl_warm_up, or train longer or faster (max_iter, learning_rate); columns that "
-                "have nothing in common cannot be encoded at all.",
+                f"that the codes carry no information. Lower beta, which is {self.beta:g}, set free_bits or "
+                "kl_warm_up, or train longer (max_iter) or faster (learning_rate); independent columns cannot be "
+                "compressed at all.",
             )
