@@ -273,8 +273,8 @@ class AdversarialAutoencoder(BaseAutoencoder):
     def sample(self, n_samples=1, random_state=None):
         """Draw new rows: codes from the prior, decoded.
 
-        After a scaler in a pipeline, ``pipe[:-1].inverse_transform(pipe[-1].sample(n))`` has the units of its
-        input.
+        In a pipeline after a scaler, ``pipe[:-1].inverse_transform(pipe[-1].sample(n))`` brings them back to the
+        original units.
 
         Parameters
         ----------

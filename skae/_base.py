@@ -184,8 +184,8 @@ class BaseAutoencoder(
     def partial_fit(self, X, y=None):
         """Take one pass over X, from the current weights and the current solver state.
 
-        Call it repeatedly for data that come in chunks. ``early_stopping`` does not apply, and there is no
-        :class:`~sklearn.exceptions.ConvergenceWarning`.
+        Call it repeatedly for data that come in chunks. No rows are held out for ``early_stopping``, and there is
+        no :class:`~sklearn.exceptions.ConvergenceWarning`.
 
         Parameters
         ----------

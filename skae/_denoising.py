@@ -288,8 +288,8 @@ class DenoisingAutoencoder(BaseAutoencoder):
     def partial_fit(self, X, y=None, *, X_clean=None):
         """Take one pass over X, from the current weights and the current solver state.
 
-        Call it repeatedly for data that come in chunks. ``early_stopping`` does not apply, and there is no
-        :class:`~sklearn.exceptions.ConvergenceWarning`.
+        Call it repeatedly for data that come in chunks. No rows are held out for ``early_stopping``, and there is
+        no :class:`~sklearn.exceptions.ConvergenceWarning`.
 
         Parameters
         ----------
@@ -325,8 +325,9 @@ class DenoisingAutoencoder(BaseAutoencoder):
     def sample(self, n_samples=1, random_state=None, *, n_steps=1, burn_in=100, X_init=None):
         """Draw new rows by a Markov chain that corrupts, reconstructs and draws in turn.
 
-        Each chain takes ``burn_in`` steps, and then ``n_steps`` more for each row that it returns. After a scaler
-        in a pipeline, ``pipe[:-1].inverse_transform(pipe[-1].sample(n))`` has the units of its input.
+        Each chain takes ``burn_in`` steps, and then ``n_steps`` more for each row that it returns. In a pipeline
+        after a scaler, ``pipe[:-1].inverse_transform(pipe[-1].sample(n))`` brings the rows back to the original
+        units.
 
         Parameters
         ----------
@@ -338,7 +339,7 @@ class DenoisingAutoencoder(BaseAutoencoder):
             Number of steps between consecutive rows of a chain, at least 1. More steps make these rows less
             correlated.
         burn_in : int, default=100
-            Number of steps of each chain before its first row, at least 0, which take it from its start to the
+            Number of steps of each chain before its first row, at least 0, in which it moves from its start to the
             data.
         X_init : {array-like, sparse matrix} of shape (n_chains, n_features), default=None
             Rows at which the chains start. Row i of the result is of chain ``i % n_chains``: first the first row

@@ -323,8 +323,8 @@ class VAESampler(BaseAutoencoder):
     def sample(self, n_samples=1, random_state=None, *, mean=False):
         """Draw new rows: codes from the prior, then a row for each code from p(x|z).
 
-        After a scaler in a pipeline, ``pipe[:-1].inverse_transform(pipe[-1].sample(n))`` has the units of its
-        input.
+        In a pipeline after a scaler, ``pipe[:-1].inverse_transform(pipe[-1].sample(n))`` brings them back to the
+        original units.
 
         Parameters
         ----------
