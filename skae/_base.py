@@ -45,11 +45,14 @@ _ACTIVATION = StrOptions(set(ACTIVATIONS))
 @dataclass_transform(kw_only_default=True, eq_default=False, field_specifiers=(field,))
 @give_constructor
 class BaseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
-    """Base of all autoencoders: a subclass holds only what makes it itself.
+    """Base class of all autoencoders, for writing a variant.
 
-    Think twice before adding a method here. A variant is a class with annotated fields for its parameters,
-    their `_parameter_constraints`, and an override of one of the hooks at the end of this class; see the
-    documentation's page on extending.
+    A variant is a subclass that holds only what it adds: annotated fields for its parameters, their
+    ``_parameter_constraints``, and an override of one of the hooks at the end of this class; see the page of the
+    documentation on extending. The parameters, attributes and methods that all autoencoders share are described
+    with :class:`AutoencoderTransformer`.
+
+    Think twice before adding a method here.
     """
 
     n_components: int = field(default=16, kw_only=False)
@@ -146,25 +149,25 @@ class BaseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tra
         Returns
         -------
         self : object
-            The fitted estimator.
+            Fitted estimator.
 
         Raises
         ------
         ValueError
-            If X is not two-dimensional, holds NaN or infinity, or lies outside the range of the loss; if
+            If X is not two-dimensional, contains NaN or infinity, or has values outside the range of the loss; if
             parameters contradict each other; if ``early_stopping`` has too few rows to hold some out; or if
             training diverges.
         RuntimeError
-            If the machine has no such ``device``.
+            If ``device`` is not available.
         """
         return fit_networks(self, X)
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y=None):
-        """Take one pass over X, from the current weights and the current state of the solver.
+        """Take one pass over X, from the current weights and the current solver state.
 
-        Nothing is held out for ``early_stopping``, no warning says that training is not over, and there are no
-        sample weights.
+        Call it repeatedly for data that come in chunks. No rows are held out for ``early_stopping``, and there is
+        no :class:`~sklearn.exceptions.ConvergenceWarning`.
 
         Parameters
         ----------
@@ -176,7 +179,7 @@ class BaseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tra
         Returns
         -------
         self : object
-            The estimator.
+            Fitted estimator.
         """
         return update_networks(self, X)
 
@@ -193,21 +196,21 @@ class BaseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tra
         Returns
         -------
         Z : ndarray of shape (n_samples, n_components)
-            Codes, of X's floating dtype. Each row's depends on that row alone.
+            Codes, of X's floating dtype. The code of a row does not depend on the other rows.
 
         Raises
         ------
         sklearn.exceptions.NotFittedError
             If the estimator is not fitted.
         ValueError
-            If X is not two-dimensional, holds NaN or infinity, or has another width or other feature names than
-            in `fit`.
+            If X is not two-dimensional, contains NaN or infinity, or differs from the data of `fit` in the number
+            or the names of its features.
         """
         X = self._check(X, "transform")
         return self._stream(X, forward(self.encoder_, arrays.torch_dtype(X)), self._n_features_out)
 
     def inverse_transform(self, Z):
-        """Map codes to the data's space.
+        """Map codes to rows.
 
         Parameters
         ----------
@@ -217,15 +220,8 @@ class BaseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tra
         Returns
         -------
         X : ndarray of shape (n_samples, n_features)
-            Reconstructions, of Z's floating dtype; with a logistic link (binary cross-entropy) these are
-            probabilities.
-
-        Raises
-        ------
-        sklearn.exceptions.NotFittedError
-            If the estimator is not fitted.
-        ValueError
-            If Z is not of shape (n_samples, n_components), or holds NaN or infinity.
+            Reconstructions, in units of X and of Z's floating dtype; probabilities for binary cross-entropy and
+            the Bernoulli likelihood.
         """
         check_is_fitted(self)
         Z = arrays.check_codes(self, Z, self._n_features_out)
@@ -233,7 +229,7 @@ class BaseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tra
         return self._stream(Z, decode, self.n_features_in_)
 
     def reconstruct(self, X):
-        """Encode and decode rows: ``inverse_transform(transform(X))``, chunk by chunk.
+        """Encode and decode rows, as ``inverse_transform(transform(X))``, in chunks of rows.
 
         Parameters
         ----------
@@ -243,15 +239,7 @@ class BaseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tra
         Returns
         -------
         X_reconstructed : ndarray of shape (n_samples, n_features)
-            Reconstructions, dense, of X's floating dtype.
-
-        Raises
-        ------
-        sklearn.exceptions.NotFittedError
-            If the estimator is not fitted.
-        ValueError
-            If X is not two-dimensional, holds NaN or infinity, or has another width or other feature names than
-            in `fit`.
+            Reconstructions, dense, in units of X and of X's floating dtype.
         """
         X = self._check(X, "reconstruct")
         return self._stream(X, self._reconstruction(arrays.torch_dtype(X)), self.n_features_in_)
@@ -264,20 +252,12 @@ class BaseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tra
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Data to reconstruct.
         per_feature : bool, default=False
-            Whether to return the error of each entry instead of each row's mean over features.
+            Whether to return the error of each feature instead of the mean over features.
 
         Returns
         -------
         error : ndarray of shape (n_samples,) or (n_samples, n_features)
             Squared errors, in squared units of X, of X's floating dtype.
-
-        Raises
-        ------
-        sklearn.exceptions.NotFittedError
-            If the estimator is not fitted.
-        ValueError
-            If X is not two-dimensional, holds NaN or infinity, or has another width or other feature names than
-            in `fit`.
         """
         X = self._check(X, "reconstruction_error")
         reconstruct = self._reconstruction(arrays.torch_dtype(X))
@@ -290,7 +270,7 @@ class BaseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tra
         return result if per_feature else result[:, 0]
 
     def score_samples(self, X):
-        """Score how normal rows look to the model: minus their reconstruction error.
+        """Score rows for anomaly detection, by minus their reconstruction error.
 
         Parameters
         ----------
@@ -300,20 +280,13 @@ class BaseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tra
         Returns
         -------
         score : ndarray of shape (n_samples,)
-            Minus the mean squared error of each row, of X's floating dtype; higher is more normal.
-
-        Raises
-        ------
-        sklearn.exceptions.NotFittedError
-            If the estimator is not fitted.
-        ValueError
-            If X is not two-dimensional, holds NaN or infinity, or has another width or other feature names than
-            in `fit`.
+            Minus the mean squared error of each row, in squared units of X, of X's floating dtype. Higher is more
+            normal.
         """
         return -self.reconstruction_error(X)
 
     def score(self, X, y=None):
-        """Compute how much of the variance in X survives encoding and decoding.
+        """Compute the R^2 of the reconstruction: the fraction of the variance of X that it explains.
 
         Parameters
         ----------
@@ -325,17 +298,8 @@ class BaseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tra
         Returns
         -------
         score : float
-            R^2 of the reconstruction, features weighted by their variance in X: 1 is perfect, 0 is as good
-            as X's own mean. It does not depend on the units of X. For a single row it is not defined: NaN, with
-            a warning.
-
-        Raises
-        ------
-        sklearn.exceptions.NotFittedError
-            If the estimator is not fitted.
-        ValueError
-            If X is not two-dimensional, holds NaN or infinity, or has another width or other feature names than
-            in `fit`.
+            R^2, with features weighted by their variance in X: 1 is perfect, 0 is as good as the mean of X. It
+            does not depend on the units of X. For a single row it is undefined: NaN, with a warning.
         """
         X = self._check(X, "score")
         rows = arrays.to_torch(X)

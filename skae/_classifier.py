@@ -40,112 +40,110 @@ class AutoencoderClassifier(
     TransformerMixin,
     BaseEstimator,
 ):
-    r"""Classifier on an autoencoder's codes: pretrained without labels, fine-tuned with few.
+    """Classifier on an autoencoder's codes: pretrained on all rows, fine-tuned on labelled ones.
 
-    An autoencoder is fitted to all rows, with and without a label. Then a softmax layer is put onto its codes, and
-    the encoder and this layer are trained together on the rows that have a label [1]_. Mark rows without a label
-    by -1, as in :mod:`sklearn.semi_supervised`.
+    An autoencoder is fitted to all rows, labelled or not. Then a softmax layer is put on its code layer, and
+    encoder and softmax layer are trained together on the labelled rows [1]_. Mark unlabelled rows by -1, as in
+    :mod:`sklearn.semi_supervised`.
 
     Parameters
     ----------
     autoencoder : autoencoder of skae or None, default=None
-        What to pretrain; it is cloned. Its ``device`` and ``dtype`` are the classifier's too. None is a stacked
-        denoising autoencoder: ``StackedAutoencoder(32, code_activation='relu', noise='masking',
+        Autoencoder to pretrain; it is cloned. Its ``device`` and ``dtype`` are the classifier's too. None is a
+        stacked denoising autoencoder [2]_: ``StackedAutoencoder(32, code_activation='relu', noise='masking',
         noise_level=0.25, fine_tune=False, tol=None)``.
     n_frozen_layers : int, default=0
-        How many layers of the encoder, counted from the input, keep their pretrained weights. With all of them
-        frozen this is a softmax regression on the codes.
+        Number of the encoder's layers, counted from the input, that keep their pretrained weights. With all of
+        them frozen this is softmax regression on the codes.
     class_weight : dict, 'balanced' or None, default=None
-        Weights of the classes in fine-tuning, ``{class: weight}``; 'balanced' weighs inversely to the classes'
-        frequencies among the labelled rows. Only their ratios matter.
+        Weights of the classes in fine-tuning, ``{class: weight}``; 'balanced' is inversely proportional to the
+        class frequencies among the labelled rows. Only their ratios matter.
     alpha : float, default=0.0
-        Strength of the L2 penalty ``alpha / 2 * sum(w ** 2)`` on weights, never on biases. Tied weights count
-        once.
+        Strength of the L2 penalty ``alpha / 2 * sum(w ** 2)`` on the weights. Biases are not penalised; tied
+        weights count once.
     solver : {'adam', 'adamw', 'sgd'}, default='adam'
-        Optimiser: Adam (Kingma and Ba 2015); Adam whose L2 penalty acts beside the gradient, as weight decay
-        (Loshchilov and Hutter 2019); or stochastic gradient descent with Nesterov's momentum.
+        Optimiser: Adam (Kingma and Ba 2015), AdamW, in which ``alpha`` is a decoupled weight decay (Loshchilov and
+        Hutter 2019), or stochastic gradient descent with Nesterov momentum.
     learning_rate : float, default=1e-3
-        Step size of the solver.
+        Learning rate of the solver.
     momentum : float, default=0.9
-        Momentum of ``solver='sgd'``, in [0, 1). The other solvers do not use it.
+        Momentum of ``solver='sgd'``, in [0, 1). The other solvers ignore it.
     batch_size : int or 'auto', default='auto'
-        Rows per step. 'auto' is ``min(200, n_samples)``. The last batch of an epoch may be smaller.
+        Number of rows per batch. 'auto' is ``min(200, n_samples)``. The last batch of an epoch may be smaller.
     max_iter : int, default=200
-        Number of epochs, passes over the training rows, at most.
+        Maximum number of epochs, that is, passes over the training rows.
     shuffle : bool, default=True
-        Whether to visit the rows in a new order in each epoch.
+        Whether to shuffle the rows before each epoch.
     tol : float or None, default=1e-4
-        Training stops when the loss has not improved by more than ``tol`` for more than ``n_iter_no_change``
-        epochs in a row, and :class:`~sklearn.exceptions.ConvergenceWarning` is raised if that does not happen
-        within ``max_iter`` epochs. 0 stops when the loss no longer improves at all, without the warning; None
-        never stops before ``max_iter``.
+        Tolerance for stopping, in units of the loss. Training stops once the monitored loss has not improved by
+        more than ``tol`` for more than ``n_iter_no_change`` consecutive epochs; if this does not happen within
+        ``max_iter`` epochs, there is a :class:`~sklearn.exceptions.ConvergenceWarning`. 0 stops once the loss no
+        longer improves at all, and never warns. None always runs ``max_iter`` epochs.
     n_iter_no_change : int, default=10
-        Number of epochs without improvement that are borne; see ``tol``.
+        Number of consecutive epochs without improvement that are tolerated; see ``tol``.
     early_stopping : bool, default=False
-        Whether to hold out ``validation_fraction`` of the rows and watch the loss on these instead of the
-        training loss. The weights of the best epoch are restored however the fit ends.
+        Whether to hold out ``validation_fraction`` of the rows and to monitor their loss instead of the training
+        loss. The weights of the best epoch are restored, however the fit ends.
     validation_fraction : float, default=0.1
-        Fraction of the rows held out with ``early_stopping``, in (0, 1).
+        Fraction of the rows to hold out with ``early_stopping``, in (0, 1).
     random_state : int, RandomState instance or None, default=None
-        Seed of the first weights, the rows held out, and the order of the rows. An integer makes fits repeat
-        bit for bit on one machine's CPU. The global generators of NumPy and torch are neither read nor changed.
+        Seed of the initial weights, the held-out rows, the order of the rows and the noise. With an int, fits on
+        the CPU of one machine are reproducible bit for bit. The global generators of NumPy and torch are neither
+        read nor changed.
     verbose : bool or int, default=False
         Whether to print the loss of each epoch.
 
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
-        The class labels.
+        Class labels, sorted.
     autoencoder_ : autoencoder of skae
-        The pretrained autoencoder, fitted to all rows.
+        Pretrained autoencoder, fitted to all rows.
     encoder_ : torch.nn.Module
-        The fine-tuned encoder, on ``device_`` and in evaluation mode: rows of shape (n, n_features) to codes of
+        Fine-tuned encoder, on ``device_`` and in evaluation mode: maps rows of shape (n, n_features) to codes of
         shape (n, n_components).
     head_ : torch.nn.Linear
-        From codes to one logit for each class.
+        Softmax layer: maps codes of shape (n, n_components) to logits of shape (n, n_classes).
     device_ : torch.device
-        The device of the networks.
+        Device of the networks.
     n_parameters_ : int
-        Number of parameters of encoder and head, biases included.
+        Number of parameters of encoder and softmax layer, biases included.
     loss_curve_ : list of float
-        In each epoch of fine-tuning, the mean cross-entropy over labelled rows, in nats, and the L2 penalty.
+        Objective of each epoch of fine-tuning: the cross-entropy, in nats per labelled row, plus the L2 penalty.
     loss_ : float
-        The last entry of ``loss_curve_``.
+        Last entry of ``loss_curve_``.
     validation_loss_curve_ : list of float
-        With ``early_stopping``, the cross-entropy of the rows held out after each epoch.
+        Cross-entropy of the held-out rows after each epoch, in nats per row. Only with ``early_stopping``.
     best_loss_ : float
-        The smallest entry of ``validation_loss_curve_`` with ``early_stopping``, of ``loss_curve_`` without.
+        Smallest entry of ``validation_loss_curve_`` with ``early_stopping``, otherwise of ``loss_curve_``.
     n_iter_ : int
         Number of epochs of fine-tuning.
     n_features_in_ : int
-        Number of features seen in `fit`.
+        Number of features seen during `fit`.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Names of the features seen in `fit`, where they are all strings.
+        Names of the features seen during `fit`. Defined only if X has feature names that are all strings.
 
     See Also
     --------
     StackedAutoencoder : The autoencoder that is pretrained by default.
-    sklearn.semi_supervised.SelfTrainingClassifier : Another way to use rows without labels.
+    sklearn.semi_supervised.SelfTrainingClassifier : Another way to use unlabelled rows.
 
     Notes
     -----
     If fewer than two classes remain besides -1, then -1 is a class like any other. ``max_iter``, ``solver``,
-    ``early_stopping`` and the other parameters of training are those of fine-tuning; pretraining has the
-    autoencoder's own. ``early_stopping`` holds out rows of each class that has rows to spare. An autoencoder
-    whose ``random_state`` is None gets one from the classifier's.
+    ``early_stopping`` and the other training parameters are those of fine-tuning; pretraining has the
+    autoencoder's own. ``early_stopping`` holds out rows of each class that has rows to spare. An autoencoder whose
+    ``random_state`` is None gets one from the classifier's.
 
-    An interrupt from the keyboard ends the phase it falls into: during pretraining, fine-tuning still follows.
-
-    Whether pretraining helps depends on the data: compare with the same network trained on the labelled rows
-    alone, that is, fitted to these rows only.
+    A KeyboardInterrupt ends the current phase: after pretraining, fine-tuning still follows.
 
     References
     ----------
     .. [1] G. E. Hinton and R. R. Salakhutdinov (2006). Reducing the dimensionality of data with neural networks.
        Science 313, 504-507.
     .. [2] P. Vincent, H. Larochelle, I. Lajoie, Y. Bengio and P.-A. Manzagol (2010). Stacked denoising
-       autoencoders: learning useful representations in a deep network with a local denoising criterion.
-       Journal of Machine Learning Research 11, 3371-3408.
+       autoencoders: learning useful representations in a deep network with a local denoising criterion. Journal of
+       Machine Learning Research 11, 3371-3408.
 
     Examples
     --------
@@ -224,28 +222,28 @@ class AutoencoderClassifier(
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=False)
     def fit(self, X, y):
-        """Pretrain the autoencoder on all rows, then train encoder and classifier on those with a label.
+        """Pretrain the autoencoder on all rows, then fine-tune encoder and softmax layer on the labelled ones.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Training data, real and finite.
         y : array-like of shape (n_samples,)
-            Class labels. Rows with label -1 have none, if two other classes remain.
+            Class labels. Rows with label -1 are unlabelled, if two other classes remain.
 
         Returns
         -------
         self : object
-            The fitted estimator.
+            Fitted estimator.
 
         Raises
         ------
         ValueError
-            If X is not two-dimensional, holds NaN or infinity, or lies outside the range of the loss; if
+            If X is not two-dimensional, contains NaN or infinity, or has values outside the range of the loss; if
             parameters contradict each other; if ``early_stopping`` has too few rows to hold some out; or if
             training diverges.
         RuntimeError
-            If the machine has no such ``device``.
+            If ``device`` is not available.
         """
         with restore_on_failure(self):
             X, y = arrays.check_rows_and_labels(self, X, y)
@@ -290,15 +288,15 @@ class AutoencoderClassifier(
         Returns
         -------
         y : ndarray of shape (n_samples,)
-            The most probable classes, of the dtype of the labels given to `fit`.
+            Most probable class of each row, of the dtype of the labels given to `fit`.
 
         Raises
         ------
         sklearn.exceptions.NotFittedError
             If the estimator is not fitted.
         ValueError
-            If X is not two-dimensional, holds NaN or infinity, or has another width or other feature names than
-            in `fit`.
+            If X is not two-dimensional, contains NaN or infinity, or differs from the data of `fit` in the number
+            or the names of its features.
         """
         check_is_fitted(self)
         return self.classes_[np.argmax(self.predict_proba(X), axis=1)]
@@ -314,15 +312,7 @@ class AutoencoderClassifier(
         Returns
         -------
         p : ndarray of shape (n_samples, n_classes)
-            Probabilities in the order of ``classes_``, of X's floating dtype; each row sums to one.
-
-        Raises
-        ------
-        sklearn.exceptions.NotFittedError
-            If the estimator is not fitted.
-        ValueError
-            If X is not two-dimensional, holds NaN or infinity, or has another width or other feature names than
-            in `fit`.
+            Probabilities, of X's floating dtype, with columns in the order of ``classes_``. Each row sums to one.
         """
         X = self._check(X)
         dtype = arrays.torch_dtype(X)
@@ -334,7 +324,7 @@ class AutoencoderClassifier(
         return self._stream(X, probabilities, len(self.classes_))
 
     def transform(self, X):
-        """Map rows to the codes that the classes are told by.
+        """Map rows to their codes by the fine-tuned encoder.
 
         Parameters
         ----------
@@ -345,14 +335,6 @@ class AutoencoderClassifier(
         -------
         Z : ndarray of shape (n_samples, n_components)
             Codes of the fine-tuned encoder, of X's floating dtype.
-
-        Raises
-        ------
-        sklearn.exceptions.NotFittedError
-            If the estimator is not fitted.
-        ValueError
-            If X is not two-dimensional, holds NaN or infinity, or has another width or other feature names than
-            in `fit`.
         """
         X = self._check(X)
         return self._stream(X, forward(self.encoder_, arrays.torch_dtype(X)), self._n_features_out)

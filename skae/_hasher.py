@@ -20,170 +20,172 @@ from ._training.setup import Mode, Setup
 
 
 class SemanticHasher(BaseAutoencoder):
-    r"""Semantic hashing: an autoencoder whose codes are bits, for searching by Hamming distance.
+    r"""Semantic hashing: an autoencoder whose codes are bits, for search by Hamming distance.
 
-    Rows that look alike to the autoencoder get codes that differ in few bits, so that neighbours can be found by
-    counting these, or by looking into a few buckets of equal codes, in a hundredth of the memory [1]_. While
-    fitting, the code is logistic, and noise is added before the logistic function: only units that are driven to
-    either end get through. The noise grows, so that bits are learnt from codes that were smooth at first.
+    Similar rows get codes that differ in few bits, so that neighbours are found by Hamming distance, or by looking
+    up a few buckets of equal codes, in a fraction of the memory [1]_. In training the code layer is a sigmoid, and
+    Gaussian noise is added to its logits: only units that saturate at 0 or 1 carry information through it. The
+    noise grows from zero, so that bits emerge from codes that are smooth at first. After training, codes are
+    rounded to bits.
 
     Parameters
     ----------
     n_bits : int, default=32
         Number of bits of a code.
+    noise_level : float, default=4.0
+        Standard deviation of the noise on the units' logits after warm-up. More noise saturates more units, and
+        takes more epochs.
+    noise_warm_up : int, default=10
+        Number of epochs over which the noise grows linearly from zero to ``noise_level``. They are counted anew by
+        each `fit`, and over all passes of `partial_fit`. ``tol`` and ``early_stopping`` ignore them.
     hidden_layer_sizes : int or array-like of int, default=(128,)
-        Widths of the encoder's hidden layers, from the input to the code; ``()`` is none. An integer is one
-        layer. With ``image_shape``, numbers of channels.
+        Widths of the encoder's hidden layers, from the input to the code. An int is a single layer; ``()`` is no
+        hidden layer. With ``image_shape``, the numbers of channels of the convolution blocks.
     decoder_hidden_layer_sizes : int, array-like of int or None, default=None
         Widths of the decoder's hidden layers, from the code to the output. None mirrors ``hidden_layer_sizes``.
-        With ``image_shape`` it must be as long as that.
+        With ``image_shape``, both must have the same length.
     activation : str, default='relu'
-        Activation of the hidden layers of both networks: 'identity', 'relu', 'elu', 'leaky_relu', 'gelu',
-        'silu', 'tanh', 'sigmoid', or its other name 'logistic'.
+        Activation of the hidden layers of both networks: 'identity', 'relu', 'elu', 'leaky_relu', 'gelu', 'silu',
+        'tanh' or 'sigmoid' (also called 'logistic').
     output_activation : str, default='identity'
-        Activation of the reconstruction, one of the same. With ``loss='binary_cross_entropy'`` leave it at
-        'identity': the loss works on logits, and the logistic function follows by itself.
+        Activation of the output layer; same choices as ``activation``. Leave it at 'identity' for
+        ``loss='binary_cross_entropy'``, which works on logits and applies the sigmoid itself.
     normalization : {'batch', 'layer'} or None, default=None
-        What brings hidden layers to mean zero and variance one, before two trained parameters for each unit or
-        channel, and the activation: 'batch' does so for each unit over the rows of a batch, and with running means
-        after training (Ioffe and Szegedy 2015); 'layer' for each row over its units (Ba, Kiros and Hinton 2016).
-        With 'batch', rows that are trained on together depend on each other, and a batch needs two of them.
+        Normalisation of the hidden layers, before the activation. 'batch' is batch normalisation (Ioffe and
+        Szegedy 2015): each unit, or channel, is normalised over the rows of a batch, which needs at least two
+        rows. 'layer' is layer normalisation (Ba, Kiros and Hinton 2016): each row is normalised over its units.
     image_shape : array-like of int or None, default=None
-        ``(height, width)`` or ``(height, width, channels)`` of the images that the rows of X are, flattened in C
-        order. The networks are convolutional then; the notes of :class:`AutoencoderTransformer` list their layers.
+        ``(height, width)`` or ``(height, width, channels)`` of the images in X, whose rows are images flattened in
+        C order. The networks are then convolutional; see the Notes of :class:`AutoencoderTransformer`. None is
+        dense networks.
     kernel_size : int, default=3
-        Height and width of the kernels of convolutions, an odd number. Used with ``image_shape`` only, as are the
-        next three.
+        Height and width of the convolution kernels, an odd number. Needs ``image_shape``.
     downsampling : {'stride', 'pool'}, default='stride'
-        What makes images smaller from block to block: the stride of convolutions, taken back by transposed ones,
-        or maxima over neighbouring places after them, taken back by repeating places.
+        How images are downsampled. 'stride': strided convolutions in the encoder, transposed convolutions in the
+        decoder. 'pool': max pooling after each convolution of the encoder; in the decoder, images are upsampled
+        (nearest neighbour) before each convolution. Needs ``image_shape``.
     downsampling_factor : int or array-like of int, default=2
-        What each convolution block divides height and width by, rounding up. An integer is for all entries of
-        ``hidden_layer_sizes``. Of several, one more may be for the code, with ``code_layer='convolution'``.
+        Factor by which each convolution block divides height and width, rounding up. An int applies to every entry
+        of ``hidden_layer_sizes``. A sequence has one factor per entry and, with ``code_layer='convolution'``, may
+        have one more, for the code layer. Needs ``image_shape``.
     code_layer : {'dense', 'convolution'}, default='dense'
-        The layer of the code: a dense one on top of the convolutions, or one more convolution, whose channels and
-        places together are ``n_components`` and which keeps height and width unless ``downsampling_factor`` has
-        an entry for it.
+        Type of the code layer. With 'convolution' the code is the flattened output of one more convolution, height
+        x width x channels units; height and width are kept, unless ``downsampling_factor`` has an entry for the
+        code layer. Needs ``image_shape``.
     loss : str or callable, default='squared_error'
-        Reconstruction loss, a mean over rows and features: 'squared_error', 'absolute_error', 'huber' or
-        'binary_cross_entropy'. 'huber' is quadratic up to a residual of 1 and linear beyond.
-        'binary_cross_entropy' needs data in [0, 1]. A callable gets the reconstruction and the target, torch
-        tensors of shape (n, n_features), and returns the loss of each row, shape (n,).
+        Reconstruction loss, averaged over rows and features: 'squared_error', 'absolute_error', 'huber' (quadratic
+        up to a residual of 1, linear beyond) or 'binary_cross_entropy' (for data in [0, 1]). A callable
+        ``(reconstruction, target) -> loss`` gets torch tensors of shape (n, n_features) and returns the loss of
+        each row, of shape (n,).
     alpha : float, default=0.0
-        Strength of the L2 penalty ``alpha / 2 * sum(w ** 2)`` on weights, never on biases. Tied weights count
-        once.
+        Strength of the L2 penalty ``alpha / 2 * sum(w ** 2)`` on the weights. Biases are not penalised; tied
+        weights count once.
     solver : {'adam', 'adamw', 'sgd'}, default='adam'
-        Optimiser: Adam (Kingma and Ba 2015); Adam whose L2 penalty acts beside the gradient, as weight decay
-        (Loshchilov and Hutter 2019); or stochastic gradient descent with Nesterov's momentum.
+        Optimiser: Adam (Kingma and Ba 2015), AdamW, in which ``alpha`` is a decoupled weight decay (Loshchilov and
+        Hutter 2019), or stochastic gradient descent with Nesterov momentum.
     learning_rate : float, default=1e-3
-        Step size of the solver.
+        Learning rate of the solver.
     momentum : float, default=0.9
-        Momentum of ``solver='sgd'``, in [0, 1). The other solvers do not use it.
+        Momentum of ``solver='sgd'``, in [0, 1). The other solvers ignore it.
     batch_size : int or 'auto', default='auto'
-        Rows per step. 'auto' is ``min(200, n_samples)``. The last batch of an epoch may be smaller.
+        Number of rows per batch. 'auto' is ``min(200, n_samples)``. The last batch of an epoch may be smaller.
     max_iter : int, default=200
-        Number of epochs, passes over the training rows, at most.
+        Maximum number of epochs, that is, passes over the training rows.
     shuffle : bool, default=True
-        Whether to visit the rows in a new order in each epoch.
+        Whether to shuffle the rows before each epoch.
     tol : float or None, default=1e-4
-        Training stops when the loss has not improved by more than ``tol`` for more than ``n_iter_no_change``
-        epochs in a row, and :class:`~sklearn.exceptions.ConvergenceWarning` is raised if that does not happen
-        within ``max_iter`` epochs. 0 stops when the loss no longer improves at all, without the warning; None
-        never stops before ``max_iter``.
+        Tolerance for stopping, in units of the loss. Training stops once the monitored loss has not improved by
+        more than ``tol`` for more than ``n_iter_no_change`` consecutive epochs; if this does not happen within
+        ``max_iter`` epochs, there is a :class:`~sklearn.exceptions.ConvergenceWarning`. 0 stops once the loss no
+        longer improves at all, and never warns. None always runs ``max_iter`` epochs.
     n_iter_no_change : int, default=10
-        Number of epochs without improvement that are borne; see ``tol``.
+        Number of consecutive epochs without improvement that are tolerated; see ``tol``.
     early_stopping : bool, default=False
-        Whether to hold out ``validation_fraction`` of the rows and watch the loss on these instead of the
-        training loss. The weights of the best epoch are restored however the fit ends.
+        Whether to hold out ``validation_fraction`` of the rows and to monitor their loss instead of the training
+        loss. The weights of the best epoch are restored, however the fit ends.
     validation_fraction : float, default=0.1
-        Fraction of the rows held out with ``early_stopping``, in (0, 1).
+        Fraction of the rows to hold out with ``early_stopping``, in (0, 1).
     warm_start : bool, default=False
-        Whether `fit` starts from the weights of the last fit, with a new solver state, instead of new ones.
+        Whether `fit` starts from the weights of the previous fit, with a new solver state, instead of from new
+        weights.
     device : str or torch.device, default='cpu'
-        Where to train and keep the networks: 'cpu', 'cuda', 'cuda:1', 'mps', 'xpu', or 'auto' for the first
-        accelerator there is, else the CPU. A device that is not there is an error.
+        Device of the networks: 'cpu', 'cuda', 'cuda:1', 'mps', 'xpu', or 'auto' for the first accelerator
+        available, else the CPU. Asking for a device that is not available is an error.
     dtype : {'auto', 'float32', 'float64', 'bfloat16'}, default='auto'
         Precision of training. 'auto' is float64 for float64 data of at most 100,000 entries on the CPU, else
-        float32. 'bfloat16' is mixed precision, with float32 weights. Results have the data's floating dtype in
-        any case.
+        float32. 'bfloat16' is mixed precision, with float32 weights. Outputs have the floating dtype of the input
+        in any case.
     random_state : int, RandomState instance or None, default=None
-        Seed of the first weights, the rows held out, and the order of the rows. An integer makes fits repeat
-        bit for bit on one machine's CPU. The global generators of NumPy and torch are neither read nor changed.
+        Seed of the initial weights, the held-out rows, the order of the rows and the noise. With an int, fits on
+        the CPU of one machine are reproducible bit for bit. The global generators of NumPy and torch are neither
+        read nor changed.
     verbose : bool or int, default=False
         Whether to print the loss of each epoch.
-    noise_level : float, default=4.0
-        Standard deviation, at its largest, of the noise that is added to the units' logits in training. More
-        noise saturates more units, and takes more epochs.
-    noise_warm_up : int, default=10
-        Number of epochs in which the noise grows evenly from nothing to ``noise_level``. They are counted anew by
-        each `fit` from new weights, and over all passes of `partial_fit`; none of them counts as flat or as the
-        best.
 
     Attributes
     ----------
-    bit_frequencies_ : ndarray of shape (n_bits,)
-        The share of training rows for which each bit is set, of the floating dtype of the data that were given to
-        `fit`. The best is one half: a bit that is rarely set tells little.
-    saturation_ : float
-        The share of the training rows' codes that are within 0.1 of either end before they are rounded, without
-        noise.
     encoder_ : torch.nn.Module
-        The encoder, on ``device_`` and in evaluation mode: rows of shape (n, n_features) to zeros and ones of
+        Encoder, on ``device_`` and in evaluation mode: maps rows of shape (n, n_features) to zeros and ones of
         shape (n, n_bits).
     decoder_ : torch.nn.Module
-        The decoder, likewise: codes to reconstructions in the data's space, of shape (n, n_features).
+        Decoder, on ``device_`` and in evaluation mode: maps codes of shape (n, n_bits) to reconstructions of shape
+        (n, n_features), in units of X.
+    bit_frequencies_ : ndarray of shape (n_bits,)
+        Fraction of the training rows in which each bit is set, of the floating dtype of X. One half is best; a bit
+        that is rarely or nearly always set carries little information.
+    saturation_ : float
+        Fraction of the training rows' codes, over rows and units, that are within 0.1 of 0 or 1 before rounding,
+        without noise.
     offset_ : ndarray of shape (n_features,)
-        What is subtracted from each row before the encoder and added after the decoder, inside the networks:
-        the mean of the rows given to `fit`, or zeros where the networks are not centred (see Notes).
+        Offset that the networks subtract from rows before the encoder and add after the decoder, in units of X:
+        the mean of the rows given to `fit`, or zeros if the networks are not centred; see the Notes of
+        :class:`AutoencoderTransformer`.
     device_ : torch.device
-        The device of the networks.
+        Device of the networks.
     n_parameters_ : int
         Number of trained parameters, biases included.
     loss_curve_ : list of float
-        The objective in each epoch: the mean loss over rows and features, and the penalties. After
-        `partial_fit`, of every pass so far.
+        Objective of each epoch: the loss, averaged over rows and features, plus the penalties. After
+        `partial_fit`, one entry per pass so far.
     loss_ : float
-        The last entry of ``loss_curve_``.
+        Last entry of ``loss_curve_``.
     validation_loss_curve_ : list of float
-        With ``early_stopping``, the loss of the rows held out after each epoch, without penalties.
+        Loss of the held-out rows after each epoch, without penalties. Only with ``early_stopping``.
     best_loss_ : float
-        The smallest entry of ``validation_loss_curve_`` with ``early_stopping``, of ``loss_curve_`` without.
+        Smallest entry of ``validation_loss_curve_`` with ``early_stopping``, otherwise of ``loss_curve_``.
     n_iter_ : int
-        Number of epochs run by the last `fit`, or of passes taken by `partial_fit`.
+        Number of epochs of the last `fit`, or of passes of `partial_fit` so far.
     n_features_in_ : int
-        Number of features seen in `fit`.
+        Number of features seen during `fit`.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Names of the features seen in `fit`, where they are all strings.
+        Names of the features seen during `fit`. Defined only if X has feature names that are all strings.
 
     See Also
     --------
-    AutoencoderTransformer : Codes that are numbers.
+    AutoencoderTransformer : Codes that are real numbers.
     sklearn.neighbors.NearestNeighbors : Searches among codes with ``metric='hamming'``.
 
     Notes
     -----
-    With logits :math:`v_i` of the code layer, standard normal noise :math:`\varepsilon_i` and the logistic
-    function :math:`\sigma`, the objective of an epoch in which the noise has the standard deviation :math:`s` is
+    With the logits :math:`v_i` of the code layer, standard normal noise :math:`\varepsilon_i`, drawn anew for each
+    batch, the sigmoid :math:`\sigma` and the decoder :math:`g`, the objective is
 
     .. math::
         \frac{1}{n d} \sum_{i=1}^{n} \sum_{j=1}^{d}
         \ell\bigl(g(\sigma(v_i + s \varepsilon_i))_j, x_{ij}\bigr) + \frac{\alpha}{2} \sum_w w^2
 
-    Noise is drawn anew for each batch. A fitted encoder has none: a bit is set where :math:`v > 0`. Since the loss
-    rises with the noise, curves fall only after ``noise_warm_up`` epochs. Rows held out for ``early_stopping`` are
-    judged by what is restored from their bits, which is also what `reconstruct` and `score` do.
+    where the standard deviation :math:`s` of the noise grows to ``noise_level`` during warm-up. Since the loss
+    rises with the noise, loss curves may rise during warm-up. The fitted encoder adds no noise: a bit is set where
+    :math:`v > 0`. Held-out rows are evaluated by the reconstruction from their bits, as by `reconstruct` and
+    `score`.
 
-    *Balanced, decorrelated bits* hold most. The first weights of the code layer are changed so that logits are
-    centred and uncorrelated over (a sample of) the training rows, with a variance of one, unless that layer is a
-    convolution, whose units share their weights. Nothing but the decoder,
-    which would waste bits that are not, keeps them so later; ``bit_frequencies_`` tells how well it did.
+    *Balanced, uncorrelated bits* carry the most information. The code layer's initial weights are changed so that
+    the logits have mean zero and variance one and are uncorrelated over (a sample of) the training rows, unless
+    the layer is a convolution. Training does not enforce this later; see ``bit_frequencies_``.
 
-    Weights are never tied: those of the encoder grow until logits overcome the noise, those of the decoder do not.
+    Weights cannot be tied: the encoder's grow until the logits overcome the noise, the decoder's do not.
 
-    The noise takes many steps to overcome. On few rows, where there are few steps in an epoch, use a larger
-    ``learning_rate``, a smaller ``batch_size`` or a longer ``noise_warm_up``.
-
-    Centring, first weights, early stopping and reproducibility are otherwise as described for
+    Centring, initial weights, early stopping and reproducibility are otherwise as described in the Notes of
     :class:`AutoencoderTransformer`.
 
     References
@@ -237,22 +239,22 @@ class SemanticHasher(BaseAutoencoder):
         Returns
         -------
         Z : ndarray of shape (n_samples, n_bits)
-            Zeros and ones, of dtype uint8. Each row's depend on that row alone.
+            Zeros and ones, of dtype uint8. The bits of a row do not depend on the other rows.
 
         Raises
         ------
         sklearn.exceptions.NotFittedError
             If the estimator is not fitted.
         ValueError
-            If X is not two-dimensional, holds NaN or infinity, or has another width or other feature names than
-            in `fit`.
+            If X is not two-dimensional, contains NaN or infinity, or differs from the data of `fit` in the number
+            or the names of its features.
         """
         X = self._check(X, "transform")
         encode = forward(self.encoder_, arrays.torch_dtype(X))
         return self._stream(X, lambda x, out: out.copy_(encode(x, None)), self._n_features_out, torch.uint8)
 
     def pack(self, X):
-        """Map rows to bits, eight of which are a byte.
+        """Map rows to bits packed into bytes.
 
         ``numpy.unpackbits(packed, axis=1, count=n_bits)`` is what `transform` returns.
 
@@ -264,15 +266,8 @@ class SemanticHasher(BaseAutoencoder):
         Returns
         -------
         packed : ndarray of shape (n_samples, ceil(n_bits / 8))
-            Bytes, of dtype uint8; the first bit is the highest of the first byte, and zeros fill the last one up.
-
-        Raises
-        ------
-        sklearn.exceptions.NotFittedError
-            If the estimator is not fitted.
-        ValueError
-            If X is not two-dimensional, holds NaN or infinity, or has another width or other feature names than
-            in `fit`.
+            Bytes, of dtype uint8. The first bit is the highest one of the first byte; the last byte is padded with
+            zeros.
         """
         X = self._check(X, "pack")
         encode = forward(self.encoder_, arrays.torch_dtype(X))

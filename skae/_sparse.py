@@ -45,220 +45,218 @@ _REMEDIES = {
 
 
 class SparseAutoencoder(BaseAutoencoder):
-    r"""Sparse autoencoder: codes of which few are active at a time.
+    r"""Sparse autoencoder: codes of which only a few units are active at a time.
 
-    A code may have more units than the data have features and still say something about the rows, provided that
-    only a few units describe each. ``sparsity`` says how that is brought about:
+    A code may have more units than the data have features and still be informative, provided that only a few units
+    are active for each row. ``sparsity`` selects the method:
 
-    - 'kl': logistic units, each of which is on for a fraction ``sparsity_target`` of the rows; departures are
-      penalised by the Kullback-Leibler divergence [1]_.
-    - 'l1': a penalty on the sum of the codes [2]_.
-    - 'topk': exactly ``n_active`` units of each row, those of largest magnitude, are kept, the others set to zero
-      [3]_ [4]_.
-    - 'batch_topk': ``n_active`` units for each row on average: all units of all rows of a batch compete, so that
-      rows which need more get more [5]_. After training, units above a fixed threshold are kept.
-    - 'winner_take_all': each unit is kept for the fraction ``sparsity_target`` of a batch's rows for which it is
-      largest [6]_. After training the codes are used as they are.
+    - 'kl': sigmoid units whose mean activation is kept near ``sparsity_target`` by a penalty, the Kullback-Leibler
+      divergence [1]_.
+    - 'l1': a penalty on the sum of the absolute values of the codes [2]_.
+    - 'topk': in each row, the ``n_active`` units of largest magnitude are kept, the others are set to zero [3]_
+      [4]_.
+    - 'batch_topk': ``n_active`` units per row are kept on average. All units of all rows of a batch compete, so
+      that difficult rows keep more of them [5]_. After training, units above a fixed threshold are kept.
+    - 'winner_take_all': each unit is kept in those rows of a batch, a fraction ``sparsity_target``, in which it is
+      largest [6]_. After training, all units are kept.
 
     Parameters
     ----------
     n_components : int, default=16
-        Width of the code. It may be larger than the number of features.
+        Width of the code. It may exceed the number of features.
+    sparsity : {'kl', 'l1', 'topk', 'batch_topk', 'winner_take_all'}, default='kl'
+        Method that makes the codes sparse, see above.
+    sparsity_weight : float or 'auto', default='auto'
+        Strength of the penalty of 'kl' and 'l1'. 'auto' is 0.1 for 'kl' and 0.01 for 'l1', which suits
+        standardised data. The other methods ignore it.
+    sparsity_target : float, default=0.1
+        For 'kl', the target of the mean activation; for 'winner_take_all', the fraction of a batch's rows in which
+        a unit is kept; in (0, 1). The other methods ignore it.
+    sparsity_warm_up : int, default=0
+        Number of epochs over which the strength of the penalty of 'kl' and 'l1' grows linearly from zero.
+        `partial_fit` counts its passes; a warm start begins at full strength.
+    n_active : int or None, default=None
+        Number of units kept in each row by 'topk', and on average by 'batch_topk'; at most ``n_components``. None
+        is the square root of ``n_components``, rounded. The other methods ignore it.
+    auxiliary_weight : float, default=1.0
+        Weight of the auxiliary loss of 'topk' and 'batch_topk', which revives dead units; see Notes. The other
+        methods ignore it.
+    sparse_output : bool, default=False
+        Whether `transform` returns a SciPy sparse matrix in CSR format. It still returns a tensor for a tensor,
+        and a data frame if `set_output` asks for one.
     hidden_layer_sizes : int or array-like of int, default=(128,)
-        Widths of the encoder's hidden layers, from the input to the code; ``()`` is none. An integer is one
-        layer. With ``image_shape``, numbers of channels.
+        Widths of the encoder's hidden layers, from the input to the code. An int is a single layer; ``()`` is no
+        hidden layer. With ``image_shape``, the numbers of channels of the convolution blocks.
     decoder_hidden_layer_sizes : int, array-like of int or None, default=None
         Widths of the decoder's hidden layers, from the code to the output. None mirrors ``hidden_layer_sizes``.
-        With ``image_shape`` it must be as long as that.
+        With ``image_shape``, both must have the same length.
     activation : str, default='relu'
-        Activation of the hidden layers of both networks: 'identity', 'relu', 'elu', 'leaky_relu', 'gelu',
-        'silu', 'tanh', 'sigmoid', or its other name 'logistic'.
+        Activation of the hidden layers of both networks: 'identity', 'relu', 'elu', 'leaky_relu', 'gelu', 'silu',
+        'tanh' or 'sigmoid' (also called 'logistic').
     code_activation : str, default='auto'
-        Activation of the code layer, one of the same. 'auto' is 'sigmoid' for ``sparsity='kl'``, which needs
-        codes between 0 and 1, and 'relu' for the others. With codes that may be negative, such as those of
-        'identity', units compete by magnitude.
+        Activation of the code layer; same choices as ``activation``, or 'auto': 'sigmoid' for ``sparsity='kl'``,
+        which needs codes between 0 and 1, otherwise 'relu'. If codes may be negative, as with 'identity', units
+        compete by magnitude.
     output_activation : str, default='identity'
-        Activation of the reconstruction, one of the same. With ``loss='binary_cross_entropy'`` leave it at
-        'identity': the loss works on logits, and the logistic function follows by itself.
-    normalization : {'batch', 'layer'} or None, default=None
-        What brings hidden layers to mean zero and variance one, before two trained parameters for each unit or
-        channel, and the activation: 'batch' does so for each unit over the rows of a batch, and with running means
-        after training (Ioffe and Szegedy 2015); 'layer' for each row over its units (Ba, Kiros and Hinton 2016).
-        With 'batch', rows that are trained on together depend on each other, and a batch needs two of them.
-    image_shape : array-like of int or None, default=None
-        ``(height, width)`` or ``(height, width, channels)`` of the images that the rows of X are, flattened in C
-        order. The networks are convolutional then; the notes of :class:`AutoencoderTransformer` list their layers.
-    kernel_size : int, default=3
-        Height and width of the kernels of convolutions, an odd number. Used with ``image_shape`` only, as are the
-        next three.
-    downsampling : {'stride', 'pool'}, default='stride'
-        What makes images smaller from block to block: the stride of convolutions, taken back by transposed ones,
-        or maxima over neighbouring places after them, taken back by repeating places.
-    downsampling_factor : int or array-like of int, default=2
-        What each convolution block divides height and width by, rounding up. An integer is for all entries of
-        ``hidden_layer_sizes``. Of several, one more may be for the code, with ``code_layer='convolution'``.
-    code_layer : {'dense', 'convolution'}, default='dense'
-        The layer of the code: a dense one on top of the convolutions, or one more convolution, whose channels and
-        places together are ``n_components`` and which keeps height and width unless ``downsampling_factor`` has
-        an entry for it.
-    loss : str or callable, default='squared_error'
-        Reconstruction loss, a mean over rows and features: 'squared_error', 'absolute_error', 'huber' or
-        'binary_cross_entropy'. 'huber' is quadratic up to a residual of 1 and linear beyond.
-        'binary_cross_entropy' needs data in [0, 1]. A callable gets the reconstruction and the target, torch
-        tensors of shape (n, n_features), and returns the loss of each row, shape (n,).
-    alpha : float, default=0.0
-        Strength of the L2 penalty ``alpha / 2 * sum(w ** 2)`` on weights, never on biases. Tied weights count
-        once.
-    solver : {'adam', 'adamw', 'sgd'}, default='adam'
-        Optimiser: Adam (Kingma and Ba 2015); Adam whose L2 penalty acts beside the gradient, as weight decay
-        (Loshchilov and Hutter 2019); or stochastic gradient descent with Nesterov's momentum.
-    learning_rate : float, default=1e-3
-        Step size of the solver.
-    momentum : float, default=0.9
-        Momentum of ``solver='sgd'``, in [0, 1). The other solvers do not use it.
-    batch_size : int or 'auto', default='auto'
-        Rows per step. 'auto' is ``min(200, n_samples)``. The last batch of an epoch may be smaller.
-    max_iter : int, default=200
-        Number of epochs, passes over the training rows, at most.
-    shuffle : bool, default=True
-        Whether to visit the rows in a new order in each epoch.
-    tol : float or None, default=1e-4
-        Training stops when the loss has not improved by more than ``tol`` for more than ``n_iter_no_change``
-        epochs in a row, and :class:`~sklearn.exceptions.ConvergenceWarning` is raised if that does not happen
-        within ``max_iter`` epochs. 0 stops when the loss no longer improves at all, without the warning; None
-        never stops before ``max_iter``.
-    n_iter_no_change : int, default=10
-        Number of epochs without improvement that are borne; see ``tol``.
-    early_stopping : bool, default=False
-        Whether to hold out ``validation_fraction`` of the rows and watch the loss on these instead of the
-        training loss. The weights of the best epoch are restored however the fit ends.
-    validation_fraction : float, default=0.1
-        Fraction of the rows held out with ``early_stopping``, in (0, 1).
-    warm_start : bool, default=False
-        Whether `fit` starts from the weights of the last fit, with a new solver state, instead of new ones.
-    device : str or torch.device, default='cpu'
-        Where to train and keep the networks: 'cpu', 'cuda', 'cuda:1', 'mps', 'xpu', or 'auto' for the first
-        accelerator there is, else the CPU. A device that is not there is an error.
-    dtype : {'auto', 'float32', 'float64', 'bfloat16'}, default='auto'
-        Precision of training. 'auto' is float64 for float64 data of at most 100,000 entries on the CPU, else
-        float32. 'bfloat16' is mixed precision, with float32 weights. Results have the data's floating dtype in
-        any case.
-    random_state : int, RandomState instance or None, default=None
-        Seed of the first weights, the rows held out, and the order of the rows. An integer makes fits repeat
-        bit for bit on one machine's CPU. The global generators of NumPy and torch are neither read nor changed.
-    verbose : bool or int, default=False
-        Whether to print the loss of each epoch.
-    sparsity : {'kl', 'l1', 'topk', 'batch_topk', 'winner_take_all'}, default='kl'
-        How codes are made sparse, see above.
-    sparsity_weight : float or 'auto', default='auto'
-        Strength of the sparsity term of 'kl' and 'l1'. 'auto' is 0.1 for 'kl' and 0.01 for 'l1', which suits
-        standardised data. The other kinds have no such term.
-    sparsity_target : float, default=0.1
-        Of 'kl', the mean activation that is aimed at; of 'winner_take_all', the fraction of a batch's rows for
-        which a unit is kept; in (0, 1). The other kinds do not use it.
-    sparsity_warm_up : int, default=0
-        Number of epochs through which the sparsity term's strength rises from zero, so that units find
-        something to do before they are made to save. `partial_fit` counts its passes; a `fit` that starts from
-        the last one's weights begins at full strength.
-    n_active : int or None, default=None
-        Units of a row that are kept by 'topk', and by 'batch_topk' on average; at most ``n_components``. None is
-        the square root of ``n_components``, rounded. The other kinds do not use it.
-    auxiliary_weight : float, default=1.0
-        For 'topk' and 'batch_topk': weight of the auxiliary loss, by which units that fell silent learn to mend
-        what the active ones leave (see Notes). The other kinds have none.
+        Activation of the output layer; same choices as ``activation``. Leave it at 'identity' for
+        ``loss='binary_cross_entropy'``, which works on logits and applies the sigmoid itself.
     tied_weights : bool, default=False
         Whether the decoder uses the encoder's weights, transposed, with biases of its own. Needs a decoder that
         mirrors the encoder.
-    sparse_output : bool, default=False
-        Whether `transform` returns a SciPy sparse matrix in CSR format. Tensors and data frames stay dense: a
-        tensor's codes are a tensor, and `set_output` comes first.
+    normalization : {'batch', 'layer'} or None, default=None
+        Normalisation of the hidden layers, before the activation. 'batch' is batch normalisation (Ioffe and
+        Szegedy 2015): each unit, or channel, is normalised over the rows of a batch, which needs at least two
+        rows. 'layer' is layer normalisation (Ba, Kiros and Hinton 2016): each row is normalised over its units.
+    image_shape : array-like of int or None, default=None
+        ``(height, width)`` or ``(height, width, channels)`` of the images in X, whose rows are images flattened in
+        C order. The networks are then convolutional; see the Notes of :class:`AutoencoderTransformer`. None is
+        dense networks.
+    kernel_size : int, default=3
+        Height and width of the convolution kernels, an odd number. Needs ``image_shape``.
+    downsampling : {'stride', 'pool'}, default='stride'
+        How images are downsampled. 'stride': strided convolutions in the encoder, transposed convolutions in the
+        decoder. 'pool': max pooling after each convolution of the encoder; in the decoder, images are upsampled
+        (nearest neighbour) before each convolution. Needs ``image_shape``.
+    downsampling_factor : int or array-like of int, default=2
+        Factor by which each convolution block divides height and width, rounding up. An int applies to every entry
+        of ``hidden_layer_sizes``. A sequence has one factor per entry and, with ``code_layer='convolution'``, may
+        have one more, for the code layer. Needs ``image_shape``.
+    code_layer : {'dense', 'convolution'}, default='dense'
+        Type of the code layer. With 'convolution' the code is the flattened output of one more convolution, height
+        x width x channels units; height and width are kept, unless ``downsampling_factor`` has an entry for the
+        code layer. Needs ``image_shape``.
+    loss : str or callable, default='squared_error'
+        Reconstruction loss, averaged over rows and features: 'squared_error', 'absolute_error', 'huber' (quadratic
+        up to a residual of 1, linear beyond) or 'binary_cross_entropy' (for data in [0, 1]). A callable
+        ``(reconstruction, target) -> loss`` gets torch tensors of shape (n, n_features) and returns the loss of
+        each row, of shape (n,).
+    alpha : float, default=0.0
+        Strength of the L2 penalty ``alpha / 2 * sum(w ** 2)`` on the weights. Biases are not penalised; tied
+        weights count once.
+    solver : {'adam', 'adamw', 'sgd'}, default='adam'
+        Optimiser: Adam (Kingma and Ba 2015), AdamW, in which ``alpha`` is a decoupled weight decay (Loshchilov and
+        Hutter 2019), or stochastic gradient descent with Nesterov momentum.
+    learning_rate : float, default=1e-3
+        Learning rate of the solver.
+    momentum : float, default=0.9
+        Momentum of ``solver='sgd'``, in [0, 1). The other solvers ignore it.
+    batch_size : int or 'auto', default='auto'
+        Number of rows per batch. 'auto' is ``min(200, n_samples)``. The last batch of an epoch may be smaller.
+    max_iter : int, default=200
+        Maximum number of epochs, that is, passes over the training rows.
+    shuffle : bool, default=True
+        Whether to shuffle the rows before each epoch.
+    tol : float or None, default=1e-4
+        Tolerance for stopping, in units of the loss. Training stops once the monitored loss has not improved by
+        more than ``tol`` for more than ``n_iter_no_change`` consecutive epochs; if this does not happen within
+        ``max_iter`` epochs, there is a :class:`~sklearn.exceptions.ConvergenceWarning`. 0 stops once the loss no
+        longer improves at all, and never warns. None always runs ``max_iter`` epochs.
+    n_iter_no_change : int, default=10
+        Number of consecutive epochs without improvement that are tolerated; see ``tol``.
+    early_stopping : bool, default=False
+        Whether to hold out ``validation_fraction`` of the rows and to monitor their loss instead of the training
+        loss. The weights of the best epoch are restored, however the fit ends.
+    validation_fraction : float, default=0.1
+        Fraction of the rows to hold out with ``early_stopping``, in (0, 1).
+    warm_start : bool, default=False
+        Whether `fit` starts from the weights of the previous fit, with a new solver state, instead of from new
+        weights.
+    device : str or torch.device, default='cpu'
+        Device of the networks: 'cpu', 'cuda', 'cuda:1', 'mps', 'xpu', or 'auto' for the first accelerator
+        available, else the CPU. Asking for a device that is not available is an error.
+    dtype : {'auto', 'float32', 'float64', 'bfloat16'}, default='auto'
+        Precision of training. 'auto' is float64 for float64 data of at most 100,000 entries on the CPU, else
+        float32. 'bfloat16' is mixed precision, with float32 weights. Outputs have the floating dtype of the input
+        in any case.
+    random_state : int, RandomState instance or None, default=None
+        Seed of the initial weights, the held-out rows, the order of the rows and the noise. With an int, fits on
+        the CPU of one machine are reproducible bit for bit. The global generators of NumPy and torch are neither
+        read nor changed.
+    verbose : bool or int, default=False
+        Whether to print the loss of each epoch.
 
     Attributes
     ----------
     encoder_ : torch.nn.Module
-        The encoder, on ``device_`` and in evaluation mode: rows of shape (n, n_features) to codes of shape
+        Encoder, on ``device_`` and in evaluation mode: maps rows of shape (n, n_features) to codes of shape
         (n, n_components).
     decoder_ : torch.nn.Module
-        The decoder, likewise: codes to reconstructions in the data's space, of shape (n, n_features).
-    offset_ : ndarray of shape (n_features,)
-        What is subtracted from each row before the encoder and added after the decoder, inside the networks:
-        the mean of the rows given to `fit`, or zeros where the networks are not centred (see Notes).
-    device_ : torch.device
-        The device of the networks.
-    n_parameters_ : int
-        Number of trained parameters, biases included; tied weights count once.
-    loss_curve_ : list of float
-        The objective in each epoch: the mean loss over rows and features, and the penalties. After
-        `partial_fit`, of every pass so far.
-    loss_ : float
-        The last entry of ``loss_curve_``.
-    validation_loss_curve_ : list of float
-        With ``early_stopping``, the loss of the rows held out after each epoch, without penalties.
-    best_loss_ : float
-        The smallest entry of ``validation_loss_curve_`` with ``early_stopping``, of ``loss_curve_`` without.
-    n_iter_ : int
-        Number of epochs run by the last `fit`, or of passes taken by `partial_fit`.
-    n_features_in_ : int
-        Number of features seen in `fit`.
-    feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Names of the features seen in `fit`, where they are all strings.
+        Decoder, on ``device_`` and in evaluation mode: maps codes of shape (n, n_components) to reconstructions of
+        shape (n, n_features), in units of X.
     mean_activation_ : ndarray of shape (n_components,)
-        Mean code of each unit over the training rows (the rows held out are none of them), weighted if they are,
-        by the final networks.
+        Mean code of each unit over the training rows (held-out rows excluded), weighted by ``sample_weight``.
     dead_fraction_ : float
-        Fraction of units that tell no training row from another. With 'topk', 'batch_topk' or a relu code these
-        are the units that are zero for every row; with a sigmoid or tanh code those whose codes span less than
-        0.01; with others, those whose codes span less than a hundredth of the widest unit's span. `fit` warns if
-        it is above one half.
+        Fraction of dead units. With 'topk', 'batch_topk' or a 'relu' code, these are units that are zero for every
+        training row; with a 'sigmoid' or 'tanh' code, units whose range over the training rows is below 0.01; with
+        other codes, units whose range is at most a hundredth of the largest range. `fit` warns if the fraction is
+        above one half.
+    offset_ : ndarray of shape (n_features,)
+        Offset that the networks subtract from rows before the encoder and add after the decoder, in units of X:
+        the mean of the rows given to `fit`, or zeros if the networks are not centred; see the Notes of
+        :class:`AutoencoderTransformer`.
+    device_ : torch.device
+        Device of the networks.
+    n_parameters_ : int
+        Number of trained parameters, biases included. Tied weights count once.
+    loss_curve_ : list of float
+        Objective of each epoch: the loss, averaged over rows and features, plus the penalties. After
+        `partial_fit`, one entry per pass so far.
+    loss_ : float
+        Last entry of ``loss_curve_``.
+    validation_loss_curve_ : list of float
+        Loss of the held-out rows after each epoch, without penalties. Only with ``early_stopping``.
+    best_loss_ : float
+        Smallest entry of ``validation_loss_curve_`` with ``early_stopping``, otherwise of ``loss_curve_``.
+    n_iter_ : int
+        Number of epochs of the last `fit`, or of passes of `partial_fit` so far.
+    n_features_in_ : int
+        Number of features seen during `fit`.
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of the features seen during `fit`. Defined only if X has feature names that are all strings.
 
     See Also
     --------
     AutoencoderTransformer : Without sparsity, with a contractive penalty.
-    sklearn.decomposition.SparsePCA : Sparse components, where here it is the codes that are sparse.
+    sklearn.decomposition.SparsePCA : Sparse components, where here the codes are sparse.
     sklearn.decomposition.DictionaryLearning : Sparse codes found by optimisation for each row.
 
     Notes
     -----
-    The objective is the mean loss over rows and features and ``alpha``'s penalty, as of
-    :class:`AutoencoderTransformer`, plus for 'kl' and 'l1' ``sparsity_weight`` times
+    The objective is that of :class:`AutoencoderTransformer`, without the contractive penalty. For 'kl' and 'l1' it
+    also has ``sparsity_weight`` times
 
     .. math::
         \sum_{k} t \log \frac{t}{r_k} + (1 - t) \log \frac{1 - t}{1 - r_k}
         \qquad \text{or} \qquad \frac{1}{n} \sum_{i=1}^{n} \sum_{k} |z_{ik}|
 
-    with the codes :math:`z_{ik}`, their means :math:`r_k` over a batch, and :math:`t` = ``sparsity_target``. A
-    batch's mean says little below a hundred rows or so: keep batches of 'kl' and 'winner_take_all' large.
+    with the codes :math:`z_{ik}`, their means :math:`r_k` over a batch, and :math:`t` = ``sparsity_target``. 'kl'
+    and 'winner_take_all' need batches of a hundred rows or more, since they work on statistics of a batch.
 
-    *Dead units.* Rows are centred before the encoder, so that data far from the origin do not switch units off.
-    The code's biases start where each unit is at zero on average (Salimans and Kingma 2016 [7]_), or at
-    ``sparsity_target`` for 'kl', before the selection and the nonlinearity. For 'l1', 'topk' and 'batch_topk',
-    the decoder's weights of each unit have length one at the beginning and after each update, so that no unit can
-    outgrow the others, and an L1 term cannot be met by small codes and large weights; not so with
-    ``tied_weights``, since these are the encoder's as well. With hidden layers in the decoder this is its first
-    layer, and ``alpha`` has to keep the others small. Without any hidden layers, the encoder's first weights are
-    the decoder's, transposed [4]_.
+    *Dead units.* Three measures keep units from dying. Rows are centred before the encoder. The biases of the code
+    layer start where the mean of each unit, before the activation, is zero [7]_, or for 'kl' where the activation
+    is ``sparsity_target``. For 'l1', 'topk' and 'batch_topk', the decoder's weights of each unit (in its first
+    layer, if it has several) are kept at unit length, so that no unit can outgrow the others and small codes with
+    large weights cannot evade the L1 penalty; not so with ``tied_weights``. Without hidden layers, the encoder's
+    weights then start as the transpose of the decoder's [4]_.
 
-    *Auxiliary loss.* If all units of 'topk' or 'batch_topk' were equal, each would be active for the share
-    ``n_active / n_components`` of the rows. A unit that was active for no row of a while is silent for the next
-    one; a while is ``40 * n_components / n_active`` rows, at least 2000, or an epoch if that has fewer. Each
-    silent unit joins the active ones in a second pass through the decoder, for the rows for which it is largest,
-    four times the equal share of them. The loss of that pass, times ``auxiliary_weight``, acts on the weights, so
-    that silent units learn to mend what the active ones leave, until they win by themselves. It is not counted in
-    ``loss_curve_``, which would otherwise rise whenever units fall silent. For a linear decoder and a squared
-    error, its gradient for a silent unit is that of the auxiliary loss of [4]_, which takes other rows and is
-    weighed by 1/32 relative to the energy of what the active units leave.
+    *Auxiliary loss.* A unit of 'topk' or 'batch_topk' is dead if it was active for no row of the last
+    ``40 * n_components / n_active`` rows (at least 2000, at most an epoch). Dead units join the active ones in a
+    second pass through the decoder, each in those rows of a batch in which it is largest, four times the share
+    ``n_active / n_components``. The loss of this pass, times ``auxiliary_weight``, contributes to the gradient,
+    not to the reported loss, so that dead units learn to reconstruct the residual. It is a variant of the
+    auxiliary loss of [4]_.
 
-    *Exactly* ``n_active`` codes are other than zero with 'topk' where that many units have a code at all: a relu
-    leaves zeros where fewer are positive, an identity never.
+    *Fewer than n_active.* A 'relu' code may have fewer than ``n_active`` positive units in a row; 'topk' then
+    returns fewer nonzero codes.
 
-    *Rows held out* for ``early_stopping`` are judged without the penalties, units being kept as in training.
+    *Held-out rows* are evaluated without the penalties, with units selected as in training.
 
-    *Weights of rows.* An integer weight is as good as repeated rows, as long as one batch holds all of them.
-    Kinds that let rows compete weigh them: of 'winner_take_all', a unit is kept for the rows for which it is
-    largest until these hold the fraction ``sparsity_target`` of the batch's weight. Equal codes win or lose
-    together.
+    *Sample weights.* An integer weight is equivalent to repeating the row, as long as one batch holds all the
+    copies. Where the rows of a batch compete, the selection is weighted: 'winner_take_all' keeps a unit in the
+    rows in which it is largest until these hold the fraction ``sparsity_target`` of the batch's weight. Equal
+    codes are kept or dropped together.
 
-    Centring, first weights, early stopping and reproducibility are otherwise as described for
+    Centring, initial weights, early stopping and reproducibility are otherwise as described in the Notes of
     :class:`AutoencoderTransformer`.
 
     References
@@ -326,13 +324,22 @@ class SparseAutoencoder(BaseAutoencoder):
         y : None
             Ignored.
         sample_weight : array-like of shape (n_samples,), default=None
-            Non-negative weights of the rows. Integer weights are as good as repeated rows, and zero as good
-            as leaving a row out.
+            Non-negative weights of the rows. An integer weight is equivalent to repeating the row, zero to leaving
+            it out.
 
         Returns
         -------
         self : object
-            The fitted estimator.
+            Fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If X is not two-dimensional, contains NaN or infinity, or has values outside the range of the loss; if
+            parameters contradict each other; if ``early_stopping`` has too few rows to hold some out; or if
+            training diverges.
+        RuntimeError
+            If ``device`` is not available.
         """
         return fit_networks(self, X, sample_weight=sample_weight)
 
@@ -347,8 +354,16 @@ class SparseAutoencoder(BaseAutoencoder):
         Returns
         -------
         Z : {ndarray, sparse matrix} of shape (n_samples, n_components)
-            Codes, of X's floating dtype; in CSR format with ``sparse_output``. Each row's depends on that row
-            alone.
+            Codes, of X's floating dtype; in CSR format with ``sparse_output=True``. The code of a row does not
+            depend on the other rows.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            If the estimator is not fitted.
+        ValueError
+            If X is not two-dimensional, contains NaN or infinity, or differs from the data of `fit` in the number
+            or the names of its features.
         """
         framed = _get_output_config("transform", self)["dense"] != "default"
         if not self.sparse_output or framed:
@@ -396,8 +411,8 @@ class SparseAutoencoder(BaseAutoencoder):
     def _adapt_architecture(self, architecture: Architecture, mode: Mode) -> Architecture:
         if architecture.images is not None and self.code_layer == "convolution":
             raise ValueError(
-                "SparseAutoencoder sets the bias and the length of the weights of each unit of the code, which "
-                "many units share with code_layer='convolution'. Use code_layer='dense'."
+                "SparseAutoencoder sets the bias and the norm of the weights of each unit of the code, but with "
+                "code_layer='convolution' units share these. Use code_layer='dense'."
             )
         activation = architecture.code_activation
         if activation == "auto":
@@ -495,6 +510,6 @@ class SparseAutoencoder(BaseAutoencoder):
     def _warn_after_fit(self, history: History) -> None:
         if self.dead_fraction_ > 0.5:
             warn(
-                f"{self.dead_fraction_:.0%} of the {self._n_features_out} units are dead: no training row is told "
-                f"from another by them. {_REMEDIES[self.sparsity]}",
+                f"{self.dead_fraction_:.0%} of the {self._n_features_out} units are dead: they do not distinguish "
+                f"any training rows. {_REMEDIES[self.sparsity]}",
             )

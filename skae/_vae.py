@@ -25,174 +25,182 @@ from ._training.setup import Mode, Setup
 
 
 class VAESampler(BaseAutoencoder):
-    r"""Variational autoencoder: codes with a distribution, from which new rows can be drawn.
+    r"""Variational autoencoder: a generative model with Gaussian latent variables.
 
-    The encoder gives each row a normal distribution of codes instead of one code, and the decoder gives each
-    code a distribution of rows. Both are trained to make the data probable while the codes stay close to a
-    standard normal distribution [1]_. Draws from that, decoded, are new rows (`sample`), and the probability of
-    a row tells how normal it is (`score_samples`). As a transformer it returns the mean code.
+    The encoder gives each row a Gaussian posterior q(z|x) over codes, the decoder gives each code a distribution
+    p(x|z) over rows. Both are trained to maximise the evidence lower bound (ELBO): the expected log-likelihood of
+    the data, minus the Kullback-Leibler (KL) divergence of the posterior from a standard normal prior [1]_.
+    `sample` draws new rows, `score_samples` estimates the log-likelihood of rows, for instance for anomaly
+    detection, and `transform` returns the mean of the posterior. `reconstruction_probability` is another anomaly
+    score [3]_.
 
-    Scale the features first: the networks start at, and learn at, the scale of standardised data. With
-    ``likelihood='bernoulli'`` the data must lie in [0, 1], with 'poisson' and 'exponential' they must not be
-    negative.
+    Scale the features first: the initial weights and the learning rate suit standardised data. The data must lie
+    in [0, 1] for ``likelihood='bernoulli'`` and must not be negative for 'poisson' and 'exponential'.
 
     Parameters
     ----------
     n_components : int, default=8
         Width of the code: the number of latent variables.
+    likelihood : str or sequence of (str, columns) pairs, default='gaussian'
+        Distribution p(x|z) of a row given its code: 'gaussian', 'bernoulli' (data in [0, 1]), 'exponential'
+        (non-negative data) or 'poisson' (counts). Pairs such as ``[("gaussian", [0, 1]), ("bernoulli", [2])]``
+        give each column its own; ``columns`` are integers, and each column belongs to one pair.
+    decoder_variance : float or 'learned', default='learned'
+        Variance of 'gaussian' columns: one number for all of them, in squared units of X, or learned for each
+        column, the same for all rows. A learned variance starts at the column's own and stays above 1e-4 times
+        that; for a constant column, above a hundredth of the others' mean.
+    beta : float, default=1.0
+        Weight of the KL divergence. Above 1, codes are closer to the prior [4]_; below 1, reconstructions are
+        better.
+    kl_warm_up : float, default=0.0
+        Number of epochs over which the weight of the KL divergence grows linearly from 0 to ``beta``. They are
+        counted anew by each `fit`, and over all passes of `partial_fit`. ``tol`` and ``early_stopping`` ignore
+        them.
+    free_bits : float, default=0.0
+        KL divergence of each latent variable, in nats, that is not penalised: while the mean over a batch is below
+        it, the divergence counts as ``free_bits`` and has no gradient [5]_. This keeps latent variables in use.
+    n_mc_samples : int, default=1
+        Number of draws of the code for each row of a batch.
+    n_importance_samples : int, default=64
+        Number of draws of the code for each row in `score_samples`. More draws bring the estimate closer to
+        log p(x).
     hidden_layer_sizes : int or array-like of int, default=(128,)
-        Widths of the encoder's hidden layers, from the input to the code; ``()`` is none. An integer is one
-        layer. With ``image_shape``, numbers of channels.
+        Widths of the encoder's hidden layers, from the input to the code. An int is a single layer; ``()`` is no
+        hidden layer. With ``image_shape``, the numbers of channels of the convolution blocks.
     decoder_hidden_layer_sizes : int, array-like of int or None, default=None
         Widths of the decoder's hidden layers, from the code to the output. None mirrors ``hidden_layer_sizes``.
-        With ``image_shape`` it must be as long as that.
+        With ``image_shape``, both must have the same length.
     activation : str, default='relu'
-        Activation of the hidden layers of both networks: 'identity', 'relu', 'elu', 'leaky_relu', 'gelu',
-        'silu', 'tanh', 'sigmoid', or its other name 'logistic'.
+        Activation of the hidden layers of both networks: 'identity', 'relu', 'elu', 'leaky_relu', 'gelu', 'silu',
+        'tanh' or 'sigmoid' (also called 'logistic').
     code_activation : str, default='identity'
-        Activation of the code layer, one of the same.
+        Activation of the code layer; same choices as ``activation``.
     output_activation : str, default='identity'
-        Activation of the reconstruction, one of the same. With ``loss='binary_cross_entropy'`` leave it at
-        'identity': the loss works on logits, and the logistic function follows by itself.
+        Activation of the output layer; same choices as ``activation``. Leave it at 'identity' for
+        ``loss='binary_cross_entropy'``, which works on logits and applies the sigmoid itself.
     normalization : {'batch', 'layer'} or None, default=None
-        What brings hidden layers to mean zero and variance one, before two trained parameters for each unit or
-        channel, and the activation: 'batch' does so for each unit over the rows of a batch, and with running means
-        after training (Ioffe and Szegedy 2015); 'layer' for each row over its units (Ba, Kiros and Hinton 2016).
-        With 'batch', rows that are trained on together depend on each other, and a batch needs two of them.
+        Normalisation of the hidden layers, before the activation. 'batch' is batch normalisation (Ioffe and
+        Szegedy 2015): each unit, or channel, is normalised over the rows of a batch, which needs at least two
+        rows. 'layer' is layer normalisation (Ba, Kiros and Hinton 2016): each row is normalised over its units.
     image_shape : array-like of int or None, default=None
-        ``(height, width)`` or ``(height, width, channels)`` of the images that the rows of X are, flattened in C
-        order. The networks are convolutional then; the notes of :class:`AutoencoderTransformer` list their layers.
+        ``(height, width)`` or ``(height, width, channels)`` of the images in X, whose rows are images flattened in
+        C order. The networks are then convolutional; see the Notes of :class:`AutoencoderTransformer`. None is
+        dense networks.
     kernel_size : int, default=3
-        Height and width of the kernels of convolutions, an odd number. Used with ``image_shape`` only, as are the
-        next three.
+        Height and width of the convolution kernels, an odd number. Needs ``image_shape``.
     downsampling : {'stride', 'pool'}, default='stride'
-        What makes images smaller from block to block: the stride of convolutions, taken back by transposed ones,
-        or maxima over neighbouring places after them, taken back by repeating places.
+        How images are downsampled. 'stride': strided convolutions in the encoder, transposed convolutions in the
+        decoder. 'pool': max pooling after each convolution of the encoder; in the decoder, images are upsampled
+        (nearest neighbour) before each convolution. Needs ``image_shape``.
     downsampling_factor : int or array-like of int, default=2
-        What each convolution block divides height and width by, rounding up. An integer is for all entries of
-        ``hidden_layer_sizes``. Of several, one more may be for the code, with ``code_layer='convolution'``.
+        Factor by which each convolution block divides height and width, rounding up. An int applies to every entry
+        of ``hidden_layer_sizes``. A sequence has one factor per entry and, with ``code_layer='convolution'``, may
+        have one more, for the code layer. Needs ``image_shape``.
     code_layer : {'dense', 'convolution'}, default='dense'
-        The layer of the code: a dense one on top of the convolutions, or one more convolution, whose channels and
-        places together are ``n_components`` and which keeps height and width unless ``downsampling_factor`` has
-        an entry for it.
+        Type of the code layer. With 'convolution' the code is the flattened output of one more convolution, height
+        x width x channels units; height and width are kept, unless ``downsampling_factor`` has an entry for the
+        code layer. Needs ``image_shape``.
     loss : str, callable or None, default=None
-        None takes minus the logarithm of ``likelihood``. Otherwise a plain reconstruction loss instead of it, of
-        which ``likelihood`` and ``decoder_variance`` then tell nothing: 'squared_error', 'absolute_error',
-        'huber' or 'binary_cross_entropy', summed over features, or a callable, which gets the reconstruction
-        and the target, torch tensors of shape (n, n_features), and returns the loss of each row, shape (n,),
-        already summed.
+        None is the negative log-likelihood of ``likelihood``. Otherwise a plain reconstruction loss that replaces
+        it, so that ``likelihood`` and ``decoder_variance`` are ignored: 'squared_error', 'absolute_error', 'huber'
+        or 'binary_cross_entropy', summed over features. A callable ``(reconstruction, target) -> loss`` gets torch
+        tensors of shape (n, n_features) and returns the loss of each row, summed over features, of shape (n,).
     alpha : float, default=0.0
-        Strength of the L2 penalty ``alpha / 2 * sum(w ** 2)`` on weights, never on biases. Tied weights count
-        once.
+        Strength of the L2 penalty ``alpha / 2 * sum(w ** 2)`` on the weights. Biases are not penalised; tied
+        weights count once.
     solver : {'adam', 'adamw', 'sgd'}, default='adam'
-        Optimiser: Adam (Kingma and Ba 2015); Adam whose L2 penalty acts beside the gradient, as weight decay
-        (Loshchilov and Hutter 2019); or stochastic gradient descent with Nesterov's momentum.
+        Optimiser: Adam (Kingma and Ba 2015), AdamW, in which ``alpha`` is a decoupled weight decay (Loshchilov and
+        Hutter 2019), or stochastic gradient descent with Nesterov momentum.
     learning_rate : float, default=1e-3
-        Step size of the solver.
+        Learning rate of the solver.
     momentum : float, default=0.9
-        Momentum of ``solver='sgd'``, in [0, 1). The other solvers do not use it.
+        Momentum of ``solver='sgd'``, in [0, 1). The other solvers ignore it.
     batch_size : int or 'auto', default='auto'
-        Rows per step. 'auto' is ``min(200, n_samples)``. The last batch of an epoch may be smaller.
+        Number of rows per batch. 'auto' is ``min(200, n_samples)``. The last batch of an epoch may be smaller.
     max_iter : int, default=200
-        Number of epochs, passes over the training rows, at most.
+        Maximum number of epochs, that is, passes over the training rows.
     shuffle : bool, default=True
-        Whether to visit the rows in a new order in each epoch.
+        Whether to shuffle the rows before each epoch.
     tol : float or None, default=1e-4
-        Training stops when the loss has not improved by more than ``tol`` for more than ``n_iter_no_change``
-        epochs in a row, and :class:`~sklearn.exceptions.ConvergenceWarning` is raised if that does not happen
-        within ``max_iter`` epochs. 0 stops when the loss no longer improves at all, without the warning; None
-        never stops before ``max_iter``.
+        Tolerance for stopping, in units of the loss. Training stops once the monitored loss has not improved by
+        more than ``tol`` for more than ``n_iter_no_change`` consecutive epochs; if this does not happen within
+        ``max_iter`` epochs, there is a :class:`~sklearn.exceptions.ConvergenceWarning`. 0 stops once the loss no
+        longer improves at all, and never warns. None always runs ``max_iter`` epochs.
     n_iter_no_change : int, default=10
-        Number of epochs without improvement that are borne; see ``tol``.
+        Number of consecutive epochs without improvement that are tolerated; see ``tol``.
     early_stopping : bool, default=False
-        Whether to hold out ``validation_fraction`` of the rows and watch the loss on these instead of the
-        training loss. The weights of the best epoch are restored however the fit ends.
+        Whether to hold out ``validation_fraction`` of the rows and to monitor their loss instead of the training
+        loss. The weights of the best epoch are restored, however the fit ends.
     validation_fraction : float, default=0.1
-        Fraction of the rows held out with ``early_stopping``, in (0, 1).
+        Fraction of the rows to hold out with ``early_stopping``, in (0, 1).
     warm_start : bool, default=False
-        Whether `fit` starts from the weights of the last fit, with a new solver state, instead of new ones.
+        Whether `fit` starts from the weights of the previous fit, with a new solver state, instead of from new
+        weights.
     device : str or torch.device, default='cpu'
-        Where to train and keep the networks: 'cpu', 'cuda', 'cuda:1', 'mps', 'xpu', or 'auto' for the first
-        accelerator there is, else the CPU. A device that is not there is an error.
+        Device of the networks: 'cpu', 'cuda', 'cuda:1', 'mps', 'xpu', or 'auto' for the first accelerator
+        available, else the CPU. Asking for a device that is not available is an error.
     dtype : {'auto', 'float32', 'float64', 'bfloat16'}, default='auto'
         Precision of training. 'auto' is float64 for float64 data of at most 100,000 entries on the CPU, else
-        float32. 'bfloat16' is mixed precision, with float32 weights. Results have the data's floating dtype in
-        any case.
+        float32. 'bfloat16' is mixed precision, with float32 weights. Outputs have the floating dtype of the input
+        in any case.
     random_state : int, RandomState instance or None, default=None
-        Seed of the first weights, the rows held out, and the order of the rows. An integer makes fits repeat
-        bit for bit on one machine's CPU. The global generators of NumPy and torch are neither read nor changed.
+        Seed of the initial weights, the held-out rows, the order of the rows and the noise. With an int, fits on
+        the CPU of one machine are reproducible bit for bit. The global generators of NumPy and torch are neither
+        read nor changed.
     verbose : bool or int, default=False
         Whether to print the loss of each epoch.
-    likelihood : str or sequence of (str, columns) pairs, default='gaussian'
-        Distribution of a row, given its code: 'gaussian', 'bernoulli' (data in [0, 1]), 'exponential' (positive
-        data) or 'poisson' (counts). Pairs such as ``[("gaussian", [0, 1]), ("bernoulli", [2])]`` give each
-        column its own; ``columns`` are integers, and each column belongs to one pair.
-    decoder_variance : float or 'learned', default='learned'
-        Variance of 'gaussian' columns: one number for all of them, in squared units of the data, or learned for
-        each column, the same for all rows. A learned variance starts at the column's own and stays above one
-        ten-thousandth of that; a constant column's stays above a hundredth of the others' mean.
-    beta : float, default=1.0
-        Weight of the divergence from the prior. More than 1 presses the codes towards it [4]_; less lets them
-        keep more of the data.
-    kl_warm_up : float, default=0.0
-        Number of epochs in which the weight of the divergence grows evenly from 0 to ``beta``. They are counted
-        anew by each `fit`, and over all passes of `partial_fit`; none of them counts as flat or as the best.
-    free_bits : float, default=0.0
-        Nats of divergence, for each latent variable, that are not pressed upon: while its mean over the batch is
-        below, it has no gradient and counts as ``free_bits`` [5]_. It keeps latent variables in use.
-    n_mc_samples : int, default=1
-        Draws of the code for each row of a batch.
-    n_importance_samples : int, default=64
-        Draws of the code for each row in `score_samples`. More come nearer to log p(x).
 
     Attributes
     ----------
     encoder_ : torch.nn.Module
-        The encoder, on ``device_`` and in evaluation mode: rows of shape (n, n_features) to the mean and the
-        log-variance of their codes, each of shape (n, n_components).
+        Encoder, on ``device_`` and in evaluation mode: maps rows of shape (n, n_features) to the mean and the
+        log-variance of q(z|x), each of shape (n, n_components).
     decoder_ : torch.nn.Module
-        The decoder, likewise: codes to means in the data's space, of shape (n, n_features). Its ``variance``
-        holds that of each 'gaussian' column.
+        Decoder, on ``device_`` and in evaluation mode: maps codes of shape (n, n_components) to the mean of
+        p(x|z), of shape (n, n_features), in units of X. Its ``variance`` is that of each 'gaussian' column.
     n_active_units_ : int
-        Number of latent variables in use: those whose posterior mean has a variance above 0.01 over the
-        training rows [2]_; of more than 5,000 rows, over about as many that are evenly spaced.
+        Number of latent variables in use: those whose posterior mean has a variance above 0.01 over the training
+        rows [2]_. Of more than 5,000 rows, an evenly spaced subset is used.
     reconstruction_curve_ : list of float
-        Minus the mean log-likelihood of a training row, or its plain loss, in each epoch, in nats.
+        Reconstruction term of each epoch: the negative log-likelihood in nats per row, or the plain loss per row.
     kl_curve_ : list of float
-        The mean divergence of a training row in each epoch, in nats, without ``beta`` and ``free_bits``.
+        KL divergence of each epoch, without ``beta`` and ``free_bits``, in nats per row.
     offset_ : ndarray of shape (n_features,)
-        What is subtracted from each row before the encoder and added after the decoder, inside the networks:
-        the mean of the rows given to `fit`, or zeros where the networks are not centred (see Notes).
+        Offset that the networks subtract from rows before the encoder and add after the decoder, in units of X:
+        the mean of the rows given to `fit`, or zeros if the networks are not centred; see the Notes of
+        :class:`AutoencoderTransformer`.
     device_ : torch.device
-        The device of the networks.
+        Device of the networks.
     n_parameters_ : int
-        Number of trained parameters, biases, both heads of the encoder and learned variances included.
+        Number of trained parameters: biases, both heads of the encoder and learned variances included.
     loss_curve_ : list of float
-        The objective in each epoch, a mean over rows: with ``beta=1``, no free bits and no penalty, minus the
-        evidence lower bound in nats. After `partial_fit`, of every pass so far.
+        Objective of each epoch, averaged over rows. With ``beta=1``, ``free_bits=0`` and ``alpha=0`` it is the
+        negative ELBO, in nats per row. After `partial_fit`, one entry per pass so far.
     loss_ : float
-        The last entry of ``loss_curve_``.
+        Last entry of ``loss_curve_``.
     validation_loss_curve_ : list of float
-        With ``early_stopping``, the loss of the rows held out after each epoch, without the L2 penalty.
+        Loss of the held-out rows after each epoch, KL divergence included, without the L2 penalty. Only with
+        ``early_stopping``.
     best_loss_ : float
-        The smallest entry of ``validation_loss_curve_`` with ``early_stopping``, of ``loss_curve_`` without.
+        Smallest entry of ``validation_loss_curve_`` with ``early_stopping``, otherwise of ``loss_curve_``.
     n_iter_ : int
-        Number of epochs run by the last `fit`, or of passes taken by `partial_fit`.
+        Number of epochs of the last `fit`, or of passes of `partial_fit` so far.
     n_features_in_ : int
-        Number of features seen in `fit`.
+        Number of features seen during `fit`.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Names of the features seen in `fit`, where they are all strings.
+        Names of the features seen during `fit`. Defined only if X has feature names that are all strings.
 
     See Also
     --------
+    AdversarialAutoencoder : A prior of any shape, without likelihoods.
     AutoencoderTransformer : Without distributions.
-    sklearn.decomposition.FactorAnalysis : The linear model with normal distributions, fitted exactly.
+    sklearn.decomposition.FactorAnalysis : The linear model with Gaussian distributions, fitted exactly.
 
     Notes
     -----
-    The objective is a sum over features and latent variables and a mean over rows. With
+    The objective is summed over features and latent variables and averaged over rows. With
     :math:`q(z \mid x) = \mathcal{N}(\mu(x), \mathrm{diag}\,\sigma^2(x))` from the encoder and :math:`L` =
-    ``n_mc_samples`` draws :math:`z_{il}` from it, it is
+    ``n_mc_samples`` draws :math:`z_{il}` from it by reparameterisation, it is
 
     .. math::
         \frac{1}{n} \sum_{i=1}^{n} \Bigl[
@@ -200,29 +208,29 @@ class VAESampler(BaseAutoencoder):
         + \beta \sum_{j=1}^{k} \tfrac12 \bigl(\mu_{ij}^2 + \sigma_{ij}^2 - 1 - \log \sigma_{ij}^2\bigr)
         \Bigr] + \frac{\alpha}{2} \sum_w w^2
 
-    The losses in ``loss_curve_`` and ``validation_loss_curve_`` have the whole ``beta``, also while it warms up,
-    so that they can be compared. Those of rows held out are taken over the same draws after every epoch.
+    ``loss_curve_`` and ``validation_loss_curve_`` have the full ``beta`` also during warm-up, so that epochs can
+    be compared. Held-out rows are evaluated with the same draws after every epoch.
 
-    *Posterior.* The last layer of the encoder has two outputs for each latent variable, and ``code_activation``
-    applies to both, before they become mean and log-variance; 'identity' and 'tanh' make sense there, rectifiers
-    hardly. The log-variance is then ``10 * tanh(output / 10)``, so that no variance vanishes or overflows.
+    *Posterior.* The code layer has two outputs for each latent variable, and ``code_activation``, which should be
+    'identity' or 'tanh', applies to both. The log-variance is ``10 * tanh(output / 10)``, so that no variance
+    vanishes or overflows.
 
-    *Likelihoods.* The decoder returns the mean of a gaussian, the logit of a bernoulli, and the logarithm of the
-    mean of an exponential or a poisson distribution; its last biases start where these give the columns' means.
-    Exponential and poisson columns enter the encoder as ``log(1 + x / m)``, with m the column's mean, so that
-    counts may be large.
-    Gaussian columns are centred instead, as described for :class:`AutoencoderTransformer`, if
-    ``output_activation='identity'``. Leave ``output_activation`` at 'identity' with all other likelihoods.
-    Their logarithms are complete, constants included. Between 0 and 1, such as for grey values, the bernoulli
-    one is the usual cross-entropy, but no probability.
+    *Likelihoods.* The decoder's output is the mean of a Gaussian, the logit of a Bernoulli distribution, and the
+    logarithm of the mean of an exponential or Poisson distribution. The biases of its last layer start where these
+    give the means of the columns. Exponential and Poisson columns enter the encoder as ``log(1 + x / m)``, with
+    the mean m of the column, so that counts may be large. Gaussian columns are centred, as described for
+    :class:`AutoencoderTransformer`, if ``output_activation='identity'``; the other likelihoods need 'identity'.
+    Log-likelihoods include all constants. For data between 0 and 1, such as grey levels, the Bernoulli one is the
+    usual cross-entropy, but not the logarithm of a probability.
 
-    *With a plain loss*, ``exp(-loss)`` takes the place of p(x|z) in `score_samples` and
-    `reconstruction_probability`, which makes them densities up to a constant factor, and `sample` returns means.
+    *Plain losses.* With ``loss``, ``exp(-loss)`` takes the place of p(x|z) in `score_samples` and
+    `reconstruction_probability`, which are then log-densities up to a constant, and `sample` returns means.
 
-    *Scores* are taken over the same draws for every row, whatever ``random_state``: they repeat, and no row's
-    depends on the other rows.
+    *Scores* use the same draws for every row, whatever ``random_state``: they are repeatable, and the score of a
+    row does not depend on the other rows.
 
-    First weights, early stopping and reproducibility are as described for :class:`AutoencoderTransformer`.
+    Initial weights, early stopping and reproducibility are otherwise as described in the Notes of
+    :class:`AutoencoderTransformer`.
 
     References
     ----------
@@ -249,8 +257,8 @@ class VAESampler(BaseAutoencoder):
     >>> new = pipe[:-1].inverse_transform(pipe[-1].sample(5, random_state=0))
     >>> new.shape
     (5, 64)
-    >>> normal, odd = pipe.score_samples(X).mean(), pipe.score_samples(X[:, ::-1]).mean()
-    >>> bool(normal > odd)
+    >>> normal, mirrored = pipe.score_samples(X).mean(), pipe.score_samples(X[:, ::-1]).mean()
+    >>> bool(normal > mirrored)
     True
     """
 
@@ -279,21 +287,30 @@ class VAESampler(BaseAutoencoder):
     # Using the model --------------------------------------------------------------------------------------
 
     def transform(self, X, return_std=False):
-        """Map rows to the means of their codes.
+        """Map rows to the means of their posteriors q(z|x).
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Data to encode.
         return_std : bool, default=False
-            Whether to return the standard deviations of the codes too.
+            Whether to return the standard deviations of the posteriors too.
 
         Returns
         -------
         Z : ndarray of shape (n_samples, n_components)
-            Posterior means, of X's floating dtype. Each row's depends on that row alone.
+            Posterior means, of X's floating dtype. The code of a row does not depend on the other rows.
         Z_std : ndarray of shape (n_samples, n_components)
-            Posterior standard deviations, with ``return_std=True``; always an array, whatever `set_output` says.
+            Posterior standard deviations, of X's floating dtype. Only with ``return_std=True``; an array even if
+            `set_output` asks for data frames.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            If the estimator is not fitted.
+        ValueError
+            If X is not two-dimensional, contains NaN or infinity, or differs from the data of `fit` in the number
+            or the names of its features.
         """
         X = self._check(X, "transform")
         dtype, width = arrays.torch_dtype(X), self._n_features_out
@@ -306,24 +323,30 @@ class VAESampler(BaseAutoencoder):
         )
 
     def sample(self, n_samples=1, random_state=None, *, mean=False):
-        """Draw new rows: codes from the prior, and a row for each from the likelihood.
+        """Draw new rows: codes from the prior, then a row for each code from p(x|z).
 
-        After a scaler, ``pipe[:-1].inverse_transform(pipe[-1].sample(n))`` brings them back to its input's units.
+        In a pipeline after a scaler, ``pipe[:-1].inverse_transform(pipe[-1].sample(n))`` brings them back to the
+        original units.
 
         Parameters
         ----------
         n_samples : int, default=1
-            Number of rows.
+            Number of rows to draw.
         random_state : int, RandomState instance or None, default=None
-            Seed of the draws. None draws other rows each time.
+            Seed of the draws. None draws different rows each time.
         mean : bool, default=False
-            Whether to return the mean of the likelihood for each code instead of a draw from it, which looks
-            smoother and spreads less than data do. With a plain ``loss`` there are only means.
+            Whether to return the mean of p(x|z) for each code instead of a draw from it. Means are smoother and
+            vary less than data do. With a plain ``loss`` there are only means.
 
         Returns
         -------
         X : ndarray of shape (n_samples, n_features)
-            New rows, of the floating dtype of the data that were given to `fit`.
+            New rows, of the floating dtype of the data given to `fit`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If ``n_samples`` is not an integer, or is below 1.
         """
         return generate(self, n_samples, random_state, self._draw_codes, None if mean else self._draw_rows)
 
@@ -335,11 +358,11 @@ class VAESampler(BaseAutoencoder):
         return likelihoods.draw(parts, self.decoder_, x, generator) if parts else x
 
     def score_samples(self, X):
-        r"""Estimate the log-likelihood of each row, log p(x), in nats.
+        """Estimate the log-likelihood log p(x) of each row, in nats.
 
-        The estimate is the logarithm of the mean of ``p(x|z) p(z) / q(z|x)`` over ``n_importance_samples``
-        draws z of q(z|x) (Burda et al. 2016). Its expectation lies between the evidence lower bound and log p(x).
-        All rows share the draws, so that their errors have much in common, a tenth of a nat for instance.
+        The estimate is the logarithm of the mean of ``p(x|z) p(z) / q(z|x)`` over ``n_importance_samples`` draws z
+        of q(z|x) (Burda et al. 2016). Its expectation lies between the ELBO and log p(x). All rows share the
+        draws, so that their errors are correlated.
 
         Parameters
         ----------
@@ -349,13 +372,13 @@ class VAESampler(BaseAutoencoder):
         Returns
         -------
         score : ndarray of shape (n_samples,)
-            Log-likelihoods; higher is more normal. The same at every call, and each row's depends on that row
-            alone.
+            Log-likelihoods in nats, of X's floating dtype. Higher is more normal. Repeatable, and the score of a
+            row does not depend on the other rows.
         """
         return self._over_draws(X, "score_samples", self.n_importance_samples, Densities.marginal)
 
     def score(self, X, y=None):
-        """Compute the mean log-likelihood of rows.
+        """Compute the mean log-likelihood of the rows.
 
         Parameters
         ----------
@@ -367,25 +390,30 @@ class VAESampler(BaseAutoencoder):
         Returns
         -------
         score : float
-            Mean of `score_samples`, in nats; higher is better. It depends on the units of X.
+            Mean of `score_samples`, in nats per row; higher is better. It depends on the units of X.
         """
         return float(arrays.to_torch(self.score_samples(X)).cpu().double().mean())
 
     def reconstruction_probability(self, X, n_samples=64):
-        """Estimate how probable each row is, given what its code says about it (An and Cho 2015).
+        """Estimate the reconstruction probability of each row (An and Cho 2015).
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Data to score.
         n_samples : int, default=64
-            Draws of the code for each row.
+            Number of draws of the code for each row.
 
         Returns
         -------
         score : ndarray of shape (n_samples,)
-            The mean of log p(x|z) over draws z of q(z|x), in nats; higher is more normal. The same at every call,
-            and each row's depends on that row alone.
+            Means of log p(x|z) over draws z of q(z|x), in nats, of X's floating dtype. Higher is more normal.
+            Repeatable, and the score of a row does not depend on the other rows.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If ``n_samples`` is not an integer, or is below 1.
         """
         return self._over_draws(X, "reconstruction_probability", n_samples, Densities.reconstruction)
 
@@ -472,7 +500,7 @@ class VAESampler(BaseAutoencoder):
         if self.n_active_units_ == 0:
             warn(
                 f"All {self._n_features_out} units of the code are inactive: every row has the same posterior, so "
-                f"that the codes hold nothing of the data. Lower beta, which is {self.beta:g}, give the units "
-                "free_bits or a kl_warm_up, or train longer or faster (max_iter, learning_rate); columns that "
-                "have nothing in common cannot be encoded at all.",
+                f"that the codes carry no information. Lower beta, which is {self.beta:g}, set free_bits or "
+                "kl_warm_up, or train longer (max_iter) or faster (learning_rate); independent columns cannot be "
+                "compressed at all.",
             )

@@ -39,18 +39,18 @@ class OrderedCodes:
         share = f"n_components={self.n_components} is a share of the variance to keep"
         if not self.ordered:
             raise ValueError(
-                f"{share}, which needs codes that are sorted by it. Set ordered=True, or n_components to a whole "
-                "number, the width of the code."
+                f"{share}, which needs codes that are sorted by explained variance. Set ordered=True, or "
+                "n_components to an integer, the width of the code."
             )
         if self.encoder is not None or self.decoder is not None:
             raise ValueError(
-                f"{share}, for which skae truncates the networks that it builds, but encoder or decoder is a module "
-                "of yours. Set n_components to the width of the code between them."
+                f"{share}, for which skae truncates the networks that it builds, but encoder or decoder is a "
+                "custom module. Set n_components to an integer, the width of the code between them."
             )
         if self.image_shape is not None and self.code_layer == "convolution":
             raise ValueError(
-                f"{share}, for which units of the code are cut off, but with code_layer='convolution' they share "
-                "their weights. Use code_layer='dense', or set n_components to a whole number."
+                f"{share}, for which units of the code are removed, but with code_layer='convolution' they share "
+                "their weights. Use code_layer='dense', or set n_components to an integer."
             )
         if mode is Mode.INCREMENTAL and not hasattr(self, "n_components_"):
             raise ValueError(
