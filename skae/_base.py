@@ -26,10 +26,9 @@ from ._documentation import LinkedMixin
 from ._fitted import persistence
 from ._networks.activations import ACTIVATIONS
 from ._networks.convolutions import NORMALIZATIONS
-from ._networks.custom import checked_loss
 from ._networks.inference import Forward, forward
 from ._networks.networks import Architecture
-from ._objectives.losses import LOSSES
+from ._objectives.losses import LOSSES, Loss, loss_by
 from ._objectives.penalties import Penalty
 from ._support.warnings import warn
 from ._training.fitting import Fit
@@ -460,9 +459,9 @@ class BaseAutoencoder(
         """Return a copy of the fitted encoder that ends in the code, to be trained further."""
         return copy.deepcopy(self.encoder_)
 
-    def _reconstruction_loss(self, fit: Fit):
-        """Return what the step takes: a `Loss`, or a callable (output, target) -> Tensor of shape (n,)."""
-        return LOSSES[self.loss] if isinstance(self.loss, str) else checked_loss(self.loss)
+    def _reconstruction_loss(self, fit: Fit) -> Loss:
+        """Return the loss of the networks as a whole."""
+        return loss_by(self.loss)
 
     def _corruption(self, fit: Fit) -> Corruption | None:
         """Return the noise to put on each batch's inputs, or None."""

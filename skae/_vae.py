@@ -14,8 +14,10 @@ from ._fitted.generation import generate
 from ._fitted.sampling import Densities, check_n_samples, standard_normal
 from ._networks.inference import Forward, forward
 from ._networks.networks import Architecture, Decoder, bounded
-from ._objectives import likelihood_loss as losses
 from ._objectives import likelihoods
+from ._objectives.likelihood_initialization import start_at_moments
+from ._objectives.likelihood_loss import negative_log_likelihood
+from ._objectives.losses import Loss, loss_by
 from ._support.warnings import warn
 from ._training.fitting import Fit
 from ._training.loop import History
@@ -401,8 +403,9 @@ class VAESampler(BaseAutoencoder):
 
     def _per_row_loss(self):
         loss, parts = self._objective["loss"], self._objective["likelihood"]
-        loss = losses.loss(parts, self.decoder_) if loss is None else losses.plain(loss)
-        return getattr(loss, "per_row", loss)
+        if loss is None:
+            return negative_log_likelihood(parts, self.decoder_).per_row
+        return loss_by(loss, mean_over_features=False).per_row
 
     @property
     def _widest(self) -> int:
@@ -437,7 +440,7 @@ class VAESampler(BaseAutoencoder):
         )
 
     def _initialize(self, fit: Fit, encoder: Any, decoder: Any) -> None:
-        losses.start(self._parts(fit), encoder, decoder, fit.data)
+        start_at_moments(self._parts(fit), encoder, decoder, fit.data)
 
     def _parts(self, fit: Fit) -> likelihoods.Parts:
         """Return which likelihood rules which columns; none with a plain loss."""
@@ -455,14 +458,15 @@ class VAESampler(BaseAutoencoder):
             generator=fit.noise_generator(),
         )
 
-    def _reconstruction_loss(self, fit: Fit):
+    def _reconstruction_loss(self, fit: Fit) -> Loss:
         if self.loss is not None:
-            return fit.bridge.watch(losses.plain(self.loss))
+            return fit.bridge.watch(loss_by(self.loss, mean_over_features=False))
         parts, decoder = self._parts(fit), cast(Decoder, fit.decoder)
-        losses.check_rows(parts, fit.data)
+        loss = negative_log_likelihood(parts, decoder)
+        loss.check(fit.data)
         if decoder.variance_floor is not None and self.decoder_variance != "learned":
             decoder.variance_floor.fill_(self.decoder_variance)
-        return fit.bridge.watch(losses.loss(parts, decoder))
+        return fit.bridge.watch(loss)
 
     def _train(self, fit: Fit, context) -> History:
         # While beta grows, the objective changes: those epochs are neither best nor flat.

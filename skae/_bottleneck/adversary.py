@@ -21,13 +21,12 @@ from torch.nn import functional as F
 from .._networks.activations import ACTIVATIONS
 from .._networks.building import initialize
 from .._networks.networks import Block, Linear
-from .._objectives.losses import LOSSES, Loss
+from .._objectives.losses import Loss, binary_cross_entropy
 from .._training.layers import Affine, Call, Memory, passes, views
 from .._training.ledger import Ledger, watched
 from .._training.optimizers import Optimizer
 
 ACTIVATION = "leaky_relu"
-_ENTROPY = LOSSES["binary_cross_entropy"].sum_and_gradient
 
 
 class Judgement(NamedTuple):
@@ -120,7 +119,7 @@ class Discriminator:
         judged.target[:n], judged.target[n:] = 1, 0
         for call in judged.forward:
             call()
-        total = _ENTROPY(judged.logits, judged.target, judged.logits)
+        total = binary_cross_entropy(judged.logits, judged.target, None, judged.logits)
         judged.logits.mul_(1 / (2 * n))
         for call in judged.backward:
             call()
@@ -133,7 +132,7 @@ class Discriminator:
         judged.target.fill_(1)
         for call in judged.forward:
             call()
-        _ENTROPY(judged.logits, judged.target, judged.logits)
+        binary_cross_entropy(judged.logits, judged.target, None, judged.logits)
         for call in judged.backward_to_input:
             call()
         return judged.dx
@@ -202,7 +201,7 @@ class Adversary:
         self.generator, self.ledger = generator, Ledger(n_rows)
         self._held_out = False
 
-    def watch(self, loss: Loss | Callable) -> Loss | Callable:
+    def watch(self, loss: Loss) -> Loss:
         """Return the same loss, whose level the pull is to have."""
         return watched(loss, self._note)
 

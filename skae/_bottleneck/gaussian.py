@@ -162,7 +162,7 @@ class Posterior:
         finally:
             self._held_out, self._weight = False, weight
 
-    def watch(self, loss: Loss | Callable) -> Loss | Callable:
+    def watch(self, loss: Loss) -> Loss:
         """Return the same loss, which leaves a note of its values on training rows."""
         return watched(loss, self._note)
 

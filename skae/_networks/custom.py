@@ -1,4 +1,4 @@
-"""What users bring: modules of their own and losses of their own, with their mistakes explained."""
+"""Modules that users bring, with their mistakes explained."""
 
 from collections.abc import Callable
 
@@ -63,22 +63,6 @@ def load_weights(network: nn.Module, fitted: nn.Module) -> None:
             "it back."
         )
     network.load_state_dict(weights, strict=False)
-
-
-def checked_loss(loss: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
-    """Wrap a user's loss so that it must return one value for each row."""
-
-    def per_row(output: Tensor, target: Tensor) -> Tensor:
-        value = loss(output, target)
-        shape = tuple(getattr(value, "shape", ()))
-        if shape != (len(target),):
-            raise ValueError(
-                f"loss={loss!r} returned shape {shape} for {len(target)} rows, but a loss must return one value "
-                f"per row, shape ({len(target)},). Reduce over features only, for instance with .mean(1)."
-            )
-        return value
-
-    return per_row
 
 
 def dry_run(encoder: nn.Module, decoder: nn.Module, shape: Architecture, like: Tensor) -> None:

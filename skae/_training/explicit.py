@@ -82,6 +82,8 @@ class ExplicitStep:
     ) -> None:
         self.rows, self.targets, self.loss, self.row_weight = rows, targets, loss, row_weight
         self.corrupt, self.bridge, self.penalty, self.constrain = corrupt, bridge, penalty, constrain
+        assert loss.sum_and_gradient is not None
+        self._sum = loss.sum_and_gradient
         layers = dense_layers([*encoder, *decoder])
         self.encoder, self.decoder = layers[: len(encoder)], layers[len(encoder) :]
         self.layers = [*layers, *loss.heads]
@@ -171,20 +173,20 @@ class ExplicitStep:
         """Return the loss, summed over rows; write its derivative, as a mean, with respect to the output."""
         repeats = tape.repeats
         if repeats == 1:
-            total = self._sum(tape.output, tape.target, tape.doutput, weight)
+            total = self._sum(tape.output, tape.target, weight, tape.doutput)
             scale = self._scale(tape.n)
         elif (importance := self.bridge.importance) is not None:  # type: ignore[union-attr]
-            sums = [self._sum(output, tape.target, doutput, weight) for output, doutput in tape.passes()]
+            sums = [self._sum(output, tape.target, weight, doutput) for output, doutput in tape.passes()]
             losses = torch.stack(sums)
             total, scale = losses.mean(), self._scale(repeats * tape.n)
             tape.doutput.unflatten(0, (repeats, -1)).mul_(balance(losses, importance)[:, None, None])
         elif self.bridge.auxiliary is None:  # type: ignore[union-attr]
             repeated = None if weight is None else weight.repeat(repeats, 1)
-            total = self._sum(tape.output, tape.target.repeat(repeats, 1), tape.doutput, repeated) / repeats
+            total = self._sum(tape.output, tape.target.repeat(repeats, 1), repeated, tape.doutput) / repeats
             scale = self._scale(repeats * tape.n)
         else:
             for output, doutput in reversed(tape.passes()):  # the first counts, the others are felt
-                total = self._sum(output, tape.target, doutput, weight)
+                total = self._sum(output, tape.target, weight, doutput)
             scale = self._scale(tape.n, repeats)
         tape.doutput.mul_(scale)
         for head in self.loss.heads:
@@ -193,15 +195,6 @@ class ExplicitStep:
         if own is None:
             return total
         return total + (own.sum() if weight is None else torch.dot(own, weight[:, 0]))
-
-    def _sum(self, output: Tensor, target: Tensor, doutput: Tensor, weight: Tensor | None) -> Tensor:
-        """Return the loss, summed over entries; write its derivative."""
-        if weight is None:
-            return self.loss.sum_and_gradient(output, target, doutput)
-        total = (self.loss.entrywise(output, target) * weight).sum()
-        self.loss.sum_and_gradient(output, target, doutput)
-        doutput.mul_(weight)
-        return total
 
     def _scale(self, n: int, passes: int = 1) -> Tensor:
         """Return what turns a sum over ``n`` rows of the output into a mean over rows.

@@ -6,31 +6,16 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.utils import compute_class_weight
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional as F
 
 from .._data.rows import Rows, codings
 from .._data.training_data import TrainingData
 from .._networks.building import initialize
 from .._networks.networks import Block, Linear, compression, n_parameters
-from .._objectives.losses import Loss
+from .._objectives.losses import CROSS_ENTROPY
 from .loop import History
 from .run import Run
-
-
-def _cross_entropy(output: Tensor, target: Tensor, gradient: Tensor) -> Tensor:
-    log_p = torch.log_softmax(output, 1)
-    total = -torch.dot(log_p.view(-1), target.reshape(-1))
-    torch.sub(log_p.exp_(), target, out=gradient)
-    return total
-
-
-CROSS_ENTROPY = Loss(
-    lambda output, target: -target * torch.log_softmax(output, 1),
-    _cross_entropy,
-    mean_over_features=False,
-    shift_invariant=False,
-)
 
 
 class FineTuning(Run):

@@ -15,7 +15,7 @@ from .._data.training_data import TrainingData
 from .._networks.building import build, initialize
 from .._networks.custom import Linked, dry_run, load_weights
 from .._networks.networks import Decoder, compression, n_parameters
-from .._objectives.losses import ROUNDING, Loss
+from .._objectives.losses import Loss, loss_by
 from .._support import devices
 from .architecture import architecture
 from .averaging import Averaged
@@ -54,7 +54,8 @@ class Fit(Run):
         self.y = X
         self.data = TrainingData(X, dtype=self.dtype, device=self.device, **data)
         self.architecture = estimator._adapt(architecture(estimator, X.shape[1], estimator._code_width(self)))
-        self._check_range()
+        if estimator.loss is not None:
+            loss_by(estimator.loss).check(self.data)
         if estimator.early_stopping and not one_pass:
             self.data.split(estimator.validation_fraction, self.streams.split)
         self._centre()
@@ -71,16 +72,6 @@ class Fit(Run):
         if name == "float64" and device.type == "mps":
             raise ValueError("dtype='float64' is not supported on device 'mps'; use dtype='float32'.")
         return torch.float64 if name == "float64" else torch.float32  # bfloat16 keeps float32 parameters
-
-    def _check_range(self) -> None:
-        if self.estimator.loss != "binary_cross_entropy":
-            return
-        lowest, highest = self.data.target_range()
-        if lowest < -ROUNDING or highest > 1 + ROUNDING:
-            raise ValueError(
-                f"loss='binary_cross_entropy' needs X in [0, 1], but its minimum is {lowest:g} and its maximum "
-                f"{highest:g}. Scale X with sklearn.preprocessing.MinMaxScaler, or use loss='squared_error'."
-            )
 
     def _centre(self) -> None:
         if self.start is None:
@@ -190,7 +181,7 @@ class Fit(Run):
         return self.estimator._bridge(self)
 
     @functools.cached_property
-    def loss(self) -> Loss | Callable:
+    def loss(self) -> Loss:
         """The loss of the whole."""
         return self.estimator._reconstruction_loss(self)
 

@@ -1,6 +1,7 @@
 """What each epoch of a run adds up to beside the objective."""
 
 from collections.abc import Callable
+from typing import Any
 
 from torch import Tensor
 
@@ -50,7 +51,7 @@ class Ledger:
         return [float(total) / n for total, n in zip(self.sums.get(name, []), self.row_counts, strict=False)]
 
 
-def watched(loss: Loss | Callable, note: Callable[[Tensor], object]) -> Loss | Callable:
+def watched(loss: Loss, note: Callable[[Tensor], object]) -> Loss:
     """Return the same loss, which tells ``note`` of its values, or of their sum, whenever it is computed."""
 
     def noting(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
@@ -61,7 +62,6 @@ def watched(loss: Loss | Callable, note: Callable[[Tensor], object]) -> Loss | C
 
         return noted
 
-    if isinstance(loss, Loss):
-        entrywise, sum_and_gradient = noting(loss.entrywise), noting(loss.sum_and_gradient)
-        return loss._replace(entrywise=entrywise, sum_and_gradient=sum_and_gradient)
-    return noting(loss)
+    computed = {name: getattr(loss, name) for name in ("entrywise", "sum_and_gradient", "rowwise")}
+    noted: dict[str, Any] = {name: noting(function) for name, function in computed.items() if function is not None}
+    return loss._replace(**noted)

@@ -23,7 +23,7 @@ from .layers import Bridge, balance
 def make_step(
     encoder: nn.Sequential | nn.Module,
     decoder: nn.Sequential | nn.Module,
-    loss: Loss | Callable[[Tensor, Tensor], Tensor],
+    loss: Loss,
     rows: Rows,
     make_optimizer: Callable,
     *,
@@ -41,7 +41,7 @@ def make_step(
     ----------
     encoder, decoder : torch.nn.Module
         Of skae's own blocks, or a user's.
-    loss : Loss or callable (output, target) -> Tensor of shape (n,)
+    loss : Loss
     rows, targets, row_weight, corrupt, bridge, constrain, low_precision, make_optimizer
         As for `ExplicitStep`.
     penalty : Penalty or None
@@ -57,7 +57,7 @@ def make_step(
     encoder_blocks = dense_blocks(encoder)
     decoder_blocks = decoder.dense_blocks() if isinstance(decoder, PrefixDecoder) else dense_blocks(decoder)
     closed_form = penalty is None or penalty.closed_form is not None
-    if isinstance(loss, Loss) and closed_form and encoder_blocks and decoder_blocks:
+    if loss.sum_and_gradient is not None and closed_form and encoder_blocks and decoder_blocks:
         settings["penalty"] = None if penalty is None else penalty.closed_form
         return ExplicitStep(encoder_blocks, decoder_blocks, loss, rows, make_optimizer, **settings)
     objective = _objective(encoder, decoder, loss, penalty, bridge)
@@ -65,23 +65,20 @@ def make_step(
 
 
 def _objective(
-    encoder: nn.Module, decoder: nn.Module, loss, penalty: Penalty | None, bridge: Bridge | None
+    encoder: nn.Module, decoder: nn.Module, loss: Loss, penalty: Penalty | None, bridge: Bridge | None
 ) -> Callable:
     encode, decode = core(encoder), core(decoder)
-
-    def per_row(output: Tensor, target: Tensor) -> Tensor:
-        return loss.per_row(output, target) if isinstance(loss, Loss) else loss(output, target)
 
     def objective(x: Tensor, target: Tensor, row_weight: Tensor | None):
         penalized = penalty is not None and torch.is_grad_enabled()  # held-out rows are scored without
         x = x.detach().requires_grad_() if penalized else x
         code = encode(x)
         if bridge is None:
-            rows = per_row(decode(code), target)
+            rows = loss.per_row(decode(code), target)
         else:
             z, own = bridge.through(code, None if row_weight is None else row_weight.unsqueeze(1))
             repeats = len(z) // len(code)
-            each = per_row(decode(z), target.repeat(repeats, 1)).view(repeats, -1)
+            each = loss.per_row(decode(z), target.repeat(repeats, 1)).view(repeats, -1)
             rows = each.mean(0)
             if bridge.importance is not None:  # in what the gradient feels, not in what is counted
                 losses = each if row_weight is None else each * row_weight
