@@ -65,6 +65,11 @@ def gaussian(decoder: Decoder) -> Loss:
         residual.div_(variance)
         if head is not None and learned is not None:
             torch.sub(count, squares, out=head.gradient[0]).mul_(learned / variance).mul_(0.5)
-        return (2 * math.pi * variance).log_().mul_(count).add_(squares).sum().mul_(0.5)
+        logs = (2 * math.pi * variance).log_()
+        if weight is None:
+            squares.add_(logs, alpha=len(output))
+        else:
+            squares.addcmul_(logs, count)
+        return squares.sum().mul_(0.5)
 
     return Loss(entrywise, sum_and_gradient, heads=() if head is None else (head,))
