@@ -22,19 +22,17 @@ from torch import Tensor
 
 from ._base import BaseAutoencoder
 from ._data import arrays
-from ._documentation import LinkedMixin
 from ._fitted import persistence
 from ._networks.inference import forward
 from ._stacked import StackedAutoencoder
 from ._support import random
 from ._training.fine_tuning import FineTuning
-from ._training.monitoring import Monitor, phase_task, warn_of_the_end
 from ._training.fitting import restore_on_failure
+from ._training.monitoring import Monitor, phase_task, warn_of_the_end
 
 
 class AutoencoderClassifier(
     ClassifierMixin,
-    LinkedMixin,
     CallbackSupportMixin,
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,

@@ -1,7 +1,7 @@
 """The denoising autoencoder."""
 
 from collections.abc import Callable
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any, ClassVar
 
 import numpy as np

@@ -15,8 +15,9 @@ from ._fitted.generation import generate
 from ._fitted.sampling import Densities, check_n_samples, standard_normal
 from ._networks.inference import forward
 from ._networks.networks import Architecture, bounded
-from ._objectives import likelihood_loss as losses
 from ._objectives import likelihoods
+from ._objectives.likelihood_initialization import start_at_moments
+from ._objectives.likelihood_loss import negative_log_likelihood
 from ._objectives.losses import Loss, loss_by
 from ._support.warnings import warn
 from ._training.loop import History
@@ -431,7 +432,11 @@ class VAESampler(BaseAutoencoder):
 
     def _per_row_loss(self):
         loss, parts = self._objective["loss"], self._objective["likelihood"]
-        loss = losses.loss(parts, self.decoder_) if loss is None else loss_by(loss, mean_over_features=False)
+        loss = (
+            negative_log_likelihood(parts, self.decoder_)
+            if loss is None
+            else loss_by(loss, mean_over_features=False)
+        )
         return loss.per_row
 
     @property
@@ -464,7 +469,7 @@ class VAESampler(BaseAutoencoder):
         )
 
     def _initialize_weights(self, setup: Setup, encoder: Any, decoder: Any) -> None:
-        losses.start(self._parts(setup.architecture), encoder, decoder, setup.data)
+        start_at_moments(self._parts(setup.architecture), encoder, decoder, setup.data)
 
     def _parts(self, architecture: Architecture) -> likelihoods.Parts:
         """Return which likelihood rules which columns; none with a plain loss."""
@@ -475,7 +480,7 @@ class VAESampler(BaseAutoencoder):
             return loss_by(self.loss, mean_over_features=False)
         if decoder.variance_floor is not None and self.decoder_variance != "learned":
             decoder.variance_floor.fill_(self.decoder_variance)
-        return losses.loss(self._parts(setup.architecture), decoder)
+        return negative_log_likelihood(self._parts(setup.architecture), decoder)
 
     def _bottleneck(self, setup: Setup) -> GaussianBottleneck:
         return GaussianBottleneck(

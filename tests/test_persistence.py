@@ -12,7 +12,7 @@ from sklearn.preprocessing import StandardScaler
 from test_custom import TiedPair
 from torch import nn
 
-from skae import AutoencoderTransformer
+from skae import AutoencoderTransformer, VAESampler
 from skae._fitted.persistence import FORMAT
 
 X = rows()
@@ -64,6 +64,23 @@ def test_a_newer_format_is_refused(estimator):
     name = type(estimator).__name__
     with pytest.raises(ValueError, match=f"{name} was saved in format {FORMAT + 1} by a newer.*Upgrade skae"):
         revived(state, type(estimator))
+
+
+def test_the_former_name_of_an_encoders_scale_is_understood():
+    counts = np.random.default_rng(0).poisson(3, size=(30, 4)).astype(float)
+    model = VAESampler(2, likelihood="poisson", max_iter=3, tol=None, random_state=0).fit(counts)
+    state = model.__getstate__()
+    saved = state["_networks"]["encoder"]
+    saved["typical"] = saved.pop("log_scale")
+    assert_same(revived(state, VAESampler).transform(counts), model.transform(counts))
+
+
+def test_the_former_name_is_understood_beside_a_module_of_ones_own():
+    model = configured(decoder=nn.Linear(2, 5)).fit(X)
+    state = model.__getstate__()
+    buffers = state["_networks"]["modules"][0]["module"]._buffers
+    buffers["typical"] = buffers.pop("log_scale")
+    assert_same(revived(state).transform(X), model.transform(X))
 
 
 def test_getting_the_state_twice_gives_copies():

@@ -20,14 +20,13 @@ from torch.nn import functional as F
 from .._networks.activations import ACTIVATIONS
 from .._networks.building import initialize
 from .._networks.networks import Block, Linear
-from .._objectives.losses import LOSSES
+from .._objectives.losses import binary_cross_entropy
 from .._training.bottleneck import Bottleneck
 from .._training.layers import Affine, Call, views
 from .._training.optimizers import Optimizer, scaled_rate
 from .._training.plans import BufferPool, chain
 
 ACTIVATION = "leaky_relu"
-_ENTROPY = LOSSES["binary_cross_entropy"].sum_and_gradient
 
 
 class Judgement(NamedTuple):
@@ -120,7 +119,7 @@ class Discriminator:
         judged.target[:n], judged.target[n:] = 1, 0
         for call in judged.forward:
             call()
-        total = _ENTROPY(judged.logits, judged.target, None, judged.logits)
+        total = binary_cross_entropy(judged.logits, judged.target, None, judged.logits)
         judged.logits.mul_(1 / (2 * n))
         for call in judged.backward:
             call()
@@ -133,7 +132,7 @@ class Discriminator:
         judged.target.fill_(1)
         for call in judged.forward:
             call()
-        _ENTROPY(judged.logits, judged.target, None, judged.logits)
+        binary_cross_entropy(judged.logits, judged.target, None, judged.logits)
         for call in judged.backward_to_input:
             call()
         return judged.dx

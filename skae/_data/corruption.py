@@ -75,15 +75,6 @@ NOISES: dict[str, Callable[[Tensor, Draw, torch.Generator, Tensor], object]] = {
 }
 
 
-def repeated_noise(*sources) -> contextlib.ExitStack:
-    """Enter ``repeated`` of each source of noise there is, so that held-out losses can be compared."""
-    stack = contextlib.ExitStack()
-    for source in sources:
-        if source is not None:
-            stack.enter_context(source.repeated())
-    return stack
-
-
 @contextlib.contextmanager
 def restarted(generator: torch.Generator) -> Iterator[None]:
     """Draw the same numbers each time this is entered, and go on afterwards as if nothing had been drawn."""
@@ -165,6 +156,6 @@ class Corruption:
         other._draws = {}
         return other
 
-    def repeated(self):
+    def held_out(self):
         """Return a context in which the noise is the same each time."""
         return restarted(self.generator)

@@ -6,11 +6,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .._bottleneck.sparse import batch_cutoff
+from .._bottleneck.winners import batch_cutoff
 from .._data.rows import Rows, chunk_rows
 from .._networks.networks import Encoder
 from .._networks.selection import Threshold
 
+ACTIVE_VARIANCE = 0.01
+ENOUGH_ROWS = 5_000
 BOUNDED = ("sigmoid", "tanh")
 
 
@@ -68,8 +70,32 @@ def freeze_threshold(encoder: Encoder, rows: Rows, order: Tensor, weight: Tensor
         return
     shuffled = order[torch.randperm(len(order), generator=torch.Generator().manual_seed(0)).to(order.device)]
     total = torch.zeros_like(selection.threshold)
-    for index, code in _codes(encoder.core, rows, shuffled, width):
+    for index, code in _codes(encoder.forward_centred, rows, shuffled, width):
         row_weight = None if weight is None else weight[index].unsqueeze(1)
         total += len(index) * batch_cutoff(code.abs(), row_weight, n_active)
     # A hair lower, so that rounding in another precision does not lose the unit that stands at the threshold.
     selection.threshold.copy_(total / len(order) * (1 - 1e-6))
+
+
+def active_units(encode: Callable[[Tensor], Tensor], rows: Rows, trained: Tensor) -> int:
+    """Count the units whose posterior mean varies over training rows (Burda et al. 2016).
+
+    Of many rows, some that are evenly spaced are enough, and spare what an epoch of encoding costs.
+
+    Parameters
+    ----------
+    encode : callable (x) -> Tensor of shape (n, 2 n_components)
+        From centred rows to both heads.
+    rows : Rows
+    trained : int64 Tensor
+        Numbers of the training rows.
+    """
+    some = trained[:: -(-len(trained) // ENOUGH_ROWS)]
+    total = squares = torch.zeros(())
+    dtype = torch.float32 if rows.device.type == "mps" else torch.float64
+    with torch.no_grad():
+        for index in some.split(chunk_rows(rows.n_features * 8)):
+            mean = encode(rows.batch(index)).chunk(2, 1)[0].to(dtype)
+            total, squares = mean.sum(0) + total, mean.square().sum(0) + squares
+    variance = squares / len(some) - (total / len(some)).square()
+    return int((variance > ACTIVE_VARIANCE).sum())

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from .._data.corruption import Corruption, Restore, repeated_noise
+from .._data.corruption import Corruption, Restore
 from .._data.rows import as_tensor
 
 Draw = Callable[[Tensor, Tensor, torch.Generator], Tensor]
@@ -66,11 +66,11 @@ class Walkback(Corruption):
         return noisy if out is None else out.copy_(noisy)
 
     @contextlib.contextmanager
-    def repeated(self) -> Iterator[None]:
+    def held_out(self) -> Iterator[None]:
         """Corrupt once, with the same noise each time."""
         self._walks = False
         try:
-            with super().repeated():
+            with super().held_out():
                 yield
         finally:
             self._walks = True
@@ -89,7 +89,7 @@ def residual_variance(restore: Restore, corrupt: Corruption | None, batches: Ite
     """
     squares, n = torch.zeros((), dtype=torch.float64), 0
     corrupt = None if corrupt is None else corrupt.apart()
-    with torch.no_grad(), repeated_noise(corrupt):
+    with torch.no_grad(), corrupt.held_out() if corrupt is not None else contextlib.nullcontext():
         for x, target in batches:
             residual = restore(x if corrupt is None else corrupt(x)) - target
             squares = squares + residual.square_().sum(0).cpu().double()

@@ -136,7 +136,9 @@ def rotate_to_principal_axes(encoder: Encoder, decoder: Decoder, sample: Sample,
         axes = torch.nn.functional.pad(axes, (0, width - axes.shape[1]))
         there, back = axes.t() @ whole, torch.linalg.pinv(whole) @ axes
 
-    components = (whole @ back).t()  # what each unit adds to the reconstruction; its largest entry is made positive
+    components = (
+        whole @ back
+    ).t()  # what each unit adds to the reconstruction; its largest entry is made positive
     sign = torch.where(components.gather(1, components.abs().argmax(1, keepdim=True)) < 0, -1.0, 1.0)
     there, back = sign * there, back * sign[:, 0]
     centre, first_weight = there @ means[:width], _weight(first) @ back

@@ -122,6 +122,6 @@ class OrderedCodes:
         if self.ordered and self._short_of is not None:
             warn(
                 f"All {self.n_components_} units keep {self._short_of:.3g} of the variance, less than "
-                f"n_components={self.n_components}: none was cut off. Train longer or faster (max_iter, "
-                "learning_rate), or with wider hidden layers, or ask for less.",
+                f"n_components={self.n_components}: none was removed. Raise max_iter or learning_rate, widen the "
+                "hidden layers, or lower n_components.",
             )

@@ -17,6 +17,7 @@ from .._support.warnings import warn
 from .._training.fine_tuning import to_fine_tune
 
 FORMAT = 1
+FORMER_NAMES = {"typical": "log_scale"}  # buffers of an encoder, as earlier versions saved them
 
 
 def to_plain(state: dict[str, Any]) -> dict[str, Any]:
@@ -106,7 +107,11 @@ def _array(tensor: Tensor):
 
 
 def _tensors(arrays: dict[str, Any]) -> dict[str, Tensor]:
-    return {name: torch.tensor(array) for name, array in arrays.items()}
+    return {name: torch.tensor(array) for name, array in _renamed(arrays).items()}
+
+
+def _renamed(state: dict[str, Any]) -> dict[str, Any]:
+    return {FORMER_NAMES.get(name, name): value for name, value in state.items()}
 
 
 def _device(saved: str, name: str) -> torch.device:
@@ -143,6 +148,8 @@ def _thaw(frozen: list[dict[str, Any]]) -> list[nn.Module]:
 
     thawed = copy.deepcopy([entry["module"] for entry in frozen])
     for module in (m for network in thawed for m in network.modules()):
+        if isinstance(module, Encoder):
+            module._buffers = _renamed(module._buffers)
         for registry in (module._parameters, module._buffers):
             for key, entry in registry.items():
                 registry[key] = tensor(entry)

@@ -32,7 +32,7 @@ def forward(network: nn.Module, dtype: torch.dtype, *, linked: bool = True, head
     """
     if isinstance(network, Encoder | Decoder) and network.is_chain and dense_blocks(network):
         dense = DenseForward(network, dtype, linked=linked, heads=heads)
-        if isinstance(network, Encoder) and network.typical is not None:
+        if isinstance(network, Encoder) and network.log_scale is not None:
             return _after(network.compress, dense)
         return dense
     parameters = [*network.parameters(), *network.buffers()]

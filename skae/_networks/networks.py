@@ -131,11 +131,11 @@ class Encoder(nn.Sequential):
     selection : Selection or None
         What follows them.
     n_compressed : int
-        0, or the number of features: those with a positive ``typical`` value t enter as log(1 + x / t).
+        0, or the number of features: those with a positive ``log_scale`` s enter as log(1 + x / s).
     """
 
     offset: Tensor | None
-    typical: Tensor | None
+    log_scale: Tensor | None
     selection: Selection | None
     is_chain = True  # whether rows pass through all blocks one after the other
 
@@ -144,7 +144,7 @@ class Encoder(nn.Sequential):
     ) -> None:
         super().__init__(*blocks)
         self.register_buffer("offset", None)
-        self.register_buffer("typical", torch.zeros(n_compressed) if n_compressed else None)
+        self.register_buffer("log_scale", torch.zeros(n_compressed) if n_compressed else None)
         self.selection = selection
         self._widest = _widest(blocks)
 
@@ -154,10 +154,10 @@ class Encoder(nn.Sequential):
 
     def compress(self, x: Tensor) -> Tensor:
         """Bring counts and other positive values of any scale to the scale that networks learn at."""
-        if self.typical is None:
+        if self.log_scale is None:
             return x
-        typical = self.typical.to(x.dtype)
-        return torch.where(typical > 0, torch.log1p(x.clamp_min(0) / typical), x)
+        log_scale = self.log_scale.to(x.dtype)
+        return torch.where(log_scale > 0, torch.log1p(x.clamp_min(0) / log_scale), x)
 
     def forward_centred(self, x: Tensor) -> Tensor:
         """Map rows that are centred, cast and compressed already, up to where a selection would follow."""
@@ -175,7 +175,7 @@ class Encoder(nn.Sequential):
             return same
         *hidden, code = same.blocks
         smooth = Encoder([*hidden, code.with_activation(self.selection.smooth)])
-        smooth.offset, smooth.typical = same.offset, same.typical
+        smooth.offset, smooth.log_scale = same.offset, same.log_scale
         return smooth
 
     def encode(self, x: Tensor) -> Tensor:
@@ -220,7 +220,7 @@ class GaussianEncoder(Encoder):
             linear.out_channels //= 2
             blocks[-1][-1] = ToRows()
         encoder = Encoder(blocks)
-        encoder.offset, encoder.typical = copy.deepcopy(self.offset), copy.deepcopy(self.typical)
+        encoder.offset, encoder.log_scale = copy.deepcopy(self.offset), copy.deepcopy(self.log_scale)
         return encoder
 
 
@@ -321,7 +321,7 @@ def _in_parts(network: nn.Module, widest: int, apply: Callable[[Tensor], Tensor]
 
 def compression(encoder: nn.Module) -> Callable[[Tensor], Tensor] | None:
     """Return what is done to rows, centred and cast, before an encoder's first block; None for nothing."""
-    return encoder.compress if isinstance(encoder, Encoder) and encoder.typical is not None else None
+    return encoder.compress if isinstance(encoder, Encoder) and encoder.log_scale is not None else None
 
 
 def dense_blocks(network: nn.Module) -> list[Any]:

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from .._networks.links import Link, selector
 from .._networks.networks import Decoder
-from .losses import LOSSES, ROUNDING, accumulator
+from .gaussian_likelihood import gaussian
+from .losses import LOSSES, Loss, accumulator, check_range, observed, weigh
 
 
 class Likelihood(NamedTuple):
@@ -22,42 +23,60 @@ class Likelihood(NamedTuple):
 
     Attributes
     ----------
-    link : name of what carries the decoder's output to the distribution's mean
-    inverse : callable (mean) -> output; the inverse of the link, for means on the edge too
-    entrywise : callable (output, target) -> minus the log-likelihood of each entry, differentiable by autograd
-    sum_and_gradient : callable (output, target, gradient) -> its sum; writes its derivative in output; see `Loss`
+    link : str
+        Name of what carries the decoder's output to the distribution's mean.
+    inverse : callable (mean) -> output
+        The inverse of the link, for means on the edge too.
+    loss : callable (Decoder) -> Loss
+        Minus the log-likelihood; a normal distribution's variance is the decoder's.
     draw : callable (mean, generator) -> Tensor
-    support : the smallest and the largest value
-    remedy : what to do about other values
+        Of a normal distribution, draws around 0 with variance 1.
+    support : tuple of float
+        The smallest and the largest value.
+    remedy : str
+        What to do about other values.
     """
 
     link: str
     inverse: Callable[[Tensor], Tensor]
-    entrywise: Callable[[Tensor, Tensor], Tensor]
-    sum_and_gradient: Callable[[Tensor, Tensor, Tensor], Tensor]
+    loss: Callable[[Decoder], Loss]
     draw: Callable[[Tensor, torch.Generator], Tensor]
     support: tuple[float, float] = (-math.inf, math.inf)
     remedy: str = ""
 
 
-def _poisson(output: Tensor, target: Tensor, gradient: Tensor) -> Tensor:
-    dtype = accumulator(output)
-    constant = torch.lgamma(target.to(dtype) + 1).sum()
+def _poisson(output: Tensor, target: Tensor, weight: Tensor | None, gradient: Tensor) -> Tensor:
+    """With o the logarithm of the mean: l = e^o - t o + log t!, dl/do = e^o - t."""
+    target, dtype = observed(target, weight), accumulator(output)
+    constant = weigh(torch.lgamma(target.to(dtype) + 1), weight).sum()
     rate = output.exp()
-    total = (rate - target * output).sum(dtype=dtype) + constant
-    torch.sub(rate, target, out=gradient)
+    total = weigh(rate - target * output, weight).sum(dtype=dtype) + constant
+    weigh(torch.sub(rate, target, out=gradient), weight)
     return total
 
 
-def _exponential(output: Tensor, target: Tensor, gradient: Tensor) -> Tensor:
-    ratio = output.neg().exp_().mul_(target)
-    total = (output + ratio).sum(dtype=accumulator(output))
-    torch.neg(ratio, out=gradient).add_(1)
+def _exponential(output: Tensor, target: Tensor, weight: Tensor | None, gradient: Tensor) -> Tensor:
+    """With o the logarithm of the mean: l = o + t e^-o, dl/do = 1 - t e^-o."""
+    ratio = output.neg().exp_().mul_(observed(target, weight))
+    total = weigh(output + ratio, weight).sum(dtype=accumulator(output))
+    weigh(torch.neg(ratio, out=gradient).add_(1), weight)
     return total
 
 
 def _where_positive(target: Tensor, entries: Tensor) -> Tensor:
     return torch.where(target >= 0, entries, math.inf)  # impossible otherwise: a score must not call it likely
+
+
+_POISSON = Loss(
+    lambda o, t: _where_positive(t, o.exp() - t * o + torch.lgamma(t + 1)),
+    _poisson,
+    shift_invariant=False,
+)
+_EXPONENTIAL = Loss(
+    lambda o, t: _where_positive(t, o + t * torch.exp(-o)),
+    _exponential,
+    shift_invariant=False,
+)
 
 
 def _logit(mean: Tensor) -> Tensor:
@@ -70,20 +89,17 @@ def _log(mean: Tensor) -> Tensor:
 
 _AT_LEAST_ZERO = "Give it what is counted or measured, not standardised, or use likelihood='gaussian'."
 
-# The gaussian takes its variance from elsewhere: its functions here are for a variance of 1/2, less constants.
 LIKELIHOODS = {
     "gaussian": Likelihood(
         "identity",
         lambda mean: mean,
-        LOSSES["squared_error"].entrywise,
-        LOSSES["squared_error"].sum_and_gradient,
+        gaussian,
         lambda mean, generator: mean.new_empty(mean.shape).normal_(generator=generator),
     ),
     "bernoulli": Likelihood(
         "sigmoid",
         _logit,
-        LOSSES["binary_cross_entropy"].entrywise,
-        LOSSES["binary_cross_entropy"].sum_and_gradient,
+        lambda decoder: LOSSES["binary_cross_entropy"],
         lambda mean, generator: torch.bernoulli(mean, generator=generator),
         (0.0, 1.0),
         "Scale X with sklearn.preprocessing.MinMaxScaler, or use likelihood='gaussian'.",
@@ -91,8 +107,7 @@ LIKELIHOODS = {
     "exponential": Likelihood(
         "exp",
         _log,
-        lambda output, target: _where_positive(target, output + target * torch.exp(-output)),
-        _exponential,
+        lambda decoder: _EXPONENTIAL,
         lambda mean, generator: torch.empty_like(mean).exponential_(generator=generator).mul_(mean),
         (0.0, math.inf),
         _AT_LEAST_ZERO,
@@ -100,8 +115,7 @@ LIKELIHOODS = {
     "poisson": Likelihood(
         "exp",
         _log,
-        lambda output, target: _where_positive(target, output.exp() - target * output + torch.lgamma(target + 1)),
-        _poisson,
+        lambda decoder: _POISSON,
         lambda mean, generator: torch.poisson(mean, generator=generator),
         (0.0, math.inf),
         _AT_LEAST_ZERO,
@@ -194,10 +208,4 @@ def check_support(name: str, lowest: float, highest: float) -> None:
         With the values' range and what to do, if they do not.
     """
     family = LIKELIHOODS[name]
-    least, most = family.support
-    if lowest < least - ROUNDING or highest > most + ROUNDING:
-        where = f"in [{least:g}, {most:g}]" if math.isfinite(most) else f"of at least {least:g}"
-        raise ValueError(
-            f"likelihood={name!r} needs X {where}, but its minimum is {lowest:g} and its maximum {highest:g}. "
-            f"{family.remedy}"
-        )
+    check_range(f"likelihood={name!r}", family.support, family.remedy, lowest, highest)

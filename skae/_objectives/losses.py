@@ -1,9 +1,16 @@
 """Reconstruction losses: entry by entry for autograd, and in closed form for the explicit step.
 
-Every loss is a mean over rows and features, so that its value, ``alpha`` and the learning rate keep their
-meaning whatever the width of the data.
+With o an output, t its target and w >= 0 its weight (1 where none is given), the sum of a loss l and its
+derivative with respect to each output are::
+
+    sum of w l(o, t)        w dl(o, t)/do
+
+An entry of weight zero contributes nothing, whatever finite value its target has: a missing value has weight
+zero. A row's loss is a mean over features, so that its value, ``alpha`` and the learning rate keep their meaning
+whatever the width of the data; that of a likelihood is a sum, in nats.
 """
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -11,78 +18,159 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .._data.training_data import TrainingData
+
 ROUNDING = 1e-6  # by which scaled data may miss the range that they were scaled to
 
 
 class Loss(NamedTuple):
     """One reconstruction loss.
 
+    Weights are None, (n, 1) for rows or (n, d) for entries, and not negative.
+
     Attributes
     ----------
-    entrywise : callable (output, target) -> (n, d), differentiable by autograd
-    sum_and_gradient : callable (output, target, gradient) -> 0-d tensor; returns the sum over entries and
-        writes its derivative with respect to ``output``, all three of shape (n, d); ``gradient`` may be the
-        memory of ``output``
-    link : name of the activation that carries the decoder's output to the data's space
-    mean_over_features : whether a row's loss is the mean over its features (autoencoders) or their sum
-        (likelihoods, in nats)
-    heads : layers of the loss's own parameters, trained beside the networks'; see `Affine` for their methods
-    shift_invariant : whether moving output and target together leaves the loss as it is, so that the
-        networks may work on centred data
+    entrywise : callable (output, target) -> (n, d), or None
+        Differentiable by autograd. None for a loss of whole rows.
+    sum_and_gradient : callable (output, target, weight, gradient) -> 0-d tensor, or None
+        Returns the weighted sum over entries and writes its derivative with respect to ``output`` to
+        ``gradient``, which may be the memory of ``output``; both (n, d). None where there is no closed form.
+    link : str
+        Name of the activation that carries the decoder's output to the data's space.
+    mean_over_features : bool
+        Whether a row's loss is the mean over its features (autoencoders) or their sum (likelihoods).
+    heads : tuple
+        Layers of the loss's own parameters, trained beside the networks'; see `Affine` for their methods.
+    shift_invariant : bool
+        Whether moving output and target together leaves the loss as it is, so that the networks may work on
+        centred data.
+    check : callable (TrainingData)
+        Raises ValueError where targets lie outside of what the loss takes.
+    rowwise : callable (output, target, weight) -> (n,), or None
+        The weighted loss of each row where ``entrywise`` is None.
     """
 
-    entrywise: Callable[[Tensor, Tensor], Tensor]
-    sum_and_gradient: Callable[[Tensor, Tensor, Tensor], Tensor]
+    entrywise: Callable[[Tensor, Tensor], Tensor] | None
+    sum_and_gradient: Callable[[Tensor, Tensor, Tensor | None, Tensor], Tensor] | None
     link: str = "identity"
     mean_over_features: bool = True
     heads: tuple = ()
     shift_invariant: bool = True
+    check: Callable[[TrainingData], None] = lambda data: None
+    rowwise: Callable[[Tensor, Tensor, Tensor | None], Tensor] | None = None
 
-    def per_row(self, output: Tensor, target: Tensor) -> Tensor:
-        """Return each row's loss, (n,), differentiable by autograd."""
-        entries = self.entrywise(output, target)
+    def per_row(self, output: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
+        """Return each row's weighted loss, (n,), differentiable by autograd."""
+        if self.entrywise is None:
+            assert self.rowwise is not None
+            return self.rowwise(output, target, weight)
+        entries = self.entrywise(output, observed(target, weight))
+        if weight is not None:
+            entries = entries * weight
         return entries.mean(1) if self.mean_over_features else entries.sum(1)
 
 
-def _squared_error(output: Tensor, target: Tensor, gradient: Tensor) -> Tensor:
-    torch.sub(output, target, out=gradient)
-    total = _sum_of_products(gradient, gradient)
-    gradient.add_(gradient)
-    return total
+# Weights ---------------------------------------------------------------------------------------------------
 
 
-def _absolute_error(output: Tensor, target: Tensor, gradient: Tensor) -> Tensor:
-    torch.sub(output, target, out=gradient)
-    total = torch.linalg.vector_norm(gradient, 1, dtype=accumulator(gradient))
-    torch.sign(gradient, out=gradient)
-    return total
+def observed(target: Tensor, weight: Tensor | None) -> Tensor:
+    """Return targets with 0, which every loss takes, where the weight is zero: 0 times inf would be nan."""
+    return target if weight is None else target.masked_fill(weight == 0, 0)
 
 
-def _huber(output: Tensor, target: Tensor, gradient: Tensor) -> Tensor:
-    # With g = clip(residual, -1, 1), the loss is g * (residual - g / 2) on both sides of the kink.
-    residual = output - target
-    torch.clamp(residual, -1, 1, out=gradient)
-    return _sum_of_products(gradient, residual.sub_(gradient, alpha=0.5))
-
-
-def _binary_cross_entropy(output: Tensor, target: Tensor, gradient: Tensor) -> Tensor:
-    entries = F.softplus(output, threshold=40)  # above, it is the identity to more than double precision
-    total = entries.addcmul_(output, target, value=-1).sum(dtype=accumulator(output))
-    torch.sigmoid(output, out=gradient)
-    gradient.sub_(target)
-    return total
+def weigh(x: Tensor, weight: Tensor | None) -> Tensor:
+    """Multiply by the weights in place."""
+    return x if weight is None else x.mul_(weight)
 
 
 def accumulator(x: Tensor) -> torch.dtype:
+    """Return the dtype to sum in."""
     return torch.float32 if x.dtype == torch.bfloat16 else x.dtype
 
 
 def _sum_of_products(a: Tensor, b: Tensor) -> Tensor:
     if a.dtype == torch.bfloat16:  # its dot product accumulates in bfloat16, and slowly
         return (a * b).sum(dtype=torch.float32)
-    flat = a.view(-1)
-    return torch.dot(flat, flat if b is a else b.view(-1))
+    flat = a.reshape(-1)
+    return torch.dot(flat, flat if b is a else b.reshape(-1))
 
+
+# Closed forms ----------------------------------------------------------------------------------------------
+
+
+def _squared_error(output: Tensor, target: Tensor, weight: Tensor | None, gradient: Tensor) -> Tensor:
+    """With r = o - t: l = r^2, dl/do = 2 r."""
+    residual = torch.sub(output, target, out=gradient)
+    weighted = residual if weight is None else residual * weight
+    total = _sum_of_products(residual, weighted)
+    torch.add(weighted, weighted, out=gradient)
+    return total
+
+
+def _absolute_error(output: Tensor, target: Tensor, weight: Tensor | None, gradient: Tensor) -> Tensor:
+    """With r = o - t: l = |r|, dl/do = sign(r)."""
+    residual = weigh(torch.sub(output, target, out=gradient), weight)
+    total = torch.linalg.vector_norm(residual, 1, dtype=accumulator(residual))
+    weigh(torch.sign(residual, out=gradient), weight)
+    return total
+
+
+def _huber(output: Tensor, target: Tensor, weight: Tensor | None, gradient: Tensor) -> Tensor:
+    """With r = o - t and g = clip(r, -1, 1): l = g (r - g / 2), on both sides of the kink, and dl/do = g."""
+    residual = output - target
+    torch.clamp(residual, -1, 1, out=gradient)
+    residual.sub_(gradient, alpha=0.5)
+    return _sum_of_products(weigh(gradient, weight), residual)
+
+
+def binary_cross_entropy(output: Tensor, target: Tensor, weight: Tensor | None, gradient: Tensor) -> Tensor:
+    """With o a logit: l = log(1 + e^o) - t o, dl/do = sigmoid(o) - t."""
+    target = observed(target, weight)
+    entries = F.softplus(output, threshold=40)  # above, it is the identity to more than double precision
+    total = weigh(entries.addcmul_(output, target, value=-1), weight).sum(dtype=accumulator(output))
+    torch.sigmoid(output, out=gradient)
+    weigh(gradient.sub_(target), weight)
+    return total
+
+
+def _cross_entropy(output: Tensor, target: Tensor, weight: Tensor | None, gradient: Tensor) -> Tensor:
+    """With p = softmax(o) and s = w t, over a row: l = -sum_j s_j log p_j, dl/do = p sum_j s_j - s.
+
+    Without weights, the sum of s is 1, since targets are one-hot.
+    """
+    share = target if weight is None else target * weight
+    log_p = torch.log_softmax(output, 1)
+    total = _sum_of_products(log_p, share).neg_()
+    p = log_p.exp_()
+    torch.sub(p if weight is None else p.mul_(share.sum(1, keepdim=True)), share, out=gradient)
+    return total
+
+
+# Range checks ----------------------------------------------------------------------------------------------
+
+
+def check_range(parameter: str, support: tuple[float, float], remedy: str, lowest: float, highest: float) -> None:
+    """Check that values from ``lowest`` to ``highest`` lie in the support of the loss that a parameter names.
+
+    Raises
+    ------
+    ValueError
+        With the values' range and what to do, if they do not.
+    """
+    least, most = support
+    if lowest < least - ROUNDING or highest > most + ROUNDING:
+        where = f"of at least {least:g}" if most == math.inf else f"in [{least:g}, {most:g}]"
+        raise ValueError(
+            f"{parameter} needs X {where}, but its minimum is {lowest:g} and its maximum {highest:g}. {remedy}"
+        )
+
+
+def _check_probabilities(data: TrainingData) -> None:
+    remedy = "Scale X with sklearn.preprocessing.MinMaxScaler, or use loss='squared_error'."
+    check_range("loss='binary_cross_entropy'", (0.0, 1.0), remedy, *data.target_range())
+
+
+# The losses ------------------------------------------------------------------------------------------------
 
 LOSSES = {
     "squared_error": Loss(lambda o, t: F.mse_loss(o, t, reduction="none"), _squared_error),
@@ -90,8 +178,46 @@ LOSSES = {
     "huber": Loss(lambda o, t: F.huber_loss(o, t, reduction="none"), _huber),
     "binary_cross_entropy": Loss(
         lambda o, t: F.binary_cross_entropy_with_logits(o, t, reduction="none"),
-        _binary_cross_entropy,
+        binary_cross_entropy,
         link="sigmoid",
         shift_invariant=False,
+        check=_check_probabilities,
     ),
 }
+
+# Of class scores against one-hot classes.
+CROSS_ENTROPY = Loss(
+    lambda output, target: -target * torch.log_softmax(output, 1),
+    _cross_entropy,
+    mean_over_features=False,
+    shift_invariant=False,
+)
+
+
+def own_loss(function: Callable[[Tensor, Tensor], Tensor]) -> Loss:
+    """Return a user's function (output, target) -> (n,) as a loss, which checks what it returns."""
+
+    def rowwise(output: Tensor, target: Tensor, weight: Tensor | None) -> Tensor:
+        n = len(target)
+        if weight is not None and weight.shape[1] != 1:
+            raise ValueError(
+                f"loss={function!r} returns one value per row, so that single entries cannot be weighted. Use one "
+                f"of the built-in losses {', '.join(map(repr, LOSSES))}, which can be, or weights of rows alone."
+            )
+        rows = function(output, target)
+        shape = tuple(getattr(rows, "shape", ()))
+        if shape != (n,):
+            raise ValueError(
+                f"loss={function!r} returned shape {shape} for {n} rows, but a loss must return one value "
+                f"per row, shape ({n},). Reduce over features only, for instance with .mean(1)."
+            )
+        return rows if weight is None else rows * weight[:, 0]
+
+    return Loss(None, None, mean_over_features=False, shift_invariant=False, rowwise=rowwise)
+
+
+def loss_by(name_or_callable: str | Callable, *, mean_over_features: bool = True) -> Loss:
+    """Return the loss of a ``loss`` parameter: of this name, or a user's, which reduces over features itself."""
+    if not isinstance(name_or_callable, str):
+        return own_loss(name_or_callable)
+    return LOSSES[name_or_callable]._replace(mean_over_features=mean_over_features)

@@ -12,6 +12,7 @@ from torch import Tensor
 from .penalties import CodePenalty, Penalty
 from .warm_up import WarmUp
 
+
 class Scalar:
     """A number as a tensor, made anew only where it changes: to convert it costs more than to multiply."""
 

@@ -28,7 +28,9 @@ def give_constructor(cls: Any) -> Any:
             own[name] = None
             continue
         default = vars(cls)[name]
-        field = default if isinstance(default, dataclasses.Field) else dataclasses.field(default=default, kw_only=True)
+        field = (
+            default if isinstance(default, dataclasses.Field) else dataclasses.field(default=default, kw_only=True)
+        )
         own[name] = annotation, field.default, bool(field.kw_only)
         setattr(cls, name, field.default)
     cls._own_parameters = own

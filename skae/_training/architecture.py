@@ -125,7 +125,11 @@ def _images(e: Any, n_features: int, hidden: tuple[int, ...], code_width: int) -
         (height, width, channels), int(e.kernel_size), factors, e.downsampling == "pool", has_dense_code
     )
     rows, columns = images.sides()[-1]
-    if not has_dense_code and isinstance(getattr(e, e._width_parameter), Integral) and code_width % (rows * columns):
+    if (
+        not has_dense_code
+        and isinstance(getattr(e, e._width_parameter), Integral)
+        and code_width % (rows * columns)
+    ):
         raise ValueError(
             f"{e._width_parameter}={code_width} does not fill a convolutional code of {rows} x {columns} places: "
             f"with code_layer='convolution' it must be a multiple of {rows * columns}. Use such a number, another "

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .._networks.networks import Block
 from .._networks.nested import Parallel
+from .._networks.networks import Block
 from .layers import dense_layers, views
 from .optimizers import Optimizer
 from .plans import BufferPool, StepPlan

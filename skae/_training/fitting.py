@@ -101,7 +101,9 @@ def _attributes(fit: Fit, encoder: Any, decoder: Any) -> dict[str, Any]:
     X, offset, corruption = data.X, data.offset, fit.objective.corruption
     if offset is None:
         offset = torch.zeros(X.shape[1], dtype=arrays.torch_dtype(X))
-    statistics = getattr(setup.previous, "_column_statistics", None) if corruption is None else corruption.statistics
+    statistics = (
+        getattr(setup.previous, "_column_statistics", None) if corruption is None else corruption.statistics
+    )
     fitted = {
         "encoder_": encoder,
         "decoder_": decoder,

@@ -121,4 +121,6 @@ def _parameters(estimator) -> list[Any]:
 
 
 def _same(one: Any, other: Any) -> bool:
-    return one is other or (isinstance(one, str | float | int | tuple) and type(one) is type(other) and one == other)
+    return one is other or (
+        isinstance(one, str | float | int | tuple) and type(one) is type(other) and one == other
+    )

@@ -164,5 +164,3 @@ def _networks(setup: Setup) -> tuple[Any, Any]:
 def _penalties(setup: Setup) -> list[Penalty]:
     by_row = [Penalty(mean_over_rows(hook)) for hook in definitions(setup.estimator, "_penalty")]
     return [p for hook in definitions(setup.estimator, "_penalties") for p in hook(setup)] + by_row
-
-

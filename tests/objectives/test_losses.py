@@ -6,7 +6,7 @@ import torch
 from numpy.testing import assert_allclose
 
 from skae import AutoencoderTransformer
-from skae._objectives.losses import LOSSES
+from skae._objectives.losses import LOSSES, loss_by
 
 FORMULAS = {
     "squared_error": lambda o, t: (o - t) ** 2,
@@ -40,7 +40,7 @@ def test_sum_and_gradient_are_autograds(name):
     total = LOSSES[name].entrywise(output, target).sum()
     (expected,) = torch.autograd.grad(total, output)
     gradient = torch.full_like(target, torch.nan)
-    closed = LOSSES[name].sum_and_gradient(output.detach(), target, gradient)
+    closed = LOSSES[name].sum_and_gradient(output.detach(), target, None, gradient)
     assert_allclose(closed, total.detach(), rtol=1e-12)
     assert_allclose(gradient, expected, rtol=1e-12, atol=1e-15)
 
@@ -49,7 +49,7 @@ def test_sum_and_gradient_are_autograds(name):
 def test_bfloat16_sums_in_float32(name):
     output, target = output_and_target(torch.bfloat16)
     gradient = torch.empty_like(target)
-    total = LOSSES[name].sum_and_gradient(output, target, gradient)
+    total = LOSSES[name].sum_and_gradient(output, target, None, gradient)
     expected = LOSSES[name].entrywise(output.double(), target.double()).sum()
     assert total.dtype == torch.float32
     assert_allclose(float(total), float(expected), rtol=1e-2)
@@ -120,3 +120,47 @@ def test_sigmoid_output_is_the_same_link(wine):
     once = AutoencoderTransformer(3, **settings).fit(X)
     said = AutoencoderTransformer(3, output_activation="sigmoid", **settings).fit(X)
     assert_allclose(said.reconstruct(X), once.reconstruct(X), rtol=0)
+
+
+# Losses of users -------------------------------------------------------------------------------------------
+
+
+def own(output, target):
+    return (output - target).abs().mean(1)
+
+
+def test_a_name_or_a_function_makes_a_loss():
+    output, target = output_and_target()
+    for name in LOSSES:
+        mean, total = loss_by(name), loss_by(name, mean_over_features=False)
+        assert_allclose(total.per_row(output, target), 6 * mean.per_row(output, target), rtol=1e-12)
+        assert mean.link == total.link == LOSSES[name].link
+    loss = loss_by(own)
+    assert_allclose(loss.per_row(output, target), own(output, target), rtol=0)
+    assert (loss.entrywise, loss.sum_and_gradient, loss.link) == (None, None, "identity")
+    assert not loss.shift_invariant
+    loss.check(None)  # takes any target
+
+
+def test_weights_of_rows_in_a_loss_of_ones_own():
+    output, target = output_and_target()
+    weight = torch.rand(40, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    rows = loss_by(own).per_row(output.requires_grad_(), target, weight)
+    assert_allclose(rows.detach(), weight[:, 0] * own(output, target).detach(), rtol=0)
+    (gradient,) = torch.autograd.grad(rows.sum(), output)
+    assert_allclose(gradient, weight * torch.sign(output - target).detach() / 6, rtol=1e-12)
+
+
+def test_a_loss_of_ones_own_refuses_weights_of_entries():
+    output, target = output_and_target()
+    with pytest.raises(ValueError, match="returns one value per row, so that single entries cannot") as caught:
+        loss_by(own).per_row(output, target, torch.ones(40, 6))
+    for words in (repr(own), *map(repr, LOSSES), "weights of rows"):
+        assert words in str(caught.value)
+
+
+def test_a_loss_of_ones_own_returns_one_value_per_row():
+    output, target = output_and_target()
+    for wrong in (lambda o, t: (o - t).abs(), lambda o, t: (o - t).abs().mean(), lambda o, t: 1.0):
+        with pytest.raises(ValueError, match=r"returned shape .* for 40 rows.*shape \(40,\).*mean\(1\)"):
+            loss_by(wrong).per_row(output, target)

@@ -1,48 +1,19 @@
-"""Likelihoods against torch.distributions, numerical integrals and autograd, and the columns they share out."""
+"""Likelihoods against torch.distributions and numerical integrals, and the columns they share out."""
 
 import numpy as np
 import pytest
 import torch
+from likelihood_cases import LAYOUTS, MIXED, decoder_of, targets
 from numpy.testing import assert_allclose
 from torch import distributions as td
 
 from skae import VAESampler
 from skae._networks.links import link_activation
-from skae._networks.networks import Block, Decoder, Linear
-from skae._objectives import likelihood_loss as losses
-from skae._objectives.likelihoods import LIKELIHOODS, check_support, draw, link, n_gaussian, partition
+from skae._objectives.likelihood_loss import negative_log_likelihood
+from skae._objectives.likelihoods import LIKELIHOODS, check_support, draw, link, partition
 
 torch.manual_seed(0)
 OUTPUT = torch.randn(6, 4, dtype=torch.float64)
-MIXED = (("bernoulli", [1]), ("gaussian", [3, 0]), ("poisson", (2,)))
-LAYOUTS = {name: name for name in LIKELIHOODS} | {
-    "pairs": MIXED,
-    "apart": [("exponential", [0, 2]), ("gaussian", [1, 3])],
-}
-
-
-def decoder_of(parts, fixed=None):
-    """A decoder whose normal columns have different variances; its blocks are not used."""
-    n = n_gaussian(parts)
-    decoder = Decoder([Block(Linear(1, 4), "identity")], link(parts), n, n > 0 and fixed is None).double()
-    if n:
-        decoder.variance_floor.copy_(torch.linspace(0.1, 0.2, n) if fixed is None else torch.full((n,), fixed))
-        if fixed is None:
-            decoder.log_variance.detach().copy_(torch.linspace(-1, 1, n))
-    return decoder
-
-
-def targets(parts, seed=0):
-    """Values in each column's support."""
-    rng = np.random.default_rng(seed)
-    x = rng.normal(size=OUTPUT.shape)
-    for name, columns in parts:
-        picked = list(columns)
-        if name == "bernoulli":
-            x[:, picked] = rng.uniform(size=x[:, picked].shape)
-        elif name != "gaussian":
-            x[:, picked] = rng.poisson(2, size=x[:, picked].shape)
-    return torch.tensor(x)
 
 
 def distribution(name, output, variance=None):
@@ -59,42 +30,14 @@ def distribution(name, output, variance=None):
 @pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
 def test_equals_torch_distributions(layout, fixed):
     parts = partition(layout, 4)
-    decoder, x = decoder_of(parts, fixed), targets(partition(layout, 4))
+    decoder, x = decoder_of(parts, fixed), targets(parts, OUTPUT.shape)
     expected = torch.zeros(len(x), dtype=x.dtype)
     for name, columns in parts:
         picked = list(columns)
         expected += distribution(name, OUTPUT[:, picked], decoder.variance).log_prob(x[:, picked]).sum(1)
-    loss = losses.loss(parts, decoder)
+    loss = negative_log_likelihood(parts, decoder)
     assert not loss.mean_over_features
     assert_allclose(-loss.per_row(OUTPUT, x).detach(), expected.detach(), rtol=1e-12)
-
-
-class Head:
-    """Memory for a head's values and gradient."""
-
-    def __init__(self, loss):
-        for head in loss.heads:
-            self.values, self.gradient = (torch.zeros(head.shape, dtype=torch.float64) for _ in range(2))
-            head.load(self.values)
-            head.bind(self.values, self.gradient)
-
-
-@pytest.mark.parametrize("fixed", [None, 0.7])
-@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
-def test_closed_form_equals_autograd(layout, fixed):
-    parts = partition(layout, 4)
-    decoder, x = decoder_of(parts, fixed), targets(partition(layout, 4))
-    loss = losses.loss(parts, decoder)
-    memory = Head(loss)
-    output, gradient = OUTPUT.clone().requires_grad_(), torch.empty_like(OUTPUT)
-    expected = loss.per_row(output, x).sum()
-    expected.backward()
-    with torch.no_grad():
-        total = loss.sum_and_gradient(output.detach(), x, gradient)
-    assert_allclose(total, expected.detach(), rtol=1e-12)
-    assert_allclose(gradient, output.grad, rtol=1e-10, atol=1e-12)
-    for _ in loss.heads:
-        assert_allclose(memory.gradient[0], decoder.log_variance.grad, rtol=1e-10)
 
 
 @pytest.mark.parametrize("name", LIKELIHOODS)
@@ -114,13 +57,15 @@ def test_integrates_to_one(name):
     parts = partition(name, 1)
     decoder = decoder_of(parts)
     for output in (-0.5, 0.0, 1.2):
-        rows = losses.loss(parts, decoder).per_row(torch.full((len(grid), 1), output).double(), grid[:, None])
+        rows = negative_log_likelihood(parts, decoder).per_row(
+            torch.full((len(grid), 1), output).double(), grid[:, None]
+        )
         assert_allclose(((-rows.detach()).exp() * weight).sum(), 1, rtol=1e-6)
     if name in ("bernoulli", "poisson"):
         parts, small, few = partition(name, 2), grid[:40], weight[:40]
         plane = torch.cartesian_prod(small, small)
         output = torch.tensor([[0.3, -0.4]], dtype=torch.float64).expand(len(plane), 2)
-        rows = losses.loss(parts, decoder_of(parts)).per_row(output, plane)
+        rows = negative_log_likelihood(parts, decoder_of(parts)).per_row(output, plane)
         assert_allclose(((-rows.detach()).exp() * torch.cartesian_prod(few, few).prod(1)).sum(), 1, rtol=1e-6)
 
 
@@ -128,7 +73,7 @@ def test_two_normal_columns_integrate_to_one():
     axis = torch.linspace(-12, 12, 601, dtype=torch.float64)
     plane, parts = torch.cartesian_prod(axis, axis), partition("gaussian", 2)
     output = torch.tensor([[0.3, -0.4]], dtype=torch.float64).expand(len(plane), 2)
-    rows = losses.loss(parts, decoder_of(parts)).per_row(output, plane).detach()
+    rows = negative_log_likelihood(parts, decoder_of(parts)).per_row(output, plane).detach()
     assert_allclose((-rows).exp().sum() * (axis[1] - axis[0]) ** 2, 1, rtol=1e-8)
 
 
@@ -220,65 +165,3 @@ def test_values_on_the_edge_are_fine():
 def test_an_output_activation_against_the_link(likelihood):
     with pytest.raises(ValueError, match=r"output_activation='tanh'.*'identity'"):
         VAESampler(likelihood=likelihood, output_activation="tanh").fit(np.ones((5, 2)))
-
-
-# Where a fit starts ----------------------------------------------------------------------------------------
-
-
-def started(X, likelihood="gaussian", **parameters):
-    """A model that has not learnt: the steps are too small."""
-    settings = {"max_iter": 1, "tol": None, "random_state": 0, "learning_rate": 1e-12, "dtype": "float64"}
-    return VAESampler(2, likelihood=likelihood, **{**settings, **parameters}).fit(np.asarray(X))
-
-
-def test_variances_start_at_the_columns_own():
-    X = np.random.default_rng(0).normal(size=(500, 3)) * [1e-6, 1.0, 1e6] + [0, 1e6, 0]
-    assert_allclose(started(X).decoder_.variance.detach(), 1.0001 * X.var(0), rtol=1e-3)
-
-
-def test_variance_of_a_constant_column_starts_small_and_stays_above_the_floor():
-    rng = np.random.default_rng(0)
-    X = rng.normal(size=(500, 1)) + 0.1 * rng.normal(size=(500, 3))
-    X[:, 1] = 1e5 / 3
-    model = started(X)
-    assert_allclose(model.decoder_.variance[1].detach(), 0.02 * X[:, [0, 2]].var(0).mean(), rtol=0.02)
-    assert_allclose(model.reconstruct(X)[:, 1], X[:, 1], rtol=1e-12)
-    model.set_params(max_iter=600, learning_rate=0.01, warm_start=True, batch_size=500).fit(X)
-    variance = model.decoder_.variance.detach()
-    assert 0.01 < variance[1] / X[:, [0, 2]].var(0).mean() < 0.012
-    assert model.sample(1000, random_state=0)[:, 1].std() < 0.12
-
-
-def test_nothing_but_constants():
-    X = np.full((20, 3), 7.0)
-    model = started(X)
-    assert_allclose(model.decoder_.variance.detach(), 1.0001)
-    assert model.n_active_units_ == 0
-
-
-def test_a_given_variance_is_kept():
-    X = np.random.default_rng(0).normal(size=(50, 3))
-    model = started(X, decoder_variance=0.3, learning_rate=1e-2)
-    assert_allclose(model.decoder_.variance, 0.3)
-    assert model.decoder_.log_variance is None
-    model.set_params(decoder_variance=0.4, warm_start=True).fit(X)
-    assert_allclose(model.decoder_.variance, 0.4)
-    with pytest.raises(ValueError, match="decoder_variance"):
-        VAESampler(decoder_variance=0.0).fit(X)
-
-
-@pytest.mark.parametrize(
-    ("likelihood", "X"),
-    [
-        ("bernoulli", np.tile([[0.9, 0.1], [0.7, 0.3]], (10, 1))),
-        ("poisson", np.tile([[500, 1], [700, 3]], (10, 1))),
-        ("exponential", np.tile([[500, 1], [700, 3]], (10, 1))),
-        ([("gaussian", 0), ("poisson", 1)], np.tile([[-500, 1], [-700, 3]], (10, 1))),
-    ],
-)
-def test_outputs_start_at_the_columns_means(likelihood, X):
-    """Also where the link is a logarithm, so that large counts need not be reached step by step."""
-    model = started(X, likelihood)
-    origin = model.inverse_transform(np.zeros((1, 2)))
-    assert_allclose(origin[0], X.mean(0), rtol=1e-6)
-    assert_allclose(model.offset_, [X[:, 0].mean() if isinstance(likelihood, list) else 0, 0])
