@@ -261,7 +261,6 @@ class AdversarialAutoencoder(BaseAutoencoder):
     tied_weights: bool = False
 
     _parameter_constraints: ClassVar[dict] = {
-        **BaseAutoencoder._parameter_constraints,
         "prior": [StrOptions({"normal"}), "array-like", callable],
         "adversarial_weight": [Interval(Real, 0, None, closed="left")],
         "discriminator_hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],

@@ -310,7 +310,6 @@ class AutoencoderTransformer(OrderedCodes, BaseAutoencoder):
     decoder: Any = None
 
     _parameter_constraints: ClassVar[dict] = {
-        **BaseAutoencoder._parameter_constraints,
         "n_components": [
             Interval(Integral, 1, None, closed="left"),
             Interval(RealNotInt, 0, 1, closed="neither"),

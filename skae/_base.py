@@ -4,7 +4,7 @@ import copy
 from collections.abc import Callable, Sequence
 from dataclasses import field
 from numbers import Integral, Real
-from typing import Any, ClassVar, dataclass_transform
+from typing import Any, ClassVar, cast, dataclass_transform
 
 import torch
 from sklearn.base import (
@@ -87,9 +87,9 @@ class BaseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tra
 
     # Parameters that only some of the estimators have; these are the others' values.
     tied_weights = False
-    encoder = None
-    decoder = None
-    noise = None
+    encoder = cast(Any, None)
+    decoder = cast(Any, None)
+    noise = cast(Any, None)
     noise_level = 0.0
     _width_parameter = "n_components"  # which of the parameters is the width of the code
     _parameter_names: ClassVar[tuple[str, ...]]

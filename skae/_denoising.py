@@ -18,8 +18,8 @@ from ._data.corruption import NOISES, Corruption, Fills
 from ._data.rows import Densifier, index_chunks, slices
 from ._fitted import chain
 from ._fitted.sampling import check_n_samples
+from ._networks.activations import link_activation
 from ._networks.custom import forward_centred
-from ._networks.links import link_activation
 from ._support import random
 from ._training.fitting import fit_networks
 from ._training.incremental import update_networks
@@ -242,7 +242,6 @@ class DenoisingAutoencoder(BaseAutoencoder):
     decoder: Any = None
 
     _parameter_constraints: ClassVar[dict] = {
-        **BaseAutoencoder._parameter_constraints,
         "noise": [StrOptions(set(NOISES)), callable],
         "noise_level": [Interval(Real, 0, None, closed="left")],
         "tied_weights": ["boolean"],

@@ -218,11 +218,6 @@ class SemanticHasher(BaseAutoencoder):
     _width_parameter = "n_bits"
 
     _parameter_constraints: ClassVar[dict] = {
-        **{
-            name: constraints
-            for name, constraints in BaseAutoencoder._parameter_constraints.items()
-            if name not in ("n_components", "code_activation")
-        },
         "n_bits": [Interval(Integral, 1, None, closed="left")],
         "noise_level": [Interval(Real, 0, None, closed="left")],
         "noise_warm_up": [Interval(Integral, 0, None, closed="left")],

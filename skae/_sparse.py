@@ -300,7 +300,6 @@ class SparseAutoencoder(BaseAutoencoder):
     sparse_output: bool = False
 
     _parameter_constraints: ClassVar[dict] = {
-        **BaseAutoencoder._parameter_constraints,
         "code_activation": [StrOptions({"auto", *ACTIVATIONS})],
         "sparsity": [StrOptions(set(_REMEDIES))],
         "sparsity_weight": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],

@@ -214,7 +214,6 @@ class StackedAutoencoder(BaseAutoencoder):
     tied_weights: bool = False
 
     _parameter_constraints: ClassVar[dict] = {
-        **BaseAutoencoder._parameter_constraints,
         "pretrain_max_iter": [Interval(Integral, 1, None, closed="left")],
         "fine_tune": ["boolean"],
         "noise": [StrOptions(set(NOISES)), callable, None],

@@ -274,7 +274,6 @@ class VAESampler(BaseAutoencoder):
     n_importance_samples: int = 64
 
     _parameter_constraints: ClassVar[dict] = {
-        **BaseAutoencoder._parameter_constraints,
         "loss": [*BaseAutoencoder._parameter_constraints["loss"], None],
         "likelihood": [StrOptions(set(likelihoods.LIKELIHOODS)), "array-like"],
         "decoder_variance": [StrOptions({"learned"}), Interval(Real, 0, None, closed="neither")],

@@ -63,7 +63,7 @@ CONFIGURATIONS = {
         StackedAutoencoder, activation="logistic", tied_weights=True, early_stopping=True, pretrain_max_iter=2
     ),
     "sparse_kl": configured(SparseAutoencoder, sparsity_weight=0.01, sparsity_target=0.3),
-    "sparse_l1": configured(SparseAutoencoder, sparsity="l1", sparsity_warmup=2),
+    "sparse_l1": configured(SparseAutoencoder, sparsity="l1", sparsity_warm_up=2),
     "sparse_topk": configured(SparseAutoencoder, sparsity="topk", hidden_layer_sizes=()),
     "sparse_topk_signed": configured(SparseAutoencoder, sparsity="topk", code_activation="identity"),
     "sparse_batch_topk": configured(SparseAutoencoder, sparsity="batch_topk", early_stopping=True),

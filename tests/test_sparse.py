@@ -32,9 +32,9 @@ def shallow(n_components, kind, **parameters):
 
 GRADIENTS = {
     "kl": {"sparsity": "kl"},
-    "kl_warmup": {"sparsity": "kl", "sparsity_warmup": 3},
+    "kl_warmup": {"sparsity": "kl", "sparsity_warm_up": 3},
     "l1": {"sparsity": "l1"},
-    "l1_warmup": {"sparsity": "l1", "sparsity_warmup": 3},
+    "l1_warmup": {"sparsity": "l1", "sparsity_warm_up": 3},
     "l1_signed": {"sparsity": "l1", "code_activation": "tanh"},
     "topk": {"sparsity": "topk"},
     "topk_signed": {"sparsity": "topk", "code_activation": "identity"},
@@ -81,7 +81,7 @@ def own_error(reconstruction, target):
 def test_whole_fits_agree(kind, wine):
     """A loss of the user's own takes the autograd step; with the same formula, the fit is the same."""
     X = wine - wine.mean(0)  # a callable gets no centring
-    settings = {"batch_size": 50, "max_iter": 5, "sparsity_warmup": 2, "n_active": 2}
+    settings = {"batch_size": 50, "max_iter": 5, "sparsity_warm_up": 2, "n_active": 2}
     ours, theirs = (shallow(24, kind, loss=loss, **settings).fit(X) for loss in ("squared_error", own_error))
     assert_allclose(ours.loss_curve_, theirs.loss_curve_, rtol=1e-7)
     assert_allclose(ours.transform(X), theirs.transform(X), rtol=1e-5, atol=1e-6)
@@ -116,7 +116,7 @@ def test_the_l1_term_is_a_mean_over_rows(wine):
 
 def test_the_weight_rises_in_equal_steps(wine):
     """At the beginning of an epoch of four the strength is 0, 1/4, ...; here one batch is an epoch."""
-    settings = {"sparsity_weight": 0.7, "sparsity_warmup": 4, **STILL, "max_iter": 6, "batch_size": len(wine)}
+    settings = {"sparsity_weight": 0.7, "sparsity_warm_up": 4, **STILL, "max_iter": 6, "batch_size": len(wine)}
     curve = np.array(shallow(7, "l1", **settings).fit(wine).loss_curve_)
     shares = (curve - curve[0]) / (curve[-1] - curve[0])
     assert_allclose(shares, [0, 0.25, 0.5, 0.75, 1, 1], atol=1e-6)
@@ -394,7 +394,7 @@ def test_kl_needs_probabilities(activation):
         ("sparsity", "l2"),
         ("sparsity_weight", -1),
         ("sparsity_target", 1.0),
-        ("sparsity_warmup", -1),
+        ("sparsity_warm_up", -1),
         ("n_active", 0),
         ("auxiliary_weight", -0.1),
         ("sparse_output", "yes"),

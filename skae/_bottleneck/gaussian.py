@@ -52,7 +52,7 @@ class GaussianBottleneck(Bottleneck):
     ) -> None:
         super().__init__()
         self.n_passes, self.beta, self.free_bits = n_draws, beta, free_bits
-        self.warm_up = WarmUp(beta, warm_up)
+        self.warm_up: WarmUp = WarmUp(beta, warm_up)
         self.dtype, self.generator = dtype, generator
         self._counted: Tensor | None = None
         # Tensors, since a Python number costs a conversion at every step.

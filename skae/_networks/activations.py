@@ -1,12 +1,16 @@
-"""Activations: the module, and its two passes on preallocated buffers.
+"""Activations and links: the module, and both passes on buffers that are allocated once.
 
-A backward pass multiplies, in place, the gradient of the loss with respect to the activation by the
-activation's derivative. Where the derivative follows from the output (relu, tanh, ...) the forward pass
-overwrites its input; ``gelu`` and ``silu`` need the input kept.
+The explicit step calls torch's kernels directly, since on small networks a call in between costs as much as the
+arithmetic. A backward pass multiplies, in place, the gradient of the loss with respect to the activation by the
+activation's derivative. Where the derivative follows from the output (relu, tanh, ...) the forward pass overwrites
+its input; ``gelu`` and ``silu`` need the input kept.
+
+A link carries the decoder's output to the data's space, for all columns or for groups of them.
 """
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -15,65 +19,101 @@ _aten = torch.ops.aten
 
 
 class Activation(NamedTuple):
-    """One activation function.
+    """One activation function f.
 
     Attributes
     ----------
     module : callable returning a torch.nn.Module
-    forward : callable (z, a), writes f(z) into ``a``; None for the identity
-    backward : callable (gradient, saved), turns dL/da into dL/dz in place; None for the identity
-    saves_input : bool, whether ``saved`` is z (then ``a`` is another buffer) or a (then ``a`` is ``z``)
+    forward : callable (z), or with ``saves_input`` (z, out=a), or None
+        Writes f(z) over z, or to ``out``. None is the identity.
+    backward : callable or None
+        Called as ``backward(g, *before, saved, *after, grad_input=g)``, it turns dL/da into dL/dz in place.
+    before, after : tuples
+        Its other arguments.
+    saves_input : bool
+        Whether ``saved`` is z (then a is another buffer) or a (then a is z).
     """
 
     module: Callable[[], nn.Module]
-    forward: Callable[[Tensor, Tensor], object] | None
-    backward: Callable[[Tensor, Tensor], object] | None
+    forward: Callable[..., object] | None = None
+    backward: Callable[..., object] | None = None
+    before: tuple[Any, ...] = ()
+    after: tuple[Any, ...] = ()
     saves_input: bool = False
+
+    def apply_(self, z: Tensor) -> None:
+        """Write f(z) over z."""
+        if self.forward is not None:
+            self.forward(z, **({"out": z} if self.saves_input else {}))
+
+
+def _gelu(z: Tensor, *, out: Tensor) -> Tensor:
+    return out.copy_(nn.functional.gelu(z))  # its own kernel mistakes strided results
 
 
 ACTIVATIONS = {
-    "identity": Activation(nn.Identity, None, None),
-    "relu": Activation(
-        nn.ReLU,
-        lambda z, a: torch.relu_(z),
-        lambda g, a: _aten.threshold_backward.grad_input(g, a, 0, grad_input=g),
-    ),
-    "elu": Activation(
-        nn.ELU,
-        lambda z, a: nn.functional.elu_(z),
-        lambda g, a: _aten.elu_backward.grad_input(g, 1.0, 1.0, 1.0, True, a, grad_input=g),
-    ),
+    "identity": Activation(nn.Identity),
+    "relu": Activation(nn.ReLU, torch.relu_, _aten.threshold_backward.grad_input, after=(0,)),
+    "elu": Activation(nn.ELU, nn.functional.elu_, _aten.elu_backward.grad_input, before=(1.0, 1.0, 1.0, True)),
     "leaky_relu": Activation(
         nn.LeakyReLU,
-        lambda z, a: nn.functional.leaky_relu_(z, 0.01),
-        lambda g, a: _aten.leaky_relu_backward.grad_input(g, a, 0.01, True, grad_input=g),
+        partial(nn.functional.leaky_relu_, negative_slope=0.01),
+        _aten.leaky_relu_backward.grad_input,
+        after=(0.01, True),
     ),
-    "gelu": Activation(
-        nn.GELU,
-        lambda z, a: a.copy_(nn.functional.gelu(z)),  # its out= kernel mistakes strided results
-        lambda g, z: _aten.gelu_backward.grad_input(g, z, grad_input=g),
-        saves_input=True,
-    ),
-    "silu": Activation(
-        nn.SiLU,
-        lambda z, a: _aten.silu.out(z, out=a),
-        lambda g, z: _aten.silu_backward.grad_input(g, z, grad_input=g),
-        saves_input=True,
-    ),
-    "tanh": Activation(
-        nn.Tanh,
-        lambda z, a: torch.tanh(z, out=a),
-        lambda g, a: _aten.tanh_backward.grad_input(g, a, grad_input=g),
-    ),
-    "sigmoid": Activation(
-        nn.Sigmoid,
-        lambda z, a: torch.sigmoid(z, out=a),
-        lambda g, a: _aten.sigmoid_backward.grad_input(g, a, grad_input=g),
-    ),
+    "gelu": Activation(nn.GELU, _gelu, _aten.gelu_backward.grad_input, saves_input=True),
+    "silu": Activation(nn.SiLU, _aten.silu.out, _aten.silu_backward.grad_input, saves_input=True),
+    "tanh": Activation(nn.Tanh, torch.tanh_, _aten.tanh_backward.grad_input),
+    "sigmoid": Activation(nn.Sigmoid, torch.sigmoid_, _aten.sigmoid_backward.grad_input),
 }
 ACTIVATIONS["logistic"] = ACTIVATIONS["sigmoid"]  # scikit-learn's name for it
 
 
-def activation_module(name: str) -> nn.Module:
-    """Return a new module of the activation called ``name``."""
-    return ACTIVATIONS[name].module()
+# Links -----------------------------------------------------------------------------------------------------
+
+# One name, or a name for each group of columns; plain values, which are kept beside the weights.
+Link = str | tuple[tuple[str, tuple[int, ...]], ...]
+
+
+class Exp(nn.Module):
+    """The exponential function."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.exp()
+
+
+class Piecewise(nn.Module):
+    """A link for each group of columns."""
+
+    def __init__(self, pieces: tuple[tuple[str, tuple[int, ...]], ...]) -> None:
+        super().__init__()
+        self.pieces = [(link_activation(name).module(), selector(columns)) for name, columns in pieces]
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.clone()
+        for module, columns in self.pieces:
+            x[:, columns] = module(x[:, columns])
+        return x
+
+
+def link_activation(link: Link) -> Activation:
+    """Return a link's module and its pass on buffers."""
+    if isinstance(link, str):
+        return Activation(Exp, torch.exp_) if link == "exp" else ACTIVATIONS[link]
+    pieces = [(link_activation(name), selector(columns)) for name, columns in link]
+
+    def forward(z: Tensor) -> None:
+        for activation, columns in pieces:
+            part = z[:, columns]
+            activation.apply_(part)
+            z[:, columns] = part
+
+    return Activation(lambda: Piecewise(link), forward)
+
+
+def selector(columns: Sequence[int]) -> slice | Tensor:
+    """Return what picks these columns: a slice where they follow each other, which copies nothing."""
+    first, last = columns[0], columns[-1]
+    if list(columns) == [*range(first, last + 1)]:
+        return slice(first, last + 1)
+    return torch.tensor(columns)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from .activations import activation_module
+from .activations import ACTIVATIONS
 from .networks import Architecture
 
 
@@ -23,7 +23,7 @@ class Linked(nn.Module):
     def __init__(self, unlinked: nn.Module, link: str) -> None:
         super().__init__()
         self.unlinked = unlinked
-        self.link = activation_module(link)
+        self.link = ACTIVATIONS[link].module()
 
     def forward(self, z: Tensor) -> Tensor:
         return self.link(self.unlinked(z))

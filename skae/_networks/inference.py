@@ -10,8 +10,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from .activations import ACTIVATIONS
-from .links import link_activation
+from .activations import ACTIVATIONS, link_activation
 from .networks import Block, Decoder, Encoder, GaussianEncoder, TiedLinear, dense_blocks
 
 Forward = Callable[[Tensor, Tensor | None], Tensor]
@@ -107,7 +106,6 @@ class DenseForward:
             x = torch.sub(x, self._offset, out=self._centred[:n])
         for (weight, bias, activation), z in zip(self.layers, outs, strict=True):
             torch.addmm(bias, x, weight, out=z)
-            if activation.forward is not None:
-                activation.forward(z, z)
+            activation.apply_(z)
             x = z
         return x if self.selection is None else self.selection.keep_(x)

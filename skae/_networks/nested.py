@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from .links import Link
+from .activations import Link
 from .networks import Block, Decoder
 
 
@@ -46,8 +46,8 @@ class Parallel(nn.ModuleList):
 class NestedDecoder(Decoder):
     """A decoder for each group of prefixes.
 
-    Zeros at the end of a code are the units that its prefix lacks. In training, rows come as `NestedDropout` serves
-    them: for each row a prefix of the first group, then for each row one of the second, and so on.
+    Zeros at the end of a code are the units that its prefix lacks. In training, rows come as `NestedDropout`
+    serves them: for each row a prefix of the first group, then for each row one of the second, and so on.
 
     Parameters
     ----------

@@ -14,9 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .._data.rows import chunk_rows
-from .activations import activation_module
+from .activations import ACTIVATIONS, Link, link_activation
 from .convolutions import Layers, Tied, ToRows
-from .links import Link, link_activation
 from .selection import Selection
 
 
@@ -98,7 +97,7 @@ class Block(nn.Sequential):
     ) -> None:
         before, after = ((), ()) if layers is None else (layers.before, layers.after)
         between = [] if normalization is None else [normalization]
-        between += [] if activation == "identity" else [activation_module(activation)]
+        between += [] if activation == "identity" else [ACTIVATIONS[activation].module()]
         super().__init__(*before, linear, *between, *after)
         self.activation = activation
         self.is_dense = normalization is None and layers is None  # what has a step in closed form
@@ -256,7 +255,9 @@ class Decoder(nn.Sequential):
     ) -> None:
         super().__init__(*blocks)
         self.link = link
-        self._link = (link_activation(link).module(),)  # no submodule: the blocks stay countable
+        self._link = (
+            None if link == "identity" else link_activation(link).module(),
+        )  # no submodule: blocks stay countable
         self.register_buffer("offset", None)
         self.register_buffer("variance_floor", torch.ones(n_variances) if n_variances else None)
         self.log_variance = nn.Parameter(torch.zeros(n_variances)) if learns_variances else None
@@ -279,7 +280,7 @@ class Decoder(nn.Sequential):
     def reconstruct_centred(self, z: Tensor) -> Tensor:
         """Map codes to rows that are centred as those in training are."""
         (link,) = self._link
-        return link(self._cast(z))
+        return self._cast(z) if link is None else link(self._cast(z))
 
     def forward(self, z: Tensor) -> Tensor:
         return self._move(self.reconstruct_centred(z))

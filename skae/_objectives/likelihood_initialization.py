@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from .._data.training_data import TrainingData
-from .._networks.links import selector
+from .._networks.activations import selector
 from .._networks.networks import Decoder, GaussianEncoder, Linear
 from .likelihoods import LIKELIHOODS, Parts
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from .._data.training_data import TrainingData
-from .._networks.links import selector
+from .._networks.activations import selector
 from .._networks.networks import Decoder
 from .likelihoods import LIKELIHOODS, Parts, check_support
 from .losses import Loss

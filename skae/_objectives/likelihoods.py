@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from .._networks.links import Link, selector
+from .._networks.activations import Link, selector
 from .._networks.networks import Decoder
 from .gaussian_likelihood import gaussian
 from .losses import LOSSES, Loss, accumulator, check_range, observed, weigh

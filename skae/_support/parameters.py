@@ -19,26 +19,23 @@ def give_constructor(cls: Any) -> Any:
 
     A parameter is an annotated field of the class or of a parent; an annotation ``ClassVar`` takes one away. Where
     several classes declare it, the first in the order of method resolution counts, so that of two parents neither
-    brings back a default that it has inherited itself. Parameters that may be positional come first, then a class's
-    own, then the shared ones.
+    brings back a default that it has inherited itself; and so it is with ``_parameter_constraints``, of which a
+    class names its own. Parameters that may be positional come first, then a class's own, then the shared ones.
     """
-    own: dict[str, Any] = {}
-    for name, annotation in vars(cls).get("__annotations__", {}).items():
-        if "ClassVar" in str(annotation):
-            own[name] = None
-            continue
-        default = vars(cls)[name]
-        field = (
-            default if isinstance(default, dataclasses.Field) else dataclasses.field(default=default, kw_only=True)
-        )
-        own[name] = annotation, field.default, bool(field.kw_only)
-        setattr(cls, name, field.default)
-    cls._own_parameters = own
-
+    cls._own_parameters = _own_parameters(cls)
+    inherited = [vars(parent).get("_parameter_constraints", {}) for parent in cls.__mro__[1:]]
+    cls._own_constraints = {
+        name: constraint
+        for name, constraint in vars(cls).get("_parameter_constraints", {}).items()
+        if not any(constraint is others.get(name) for others in inherited)
+    }
     declared: dict[str, Any] = {}
+    constraints: dict[str, Any] = {}
     for parent in reversed(cls.__mro__):
         declared |= vars(parent).get("_own_parameters", {})
+        constraints |= vars(parent).get("_own_constraints", {})
     parameters = {name: found for name, found in declared.items() if found is not None}
+    cls._parameter_constraints = {name: constraints[name] for name in parameters if name in constraints}
 
     def place(name: str) -> tuple[bool, int]:
         return parameters[name][2], SHARED_ORDER.index(name) if name in SHARED_ORDER else -1
@@ -48,5 +45,21 @@ def give_constructor(cls: Any) -> Any:
         (name, parameters[name][0], dataclasses.field(default=parameters[name][1], kw_only=parameters[name][2]))
         for name in cls._parameter_names
     ]
-    cls.__init__ = dataclasses.make_dataclass(cls.__name__, fields, eq=False, repr=False).__init__
+    made = dataclasses.make_dataclass(cls.__name__, fields, eq=False, repr=False)
+    cls.__init__ = made.__init__  # type: ignore[misc]
     return cls
+
+
+def _own_parameters(cls: Any) -> dict[str, Any]:
+    """Return annotation, default, and whether it is keyword-only, of each annotated field; None for a `ClassVar`."""
+    own: dict[str, Any] = {}
+    for name, annotation in vars(cls).get("__annotations__", {}).items():
+        if "ClassVar" in str(annotation):
+            own[name] = None
+            continue
+        default, keyword_only = vars(cls)[name], True
+        if isinstance(default, dataclasses.Field):
+            default, keyword_only = default.default, bool(default.kw_only)
+            setattr(cls, name, default)
+        own[name] = annotation, default, keyword_only
+    return own

@@ -30,6 +30,7 @@ class AutogradStep(Step):
         Whether the networks are kept with a running mean of their weights.
     low_precision : bool
         Compute in bfloat16 beside float32 parameters.
+    trains_biases : bool
     """
 
     def __init__(
@@ -42,8 +43,9 @@ class AutogradStep(Step):
         *,
         averages: bool = False,
         low_precision: bool = False,
+        trains_biases: bool = True,
     ) -> None:
-        super().__init__(served, objective, averages)
+        super().__init__(served, objective, averages, trains_biases)
         self.networks = (encoder, decoder)
         self.low_precision = low_precision
         self._encode, self._decode = forward_centred(encoder), forward_centred(decoder)
@@ -115,7 +117,7 @@ class AutogradStep(Step):
 
     @contextlib.contextmanager
     def modes(self, generator: torch.Generator) -> Iterator[None]:
-        """Seed torch's default generator, from which users' modules such as dropout draw; put it back afterwards."""
+        """Seed torch's default generator, which users' modules such as dropout draw from; put it back after."""
         device = self.served.rows.device
         seed = int(torch.randint(2**62, (), generator=generator))
         cuda = [device] if device.type == "cuda" else []

@@ -24,7 +24,7 @@ class Bottleneck:
     averages_weights : bool
         Whether the networks are kept with a running mean of their weights instead of the last ones.
     warm_up : WarmUp or None
-        What grows over the first epochs. While the objective still changes, no epoch counts as flat, or as the best.
+        What grows over the first epochs. While the objective changes, no epoch counts as flat, or as the best.
     is_held_out : bool
         Whether the rows at hand are held out; see `held_out`.
     """

@@ -34,6 +34,7 @@ class ExplicitStep(Step):
         Whether the networks are kept with a running mean of their weights.
     low_precision : bool
         Compute in bfloat16 beside float32 parameters.
+    trains_biases : bool
     """
 
     def __init__(
@@ -46,8 +47,9 @@ class ExplicitStep(Step):
         *,
         averages: bool = False,
         low_precision: bool = False,
+        trains_biases: bool = True,
     ) -> None:
-        super().__init__(served, objective, averages)
+        super().__init__(served, objective, averages, trains_biases)
         layers = dense_layers([*encoder, *decoder])
         self.encoder, self.decoder = layers[: len(encoder)], layers[len(encoder) :]
         self.layers = [*layers, *objective.loss.heads]

@@ -96,7 +96,7 @@ def _attributes(fit: Fit, encoder: Any, decoder: Any) -> dict[str, Any]:
         encoder, decoder, architecture = hook(fit, encoder, decoder, architecture)
     fit.architecture = architecture
     if architecture.link != "identity" and not isinstance(decoder, Decoder):
-        decoder = Linked(decoder, architecture.link)
+        decoder = Linked(decoder, architecture.link)  # type: ignore[arg-type]
     curve = setup.curve("loss_curve_", history.loss_curve)
     X, offset, corruption = data.X, data.offset, fit.objective.corruption
     if offset is None:

@@ -75,7 +75,7 @@ class Session:
 
     @contextlib.contextmanager
     def restored_on_failure(self) -> Iterator[None]:
-        """Leave networks and solver as they were where what is done inside fails; let go of the rows in any case."""
+        """Leave networks and solver as they were where what is done inside fails; let go of the rows."""
         step = self.fit.step
         before, state = step.snapshot(), copy.deepcopy(self.state())
         try:

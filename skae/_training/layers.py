@@ -157,11 +157,17 @@ def _product(left: Tensor, right: Tensor, out: Tensor) -> Call:
 
 
 def _activate(activation: Activation, p: LayerBuffers) -> list[Call]:
-    return [] if activation.forward is None else [partial(activation.forward, p.z, p.a)]
+    if activation.forward is None:
+        return []
+    return [
+        partial(activation.forward, p.z, out=p.a) if activation.saves_input else partial(activation.forward, p.z)
+    ]
 
 
 def _derive(activation: Activation, p: LayerBuffers) -> list[Call]:
-    return [] if activation.backward is None else [partial(activation.backward, p.dz, p.z)]
+    if activation.backward is None:
+        return []
+    return [partial(activation.backward, p.dz, *activation.before, p.z, *activation.after, grad_input=p.dz)]
 
 
 def dense_layers(blocks: Sequence[Block | Parallel]) -> list[Layer]:

@@ -88,10 +88,23 @@ class Fit:
     @functools.cached_property
     def step(self) -> Step:
         """The step that trains both networks as a whole; it takes over the weights they have when it is made."""
-        step = self.setup.make_step(self.encoder, self.decoder, self.served, self.objective)
+        step = self.setup.make_step(
+            self.encoder, self.decoder, self.served, self.objective, trains_biases=not self._biases_are_idle
+        )
         if step.average is not None and self.setup.previous is not None:
             step.average.trust()
         return step
+
+    @property
+    def _biases_are_idle(self) -> bool:
+        """Whether biases are best left at zero: those of linear networks on data centred by their own mean.
+
+        Their gradients hold nothing but rounding noise, of which Adam would make steps of full length.
+        """
+        setup = self.setup
+        architecture, whole = setup.architecture, setup.data.validation_rows is None
+        linear = architecture.linear and architecture.centred and setup.estimator.loss == "squared_error"
+        return linear and whole and setup.mode is Mode.FRESH and self.objective.is_plain
 
     def end(self, phase: Phase, step: Step, history: History) -> None:
         """Take note of a phase that is over."""

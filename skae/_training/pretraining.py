@@ -1,4 +1,4 @@
-"""Greedy layer-wise pretraining: shallow autoencoders, one after the other, each on the codings of the one before."""
+"""Greedy layer-wise pretraining: shallow autoencoders, each on the codings of the one before."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -48,7 +48,9 @@ class Run:
         """Whether to compute in bfloat16 beside float32 parameters."""
         return getattr(self.estimator, "dtype", None) == "bfloat16"
 
-    def make_step(self, encoder: nn.Module, decoder: nn.Module, served: Served, objective: Objective) -> Step:
+    def make_step(
+        self, encoder: nn.Module, decoder: nn.Module, served: Served, objective: Objective, **settings: Any
+    ) -> Step:
         """Return the explicit step where everything has a closed form, that by autograd elsewhere."""
         estimator, bottleneck = self.estimator, objective.bottleneck
         rate = estimator.learning_rate
@@ -60,7 +62,7 @@ class Run:
             return OPTIMIZERS[estimator.solver](parameters, gradient, is_weight, **settings)
 
         averages = bottleneck is not None and bottleneck.averages_weights
-        settings: dict[str, Any] = {"averages": averages, "low_precision": self.low_precision}
+        settings |= {"averages": averages, "low_precision": self.low_precision}
         blocks = dense_blocks(encoder), dense_blocks(decoder)
         closed_form = objective.loss.sum_and_gradient is not None and all(blocks)
         if closed_form and all(penalty.closed_form is not None for penalty in objective.penalties):
@@ -160,7 +162,7 @@ class Setup(Run):
 
 
 def set_up(estimator, X, mode: Mode, data: dict[str, Any]) -> Setup:
-    """Make all that a fit of an estimator to validated rows is given; ``data`` is what else `TrainingData` takes."""
+    """Make all that a fit to validated rows is given; ``data`` is what else `TrainingData` takes."""
     previous = estimator if mode is not Mode.FRESH and hasattr(estimator, "encoder_") else None
     device = devices.resolve(estimator.device)
     streams = random.streams(estimator.random_state)

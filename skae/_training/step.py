@@ -66,6 +66,11 @@ class Objective(NamedTuple):
     penalties: Sequence[Penalty] = ()
     projections: Sequence[Callable[[Tensor], object]] = ()
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether there is nothing but the loss."""
+        return self.corruption is None and self.bottleneck is None and not (self.penalties or self.projections)
+
 
 class Step:
     """``step(index) -> objective``: one step on numbered rows. What the loop may ask of it is all here.
@@ -90,8 +95,10 @@ class Step:
     needs_two_rows = False
     multiply_adds: int
 
-    def __init__(self, served: Served, objective: Objective, averages: bool) -> None:
-        self.served, self.objective, self._averages = served, objective, averages
+    def __init__(self, served: Served, objective: Objective, averages: bool, trains_biases: bool) -> None:
+        self.served, self.objective = served, objective
+        self._averages, self._trains_biases = averages, trains_biases
+        self._moving: Tensor | None = None  # ones for parameters that are trained, where not all are
         self.average: WeightAverage | None = None
         terms: list[Any] = [*objective.penalties, *([objective.bottleneck] if objective.bottleneck else [])]
         self.warms_up = any(term.warms_up for term in terms)
@@ -102,6 +109,8 @@ class Step:
     def _begin(self, make_optimizer: Callable[[Tensor, Tensor, Tensor], Optimizer], is_weight: Tensor) -> None:
         """Make the solver, once there are parameters."""
         self.optimizer = make_optimizer(self.parameters, self.gradient, is_weight)
+        if not self._trains_biases:
+            self._moving = is_weight
         if self._averages:
             self.average = WeightAverage(self.parameters)
 
@@ -110,6 +119,8 @@ class Step:
         if self.average is not None and self.average.hide():
             self._follow()
         total = self.differentiate(index)
+        if self._moving is not None:
+            self.gradient.mul_(self._moving)
         penalty = self.optimizer.update()
         for project in self.objective.projections:
             project(self._code_weights())

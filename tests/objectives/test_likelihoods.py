@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose
 from torch import distributions as td
 
 from skae import VAESampler
-from skae._networks.links import link_activation
+from skae._networks.activations import link_activation
 from skae._objectives.likelihood_loss import negative_log_likelihood
 from skae._objectives.likelihoods import LIKELIHOODS, check_support, draw, link, partition
 
