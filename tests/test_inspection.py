@@ -330,15 +330,15 @@ def test_a_grid_of_pca(X):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda m, X: top_activating_samples(m, X, units=3), r"units holds 3.* 3 units, counted from 0 to 2"),
+        (lambda m, X: top_activating_samples(m, X, units=3), r"units contains 3.* 3 units, counted from 0 to 2"),
         (lambda m, X: top_activating_samples(m, X, units=[]), "units is empty"),
-        (lambda m, X: top_activating_samples(m, X, units=[0.5]), "units holds 0.5"),
+        (lambda m, X: top_activating_samples(m, X, units=[0.5]), "units contains 0.5"),
         (lambda m, X: top_activating_samples(m, X, layer=1), r"layer=1 .* 1 layers"),
         (lambda m, X: top_activating_samples(m, X, layer="deep"), r"'deep'.*'0', '0.0'"),
         (lambda m, X: top_activating_samples(m, X, n_samples=0), "n_samples"),
         (lambda m, X: top_activating_samples(m, X[:, :2]), "features"),
         (lambda m, X: maximize_activation(m, X, norm="huge"), "norm"),
-        (lambda m, X: maximize_activation(m, X, norm=None, bounded=False), "nothing to limit the input"),
+        (lambda m, X: maximize_activation(m, X, norm=None, bounded=False), "set no limit"),
         (lambda m, X: latent_grid(m, X, components=(0, 3)), r"components=\(0, 3\).* has 3"),
         (lambda m, X: latent_grid(m, X, components=(1, 1)), "two different components"),
         (lambda m, X: latent_grid(m), "X is None"),

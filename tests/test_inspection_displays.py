@@ -161,7 +161,7 @@ def test_image_shapes(X):
         with pytest.raises(ValueError, match=r"image_shape=.* but the rows to draw have 64"):
             draw(image_shape=wrong)
     del model.image_shape
-    with pytest.raises(ValueError, match="kind='image', but nothing says"):
+    with pytest.raises(ValueError, match="kind='image', but the shape"):
         draw(kind="image")
     with pytest.raises(ValueError, match="kind='pie' is none of"):
         draw(kind="pie")

@@ -1,0 +1,114 @@
+"""Panels in a figure: one for each row of data, and what the displays that draw them share."""
+
+import math
+
+import numpy as np
+
+from ._drawing import Style, check_image_shape, limits_of
+from ._model import Model
+
+_PANEL_SIZES = {"image": (0.85, 0.85), "bar": (1.7, 1.5), "line": (1.7, 1.2)}  # inches
+
+
+def require_matplotlib(caller: str) -> None:
+    """Raise an ImportError that says what to install if matplotlib is missing."""
+    try:
+        import matplotlib.pyplot  # noqa: F401
+    except ImportError as error:
+        raise ImportError(
+            f'{caller} draws with matplotlib, which is not installed. Install it with pip install "skae[plot]".'
+        ) from error
+
+
+class Display:
+    """A display made from a fitted estimator."""
+
+    @classmethod
+    def _open(cls, estimator) -> Model:
+        """Return the fitted autoencoder, once it is known that it can be drawn."""
+        require_matplotlib(f"{cls.__name__}.from_estimator")
+        return Model(estimator)
+
+
+class PanelDisplay(Display):
+    """A display of rows of data, with a panel for each row."""
+
+    def __init__(self, image_shape, feature_names) -> None:
+        self.image_shape = image_shape
+        self.feature_names = feature_names
+
+    def _draw(self, ax, values: np.ndarray, style: Style, *, limits=None, **layout):
+        """Draw rows (n, n_features) or filters (n, height, width[, channels]); see `draw_panels`."""
+        require_matplotlib(f"{type(self).__name__}.plot")
+        shape = check_image_shape(self.image_shape, values.shape[1]) if values.ndim == 2 else None
+        limits = limits_of(values) if limits is None else limits
+        style = style._replace(image_shape=shape, limits=limits, feature_names=self.feature_names)
+        self.figure_, self.axes_ = draw_panels(ax, values, style, **layout)
+        return self
+
+
+def make_axes(ax, n_rows: int, n_columns: int, size: tuple[float, float], n_panels: int | None = None):
+    """Return a figure and an array of ``n_panels`` axes in it, row by row.
+
+    ``ax`` is None for a new figure of ``size`` (width, height) in inches, one Axes to be subdivided, which is
+    turned off, or one for each panel. Nothing global is changed, and no figure is shown or closed.
+    """
+    import matplotlib.pyplot as plt
+
+    places = [(r, c) for r in range(n_rows) for c in range(n_columns)][:n_panels]
+    if isinstance(ax, list | tuple | np.ndarray):
+        given = np.asarray(ax, dtype=object).ravel()
+        if len(given) != len(places):
+            raise ValueError(
+                f"ax holds {len(given)} axes, but the display has {len(places)} panels. Pass one for each, or one "
+                "to be subdivided; None is for a new figure."
+            )
+        return given[0].figure, given
+    if ax is None:
+        figure = plt.figure(figsize=(max(2.0, size[0]), max(1.6, size[1])), layout="constrained")
+        cells = figure.add_gridspec(n_rows, n_columns)
+    elif len(places) == 1:
+        return ax.figure, np.array([ax], dtype=object)
+    else:
+        figure, spec = ax.figure, ax.get_subplotspec()
+        ax.set_axis_off()
+        if spec is None:  # placed by hand
+            w, h = 1 / n_columns, 1 / n_rows
+            boxes = [(c * w, 1 - (r + 1) * h, 0.9 * w, 0.9 * h) for r, c in places]
+            return figure, np.array([ax.inset_axes(box) for box in boxes], dtype=object)
+        cells = spec.subgridspec(n_rows, n_columns)
+    return figure, np.array([figure.add_subplot(cells[place]) for place in places], dtype=object)
+
+
+def draw_panels(ax, values: np.ndarray, style: Style, *, n_columns=None, titles=None, row_labels=None):
+    """Draw a panel for each row of ``values``; return the figure and the axes.
+
+    ``n_columns`` of None makes about as many rows of panels as columns. ``titles`` holds one for each panel, all
+    of equally many lines, and ``row_labels`` one for each row of panels.
+    """
+    n_panels = len(values)
+    n_columns = math.ceil(math.sqrt(n_panels)) if n_columns is None else n_columns
+    n_rows = math.ceil(n_panels / n_columns)
+    kind, names = style.kind_of(values[0]), style.names_of(values[0])
+    width, height = _PANEL_SIZES[kind]
+    if kind == "image":
+        shape = style.tile(values[0]).shape
+        height = min(3.0, max(0.3, width * shape[0] / shape[1]))
+    height += 0.16 * (titles[0].count("\n") + 1) if titles else 0.0
+    labels_width = 0.75 if row_labels is not None or kind != "image" else 0.0
+    names_height = 0.07 * max(map(len, names), default=0)
+    size = n_columns * width + labels_width, n_rows * height + names_height
+    figure, axes = make_axes(ax, n_rows, n_columns, size, n_panels)
+    for place, (panel, row) in enumerate(zip(axes, values, strict=True)):
+        first = place % n_columns == 0
+        style.draw(panel, row)
+        if kind != "image":
+            panel.tick_params(labelleft=first, labelbottom=place + n_columns >= n_panels)
+        if titles:
+            panel.set_title(titles[place], fontsize="x-small", pad=2)
+        if row_labels is not None and first:
+            beside = {"rotation": 0, "ha": "right", "va": "center"} if kind == "image" else {}
+            panel.set_ylabel(row_labels[place // n_columns], fontsize="small", **beside)
+    if ax is None:
+        figure.get_layout_engine().set(w_pad=0.03, h_pad=0.03)
+    return figure, axes
