@@ -95,12 +95,9 @@ def mosaic(images: np.ndarray, n_columns: int) -> np.ndarray:
     return rows.reshape(n_rows * height, n_columns * width, *channels)
 
 
-def limits_of(*arrays: np.ndarray, symmetric: bool = False) -> tuple[float, float]:
-    """Return the smallest and the largest of all values, or bounds symmetric about zero."""
+def limits_of(*arrays: np.ndarray) -> tuple[float, float]:
+    """Return the smallest and the largest of all values; if they are equal, bounds around them."""
     low, high = min(float(a.min()) for a in arrays), max(float(a.max()) for a in arrays)
-    if symmetric:
-        high = max(abs(low), abs(high))
-        low = -high
     return (low, high) if low < high else (low - 0.5, high + 0.5)
 
 

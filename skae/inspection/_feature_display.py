@@ -2,7 +2,8 @@
 
 from ._drawing import Style, limits_of
 from ._filters import filters
-from ._panels import PanelDisplay
+from ._model import Model
+from ._panels import PanelDisplay, with_parameters_of
 from ._units import choose_units
 
 
@@ -84,9 +85,8 @@ class FeatureDisplay(PanelDisplay):
         display : FeatureDisplay
             The display itself.
         """
-        style = Style(kind, cmap, im_kw, bar_kw, line_kw)
-        limits, titles = limits_of(self.filters, symmetric=True), [str(unit) for unit in self.units]
-        self._draw(ax, self.filters, style, limits=limits, titles=titles)
+        style, largest = Style(kind, cmap, im_kw, bar_kw, line_kw), max(map(abs, limits_of(self.filters)))
+        self._draw(ax, self.filters, style, limits=(-largest, largest), titles=[*map(str, self.units)])
         self.colorbar_, images = None, self.axes_[0].images
         if colorbar and images and images[-1].get_array().ndim == 2:
             if ax is None:  # room for it
@@ -96,22 +96,9 @@ class FeatureDisplay(PanelDisplay):
         return self
 
     @classmethod
+    @with_parameters_of(plot)
     def from_estimator(
-        cls,
-        estimator,
-        *,
-        network="encoder",
-        layer=None,
-        units=None,
-        combined=False,
-        image_shape=None,
-        ax=None,
-        colorbar=True,
-        kind="auto",
-        cmap="RdBu_r",
-        im_kw=None,
-        bar_kw=None,
-        line_kw=None,
+        cls, estimator, *, network="encoder", layer=None, units=None, combined=False, image_shape=None, **drawing
     ):
         """Draw the weights of a layer of a fitted autoencoder.
 
@@ -135,19 +122,8 @@ class FeatureDisplay(PanelDisplay):
         image_shape : tuple of int or None, default=None
             (height, width) or (height, width, channels) if rows are images, flattened in C order. None is the
             autoencoder's own ``image_shape`` if it has one that fits; else rows are drawn as bars or lines.
-        ax : Axes, array-like of Axes or None, default=None
-            Where to draw: one Axes for each panel, or a single one, which is turned off and subdivided. None
-            makes a new figure.
-        colorbar : bool, default=True
-            Whether to draw a colorbar beside images with one channel.
-        kind : {'auto', 'image', 'bar', 'line'}, default='auto'
-            How to draw a row. 'auto' is an image if there is an image shape, else bars for up to 40 features and
-            a line for more.
-        cmap : str or Colormap, default='RdBu_r'
-            Colours of images with one channel.
-        im_kw, bar_kw, line_kw : dict or None, default=None
-            Arguments of :meth:`~matplotlib.axes.Axes.imshow`, :meth:`~matplotlib.axes.Axes.bar` and
-            :meth:`~matplotlib.axes.Axes.plot`, which override the defaults.
+        **drawing : dict
+            Parameters of `plot`.
 
         Returns
         -------
@@ -167,7 +143,7 @@ class FeatureDisplay(PanelDisplay):
         not transformed back to the pipeline's input. In the last layer of a variational encoder, the units of
         the means come first, those of the log-variances second.
         """
-        model, decoding = cls._open(estimator), network == "decoder"
+        model, decoding = Model(estimator), network == "decoder"
         if network not in ("encoder", "decoder"):
             raise ValueError(f"network={network!r} is neither 'encoder' nor 'decoder'.")
         weights = filters(model.network(network), layer, decoding=decoding, combined=combined)
@@ -182,5 +158,4 @@ class FeatureDisplay(PanelDisplay):
         elif weights.shape[3] == 1:
             weights = weights[..., 0]
         display = cls(weights, chosen, **panels)
-        style = {"kind": kind, "cmap": cmap, "im_kw": im_kw, "bar_kw": bar_kw, "line_kw": line_kw}
-        return display.plot(ax, colorbar=colorbar, **style)
+        return display.plot(**drawing)

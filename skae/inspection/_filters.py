@@ -25,15 +25,12 @@ def filters(network: nn.Module, layer: int | str | None, *, decoding: bool, comb
     all_weights = _weights(network, decoding)
     if not all_weights:
         raise ValueError("The network has no dense or convolutional layers, whose weights are its filters.")
+    inside = all_weights if layer is None else _weights(find_layer(network, layer), decoding)
+    if not inside:
+        names = ", ".join(repr(name) for name, _ in all_weights.values())
+        raise ValueError(f"layer={layer!r} has no weights. Modules of the network that have: {names}.")
     towards_data = [*all_weights][:: 1 if decoding else -1]
-    if layer is None:
-        first = towards_data[-1]
-    else:
-        inside = _weights(find_layer(network, layer), decoding)
-        if not inside:
-            names = ", ".join(repr(name) for name, _ in all_weights.values())
-            raise ValueError(f"layer={layer!r} has no weights. Modules of the network that have: {names}.")
-        first = next(iter(inside))
+    first = towards_data[-1] if layer is None else next(iter(inside))
     _, result = all_weights[first]
     for module in towards_data[towards_data.index(first) + 1 :] if combined else []:
         _, weight = all_weights[module]

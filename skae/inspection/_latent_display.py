@@ -5,13 +5,13 @@ from scipy import sparse
 
 from ._drawing import Style, check_image_shape, limits_of, mosaic
 from ._latent_grid import check_components, decoded_grid
-from ._model import to_numpy
-from ._panels import Display, make_axes, require_matplotlib
+from ._model import Model, to_numpy
+from ._panels import make_axes, require_matplotlib, with_parameters_of
 
 _MOST_CLASSES = 20
 
 
-class LatentDisplay(Display):
+class LatentDisplay:
     """A scatter plot of two components of the codes, and beside it a grid of decoded codes.
 
     Use `from_estimator` to make one.
@@ -151,6 +151,7 @@ class LatentDisplay(Display):
         ax.set_yticks((shown + 0.5) * height, up)
 
     @classmethod
+    @with_parameters_of(plot)
     def from_estimator(
         cls,
         estimator,
@@ -164,13 +165,7 @@ class LatentDisplay(Display):
         extent=None,
         at=None,
         image_shape=None,
-        ax=None,
-        kind="auto",
-        cmap="gray_r",
-        scatter_kw=None,
-        im_kw=None,
-        bar_kw=None,
-        line_kw=None,
+        **drawing,
     ):
         """Draw the codes of rows, and a grid of decoded codes.
 
@@ -198,19 +193,8 @@ class LatentDisplay(Display):
         image_shape : tuple of int or None, default=None
             (height, width) or (height, width, channels) if rows are images, flattened in C order. None is the
             autoencoder's own ``image_shape`` if it has one that fits; else rows are drawn as bars or lines.
-        ax : Axes, array-like of Axes or None, default=None
-            Where to draw: one Axes for each panel, or a single one, which is turned off and subdivided. None
-            makes a new figure.
-        kind : {'auto', 'image', 'bar', 'line'}, default='auto'
-            How to draw a decoded row. 'auto' is an image if there is an image shape, else bars for up to 40
-            features and a line for more.
-        cmap : str or Colormap, default='gray_r'
-            Colours of images with one channel.
-        scatter_kw : dict or None, default=None
-            Arguments of :meth:`~matplotlib.axes.Axes.scatter`, which override the defaults.
-        im_kw, bar_kw, line_kw : dict or None, default=None
-            Arguments of :meth:`~matplotlib.axes.Axes.imshow`, :meth:`~matplotlib.axes.Axes.bar` and
-            :meth:`~matplotlib.axes.Axes.plot`, which override the defaults.
+        **drawing : dict
+            Parameters of `plot`.
 
         Returns
         -------
@@ -226,7 +210,7 @@ class LatentDisplay(Display):
         ValueError
             If a component does not exist, ``y`` has another length than X, or ``image_shape`` does not fit.
         """
-        model = cls._open(estimator)
+        model = Model(estimator)
         Z, y = model.encode(X), None if y is None else np.ravel(to_numpy(y))
         columns = check_components(components, Z.shape[1])
         if y is not None and len(y) != len(Z):
@@ -239,6 +223,4 @@ class LatentDisplay(Display):
             values = codes[0, :, columns[0]], codes[:, 0, columns[1]]
             options = {"grid": grid, "grid_values": values, "image_shape": shape, "limits": limits}
         display = cls(Z[:, columns], y=y, components=tuple(columns), **options)
-        return display.plot(
-            ax, kind=kind, cmap=cmap, scatter_kw=scatter_kw, im_kw=im_kw, bar_kw=bar_kw, line_kw=line_kw
-        )
+        return display.plot(**drawing)

@@ -3,7 +3,8 @@
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from ._panels import Display, make_axes, require_matplotlib
+from ._model import Model
+from ._panels import make_axes, require_matplotlib, with_parameters_of
 
 _CURVES = {
     "training": "loss_curve_",
@@ -13,7 +14,7 @@ _CURVES = {
 }
 
 
-class LossCurveDisplay(Display):
+class LossCurveDisplay:
     """Loss curves: training and validation loss by epoch, and the two terms of a variational autoencoder's loss.
 
     The phases of training are drawn from left to right: for a stacked autoencoder its layers, then fine-tuning;
@@ -94,7 +95,8 @@ class LossCurveDisplay(Display):
         return self
 
     @classmethod
-    def from_estimator(cls, estimator, *, ax=None, yscale="linear", line_kw=None):
+    @with_parameters_of(plot)
+    def from_estimator(cls, estimator, **drawing):
         """Draw the loss curves of a fitted estimator.
 
         Parameters
@@ -102,12 +104,8 @@ class LossCurveDisplay(Display):
         estimator : estimator instance
             Fitted autoencoder or :class:`~skae.AutoencoderClassifier`, or a fitted
             :class:`~sklearn.pipeline.Pipeline` that contains one.
-        ax : Axes or None, default=None
-            Where to draw. None makes a new figure.
-        yscale : str, default='linear'
-            Scale of the loss axis, such as 'log' for phases whose losses differ much.
-        line_kw : dict or None, default=None
-            Arguments of :meth:`~matplotlib.axes.Axes.plot`, which override the defaults.
+        **drawing : dict
+            Parameters of `plot`.
 
         Returns
         -------
@@ -121,14 +119,15 @@ class LossCurveDisplay(Display):
         TypeError
             If the estimator has no loss curves.
         """
-        autoencoder = cls._open(estimator).autoencoder
+        autoencoder = Model(estimator).autoencoder
         phases = _phases(autoencoder)
         if not phases:
             raise TypeError(f"{type(autoencoder).__name__} has no loss_curve_. Pass a fitted autoencoder.")
-        return cls(phases).plot(ax, yscale=yscale, line_kw=line_kw)
+        return cls(phases).plot(**drawing)
 
     @classmethod
-    def from_curves(cls, training, *, validation=None, ax=None, yscale="linear", line_kw=None):
+    @with_parameters_of(plot)
+    def from_curves(cls, training, *, validation=None, **drawing):
         """Draw given losses.
 
         Parameters
@@ -137,12 +136,8 @@ class LossCurveDisplay(Display):
             Loss on the training rows in each epoch.
         validation : array-like of shape (n_epochs,), default=None
             Loss on the validation rows in each epoch.
-        ax : Axes or None, default=None
-            Where to draw. None makes a new figure.
-        yscale : str, default='linear'
-            Scale of the loss axis.
-        line_kw : dict or None, default=None
-            Arguments of :meth:`~matplotlib.axes.Axes.plot`, which override the defaults.
+        **drawing : dict
+            Parameters of `plot`.
 
         Returns
         -------
@@ -155,7 +150,7 @@ class LossCurveDisplay(Display):
             If matplotlib is not installed.
         """
         curves = {"training": training} | ({} if validation is None else {"validation": validation})
-        return cls([("training", curves)]).plot(ax, yscale=yscale, line_kw=line_kw)
+        return cls([("training", curves)]).plot(**drawing)
 
 
 def _phases(estimator, last: str | None = None) -> list[tuple[str, dict]]:

@@ -36,22 +36,23 @@ class Model:
         The steps before the autoencoder.
     feature_names : ndarray of str or None
         Names of the pipeline's input features.
+    code_width : int or None
+        Number of components of the code.
     """
 
     def __init__(self, estimator) -> None:
         estimator = getattr(estimator, "best_estimator_", estimator)
         check_is_fitted(estimator)
         steps = _steps(estimator)
-        for attribute in ("encoder_", "inverse_transform"):
-            found = [i for i, (_, step) in enumerate(steps) if hasattr(step, attribute)]
-            if found:
-                break
-        else:
+        kinds = [[hasattr(step, name) for _, step in steps] for name in ("encoder_", "inverse_transform")]
+        found = [i for kind in kinds[::-1] for i, has in enumerate(kind) if has]
+        if not found:
             raise TypeError(
                 f"{type(estimator).__name__} contains neither a fitted autoencoder nor a transformer with an "
                 "inverse_transform. Pass a fitted autoencoder, or a Pipeline that contains one."
             )
         self.before, (_, self.autoencoder) = steps[: found[-1]], steps[found[-1]]
+        self.code_width: Any = getattr(self.autoencoder, "_n_features_out", None)
         self.feature_names = getattr(steps[0][1], "feature_names_in_", None)
 
     # Networks ----------------------------------------------------------------------------------------------
@@ -60,11 +61,6 @@ class Model:
         """Return the encoder or the decoder, by that name."""
         self._require(f"{name}_", "")
         return getattr(self.autoencoder, f"{name}_")
-
-    @property
-    def code_width(self) -> int:
-        """Number of components of the code."""
-        return self.autoencoder._n_features_out
 
     def _require(self, attribute: str, purpose: str) -> None:
         if not hasattr(self.autoencoder, attribute):

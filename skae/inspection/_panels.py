@@ -1,36 +1,18 @@
-"""Panels in a figure: one for each row of data, and what the displays that draw them share."""
+"""What displays share: panels in a figure, and drawing parameters that are declared once, in `plot`."""
 
+import functools
+import inspect
 import math
+import re
 
 import numpy as np
 
 from ._drawing import Style, check_image_shape, limits_of
-from ._model import Model
 
 _PANEL_SIZES = {"image": (0.85, 0.85), "bar": (1.7, 1.5), "line": (1.7, 1.2)}  # inches
 
 
-def require_matplotlib(caller: str) -> None:
-    """Raise an ImportError that says what to install if matplotlib is missing."""
-    try:
-        import matplotlib.pyplot  # noqa: F401
-    except ImportError as error:
-        raise ImportError(
-            f'{caller} draws with matplotlib, which is not installed. Install it with pip install "skae[plot]".'
-        ) from error
-
-
-class Display:
-    """A display made from a fitted estimator."""
-
-    @classmethod
-    def _open(cls, estimator) -> Model:
-        """Return the fitted autoencoder, once it is known that it can be drawn."""
-        require_matplotlib(f"{cls.__name__}.from_estimator")
-        return Model(estimator)
-
-
-class PanelDisplay(Display):
+class PanelDisplay:
     """A display of rows of data, with a panel for each row."""
 
     def __init__(self, image_shape, feature_names) -> None:
@@ -112,3 +94,41 @@ def draw_panels(ax, values: np.ndarray, style: Style, *, n_columns=None, titles=
     if ax is None:
         figure.get_layout_engine().set(w_pad=0.03, h_pad=0.03)
     return figure, axes
+
+
+def require_matplotlib(caller: str) -> None:
+    """Raise an ImportError that says what to install if matplotlib is missing."""
+    try:
+        import matplotlib.pyplot  # noqa: F401
+    except ImportError as error:
+        raise ImportError(
+            f'{caller} draws with matplotlib, which is not installed. Install it with pip install "skae[plot]".'
+        ) from error
+
+
+def with_parameters_of(plot):
+    """Give a class method the parameters of `plot` for its ``**drawing``, in its signature and its docstring.
+
+    Before the method computes anything, its arguments are checked by the signature, and matplotlib is imported.
+    """
+    drawing = [p.replace(kind=p.KEYWORD_ONLY) for p in [*inspect.signature(plot).parameters.values()][1:]]
+    section = re.search(r"-\n(.*?)\n\n", inspect.getdoc(plot) or "", re.DOTALL)
+
+    def decorate(method):
+        own = inspect.signature(method)
+        signature = own.replace(parameters=[*[*own.parameters.values()][:-1], *drawing])
+
+        @functools.wraps(method)
+        def checked(cls, *args, **kwargs):
+            signature.bind(cls, *args, **kwargs)
+            require_matplotlib(f"{cls.__name__}.{method.__name__}")
+            return method(cls, *args, **kwargs)
+
+        checked.__signature__ = signature
+        if section is not None:
+            checked.__doc__ = inspect.getdoc(method).replace(
+                "**drawing : dict\n    Parameters of `plot`.", section[1]
+            )
+        return checked
+
+    return decorate

@@ -2,7 +2,8 @@
 
 from ._activation import maximize_activation, top_activating_samples
 from ._drawing import Style
-from ._panels import PanelDisplay
+from ._model import Model
+from ._panels import PanelDisplay, with_parameters_of
 from ._units import Units
 
 
@@ -97,6 +98,7 @@ class PreferredInputDisplay(PanelDisplay):
         return self._draw(ax, self.inputs, Style(kind, cmap, im_kw, bar_kw, line_kw), titles=titles)
 
     @classmethod
+    @with_parameters_of(plot)
     def from_estimator(
         cls,
         estimator,
@@ -112,13 +114,7 @@ class PreferredInputDisplay(PanelDisplay):
         max_iter=200,
         random_state=None,
         image_shape=None,
-        ax=None,
-        show_activations=True,
-        kind="auto",
-        cmap="gray_r",
-        im_kw=None,
-        bar_kw=None,
-        line_kw=None,
+        **drawing,
     ):
         """Draw the preferred inputs of the units of a fitted autoencoder.
 
@@ -155,20 +151,8 @@ class PreferredInputDisplay(PanelDisplay):
         image_shape : tuple of int or None, default=None
             (height, width) or (height, width, channels) if rows are images, flattened in C order. None is the
             autoencoder's own ``image_shape`` if it has one that fits; else rows are drawn as bars or lines.
-        ax : Axes, array-like of Axes or None, default=None
-            Where to draw: one Axes for each panel, or a single one, which is turned off and subdivided. None
-            makes a new figure.
-        show_activations : bool, default=True
-            Whether to write below each unit's number its highest activation for a sample and that for this
-            input.
-        kind : {'auto', 'image', 'bar', 'line'}, default='auto'
-            How to draw a row. 'auto' is an image if there is an image shape, else bars for up to 40 features and
-            a line for more.
-        cmap : str or Colormap, default='gray_r'
-            Colours of images with one channel.
-        im_kw, bar_kw, line_kw : dict or None, default=None
-            Arguments of :meth:`~matplotlib.axes.Axes.imshow`, :meth:`~matplotlib.axes.Axes.bar` and
-            :meth:`~matplotlib.axes.Axes.plot`, which override the defaults.
+        **drawing : dict
+            Parameters of `plot`.
 
         Returns
         -------
@@ -184,7 +168,7 @@ class PreferredInputDisplay(PanelDisplay):
         ValueError
             If a layer or unit does not exist, nothing limits the search, or ``image_shape`` does not fit.
         """
-        model = cls._open(estimator)
+        model = Model(estimator)
         units = Units(model, layer, units, at_most=25).chosen
         options = {"layer": layer, "units": units, "return_activations": True}
         _, best = top_activating_samples(estimator, X, n_samples=1, **options)
@@ -193,5 +177,4 @@ class PreferredInputDisplay(PanelDisplay):
         inputs, activations = maximize_activation(estimator, X, **options)
         panels = model.panel_options(image_shape, inputs.shape[1])
         display = cls(inputs, activations, best[:, 0], units, **panels)
-        style = {"kind": kind, "cmap": cmap, "im_kw": im_kw, "bar_kw": bar_kw, "line_kw": line_kw}
-        return display.plot(ax, show_activations=show_activations, **style)
+        return display.plot(**drawing)

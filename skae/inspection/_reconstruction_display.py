@@ -3,8 +3,8 @@
 import numpy as np
 
 from ._drawing import Style, limits_of
-from ._model import first_rows, to_numpy
-from ._panels import PanelDisplay
+from ._model import Model, first_rows, to_numpy
+from ._panels import PanelDisplay, with_parameters_of
 
 
 class ReconstructionDisplay(PanelDisplay):
@@ -89,6 +89,7 @@ class ReconstructionDisplay(PanelDisplay):
         return self
 
     @classmethod
+    @with_parameters_of(plot)
     def from_estimator(
         cls,
         estimator,
@@ -99,12 +100,7 @@ class ReconstructionDisplay(PanelDisplay):
         n_samples=8,
         image_shape=None,
         random_state=None,
-        ax=None,
-        kind="auto",
-        cmap="gray_r",
-        im_kw=None,
-        bar_kw=None,
-        line_kw=None,
+        **drawing,
     ):
         """Draw rows and their reconstructions by an estimator.
 
@@ -127,17 +123,8 @@ class ReconstructionDisplay(PanelDisplay):
             autoencoder's own ``image_shape`` if it has one that fits; else rows are drawn as bars or lines.
         random_state : int, RandomState instance or None, default=None
             Seed of the noise.
-        ax : Axes, array-like of Axes or None, default=None
-            Where to draw: one Axes for each panel, or a single one, which is turned off and subdivided. None
-            makes a new figure.
-        kind : {'auto', 'image', 'bar', 'line'}, default='auto'
-            How to draw a row. 'auto' is an image if there is an image shape, else bars for up to 40 features and
-            a line for more.
-        cmap : str or Colormap, default='gray_r'
-            Colours of images with one channel.
-        im_kw, bar_kw, line_kw : dict or None, default=None
-            Arguments of :meth:`~matplotlib.axes.Axes.imshow`, :meth:`~matplotlib.axes.Axes.bar` and
-            :meth:`~matplotlib.axes.Axes.plot`, which override the defaults.
+        **drawing : dict
+            Parameters of `plot`.
 
         Returns
         -------
@@ -153,7 +140,7 @@ class ReconstructionDisplay(PanelDisplay):
         ValueError
             If ``image_shape`` does not fit, or ``corrupt=True`` and the estimator has no noise.
         """
-        model = cls._open(estimator)
+        model = Model(estimator)
         if X_corrupted is not None and np.shape(X_corrupted) != np.shape(X):
             raise ValueError(
                 f"X_corrupted has shape {np.shape(X_corrupted)}, but X has shape {np.shape(X)}: X_corrupted must "
@@ -168,23 +155,11 @@ class ReconstructionDisplay(PanelDisplay):
         reconstructions, rows, corrupted = model.reconstruct(prepared), to_numpy(rows), to_numpy(corrupted)
         panels = model.panel_options(image_shape, rows.shape[1])
         display = cls(rows, reconstructions, corrupted=corrupted, **panels)
-        return display.plot(ax, kind=kind, cmap=cmap, im_kw=im_kw, bar_kw=bar_kw, line_kw=line_kw)
+        return display.plot(**drawing)
 
     @classmethod
-    def from_arrays(
-        cls,
-        inputs,
-        reconstructions,
-        *,
-        corrupted=None,
-        image_shape=None,
-        ax=None,
-        kind="auto",
-        cmap="gray_r",
-        im_kw=None,
-        bar_kw=None,
-        line_kw=None,
-    ):
+    @with_parameters_of(plot)
+    def from_arrays(cls, inputs, reconstructions, *, corrupted=None, image_shape=None, **drawing):
         """Draw given rows and reconstructions.
 
         Parameters
@@ -197,17 +172,8 @@ class ReconstructionDisplay(PanelDisplay):
             The corrupted rows that were reconstructed, if not the rows themselves.
         image_shape : tuple of int or None, default=None
             (height, width) or (height, width, channels) if rows are images. None draws bars or lines.
-        ax : Axes, array-like of Axes or None, default=None
-            Where to draw: one Axes for each panel, or a single one, which is turned off and subdivided. None
-            makes a new figure.
-        kind : {'auto', 'image', 'bar', 'line'}, default='auto'
-            How to draw a row. 'auto' is an image if there is an image shape, else bars for up to 40 features and
-            a line for more.
-        cmap : str or Colormap, default='gray_r'
-            Colours of images with one channel.
-        im_kw, bar_kw, line_kw : dict or None, default=None
-            Arguments of :meth:`~matplotlib.axes.Axes.imshow`, :meth:`~matplotlib.axes.Axes.bar` and
-            :meth:`~matplotlib.axes.Axes.plot`, which override the defaults.
+        **drawing : dict
+            Parameters of `plot`.
 
         Returns
         -------
@@ -227,4 +193,4 @@ class ReconstructionDisplay(PanelDisplay):
         if len(shapes) > 1:
             raise ValueError(f"The arrays differ in shape: {sorted(shapes)}. Pass a reconstruction of each row.")
         display = cls(inputs, reconstructions, corrupted=corrupted, image_shape=image_shape, feature_names=names)
-        return display.plot(ax, kind=kind, cmap=cmap, im_kw=im_kw, bar_kw=bar_kw, line_kw=line_kw)
+        return display.plot(**drawing)

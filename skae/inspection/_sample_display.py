@@ -1,8 +1,8 @@
 """Generated samples."""
 
 from ._drawing import Style
-from ._model import to_numpy
-from ._panels import PanelDisplay
+from ._model import Model, to_numpy
+from ._panels import PanelDisplay, with_parameters_of
 
 
 class SampleDisplay(PanelDisplay):
@@ -69,20 +69,9 @@ class SampleDisplay(PanelDisplay):
         return self._draw(ax, self.samples, Style(kind, cmap, im_kw, bar_kw, line_kw))
 
     @classmethod
+    @with_parameters_of(plot)
     def from_estimator(
-        cls,
-        estimator,
-        *,
-        n_samples=25,
-        mean=False,
-        random_state=None,
-        image_shape=None,
-        ax=None,
-        kind="auto",
-        cmap="gray_r",
-        im_kw=None,
-        bar_kw=None,
-        line_kw=None,
+        cls, estimator, *, n_samples=25, mean=False, random_state=None, image_shape=None, **drawing
     ):
         """Draw samples of a fitted generative model.
 
@@ -102,17 +91,8 @@ class SampleDisplay(PanelDisplay):
         image_shape : tuple of int or None, default=None
             (height, width) or (height, width, channels) if rows are images, flattened in C order. None is the
             autoencoder's own ``image_shape`` if it has one that fits; else rows are drawn as bars or lines.
-        ax : Axes, array-like of Axes or None, default=None
-            Where to draw: one Axes for each panel, or a single one, which is turned off and subdivided. None
-            makes a new figure.
-        kind : {'auto', 'image', 'bar', 'line'}, default='auto'
-            How to draw a row. 'auto' is an image if there is an image shape, else bars for up to 40 features and
-            a line for more.
-        cmap : str or Colormap, default='gray_r'
-            Colours of images with one channel.
-        im_kw, bar_kw, line_kw : dict or None, default=None
-            Arguments of :meth:`~matplotlib.axes.Axes.imshow`, :meth:`~matplotlib.axes.Axes.bar` and
-            :meth:`~matplotlib.axes.Axes.plot`, which override the defaults.
+        **drawing : dict
+            Parameters of `plot`.
 
         Returns
         -------
@@ -128,7 +108,7 @@ class SampleDisplay(PanelDisplay):
         ValueError
             If ``image_shape`` does not fit.
         """
-        model = cls._open(estimator)
+        model = Model(estimator)
         if not hasattr(model.autoencoder, "sample"):
             raise TypeError(
                 f"{type(model.autoencoder).__name__} does not sample: it does not learn a distribution of codes. "
@@ -137,21 +117,11 @@ class SampleDisplay(PanelDisplay):
         options = {"mean": True} if mean else {}
         samples = model.restore(model.autoencoder.sample(n_samples, random_state=random_state, **options))
         display = cls(samples, **model.panel_options(image_shape, samples.shape[1]))
-        return display.plot(ax, kind=kind, cmap=cmap, im_kw=im_kw, bar_kw=bar_kw, line_kw=line_kw)
+        return display.plot(**drawing)
 
     @classmethod
-    def from_samples(
-        cls,
-        samples,
-        *,
-        image_shape=None,
-        ax=None,
-        kind="auto",
-        cmap="gray_r",
-        im_kw=None,
-        bar_kw=None,
-        line_kw=None,
-    ):
+    @with_parameters_of(plot)
+    def from_samples(cls, samples, *, image_shape=None, **drawing):
         """Draw given samples.
 
         Parameters
@@ -160,17 +130,8 @@ class SampleDisplay(PanelDisplay):
             Samples.
         image_shape : tuple of int or None, default=None
             (height, width) or (height, width, channels) if rows are images. None draws bars or lines.
-        ax : Axes, array-like of Axes or None, default=None
-            Where to draw: one Axes for each panel, or a single one, which is turned off and subdivided. None
-            makes a new figure.
-        kind : {'auto', 'image', 'bar', 'line'}, default='auto'
-            How to draw a row. 'auto' is an image if there is an image shape, else bars for up to 40 features and
-            a line for more.
-        cmap : str or Colormap, default='gray_r'
-            Colours of images with one channel.
-        im_kw, bar_kw, line_kw : dict or None, default=None
-            Arguments of :meth:`~matplotlib.axes.Axes.imshow`, :meth:`~matplotlib.axes.Axes.bar` and
-            :meth:`~matplotlib.axes.Axes.plot`, which override the defaults.
+        **drawing : dict
+            Parameters of `plot`.
 
         Returns
         -------
@@ -186,4 +147,4 @@ class SampleDisplay(PanelDisplay):
         """
         names = getattr(samples, "columns", None)
         display = cls(to_numpy(samples), image_shape=image_shape, feature_names=names)
-        return display.plot(ax, kind=kind, cmap=cmap, im_kw=im_kw, bar_kw=bar_kw, line_kw=line_kw)
+        return display.plot(**drawing)

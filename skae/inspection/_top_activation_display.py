@@ -2,8 +2,8 @@
 
 from ._activation import top_activating_samples
 from ._drawing import Style
-from ._model import take, to_numpy
-from ._panels import PanelDisplay
+from ._model import Model, take, to_numpy
+from ._panels import PanelDisplay, with_parameters_of
 from ._units import Units
 
 
@@ -94,23 +94,8 @@ class TopActivationDisplay(PanelDisplay):
         return self
 
     @classmethod
-    def from_estimator(
-        cls,
-        estimator,
-        X,
-        *,
-        layer=None,
-        units=None,
-        n_samples=8,
-        image_shape=None,
-        ax=None,
-        show_activations=True,
-        kind="auto",
-        cmap="gray_r",
-        im_kw=None,
-        bar_kw=None,
-        line_kw=None,
-    ):
+    @with_parameters_of(plot)
+    def from_estimator(cls, estimator, X, *, layer=None, units=None, n_samples=8, image_shape=None, **drawing):
         """Draw the samples with the highest activation of the units of a fitted autoencoder.
 
         Parameters
@@ -131,19 +116,8 @@ class TopActivationDisplay(PanelDisplay):
         image_shape : tuple of int or None, default=None
             (height, width) or (height, width, channels) if rows are images, flattened in C order. None is the
             autoencoder's own ``image_shape`` if it has one that fits; else rows are drawn as bars or lines.
-        ax : Axes, array-like of Axes or None, default=None
-            Where to draw: one Axes for each panel, or a single one, which is turned off and subdivided. None
-            makes a new figure.
-        show_activations : bool, default=True
-            Whether to write the activation above each sample.
-        kind : {'auto', 'image', 'bar', 'line'}, default='auto'
-            How to draw a row. 'auto' is an image if there is an image shape, else bars for up to 40 features and
-            a line for more.
-        cmap : str or Colormap, default='gray_r'
-            Colours of images with one channel.
-        im_kw, bar_kw, line_kw : dict or None, default=None
-            Arguments of :meth:`~matplotlib.axes.Axes.imshow`, :meth:`~matplotlib.axes.Axes.bar` and
-            :meth:`~matplotlib.axes.Axes.plot`, which override the defaults.
+        **drawing : dict
+            Parameters of `plot`.
 
         Returns
         -------
@@ -159,12 +133,11 @@ class TopActivationDisplay(PanelDisplay):
         ValueError
             If a layer or unit does not exist, or ``image_shape`` does not fit.
         """
-        model = cls._open(estimator)
+        model = Model(estimator)
         units = Units(model, layer, units, at_most=10).chosen
         indices, activations = top_activating_samples(
             estimator, X, layer=layer, units=units, n_samples=n_samples, return_activations=True
         )
         samples = to_numpy(take(X, indices.ravel())).reshape(*indices.shape, -1)
         display = cls(samples, activations, indices, units, **model.panel_options(image_shape, samples.shape[2]))
-        style = {"kind": kind, "cmap": cmap, "im_kw": im_kw, "bar_kw": bar_kw, "line_kw": line_kw}
-        return display.plot(ax, show_activations=show_activations, **style)
+        return display.plot(**drawing)

@@ -1,7 +1,6 @@
 """Units of a layer: their activations, and the rows with the highest ones."""
 
 import copy
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -73,7 +72,7 @@ def choose_units(units: Any, n_units: int, at_most: int | None = None) -> list[i
     """
     if units is None:
         return [*range(n_units if at_most is None else min(n_units, at_most))]
-    chosen = [*units] if isinstance(units, Sequence) or hasattr(units, "__len__") else [units]
+    chosen = [*units] if hasattr(units, "__len__") else [units]
     if not chosen:
         raise ValueError("units is empty: pass at least one unit, or None.")
     for unit in chosen:
@@ -96,6 +95,5 @@ def top_rows(units: Units, rows, k: int) -> tuple[Tensor, Tensor]:
         values = units(units.load(rows[part])).t().cpu()
         numbers = torch.arange(part.start, part.stop).expand(len(values), -1)
         best, order = torch.cat([best, values], 1).sort(dim=1, descending=True, stable=True)
-        best, order = best[:, :k], order[:, :k]
-        index = torch.cat([index, numbers], 1).gather(1, order)
+        index, best = torch.cat([index, numbers], 1).gather(1, order)[:, :k], best[:, :k]
     return index, best
