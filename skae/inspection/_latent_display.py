@@ -2,6 +2,7 @@
 
 import numpy as np
 from scipy import sparse
+from sklearn.utils import check_consistent_length
 
 from ._drawing import Style, check_image_shape, limits_of, mosaic
 from ._latent_grid import check_components, decoded_grid
@@ -213,8 +214,7 @@ class LatentDisplay:
         model = Model(estimator)
         Z, y = model.encode(X), None if y is None else np.ravel(to_numpy(y))
         columns = check_components(components, Z.shape[1])
-        if y is not None and len(y) != len(Z):
-            raise ValueError(f"y has {len(y)} entries, but X has {len(Z)} rows: pass one for each.")
+        check_consistent_length(Z, y)
         options = {}
         if n_points is not None:
             grid, codes = decoded_grid(model, Z, columns, n_points, spacing, coverage, extent, at)

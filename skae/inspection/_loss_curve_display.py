@@ -1,7 +1,6 @@
 """Loss curves: losses by epoch, one training phase after the other."""
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
 
 from ._model import Model
 from ._panels import make_axes, require_matplotlib, with_parameters_of
@@ -155,7 +154,6 @@ class LossCurveDisplay:
 
 def _phases(estimator, last: str | None = None) -> list[tuple[str, dict]]:
     """List the phases of an estimator's training and their curves; ``last`` is the name of the last."""
-    check_is_fitted(estimator)
     phases: list[tuple[str, dict]] = []
     if hasattr(estimator, "autoencoder_"):
         phases = _phases(estimator.autoencoder_, "pretraining")

@@ -212,9 +212,6 @@ def to_numpy(X):
 
 def take(X, index):
     """Return rows by number, in their own container."""
-    X = X if hasattr(X, "shape") else np.asarray(X)
-    if isinstance(X, Tensor):
-        return X[np.asarray(index).tolist()]
     return _safe_indexing(X.tocsr() if sparse.issparse(X) else X, np.asarray(index))
 
 

@@ -19,14 +19,48 @@ class PanelDisplay:
         self.image_shape = image_shape
         self.feature_names = feature_names
 
-    def _draw(self, ax, values: np.ndarray, style: Style, *, limits=None, **layout):
-        """Draw rows (n, n_features) or filters (n, height, width[, channels]); see `draw_panels`."""
+    def _draw(
+        self, ax, values: np.ndarray, style: Style, *, limits=None, n_columns=None, titles=None, row_labels=None
+    ):
+        """Draw rows (n, n_features) or filters (n, height, width[, channels]), a panel for each.
+
+        ``n_columns`` of None makes about as many rows of panels as columns. ``titles`` has one for each panel, all
+        of equally many lines, and ``row_labels`` one for each row of panels.
+        """
         require_matplotlib(f"{type(self).__name__}.plot")
         shape = check_image_shape(self.image_shape, values.shape[1]) if values.ndim == 2 else None
         limits = limits_of(values) if limits is None else limits
         style = style._replace(image_shape=shape, limits=limits, feature_names=self.feature_names)
-        self.figure_, self.axes_ = draw_panels(ax, values, style, **layout)
+        n_columns = math.ceil(math.sqrt(len(values))) if n_columns is None else n_columns
+        n_rows, kind = math.ceil(len(values) / n_columns), style.kind_of(values[0])
+        width, height = _panel_size(style, values[0], titles)
+        labels_width = 0.75 if row_labels is not None or kind != "image" else 0.0
+        names_height = 0.07 * max(map(len, style.names_of(values[0])), default=0)
+        size = n_columns * width + labels_width, n_rows * height + names_height
+        self.figure_, self.axes_ = make_axes(ax, n_rows, n_columns, size, len(values))
+        for place, (panel, row) in enumerate(zip(self.axes_, values, strict=True)):
+            first = place % n_columns == 0
+            style.draw(panel, row)
+            if kind != "image":
+                panel.tick_params(labelleft=first, labelbottom=place + n_columns >= len(values))
+            if titles:
+                panel.set_title(titles[place], fontsize="x-small", pad=2)
+            if row_labels is not None and first:
+                beside = {"rotation": 0, "ha": "right", "va": "center"} if kind == "image" else {}
+                panel.set_ylabel(row_labels[place // n_columns], fontsize="small", **beside)
+        if ax is None:
+            self.figure_.get_layout_engine().set(w_pad=0.03, h_pad=0.03)
         return self
+
+
+def _panel_size(style: Style, values: np.ndarray, titles: list[str] | None) -> tuple[float, float]:
+    """Return the width and the height of a panel in inches."""
+    kind = style.kind_of(values)
+    width, height = _PANEL_SIZES[kind]
+    if kind == "image":
+        shape = style.tile(values).shape
+        height = min(3.0, max(0.3, width * shape[0] / shape[1]))
+    return width, height + (0.16 * (titles[0].count("\n") + 1) if titles else 0.0)
 
 
 def make_axes(ax, n_rows: int, n_columns: int, size: tuple[float, float], n_panels: int | None = None):
@@ -60,40 +94,6 @@ def make_axes(ax, n_rows: int, n_columns: int, size: tuple[float, float], n_pane
             return figure, np.array([ax.inset_axes(box) for box in boxes], dtype=object)
         cells = spec.subgridspec(n_rows, n_columns)
     return figure, np.array([figure.add_subplot(cells[place]) for place in places], dtype=object)
-
-
-def draw_panels(ax, values: np.ndarray, style: Style, *, n_columns=None, titles=None, row_labels=None):
-    """Draw a panel for each row of ``values``; return the figure and the axes.
-
-    ``n_columns`` of None makes about as many rows of panels as columns. ``titles`` holds one for each panel, all
-    of equally many lines, and ``row_labels`` one for each row of panels.
-    """
-    n_panels = len(values)
-    n_columns = math.ceil(math.sqrt(n_panels)) if n_columns is None else n_columns
-    n_rows = math.ceil(n_panels / n_columns)
-    kind, names = style.kind_of(values[0]), style.names_of(values[0])
-    width, height = _PANEL_SIZES[kind]
-    if kind == "image":
-        shape = style.tile(values[0]).shape
-        height = min(3.0, max(0.3, width * shape[0] / shape[1]))
-    height += 0.16 * (titles[0].count("\n") + 1) if titles else 0.0
-    labels_width = 0.75 if row_labels is not None or kind != "image" else 0.0
-    names_height = 0.07 * max(map(len, names), default=0)
-    size = n_columns * width + labels_width, n_rows * height + names_height
-    figure, axes = make_axes(ax, n_rows, n_columns, size, n_panels)
-    for place, (panel, row) in enumerate(zip(axes, values, strict=True)):
-        first = place % n_columns == 0
-        style.draw(panel, row)
-        if kind != "image":
-            panel.tick_params(labelleft=first, labelbottom=place + n_columns >= n_panels)
-        if titles:
-            panel.set_title(titles[place], fontsize="x-small", pad=2)
-        if row_labels is not None and first:
-            beside = {"rotation": 0, "ha": "right", "va": "center"} if kind == "image" else {}
-            panel.set_ylabel(row_labels[place // n_columns], fontsize="small", **beside)
-    if ax is None:
-        figure.get_layout_engine().set(w_pad=0.03, h_pad=0.03)
-    return figure, axes
 
 
 def require_matplotlib(caller: str) -> None:

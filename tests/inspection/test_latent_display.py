@@ -83,7 +83,7 @@ def test_codes_by_value_and_without_a_grid():
     assert LatentDisplay.from_estimator(clf, data, n_points=None).grid is None
     with pytest.raises(TypeError, match="inverse_transform"):
         LatentDisplay.from_estimator(clf, data)
-    with pytest.raises(ValueError, match="y has 3 entries"):
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         LatentDisplay.from_estimator(model, data, [0, 1, 2])
     with pytest.raises(ValueError, match="two different components of a code that has 1"):
         LatentDisplay.from_estimator(fitted(configured(AutoencoderTransformer, n_components=1)), data)
