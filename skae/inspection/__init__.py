@@ -1,6 +1,6 @@
-"""Looking into fitted autoencoders: pictures, and the arrays behind them.
+"""Inspection of fitted autoencoders: displays, and the arrays behind them.
 
-Pictures need matplotlib, which ``pip install "skae[plot]"`` brings; the functions do not.
+The displays need matplotlib, which ``pip install "skae[plot]"`` installs; the functions do not.
 """
 
 from ._activation import maximize_activation, top_activating_samples

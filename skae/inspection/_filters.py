@@ -1,30 +1,16 @@
 """The weights of a layer as filters, one for each unit."""
 
-from typing import cast
-
 import torch
 from torch import Tensor, nn
 
-from ._units import find_layer
-
-_TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
-_STRAIGHT = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
-
-
-def weighted(network: nn.Module) -> dict[str, nn.Module]:
-    """List the modules of a network that have filters, by name."""
-    return {
-        name: module
-        for name, module in network.named_modules()
-        if isinstance(module, _STRAIGHT + _TRANSPOSED) or hasattr(module, "partner")
-    }
+from ._model import find_layer, layer_weight
 
 
 def filters(network: nn.Module, layer: int | str | None, *, decoding: bool, combined: bool) -> Tensor:
     """Return the filters of a layer: (n_units, width) if it is dense, else (n_units, channels, *kernel).
 
-    An encoder's units are the layer's outputs and their filters the weights that come in; a decoder's are the
-    layer's inputs and their filters the weights that go out.
+    The units of an encoder's layer are its outputs, and their filters the incoming weights; the units of a
+    decoder's layer are its inputs, and their filters the outgoing weights.
 
     Parameters
     ----------
@@ -34,46 +20,34 @@ def filters(network: nn.Module, layer: int | str | None, *, decoding: bool, comb
     decoding : bool
         Whether the network is a decoder.
     combined : bool
-        Whether to multiply the weights with those between the layer and the data.
+        Whether to multiply the weights by those of the layers between this one and the data.
     """
-    there = list(weighted(network).values())
-    if not there:
+    all_weights = _weights(network, decoding)
+    if not all_weights:
         raise ValueError("The network has no dense or convolutional layers, whose weights are its filters.")
-    if layer is None:
-        module = there[-1 if decoding else 0]
-    else:
-        inside = list(weighted(find_layer(network, layer)).values())
-        if not inside:
-            names = ", ".join(repr(name) for name in weighted(network))
-            raise ValueError(f"layer={layer!r} has no weights. Modules of the network that have: {names}.")
-        module = inside[0]
-    result = _outgoing(module) if decoding else _incoming(module)
-    if combined:
-        place = next(i for i, other in enumerate(there) if other is module)
-        between = there[place + 1 :] if decoding else there[:place][::-1]
-        for other in between:
-            weight = _outgoing(other) if decoding else _incoming(other)
-            if result.ndim != 2 or weight.ndim != 2:
-                raise ValueError(
-                    "combined=True multiplies the weights of dense layers, but some between the layer and the "
-                    "data are convolutional. Use combined=False."
-                )
-            result = result @ weight
+    inside = all_weights if layer is None else _weights(find_layer(network, layer), decoding)
+    if not inside:
+        names = ", ".join(repr(name) for name, _ in all_weights.values())
+        raise ValueError(f"layer={layer!r} has no weights. Modules of the network that have: {names}.")
+    towards_data = [*all_weights][:: 1 if decoding else -1]
+    first = towards_data[-1] if layer is None else next(iter(inside))
+    _, result = all_weights[first]
+    for module in towards_data[towards_data.index(first) + 1 :] if combined else []:
+        _, weight = all_weights[module]
+        if result.ndim != 2 or weight.ndim != 2:
+            raise ValueError(
+                "combined=True multiplies the weights of dense layers, but some between the layer and the "
+                "data are convolutional. Use combined=False."
+            )
+        result = result @ weight
     return result.to("cpu", torch.float64)
 
 
-def _incoming(module: nn.Module) -> Tensor:
-    return _outgoing(module).transpose(0, 1) if _is_outgoing(module) else _weight(module)
-
-
-def _outgoing(module: nn.Module) -> Tensor:
-    return _weight(module) if _is_outgoing(module) else _weight(module).transpose(0, 1)
-
-
-def _is_outgoing(module: nn.Module) -> bool:
-    """Tell whether the weight's first axis counts the inputs, as where it is tied to another layer's."""
-    return isinstance(module, _TRANSPOSED) or hasattr(module, "partner")
-
-
-def _weight(module: nn.Module) -> Tensor:
-    return cast(Tensor, getattr(module, "partner", module).weight).detach()
+def _weights(network: nn.Module, decoding: bool) -> dict[nn.Module, tuple[str, Tensor]]:
+    """List the modules that have filters, in order, with their names and filters."""
+    found = {}
+    for name, module in network.named_modules():
+        if (weight := layer_weight(module)) is not None:
+            values, inputs_first = weight
+            found[module] = name, values if inputs_first == decoding else values.transpose(0, 1)
+    return found

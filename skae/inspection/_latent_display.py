@@ -1,26 +1,28 @@
-"""Codes in the plane, and what they stand for."""
+"""Latent space: codes, and a grid of decoded codes."""
 
 import numpy as np
 from scipy import sparse
+from sklearn.utils import check_consistent_length
 
-from ._drawing import Style, draw, limits_of, make_axes, require_matplotlib, tile
-from ._latent_grid import check_components, grid_codes
-from ._model import Model, check_image_shape, to_numpy
+from ._drawing import Style, check_image_shape, limits_of, mosaic
+from ._latent_grid import check_components, decoded_grid
+from ._model import Model, to_numpy
+from ._panels import make_axes, require_matplotlib, with_parameters_of
 
 _MOST_CLASSES = 20
 
 
 class LatentDisplay:
-    """Codes of rows in the plane of two components, and beside them a grid of codes, decoded.
+    """A scatter plot of two components of the codes, and beside it a grid of decoded codes.
 
     Use `from_estimator` to make one.
 
     Parameters
     ----------
     codes : ndarray of shape (n_samples, 2)
-        The two components of the rows' codes, the horizontal one first.
+        Two components of the rows' codes, the horizontal one first.
     y : ndarray of shape (n_samples,) or None, default=None
-        Classes or values to colour the codes by.
+        Classes or values that give the codes their colours.
     grid : ndarray of shape (n_points, n_points, n_features) or None, default=None
         Decoded rows, see :func:`latent_grid`. None draws the codes alone.
     grid_values : tuple of two ndarrays of shape (n_points,) or None, default=None
@@ -28,10 +30,10 @@ class LatentDisplay:
     components : (int, int), default=(0, 1)
         Numbers of the components.
     image_shape : tuple of int or None, default=None
-        (height, width) or (height, width, channels) of rows that are images, flattened in C order. None draws bars
-        or lines.
+        (height, width) or (height, width, channels) if rows are images, flattened in C order. None draws bars or
+        lines.
     limits : (float, float) or None, default=None
-        Values that get the ends of the images' colour scale. None is the smallest and the largest in the grid.
+        Values at the ends of the images' colour scale. None is the smallest and the largest in the grid.
 
     Attributes
     ----------
@@ -40,9 +42,9 @@ class LatentDisplay:
     axes_ : ndarray of Axes of shape (2,) or (1,)
         Panels: the codes, and the grid if there is one.
     scatter_ : list of PathCollection
-        The codes' points, one collection for each class.
+        Points of the codes, one collection for each class.
     cells_ : ndarray of Axes of shape (n_points, n_points) or None
-        Where rows are no images, the grid's cells; else it is a single image in ``axes_[1]``.
+        Cells of the grid if rows are not images; a grid of images is a single image in ``axes_[1]``.
 
     See Also
     --------
@@ -71,34 +73,24 @@ class LatentDisplay:
         self.image_shape = image_shape
         self.limits = limits
 
-    def plot(
-        self,
-        ax=None,
-        *,
-        kind="auto",
-        cmap="gray_r",
-        scatter_kw=None,
-        im_kw=None,
-        bar_kw=None,
-        line_kw=None,
-    ):
+    def plot(self, ax=None, *, kind="auto", cmap="gray_r", scatter_kw=None, im_kw=None, bar_kw=None, line_kw=None):
         """Draw the codes and the grid.
 
         Parameters
         ----------
         ax : Axes, array-like of Axes or None, default=None
-            Where to draw: as many axes as there are panels, or one that is divided among them and itself turned
-            off. None makes a new figure.
+            Where to draw: one Axes for each panel, or a single one, which is turned off and subdivided. None
+            makes a new figure.
         kind : {'auto', 'image', 'bar', 'line'}, default='auto'
-            How to draw a decoded row. 'auto' is an image where there is an image shape, else bars for up to 40
+            How to draw a decoded row. 'auto' is an image if there is an image shape, else bars for up to 40
             features and a line for more.
         cmap : str or Colormap, default='gray_r'
             Colours of images with one channel.
         scatter_kw : dict or None, default=None
-            Arguments of :meth:`~matplotlib.axes.Axes.scatter`, which replace those that are set here.
+            Arguments of :meth:`~matplotlib.axes.Axes.scatter`, which override the defaults.
         im_kw, bar_kw, line_kw : dict or None, default=None
             Arguments of :meth:`~matplotlib.axes.Axes.imshow`, :meth:`~matplotlib.axes.Axes.bar` and
-            :meth:`~matplotlib.axes.Axes.plot`, which replace those that are set here.
+            :meth:`~matplotlib.axes.Axes.plot`, which override the defaults.
 
         Returns
         -------
@@ -107,71 +99,60 @@ class LatentDisplay:
         """
         require_matplotlib(f"{type(self).__name__}.plot")
         n_panels = 1 if self.grid is None else 2
-        self.figure_, self.axes_ = make_axes(ax, 1, n_panels, (5.0, 4.4))
+        self.figure_, self.axes_ = make_axes(ax, 1, n_panels, (5.0 * n_panels, 4.4))
         self.cells_ = None
-        labels = [f"component {c}" for c in self.components]
-        self._draw_codes(self.axes_[0], scatter_kw or {})
+        self._draw_codes(self.axes_[0], {"s": 8, "linewidths": 0, "alpha": 0.8, **(scatter_kw or {})})
         if self.grid is not None:
             shape = check_image_shape(self.image_shape, self.grid.shape[2])
-            image = shape is not None and kind in ("auto", "image")
-            limits = self.limits if image and self.limits is not None else limits_of(self.grid)
-            style = Style(shape, kind, cmap, limits, None, im_kw, bar_kw, line_kw)
+            style = Style(kind, cmap, im_kw, bar_kw, line_kw, shape, limits_of(self.grid))
             self._draw_grid(self.axes_[1], style)
+        horizontal, vertical = (f"component {number}" for number in self.components)
         for panel, title in zip(self.axes_, ("codes", "decoded codes"), strict=False):
-            panel.set(xlabel=labels[0], ylabel=labels[1], title=title)
+            panel.set(xlabel=horizontal, ylabel=vertical, title=title)
         return self
 
-    def _draw_codes(self, ax, scatter_kw: dict) -> None:
-        options = {"s": 8, "linewidths": 0, "alpha": 0.8, **scatter_kw}
-        x, y = self.codes.T
-        if self.y is None:
-            self.scatter_ = [ax.scatter(x, y, **options)]
-            return
-        classes, numbers = np.unique(self.y), self.y.dtype.kind in "iuf"
-        whole = not numbers or bool((classes == np.round(classes)).all())
-        if whole and (not numbers or len(classes) <= _MOST_CLASSES):
-            from matplotlib import colormaps
+    def _draw_codes(self, ax, options: dict) -> None:
+        from matplotlib import pyplot as plt
 
-            palette = colormaps["tab10" if len(classes) <= 10 else "tab20"]
-            self.scatter_ = [
-                ax.scatter(
-                    x[self.y == c], y[self.y == c], **{"color": palette(i % palette.N), "label": str(c), **options}
-                )
-                for i, c in enumerate(classes)
-            ]
-            ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), markerscale=2, fontsize="small", frameon=False)
-        else:
-            self.scatter_ = [ax.scatter(x, y, c=self.y, **options)]
+        if self.y is None:
+            self.scatter_ = [ax.scatter(*self.codes.T, **options)]
+            return
+        classes = np.unique(self.y)
+        if self.y.dtype.kind in "iuf" and (len(classes) > _MOST_CLASSES or np.any(classes % 1 != 0)):
+            self.scatter_ = [ax.scatter(*self.codes.T, c=self.y, **options)]
             ax.figure.colorbar(self.scatter_[0], ax=ax)
+            return
+        palette, self.scatter_ = plt.get_cmap("tab10" if len(classes) <= 10 else "tab20"), []
+        for i, label in enumerate(classes):
+            own = {"color": palette(i % palette.N), "label": str(label), **options}
+            self.scatter_.append(ax.scatter(*self.codes[self.y == label].T, **own))
+        ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), markerscale=2, fontsize="small", frameon=False)
 
     def _draw_grid(self, ax, style: Style) -> None:
-        n_points = len(self.grid)
-        kind = style.resolved(self.grid[0, 0])
-        if kind == "image":
-            tiles = [[tile(row, style.image_shape, style.limits) for row in line] for line in self.grid[::-1]]
-            sheet = np.concatenate([np.concatenate([_apart(t) for t in line], axis=1) for line in tiles])
-            low, high = style.limits
-            options = {"cmap": style.cmap, "vmin": low, "vmax": high, "interpolation": "nearest"}
-            extent = (0, n_points, 0, n_points * sheet.shape[0] / sheet.shape[1])
-            ax.imshow(sheet, extent=extent, **{**options, **(style.im_kw or {})})
-            height = extent[3] / n_points
+        n_points, height = len(self.grid), 1.0  # of a cell, whose width is 1
+        if style.kind_of(self.grid[0, 0]) == "image":
+            style = style._replace(limits=self.limits or style.limits)
+            rows = self.grid[::-1].reshape(n_points**2, -1)
+            sheet = mosaic(np.stack([style.tile(row) for row in rows]), n_points)
+            height, half = sheet.shape[0] / sheet.shape[1], 0.5 * n_points / sheet.shape[1]  # of a pixel
+            right, top = n_points, n_points * height
+            style.show(ax, sheet, extent=(-half, right - half, half, top + half))
+            ax.set(xlim=(-half, right + half), ylim=(-half, top + half))
         else:
-            height = 1.0
             ax.set(xlim=(0, n_points), ylim=(0, n_points))
             self.cells_ = np.empty((n_points, n_points), dtype=object)
             for i, j in np.ndindex(n_points, n_points):
-                cell = ax.inset_axes((j + 0.05, i + 0.05, 0.9, 0.9), transform=ax.transData)
-                draw(cell, self.grid[i, j], style)
-                cell.set(xticks=[], yticks=[])
-                for spine in cell.spines.values():
-                    spine.set_visible(False)
-                self.cells_[i, j] = cell
+                self.cells_[i, j] = ax.inset_axes((j + 0.05, i + 0.05, 0.9, 0.9), transform=ax.transData)
+                style.draw(self.cells_[i, j], self.grid[i, j])
+                self.cells_[i, j].set(xticks=[], yticks=[])
+                self.cells_[i, j].spines[:].set_visible(False)
         shown = np.arange(0, n_points, -(-n_points // 6))
-        horizontal, vertical = ([f"{values[i]:.2g}" for i in shown] for values in self.grid_values)
-        ax.set_xticks(shown + 0.5, horizontal)
-        ax.set_yticks((shown + 0.5) * height, vertical)
+        across, up = ([f"{values[i]:.3g}" for i in shown] for values in self.grid_values)
+        ax.set_xticks(shown + 0.5, across)
+        ax.set_yticks((shown + 0.5) * height, up)
 
     @classmethod
+    @with_parameters_of(plot)
     def from_estimator(
         cls,
         estimator,
@@ -185,31 +166,25 @@ class LatentDisplay:
         extent=None,
         at=None,
         image_shape=None,
-        ax=None,
-        kind="auto",
-        cmap="gray_r",
-        scatter_kw=None,
-        im_kw=None,
-        bar_kw=None,
-        line_kw=None,
+        **drawing,
     ):
-        """Draw the codes of rows, and a grid of codes decoded.
+        """Draw the codes of rows, and a grid of decoded codes.
 
         Parameters
         ----------
         estimator : estimator instance
-            Fitted autoencoder, or a fitted :class:`~sklearn.pipeline.Pipeline` with one among its steps. With
+            Fitted autoencoder, or a fitted :class:`~sklearn.pipeline.Pipeline` that contains one. With
             ``n_points=None``, also an :class:`~skae.AutoencoderClassifier`.
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows, as the estimator takes them.
         y : array-like of shape (n_samples,), default=None
-            Classes or values to colour the codes by.
+            Classes or values that give the codes their colours.
         components : (int, int), default=(0, 1)
             The two components of the code to draw, the horizontal one first.
         n_points : int or None, default=10
-            Number of the grid's values of each component. None draws the codes alone.
+            Number of values of each component in the grid. None draws the codes alone.
         spacing : {'linear', 'quantile', 'normal'}, default='linear'
-            Where the grid's values lie, see :func:`latent_grid`.
+            Spacing of the grid's values, see :func:`latent_grid`.
         coverage : float, default=0.95
             Fraction of the codes, or of the normal distribution, between the first value and the last.
         extent : (float, float, float, float) or None, default=None
@@ -217,21 +192,10 @@ class LatentDisplay:
         at : array-like of shape (n_components,) or None, default=None
             Values of the components that do not vary in the grid. None is their mean.
         image_shape : tuple of int or None, default=None
-            (height, width) or (height, width, channels) of rows that are images, flattened in C order. None is the
-            autoencoder's own ``image_shape``, where it has one that fits; else rows are bars or lines.
-        ax : Axes, array-like of Axes or None, default=None
-            Where to draw: as many axes as there are panels, or one that is divided among them and itself turned
-            off. None makes a new figure.
-        kind : {'auto', 'image', 'bar', 'line'}, default='auto'
-            How to draw a decoded row. 'auto' is an image where there is an image shape, else bars for up to 40
-            features and a line for more.
-        cmap : str or Colormap, default='gray_r'
-            Colours of images with one channel.
-        scatter_kw : dict or None, default=None
-            Arguments of :meth:`~matplotlib.axes.Axes.scatter`, which replace those that are set here.
-        im_kw, bar_kw, line_kw : dict or None, default=None
-            Arguments of :meth:`~matplotlib.axes.Axes.imshow`, :meth:`~matplotlib.axes.Axes.bar` and
-            :meth:`~matplotlib.axes.Axes.plot`, which replace those that are set here.
+            (height, width) or (height, width, channels) if rows are images, flattened in C order. None is the
+            autoencoder's own ``image_shape`` if it has one that fits; else rows are drawn as bars or lines.
+        **drawing : dict
+            Parameters of `plot`.
 
         Returns
         -------
@@ -245,38 +209,18 @@ class LatentDisplay:
         TypeError
             If the estimator, or a step before it, has no ``inverse_transform`` to decode the grid with.
         ValueError
-            If a component is not there, ``y`` has another length than X, or ``image_shape`` does not fit.
+            If a component does not exist, ``y`` has another length than X, or ``image_shape`` does not fit.
         """
-        require_matplotlib(f"{cls.__name__}.from_estimator")
         model = Model(estimator)
-        Z = model.encode(model.prepare(X))
+        Z, y = model.encode(X), None if y is None else np.ravel(to_numpy(y))
         columns = check_components(components, Z.shape[1])
-        y = None if y is None else to_numpy(y).ravel()
-        if y is not None and len(y) != len(Z):
-            raise ValueError(f"y has {len(y)} entries, but X has {len(Z)} rows: pass one for each.")
-        grid = values = shape = limits = None
+        check_consistent_length(Z, y)
+        options = {}
         if n_points is not None:
-            codes = grid_codes(model, Z, columns, n_points, spacing, coverage, extent, at)
-            flat = model.decode(codes.reshape(-1, codes.shape[2]))
-            grid = flat.reshape(n_points, n_points, -1)
-            values = codes[0, :, columns[0]], codes[:, 0, columns[1]]
-            shape = model.image_shape(image_shape, grid.shape[2])
+            grid, codes = decoded_grid(model, Z, columns, n_points, spacing, coverage, extent, at)
+            shape = model.panel_options(image_shape, grid.shape[2])["image_shape"]
             limits = None if shape is None else limits_of(X.data if sparse.issparse(X) else to_numpy(X))
-        display = cls(
-            Z[:, columns],
-            y=y,
-            grid=grid,
-            grid_values=values,
-            components=tuple(columns),
-            image_shape=shape,
-            limits=limits,
-        )
-        return display.plot(
-            ax, kind=kind, cmap=cmap, scatter_kw=scatter_kw, im_kw=im_kw, bar_kw=bar_kw, line_kw=line_kw
-        )
-
-
-def _apart(image: np.ndarray) -> np.ndarray:
-    """Leave a row and a column of pixels free above an image and to its left."""
-    blank = np.nan if image.ndim == 2 else 1.0
-    return np.pad(image, [(1, 0), (1, 0)] + [(0, 0)] * (image.ndim - 2), constant_values=blank)
+            values = codes[0, :, columns[0]], codes[:, 0, columns[1]]
+            options = {"grid": grid, "grid_values": values, "image_shape": shape, "limits": limits}
+        display = cls(Z[:, columns], y=y, components=tuple(columns), **options)
+        return display.plot(**drawing)

@@ -1,4 +1,4 @@
-"""A grid in the space of codes, decoded."""
+"""A grid of codes in latent space, decoded."""
 
 from numbers import Integral, Real
 
@@ -8,17 +8,19 @@ from sklearn.utils._param_validation import Interval, StrOptions, validate_param
 
 from ._model import Model
 
-GRID_CONSTRAINTS: dict = {
-    "components": ["array-like"],
-    "n_points": [Interval(Integral, 2, None, closed="left")],
-    "spacing": [StrOptions({"linear", "quantile", "normal"})],
-    "coverage": [Interval(Real, 0, 1, closed="neither")],
-    "extent": ["array-like", None],
-    "at": ["array-like", None],
-}
 
-
-@validate_params({**GRID_CONSTRAINTS, "return_codes": ["boolean"]}, prefer_skip_nested_validation=True)
+@validate_params(
+    {
+        "components": ["array-like"],
+        "n_points": [Interval(Integral, 2, None, closed="left")],
+        "spacing": [StrOptions({"linear", "quantile", "normal"})],
+        "coverage": [Interval(Real, 0, 1, closed="neither")],
+        "extent": ["array-like", None],
+        "at": ["array-like", None],
+        "return_codes": ["boolean"],
+    },
+    prefer_skip_nested_validation=True,
+)
 def latent_grid(
     estimator,
     X=None,
@@ -31,27 +33,27 @@ def latent_grid(
     at=None,
     return_codes=False,
 ):
-    """Decode a grid of codes, which spans a plane through the space of codes.
+    """Decode a grid of codes in a plane of latent space.
 
     Parameters
     ----------
     estimator : estimator instance
-        Fitted autoencoder, or a fitted :class:`~sklearn.pipeline.Pipeline` with one among its steps.
+        Fitted autoencoder, or a fitted :class:`~sklearn.pipeline.Pipeline` that contains one.
     X : {array-like, sparse matrix} of shape (n_samples, n_features), default=None
-        Rows whose codes say where the grid lies. Not needed if ``extent`` or ``spacing='normal'`` says so.
+        Rows whose codes determine where the grid lies. Not needed with ``extent`` or ``spacing='normal'``.
     components : (int, int), default=(0, 1)
         The two components of the code that vary, the horizontal one first.
     n_points : int, default=10
         Number of values of each.
     spacing : {'linear', 'quantile', 'normal'}, default='linear'
-        Where the values lie. 'linear': evenly spaced. 'quantile': at evenly spaced quantiles of the codes of X, so
-        that they are dense where codes are. 'normal': at evenly spaced quantiles of the standard normal
-        distribution, the prior of a variational autoencoder [1]_; X is not looked at.
+        Spacing of the values. 'linear': evenly spaced. 'quantile': at evenly spaced quantiles of the codes of X,
+        so that they are dense where codes are. 'normal': at evenly spaced quantiles of the standard normal
+        distribution, the prior of a variational autoencoder [1]_; X is not used.
     coverage : float, default=0.95
         Fraction of the distribution between the first value and the last, for each component.
     extent : (float, float, float, float) or None, default=None
         First and last value of the horizontal component and of the vertical one, for ``spacing='linear'``. None
-        takes quantiles of the codes of X.
+        uses quantiles of the codes of X.
     at : array-like of shape (n_components,) or None, default=None
         Values of the components that do not vary. None is their mean over X; without X, zero.
     return_codes : bool, default=False
@@ -60,8 +62,8 @@ def latent_grid(
     Returns
     -------
     X_grid : ndarray of shape (n_points, n_points, n_features)
-        Decoded rows, the vertical component along the first axis, the horizontal one along the second, both
-        rising. In a pipeline they are brought back to its input.
+        Decoded rows, the vertical component along the first axis and the horizontal one along the second, both
+        increasing. In a pipeline they are brought back to its input.
     Z_grid : ndarray of shape (n_points, n_points, n_components)
         Their codes. Only if ``return_codes=True``.
 
@@ -70,11 +72,11 @@ def latent_grid(
     TypeError
         If the estimator, or a step before it, has no ``inverse_transform``.
     ValueError
-        If a component is not there, or nothing says where the grid lies.
+        If a component does not exist, or nothing determines where the grid lies.
 
     See Also
     --------
-    LatentDisplay : The grid, drawn beside the codes.
+    LatentDisplay : The grid, drawn beside the codes of rows.
 
     References
     ----------
@@ -92,19 +94,27 @@ def latent_grid(
     ((5, 5, 64), (5, 5, 2))
     """
     model = Model(estimator)
-    Z = None if X is None else model.encode(model.prepare(X))
-    codes = grid_codes(model, Z, components, n_points, spacing, coverage, extent, at)
-    flat = model.decode(codes.reshape(-1, codes.shape[2]))
-    grid = flat.reshape(n_points, n_points, -1)
+    Z = None if X is None else model.encode(X)
+    grid, codes = decoded_grid(model, Z, components, n_points, spacing, coverage, extent, at)
     return (grid, codes) if return_codes else grid
 
 
-def grid_codes(
-    model: Model, Z, components, n_points: int, spacing: str, coverage: float, extent, at
-) -> np.ndarray:
-    """Return the codes of a grid, (n_points, n_points, n_components); ``Z`` is codes of rows, or None."""
-    width = model.autoencoder._n_features_out if Z is None else Z.shape[1]
+def decoded_grid(model: Model, Z, components, n_points: int, spacing: str, coverage: float, extent, at):
+    """Return a grid of decoded codes and the codes, see `latent_grid`; ``Z`` is the codes of rows, or None."""
+    width = model.code_width if Z is None else Z.shape[1]
     columns = check_components(components, width)
+    axes = _grid_axes(Z, columns, n_points, spacing, coverage, extent)
+    if at is None:
+        at = np.zeros(width) if Z is None else Z.mean(axis=0)
+    elif np.shape(at) != (width,):
+        raise ValueError(f"at has shape {np.shape(at)}, but codes have {width} components: pass a value for each.")
+    codes = np.tile(np.asarray(at, dtype=np.float64 if Z is None else Z.dtype), (n_points, n_points, 1))
+    codes[..., columns[0]], codes[..., columns[1]] = np.meshgrid(*axes)
+    return model.decode(codes.reshape(-1, width)).reshape(n_points, n_points, -1), codes
+
+
+def _grid_axes(Z, columns: list[int], n_points: int, spacing: str, coverage: float, extent) -> list[np.ndarray]:
+    """Return the grid's values of the horizontal and of the vertical component."""
     if extent is not None and (len(extent) != 4 or spacing != "linear"):
         raise ValueError(
             f"extent={extent!r} with spacing={spacing!r}: extent is four numbers, the first and the last value of "
@@ -112,33 +122,22 @@ def grid_codes(
         )
     if Z is None and extent is None and spacing != "normal":
         raise ValueError(
-            f"spacing={spacing!r} takes the grid's place from codes, but X is None. Pass rows as X, give extent, "
-            "or use spacing='normal'."
+            f"spacing={spacing!r} places the grid by the codes of rows, but X is None. Pass X or extent, or use "
+            "spacing='normal'."
         )
     tail = (1 - coverage) / 2
-    shares = np.linspace(tail, 1 - tail, n_points)
+    probabilities = np.linspace(tail, 1 - tail, n_points)
     if spacing == "normal":
-        axes = [ndtri(shares)] * 2
-    elif spacing == "quantile":
-        axes = [np.quantile(Z[:, c], shares) for c in columns]
-    else:
-        ends = (
-            np.reshape(extent, (2, 2)) if extent is not None else np.quantile(Z[:, columns], shares[[0, -1]], 0).T
-        )
-        axes = [np.linspace(first, last, n_points) for first, last in ends]
-    if at is not None:
-        at = np.asarray(at, dtype=float)
-        if at.shape != (width,):
-            raise ValueError(f"at has shape {at.shape}, but codes have {width} components: pass a value for each.")
-    else:
-        at = np.zeros(width) if Z is None else Z.mean(axis=0)
-    codes = np.tile(at.astype(np.float64 if Z is None else Z.dtype), (n_points, n_points, 1))
-    codes[..., columns[0]], codes[..., columns[1]] = np.meshgrid(*axes)
-    return codes
+        return [ndtri(probabilities)] * 2
+    if spacing == "quantile":
+        return [*np.quantile(Z[:, columns], probabilities, axis=0).T]
+    if extent is None:
+        extent = np.quantile(Z[:, columns], [tail, 1 - tail], axis=0).T
+    return [np.linspace(first, last, n_points) for first, last in np.reshape(extent, (2, 2))]
 
 
 def check_components(components, width: int) -> list[int]:
-    """Check two components of codes that are ``width`` wide.
+    """Check two components of codes of ``width`` components.
 
     Raises
     ------

@@ -1,10 +1,9 @@
-"""How training went: losses by epoch, phase by phase."""
+"""Loss curves: losses by epoch, one training phase after the other."""
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
 
-from ._drawing import make_axes, require_matplotlib
 from ._model import Model
+from ._panels import make_axes, require_matplotlib, with_parameters_of
 
 _CURVES = {
     "training": "loss_curve_",
@@ -15,10 +14,10 @@ _CURVES = {
 
 
 class LossCurveDisplay:
-    """Losses by epoch: training, validation, and the parts of a variational autoencoder's objective.
+    """Loss curves: training and validation loss by epoch, and the two terms of a variational autoencoder's loss.
 
-    Phases of training follow each other from left to right: the layers of a stacked autoencoder, then fine-tuning;
-    a classifier's pretraining, then fine-tuning. Use `from_estimator` or `from_curves` to make one.
+    The phases of training are drawn from left to right: for a stacked autoencoder its layers, then fine-tuning;
+    for a classifier pretraining, then fine-tuning. Use `from_estimator` or `from_curves` to make one.
 
     Parameters
     ----------
@@ -52,16 +51,16 @@ class LossCurveDisplay:
     def plot(self, ax=None, *, yscale="linear", line_kw=None):
         """Draw the curves.
 
-        A dot marks the best epoch on held-out rows.
+        A dot marks the epoch with the lowest validation loss.
 
         Parameters
         ----------
         ax : Axes or None, default=None
             Where to draw. None makes a new figure.
         yscale : str, default='linear'
-            Scale of the losses, such as 'log' for phases whose losses differ much.
+            Scale of the loss axis, such as 'log' for phases whose losses differ much.
         line_kw : dict or None, default=None
-            Arguments of :meth:`~matplotlib.axes.Axes.plot`, which replace those that are set here.
+            Arguments of :meth:`~matplotlib.axes.Axes.plot`, which override the defaults.
 
         Returns
         -------
@@ -70,33 +69,24 @@ class LossCurveDisplay:
         """
         require_matplotlib(f"{type(self).__name__}.plot")
         self.figure_, (self.ax_,) = make_axes(ax, 1, 1, (max(5.0, 1.6 * len(self.phases)), 3.6))
-        names = [*dict.fromkeys(name for _, curves in self.phases for name in curves)]
-        colours = {name: f"C{i}" for i, name in enumerate(names)}
-        start, labelled, self.lines_ = 0, set(), []
+        self.lines_, colours, start = [], {}, 0
         for number, (phase, curves) in enumerate(self.phases):
             lines, length = {}, max(len(curve) for curve in curves.values())
             for name, curve in curves.items():
-                label = name if name not in labelled else None
-                options = {"color": colours[name], "marker": "." if len(curve) == 1 else None, "label": label}
+                label = name if name not in colours else None
+                colour = colours.setdefault(name, f"C{len(colours)}")
+                options = {"color": colour, "marker": "." if len(curve) == 1 else None, "label": label}
                 epochs = start + 1 + np.arange(len(curve))
                 (lines[name],) = self.ax_.plot(epochs, curve, **{**options, **(line_kw or {})})
-                labelled.add(name)
-            if "validation" in curves:
-                best = int(np.argmin(curves["validation"]))
-                self.ax_.plot(start + 1 + best, curves["validation"][best], "o", color=colours["validation"], ms=4)
+                if name == "validation":
+                    best = int(np.argmin(curve))
+                    self.ax_.plot(epochs[best], curve[best], "o", color=colour, ms=4)
             self.lines_.append(lines)
             if len(self.phases) > 1:
                 if number > 0:
                     self.ax_.axvline(start + 0.5, color="0.8", linewidth=0.8, zorder=0)
-                self.ax_.annotate(
-                    phase,
-                    (start + 0.5 + length / 2, 1.0),
-                    xycoords=("data", "axes fraction"),
-                    xytext=(0, 4),
-                    textcoords="offset points",
-                    ha="center",
-                    fontsize="small",
-                )
+                place = {"transform": self.ax_.get_xaxis_transform(), "ha": "center", "fontsize": "small"}
+                self.ax_.text(start + 0.5 + length / 2, 1.02, phase, **place)
             start += length
         self.ax_.set(xlabel="epoch", ylabel="loss", yscale=yscale, xlim=(0.5, start + 0.5))
         self.ax_.xaxis.get_major_locator().set_params(integer=True)
@@ -104,20 +94,17 @@ class LossCurveDisplay:
         return self
 
     @classmethod
-    def from_estimator(cls, estimator, *, ax=None, yscale="linear", line_kw=None):
-        """Draw how the training of an estimator went.
+    @with_parameters_of(plot)
+    def from_estimator(cls, estimator, **drawing):
+        """Draw the loss curves of a fitted estimator.
 
         Parameters
         ----------
         estimator : estimator instance
             Fitted autoencoder or :class:`~skae.AutoencoderClassifier`, or a fitted
-            :class:`~sklearn.pipeline.Pipeline` with one among its steps.
-        ax : Axes or None, default=None
-            Where to draw. None makes a new figure.
-        yscale : str, default='linear'
-            Scale of the losses, such as 'log' for phases whose losses differ much.
-        line_kw : dict or None, default=None
-            Arguments of :meth:`~matplotlib.axes.Axes.plot`, which replace those that are set here.
+            :class:`~sklearn.pipeline.Pipeline` that contains one.
+        **drawing : dict
+            Parameters of `plot`.
 
         Returns
         -------
@@ -131,29 +118,25 @@ class LossCurveDisplay:
         TypeError
             If the estimator has no loss curves.
         """
-        require_matplotlib(f"{cls.__name__}.from_estimator")
         autoencoder = Model(estimator).autoencoder
         phases = _phases(autoencoder)
         if not phases:
             raise TypeError(f"{type(autoencoder).__name__} has no loss_curve_. Pass a fitted autoencoder.")
-        return cls(phases).plot(ax, yscale=yscale, line_kw=line_kw)
+        return cls(phases).plot(**drawing)
 
     @classmethod
-    def from_curves(cls, training, *, validation=None, ax=None, yscale="linear", line_kw=None):
-        """Draw losses that are there already.
+    @with_parameters_of(plot)
+    def from_curves(cls, training, *, validation=None, **drawing):
+        """Draw given losses.
 
         Parameters
         ----------
         training : array-like of shape (n_epochs,)
             Loss on the training rows in each epoch.
         validation : array-like of shape (n_epochs,), default=None
-            Loss on held-out rows.
-        ax : Axes or None, default=None
-            Where to draw. None makes a new figure.
-        yscale : str, default='linear'
-            Scale of the losses.
-        line_kw : dict or None, default=None
-            Arguments of :meth:`~matplotlib.axes.Axes.plot`, which replace those that are set here.
+            Loss on the validation rows in each epoch.
+        **drawing : dict
+            Parameters of `plot`.
 
         Returns
         -------
@@ -166,12 +149,11 @@ class LossCurveDisplay:
             If matplotlib is not installed.
         """
         curves = {"training": training} | ({} if validation is None else {"validation": validation})
-        return cls([("training", curves)]).plot(ax, yscale=yscale, line_kw=line_kw)
+        return cls([("training", curves)]).plot(**drawing)
 
 
 def _phases(estimator, last: str | None = None) -> list[tuple[str, dict]]:
-    """List the phases of an estimator's training with their curves; ``last`` names the last."""
-    check_is_fitted(estimator)
+    """List the phases of an estimator's training and their curves; ``last`` is the name of the last."""
     phases: list[tuple[str, dict]] = []
     if hasattr(estimator, "autoencoder_"):
         phases = _phases(estimator.autoencoder_, "pretraining")

@@ -1,31 +1,43 @@
-"""A fitted autoencoder, alone or in a pipeline, seen from the pipeline's input."""
+"""A fitted autoencoder, alone or in a pipeline: the one place that knows how estimators and networks are made."""
 
 import math
 from typing import Any
 
 import numpy as np
+import torch
 from scipy import sparse
 from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import _num_samples, check_is_fitted
 from torch import Tensor, nn
 
 from .._data import arrays
+from .._data.corruption import Corruption, Fills
+from .._networks.selection import Bits, Selection
+from .._support import random
+from ._drawing import check_image_shape
+
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
 
 class Model:
-    """The autoencoder in an estimator, with the steps before it.
+    """The autoencoder in an estimator, and the steps before it.
 
     Parameters
     ----------
-    estimator : fitted autoencoder, or fitted Pipeline or search that holds one
-        Where no step has networks, the last one with an ``inverse_transform`` takes the autoencoder's place.
+    estimator : fitted autoencoder, or fitted Pipeline or search that contains one
+        If no step has networks, the last one with an ``inverse_transform`` takes the autoencoder's place.
 
     Attributes
     ----------
     autoencoder : estimator
     before : list of (str, transformer)
-        What rows pass before they enter the autoencoder.
+        The steps before the autoencoder.
+    feature_names : ndarray of str or None
+        Names of the pipeline's input features.
+    code_width : int or None
+        Number of components of the code.
     """
 
     def __init__(self, estimator) -> None:
@@ -33,128 +45,176 @@ class Model:
         check_is_fitted(estimator)
         steps = _steps(estimator)
         kinds = [[hasattr(step, name) for _, step in steps] for name in ("encoder_", "inverse_transform")]
-        found = [[i for i, has in enumerate(kind) if has] for kind in kinds]
-        if not any(found):
+        found = [i for kind in kinds[::-1] for i, has in enumerate(kind) if has]
+        if not found:
             raise TypeError(
-                f"{type(estimator).__name__} holds neither a fitted autoencoder nor a transformer with an "
-                "inverse_transform. Pass a fitted autoencoder, or a Pipeline with one among its steps."
+                f"{type(estimator).__name__} contains neither a fitted autoencoder nor a transformer with an "
+                "inverse_transform. Pass a fitted autoencoder, or a Pipeline that contains one."
             )
-        last = (found[0] or found[1])[-1]
-        self.before, (_, self.autoencoder) = steps[:last], steps[last]
+        self.before, (_, self.autoencoder) = steps[: found[-1]], steps[found[-1]]
+        self.code_width: Any = getattr(self.autoencoder, "_n_features_out", None)
         self.feature_names = getattr(steps[0][1], "feature_names_in_", None)
+
+    # Networks ----------------------------------------------------------------------------------------------
 
     def network(self, name: str) -> nn.Module:
         """Return the encoder or the decoder, by that name."""
-        try:
-            return getattr(self.autoencoder, f"{name}_")
-        except AttributeError:
+        self._require(f"{name}_", "")
+        return getattr(self.autoencoder, f"{name}_")
+
+    def _require(self, attribute: str, purpose: str) -> None:
+        if not hasattr(self.autoencoder, attribute):
+            inner = hasattr(self.autoencoder, "autoencoder_")
+            hint = ", such as its autoencoder_, which is the one before fine-tuning" if inner else ""
             raise TypeError(
-                f"{type(self.autoencoder).__name__} has no {name}_. Pass one of skae's fitted autoencoders"
-                f"{self._or_its_autoencoder()}, or a Pipeline with one among its steps."
-            ) from None
+                f"{type(self.autoencoder).__name__} has no {attribute}{purpose}. Pass a fitted autoencoder{hint}, "
+                "or a Pipeline that contains one."
+            )
+
+    # Rows in and out ---------------------------------------------------------------------------------------
 
     def prepare(self, X):
-        """Send rows through the steps before the autoencoder."""
+        """Transform rows by the steps before the autoencoder."""
         for _, step in self.before:
             X = step.transform(X)
         return X
 
-    def prepared_rows(self, X):
-        """Return rows as the autoencoder takes them, validated."""
-        return arrays.check_rows(self.autoencoder, self.prepare(X), reset=False)
+    def rows(self, X) -> "Tensor | sparse.csr_matrix":
+        """Return rows as the autoencoder takes them, validated: a tensor on the CPU or a CSR matrix."""
+        return arrays.to_torch(arrays.check_rows(self.autoencoder, self.prepare(X), reset=False))
 
-    def restore(self, X):
-        """Send rows back from the autoencoder's input to the pipeline's: a dense ndarray."""
+    def restore(self, X) -> np.ndarray:
+        """Bring rows from the autoencoder's input back to the pipeline's: a dense ndarray."""
+        X = self._native(X)
         for name, step in reversed(self.before):
             if not hasattr(step, "inverse_transform"):
                 raise TypeError(
                     f"Step {name!r} before the autoencoder, a {type(step).__name__}, has no inverse_transform, so "
-                    "that rows cannot be brought back to the pipeline's input. To look at rows as the autoencoder "
-                    "sees them, pass the autoencoder itself and the rows transformed by the steps before it."
+                    "rows cannot be brought back to the pipeline's input. To see rows as the autoencoder does, "
+                    "pass the autoencoder itself, and the rows transformed by the steps before it."
                 )
             X = step.inverse_transform(X)
         return to_numpy(X)
 
-    def encode(self, prepared) -> np.ndarray:
-        """Return the codes of prepared rows, dense."""
-        return to_numpy(self.autoencoder.transform(prepared))
+    def encode(self, X) -> np.ndarray:
+        """Return the codes of rows, dense."""
+        return to_numpy(self.autoencoder.transform(self.prepare(X)))
 
-    def decode(self, Z: np.ndarray) -> np.ndarray:
-        """Return what codes stand for, at the pipeline's input."""
-        self._require_inverse()
-        Z = arrays.to_namespace_of(getattr(self.autoencoder, "offset_", Z), Z)
-        return self.restore(self.autoencoder.inverse_transform(Z))
+    def decode(self, Z) -> np.ndarray:
+        """Decode codes, to rows at the pipeline's input."""
+        self._require("inverse_transform", " to decode with")
+        return self.restore(self.autoencoder.inverse_transform(self._native(Z)))
 
     def reconstruct(self, prepared) -> np.ndarray:
         """Return the reconstructions of prepared rows, at the pipeline's input."""
-        self._require_inverse()
-        return self.restore(self.autoencoder.inverse_transform(self.autoencoder.transform(prepared)))
+        return self.decode(self.autoencoder.transform(prepared))
 
-    def _require_inverse(self) -> None:
-        if not hasattr(self.autoencoder, "inverse_transform"):
-            raise TypeError(
-                f"{type(self.autoencoder).__name__} has no inverse_transform to decode with. Pass an autoencoder"
-                f"{self._or_its_autoencoder()}."
-            )
+    def _native(self, X):
+        """Move an ndarray to the array namespace that the autoencoder was fitted in."""
+        like = getattr(self.autoencoder, "offset_", None)
+        return arrays.to_namespace_of(like, X) if isinstance(X, np.ndarray) and like is not None else X
 
-    def _or_its_autoencoder(self) -> str:
-        has_one = hasattr(self.autoencoder, "autoencoder_")
-        return ", such as its autoencoder_, which is as it was before fine-tuning" if has_one else ""
+    def panel_options(self, image_shape, n_features: int) -> dict:
+        """Return a display's image shape and feature names for rows of the pipeline's input.
 
-    def image_shape(self, image_shape, n_features: int) -> tuple[int, ...] | None:
-        """Return the shape of rows of ``n_features`` as images, None where they are none.
-
-        A shape that is given must fit; the autoencoder's own is taken where it does.
+        An image shape that is given must fit; the autoencoder's own is used if it does.
         """
-        if image_shape is not None:
-            return check_image_shape(image_shape, n_features)
         own = getattr(self.autoencoder, "image_shape", None)
-        return tuple(own) if own is not None and math.prod(own) == n_features else None
+        if image_shape is None and own is not None and math.prod(own) == n_features:
+            image_shape = tuple(own)
+        shape = check_image_shape(image_shape, n_features)
+        return {"image_shape": shape, "feature_names": self.feature_names}
 
+    # Noise -------------------------------------------------------------------------------------------------
 
-def check_image_shape(image_shape, n_features: int) -> tuple[int, ...] | None:
-    """Check that rows of ``n_features`` are images of that shape that can be drawn.
+    @property
+    def has_noise(self) -> bool:
+        """Whether the autoencoder was trained with noise of its own."""
+        model = self.autoencoder
+        return getattr(model, "noise", None) is not None and model._column_statistics is not None
 
-    Raises
-    ------
-    ValueError
-        If they are not.
-    """
-    if image_shape is None:
-        return None
-    shape = tuple(int(size) for size in image_shape)
-    if len(shape) not in (2, 3) or math.prod(shape) != n_features:
-        raise ValueError(
-            f"image_shape={shape} is {math.prod(shape)} values, but the rows to draw have {n_features}. Pass "
-            "(height, width) or (height, width, channels) whose product is the number of values."
-        )
-    return shape
+    def corrupt(self, prepared, random_state):
+        """Add the autoencoder's own noise to prepared rows."""
+        model = self.autoencoder
+        if not self.has_noise:
+            raise ValueError(
+                f"corrupt=True, but this {type(model).__name__} was not trained with noise of its own. Use "
+                "corrupt='auto', or pass corrupted rows as X_corrupted."
+            )
+        x = torch.as_tensor(to_numpy(arrays.check_rows(model, prepared, reset=False)))
+        generator = torch.Generator().manual_seed(random.seed(random_state))
+        statistics = model._column_statistics
+        noise = Corruption(model.noise, model.noise_level, statistics, Fills.of(statistics, x), generator)
+        return self._native(noise(x).numpy())
 
 
 def _steps(estimator, name: str = "") -> list[tuple[str, Any]]:
-    """List the steps of a pipeline, and of those inside it, in order."""
+    """List the steps of a pipeline, and of pipelines in it, in order."""
     if not isinstance(estimator, Pipeline):
         return [(name, estimator)]
     steps = [(n, step) for n, step in estimator.steps if step is not None and step != "passthrough"]
     return [inner for n, step in steps for inner in _steps(step, n)]
 
 
-def to_numpy(X) -> np.ndarray:
-    """Turn rows of any container into a dense ndarray."""
-    if sparse.issparse(X):
-        return X.toarray()
+# Layers of networks ----------------------------------------------------------------------------------------
+
+
+def layers(network: nn.Module) -> list[nn.Module]:
+    """List a network's layers: its children without the selection of units after the code; at least itself."""
+    network = getattr(network, "unlinked", network)  # a user's decoder, without the loss's link
+    return [child for child in network.children() if not isinstance(child, Selection)] or [network]
+
+
+def find_layer(network: nn.Module, layer: int | str | None) -> nn.Module:
+    """Return a layer by its number in `layers`, or a module by its name in ``named_modules()``.
+
+    None is the module that computes the code: the encoder, or its last layer if bits are made of the code.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    found, named = layers(network), dict(network.named_modules())
+    if layer is None:
+        return found[-1] if isinstance(getattr(network, "selection", None), Bits) else network
+    if isinstance(layer, str):
+        if layer not in named:
+            names = ", ".join(repr(name) for name in named if name)
+            raise ValueError(f"layer={layer!r} is not a module of the network. Its modules are {names}.")
+        return named[layer]
+    if not -len(found) <= layer < len(found):
+        raise ValueError(
+            f"layer={layer} does not exist: the network has {len(found)} layers, 0 to {len(found) - 1}, or -1 and "
+            "down counted from the end. To pick a module inside a layer, pass its name."
+        )
+    return found[layer]
+
+
+def layer_weight(module: nn.Module) -> tuple[Tensor, bool] | None:
+    """Return the weight of a dense or convolutional layer, and whether its first axis counts the inputs."""
+    tied = hasattr(module, "partner")  # to the encoder's layer whose weight, transposed, is used
+    if not tied and not isinstance(module, (nn.Linear, *_CONVOLUTIONS, *_TRANSPOSED)):
+        return None
+    source: Any = module.partner if tied else module
+    return source.weight.detach(), tied or isinstance(module, _TRANSPOSED)
+
+
+# Containers of rows ----------------------------------------------------------------------------------------
+
+
+def to_numpy(X):
+    """Turn rows of any container into a dense ndarray; None stays None."""
+    if X is None or sparse.issparse(X):
+        return X if X is None else X.toarray()
     return X.detach().cpu().numpy() if isinstance(X, Tensor) else np.asarray(X)
 
 
 def take(X, index):
     """Return rows by number, in their own container."""
-    X = X if hasattr(X, "shape") else np.asarray(X)
-    if isinstance(X, Tensor):
-        return X[np.asarray(index).tolist()]
     return _safe_indexing(X.tocsr() if sparse.issparse(X) else X, np.asarray(index))
 
 
 def first_rows(X, n_samples: int):
-    """Return the first rows, as many as there are of ``n_samples``."""
-    n_rows = X.shape[0] if hasattr(X, "shape") else len(X)
-    return take(X, np.arange(min(n_samples, n_rows)))
+    """Return the first ``n_samples`` rows, or all if there are fewer."""
+    return take(X, range(min(n_samples, _num_samples(X))))

@@ -1,4 +1,4 @@
-"""What every display promises: scikit-learn's manners."""
+"""What every display promises: scikit-learn's conventions for displays."""
 
 import inspect
 import re
@@ -18,6 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.testing import assert_allclose
 from scipy import sparse
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.pipeline import make_pipeline
@@ -153,6 +154,32 @@ def test_containers(make, container):
     if frame and make not in (DISPLAYS["latent"], DISPLAYS["loss"]):
         names = [text.get_text() for text in axes_of(display).flat[-1].get_xticklabels()]
         assert names == [f"f{i}" for i in range(5)]
+
+
+@every_display
+def test_parameters_that_do_not_exist_are_refused_before_anything_is_computed(make):
+    with pytest.raises(TypeError, match="unexpected keyword argument 'colour'"):
+        make(object(), rows(), colour="red")
+
+
+@every_display
+def test_every_parameter_of_plot_is_one_of_from_estimator(make, case):
+    estimator, data, _ = case
+    display = make(estimator, data)
+    plot, whole = (inspect.signature(f).parameters for f in (display.plot, display.from_estimator))
+    assert {name: p.default for name, p in plot.items()}.items() <= {
+        n: p.default for n, p in whole.items()
+    }.items()
+
+
+@every_display
+def test_tensors_under_array_api_dispatch(make):
+    data, estimator = rows(), variational()
+    plain = make(clone(estimator).fit(data), data)
+    with config_context(array_api_dispatch=True):
+        display = make(estimator.fit(torch.tensor(data)), torch.tensor(data))
+    for one, other in zip(axes_of(display).flat, axes_of(plain).flat, strict=True):
+        assert_allclose(heights(one), heights(other), rtol=1e-6, atol=1e-9)
 
 
 def public_callables():

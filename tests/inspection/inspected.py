@@ -2,9 +2,10 @@
 
 import numpy as np
 import torch
+from numpy.testing import assert_array_equal
 from torch import nn
 
-from skae import AutoencoderTransformer, VAESampler
+from skae import AutoencoderTransformer, SemanticHasher, VAESampler
 
 
 def variational(**parameters):
@@ -39,3 +40,25 @@ def weights(layer):
 def heights(ax):
     """The bars' heights in an axes."""
     return [bar.get_height() for bar in ax.patches]
+
+
+def drawn(ax):
+    """The array of the last image in an axes."""
+    return np.asarray(ax.images[-1].get_array())
+
+
+def by_hand(activations, k):
+    """The k largest entries of each column, the first of equal ones first."""
+    return np.argsort(-activations, axis=0, kind="stable")[:k].T
+
+
+def code(model, X):
+    """The activations of the code's units: for bits, their logits."""
+    if not isinstance(model, SemanticHasher):
+        return model.transform(X)
+    *_, last, _ = model.encoder_.children()
+    logits = []
+    with torch.no_grad(), last.register_forward_hook(lambda *call: logits.append(call[-1])):
+        model.encoder_(torch.tensor(X))
+    assert_array_equal(logits[0].numpy() > 0, model.transform(X))
+    return logits[0].numpy()

@@ -1,0 +1,223 @@
+"""Reconstructions, samples and inputs are drawn as the arrays that they are."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+from estimators import CLASSIFIERS, assert_same, configured, fitted, rows
+from inspected import convolutional, drawn, heights, variational
+from numpy.testing import assert_allclose
+from sklearn.datasets import load_digits
+from sklearn.decomposition import PCA
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MinMaxScaler, StandardScaler
+
+from skae import (
+    AutoencoderTransformer,
+    DenoisingAutoencoder,
+)
+from skae.inspection import (
+    FeatureDisplay,
+    PreferredInputDisplay,
+    ReconstructionDisplay,
+    SampleDisplay,
+    TopActivationDisplay,
+    maximize_activation,
+    top_activating_samples,
+)
+
+SHAPE = (8, 8)
+
+
+@pytest.fixture(scope="module", name="X")
+def _images():
+    return load_digits().data[:120]
+
+
+@pytest.fixture(scope="module")
+def model(X):
+    """A pipeline on digits."""
+    return make_pipeline(StandardScaler(), configured(DenoisingAutoencoder)).fit(X)
+
+
+@pytest.fixture(scope="module")
+def tabular():
+    """A pipeline on rows that are no images, which samples too."""
+    return make_pipeline(StandardScaler(), variational()).fit(rows())
+
+
+def test_reconstructions_of_a_pipeline(X):
+    pipe = make_pipeline(StandardScaler(), configured(AutoencoderTransformer)).fit(X)
+    display = ReconstructionDisplay.from_estimator(pipe, X, n_samples=4, image_shape=SHAPE)
+    assert display.axes_.shape == (2, 4)
+    restored = pipe.inverse_transform(pipe.transform(X))
+    for j in range(4):
+        for ax, row in zip(display.axes_[:, j], (X[j], restored[j]), strict=True):
+            assert_allclose(drawn(ax), row.reshape(SHAPE))
+            assert ax.images[0].get_clim() == (0, 16)
+            assert len(ax.get_xticks()) == len(ax.get_yticks()) == 0
+    assert [ax.get_ylabel() for ax in display.axes_[:, 0]] == ["input", "reconstruction"]
+
+
+@pytest.mark.parametrize("noise", ["gaussian", "masking", "salt_and_pepper", lambda X, generator: X + 1])
+def test_a_denoisers_own_noise(noise, X):
+    scaler = MinMaxScaler()
+    pipe = make_pipeline(scaler, configured(DenoisingAutoencoder, noise=noise, noise_level=0.5)).fit(X)
+    draw = partial(ReconstructionDisplay.from_estimator, pipe, X, image_shape=SHAPE)
+    display = draw(random_state=0)
+    spoilt, scaled = scaler.transform(display.corrupted), scaler.transform(X[:8])
+    assert_allclose(display.reconstructions, pipe.inverse_transform(pipe.transform(display.corrupted)), atol=1e-6)
+    assert_allclose(drawn(display.axes_[1, 3]), display.corrupted[3].reshape(SHAPE))
+    varying = scaler.transform(X).std(0) > 0
+    changed = (np.abs(spoilt - scaled) > 1e-9)[:, varying]
+    if noise == "gaussian":
+        deviation = (spoilt - scaled)[:, varying] / scaler.transform(X).std(0)[varying]
+        assert 0.45 < deviation.std() < 0.55
+    elif noise == "masking":
+        assert_allclose(spoilt[:, varying][changed], 0, atol=1e-12)
+    elif noise == "salt_and_pepper":
+        assert set(spoilt[:, varying][changed].round(9)) <= {0, 1}
+    else:
+        assert_allclose(spoilt[:, varying], scaled[:, varying] + 1)
+    one, same, other = (draw(random_state=seed, n_samples=1).corrupted for seed in (0, 0, 1))
+    assert_same(one, same)
+    assert np.array_equal(one, other) == callable(noise)
+    assert draw(corrupt=False, n_samples=1).corrupted is None
+
+
+def test_bars_of_corrupted_rows_fit_into_their_panels():
+    few = rows()
+    display = ReconstructionDisplay.from_arrays(few[:2], few[:2], corrupted=10 * few[:2])
+    for ax in display.axes_.flat:
+        assert ax.get_ylim()[0] < min(heights(ax))
+        assert max(heights(ax)) < ax.get_ylim()[1]
+
+
+def test_corrupted_rows_that_are_given(X):
+    noisy = X + np.random.default_rng(0).normal(size=X.shape)
+    model = configured(DenoisingAutoencoder).fit(noisy, X_clean=X)
+    assert ReconstructionDisplay.from_estimator(model, X).corrupted is None
+    display = ReconstructionDisplay.from_estimator(model, X, X_corrupted=noisy, n_samples=2, image_shape=SHAPE)
+    assert_allclose(drawn(display.axes_[1, 1]), noisy[1].reshape(SHAPE))
+    assert_allclose(drawn(display.axes_[2, 1]), model.denoise(noisy)[1].reshape(SHAPE))
+    with pytest.raises(ValueError, match="X_corrupted has shape"):
+        ReconstructionDisplay.from_estimator(model, X, X_corrupted=noisy[:3])
+    with pytest.raises(ValueError, match="not trained with noise of its own"):
+        ReconstructionDisplay.from_estimator(model, X, corrupt=True)
+
+
+def test_reconstructions_of_pca_and_of_arrays(X):
+    pca = PCA(3).fit(X)
+    display = ReconstructionDisplay.from_estimator(pca, X, n_samples=2, image_shape=SHAPE)
+    restored = pca.inverse_transform(pca.transform(X[:2]))
+    assert_allclose(drawn(display.axes_[1, 0]), restored[0].reshape(SHAPE))
+    same = ReconstructionDisplay.from_arrays(X[:2], restored, image_shape=SHAPE)
+    assert_allclose(drawn(same.axes_[1, 1]), restored[1].reshape(SHAPE))
+    with pytest.raises(ValueError, match="differ in shape"):
+        ReconstructionDisplay.from_arrays(X[:2], restored[:1])
+
+
+def test_a_classifier_has_nothing_to_reconstruct_with(tabular):
+    model = fitted(CLASSIFIERS["classifier"])
+    with pytest.raises(TypeError, match=r"no inverse_transform .* its autoencoder_"):
+        ReconstructionDisplay.from_estimator(model, rows())
+    assert ReconstructionDisplay.from_estimator(model.autoencoder_, rows(), corrupt=False)
+
+
+def test_rows_that_are_no_images():
+    few, many = rows(), rows(60, 50)
+    for data, kind in ((few, "bar"), (many, "line"), (few, "line"), (many, "bar")):
+        model = fitted(configured(AutoencoderTransformer), data)
+        chosen = "auto" if kind == ("bar" if data is few else "line") else kind
+        display = ReconstructionDisplay.from_estimator(model, data, n_samples=2, kind=chosen)
+        for ax, row in zip(display.axes_[:, 0], (data[0], model.reconstruct(data)[0]), strict=True):
+            values = heights(ax) if kind == "bar" else ax.lines[0].get_ydata()
+            assert_allclose(values, row)
+        assert len({ax.get_ylim() for ax in display.axes_.flat}) == 1
+
+
+def test_image_shapes(X):
+    model = fitted(configured(AutoencoderTransformer), X)
+    draw = partial(ReconstructionDisplay.from_estimator, model, X, n_samples=1)
+    assert draw().axes_[0, 0].lines  # no shape is guessed
+    model.image_shape = SHAPE
+    assert drawn(draw().axes_[0, 0]).shape == SHAPE
+    assert drawn(draw(image_shape=(4, 16)).axes_[0, 0]).shape == (4, 16)
+    assert drawn(draw(image_shape=(8, 8, 1)).axes_[0, 0]).shape == SHAPE
+    two = drawn(draw(image_shape=(8, 4, 2)).axes_[0, 0])
+    expected = X[0].reshape(8, 4, 2)
+    assert_allclose(two[:, :4], expected[..., 0])
+    assert_allclose(two[:, 5:], expected[..., 1])
+    for wrong in ((8, 9), (64,), (2, 2, 4, 4)):
+        with pytest.raises(ValueError, match=r"image_shape=.* but the rows to draw have 64"):
+            draw(image_shape=wrong)
+    del model.image_shape
+    with pytest.raises(ValueError, match="kind='image', but the shape"):
+        draw(kind="image")
+    with pytest.raises(ValueError, match="kind='pie' is none of"):
+        draw(kind="pie")
+
+
+def test_colour_images():
+    X = np.random.default_rng(0).uniform(0, 255, size=(20, 48))
+    display = SampleDisplay.from_samples(X, image_shape=(4, 4, 3))
+    expected = (X[7].reshape(4, 4, 3) - X.min()) / (X.max() - X.min())
+    assert_allclose(drawn(display.axes_[7]), expected)
+    model = convolutional(X, n_channels=3)
+    filters = FeatureDisplay.from_estimator(model).filters
+    assert filters.shape == (6, 3, 3, 3)
+    assert_allclose(filters[2], model.encoder_[1].weight[2].detach().permute(1, 2, 0))
+    assert FeatureDisplay.from_estimator(model).colorbar_ is None
+
+
+def test_style_arguments_replace_the_defaults(X, model):
+    display = ReconstructionDisplay.from_estimator(
+        model, X, n_samples=1, image_shape=SHAPE, cmap="viridis", im_kw={"vmax": 3}
+    )
+    assert display.axes_[0, 0].images[0].get_clim() == (0, 3)
+    assert display.axes_[0, 0].images[0].get_cmap().name == "viridis"
+    bars = SampleDisplay.from_samples(rows(4), bar_kw={"color": "red"})
+    assert bars.axes_[0].patches[0].get_facecolor() == (1, 0, 0, 1)
+    lines = SampleDisplay.from_samples(rows(4), kind="line", line_kw={"linewidth": 5})
+    assert lines.axes_[0].lines[0].get_linewidth() == 5
+
+
+def test_top_samples_are_drawn_as_they_are(X, model):
+    display = TopActivationDisplay.from_estimator(model, X, layer=0, n_samples=3, image_shape=SHAPE)
+    index, reached = top_activating_samples(model, X, layer=0, n_samples=3, return_activations=True)
+    assert display.axes_.shape == (8, 3)
+    for place in np.ndindex(8, 3):
+        assert_allclose(drawn(display.axes_[place]), X[index[place]].reshape(SHAPE))
+        assert display.axes_[place].get_title() == f"{reached[place]:.3g}"
+    assert display.axes_[5, 0].get_ylabel() == "unit 5"
+
+
+def test_preferred_inputs_are_drawn_and_beat_samples(X, model):
+    display = PreferredInputDisplay.from_estimator(model, X, layer=0, random_state=0, image_shape=SHAPE)
+    expected = maximize_activation(model, X, layer=0, random_state=0)
+    best = top_activating_samples(model, X, layer=0, return_activations=True)[1][:, 0]
+    assert_allclose(display.best_activations, best)
+    assert (display.activations > best).all()
+    for ax, row in zip(display.axes_, expected, strict=True):
+        assert_allclose(drawn(ax), row.reshape(SHAPE))
+    assert expected.min() >= -1e-9  # pixels still
+    assert expected.max() <= 16 + 1e-9
+    assert display.axes_[3].get_title().startswith("unit 3\n")
+
+
+def test_a_classifiers_units_are_drawn():
+    model = fitted(CLASSIFIERS["classifier_stacked"])
+    assert TopActivationDisplay.from_estimator(model, rows()).axes_.shape == (2, 8)
+    assert len(PreferredInputDisplay.from_estimator(model, rows(), max_iter=3).axes_) == 2
+    assert len(FeatureDisplay.from_estimator(model).axes_) == 8
+
+
+def test_samples_come_back_to_the_pipelines_input(tabular):
+    display = SampleDisplay.from_estimator(tabular, n_samples=5, random_state=3)
+    expected = tabular[:-1].inverse_transform(tabular[-1].sample(5, random_state=3))
+    assert_allclose(display.samples, expected)
+    assert_allclose(heights(display.axes_[4]), expected[4])
+    means = SampleDisplay.from_estimator(tabular, n_samples=5, random_state=3, mean=True)
+    assert_allclose(means.samples, tabular[:-1].inverse_transform(tabular[-1].sample(5, 3, mean=True)))
+    with pytest.raises(TypeError, match="AutoencoderTransformer does not sample"):
+        SampleDisplay.from_estimator(fitted(configured(AutoencoderTransformer)))

@@ -1,0 +1,98 @@
+"""The weights of every layer are drawn."""
+
+import numpy as np
+import pytest
+from estimators import CLASSIFIERS, CONFIGURATIONS, configured, fitted, rows
+from inspected import convolutional, drawn, heights, weights
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.datasets import load_digits
+from sklearn.decomposition import PCA
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from torch import nn
+
+from skae import AutoencoderTransformer, DenoisingAutoencoder
+from skae.inspection import (
+    FeatureDisplay,
+)
+
+SHAPE = (8, 8)
+
+
+@pytest.fixture(scope="module", name="X")
+def _images():
+    return load_digits().data[:120]
+
+
+@pytest.fixture(scope="module")
+def model(X):
+    """A pipeline on digits."""
+    return make_pipeline(StandardScaler(), configured(DenoisingAutoencoder)).fit(X)
+
+
+def test_first_layer_weights(X, model):
+    display = FeatureDisplay.from_estimator(model, image_shape=SHAPE)
+    weight, _ = weights(model[-1].encoder_[0])
+    assert_array_equal(display.units, range(8))
+    largest = np.abs(weight).max()
+    for ax, row in zip(display.axes_, weight, strict=True):
+        assert_allclose(drawn(ax), row.reshape(SHAPE))
+        assert_allclose(ax.images[0].get_clim(), (-largest, largest))  # one scale, symmetric
+    assert display.colorbar_.mappable is display.axes_[0].images[0]
+    some = FeatureDisplay.from_estimator(model, units=[4, 2], image_shape=SHAPE, colorbar=False)
+    assert_allclose(drawn(some.axes_[1]), weight[2].reshape(SHAPE))
+    assert [ax.get_title() for ax in some.axes_] == ["4", "2"]
+    assert some.colorbar_ is None
+
+
+@pytest.mark.parametrize("name", ["default", "tied"])
+def test_weights_of_any_layer(name):
+    data = rows()
+    model = fitted(CONFIGURATIONS[name], data, hidden_layer_sizes=(8, 4))
+    up = [weights(block)[0] for block in model.encoder_]
+    down = [w.T for w in up[::-1]] if name == "tied" else [weights(block)[0] for block in model.decoder_]
+
+    def filters(**parameters):
+        return FeatureDisplay.from_estimator(model, **parameters).filters
+
+    for layer, other in ((0, "0"), (1, "1.0"), (-1, "2")):
+        assert_allclose(filters(layer=layer), up[layer])
+        assert_allclose(filters(layer=other), up[layer])
+        assert_allclose(filters(layer=layer, network="decoder"), down[layer].T)
+    assert_allclose(filters(), up[0])
+    assert_allclose(filters(network="decoder"), down[-1].T)
+    assert_allclose(filters(layer=-1, combined=True), up[2] @ up[1] @ up[0])
+    assert_allclose(filters(layer=0, network="decoder", combined=True), (down[2] @ down[1] @ down[0]).T)
+    assert_allclose(heights(FeatureDisplay.from_estimator(model, units=3).axes_[0]), up[0][3])
+
+
+def test_convolution_kernels(X):
+    model = convolutional(X)
+    kernels = model.encoder_[1].weight.detach()[:, 0]
+    for layer in (None, 1, "1"):
+        display = FeatureDisplay.from_estimator(model, layer=layer)
+        for ax, kernel in zip(display.axes_, kernels, strict=True):
+            assert_allclose(drawn(ax), kernel)
+    assert FeatureDisplay.from_estimator(model, layer=4).filters.shape == (4, 96)
+    with pytest.raises(ValueError, match=r"layer=2 has no weights\. .*'1', '4'"):
+        FeatureDisplay.from_estimator(model, layer=2)
+    with pytest.raises(ValueError, match="combined=True multiplies"):
+        FeatureDisplay.from_estimator(model, layer=4, combined=True)
+    decoder = nn.Sequential(
+        nn.Linear(4, 32), nn.Unflatten(1, (2, 4, 4)), nn.ConvTranspose2d(2, 1, 2, 2), nn.Flatten()
+    )
+    model = configured(AutoencoderTransformer, n_components=4, decoder=decoder).fit(X)
+    last = FeatureDisplay.from_estimator(model, network="decoder")
+    assert_allclose(drawn(last.axes_[1]), model.decoder_[2].weight.detach()[1, 0])
+
+
+def test_weights_that_are_not_there(X, model):
+    with pytest.raises(ValueError, match="network='middle'"):
+        FeatureDisplay.from_estimator(model, network="middle")
+    with pytest.raises(TypeError, match="PCA has no encoder_"):
+        FeatureDisplay.from_estimator(PCA(2).fit(X))
+    with pytest.raises(TypeError, match=r"AutoencoderClassifier has no decoder_.*autoencoder_"):
+        FeatureDisplay.from_estimator(fitted(CLASSIFIERS["classifier"]), network="decoder")
+    flat = configured(AutoencoderTransformer, n_components=64, encoder=nn.Identity()).fit(X)
+    with pytest.raises(ValueError, match="no dense or convolutional layers"):
+        FeatureDisplay.from_estimator(flat)

@@ -1,0 +1,97 @@
+"""Codes, and a grid of decoded codes beside them."""
+
+import numpy as np
+import pytest
+from estimators import CLASSIFIERS, configured, fitted, labels, rows
+from inspected import drawn, heights, variational
+from numpy.testing import assert_allclose
+from sklearn.datasets import load_digits
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from skae import AutoencoderTransformer, DenoisingAutoencoder
+from skae.inspection import (
+    LatentDisplay,
+    latent_grid,
+)
+
+SHAPE = (8, 8)
+
+
+@pytest.fixture(scope="module", name="X")
+def _images():
+    return load_digits().data[:120]
+
+
+@pytest.fixture(scope="module")
+def y():
+    return load_digits().target[:120]
+
+
+@pytest.fixture(scope="module")
+def model(X):
+    """A pipeline on digits."""
+    return make_pipeline(StandardScaler(), configured(DenoisingAutoencoder)).fit(X)
+
+
+@pytest.fixture(scope="module")
+def tabular():
+    """A pipeline on rows that are no images, which samples too."""
+    return make_pipeline(StandardScaler(), variational()).fit(rows())
+
+
+def test_codes_by_class_and_the_grid(X, y, model):
+    display = LatentDisplay.from_estimator(model, X, y, n_points=4, image_shape=SHAPE)
+    Z = model.transform(X)
+    for digit, points in zip(range(10), display.scatter_, strict=True):
+        assert_allclose(points.get_offsets(), Z[y == digit])
+    texts = [text.get_text() for text in display.axes_[0].get_legend().get_texts()]
+    assert texts == [str(digit) for digit in range(10)]
+    grid = latent_grid(model, X, n_points=4)
+    sheet = drawn(display.axes_[1])
+    assert sheet.shape == (36, 36)
+    for i, j in np.ndindex(4, 4):  # rows of the image go down, the vertical component goes up
+        top, left = 9 * (3 - i) + 1, 9 * j + 1
+        assert_allclose(sheet[top : top + 8, left : left + 8], grid[i, j].reshape(SHAPE))
+    assert display.axes_[1].images[0].get_clim() == (0, 16)
+    left, right, bottom, top = display.axes_[1].images[0].get_extent()
+    assert_allclose((right - left, top - bottom), (4, 4))
+    assert_allclose(left + 5 * (right - left) / 36, display.axes_[1].get_xticks()[0])  # images above their labels
+    assert_allclose(top - 32 * (top - bottom) / 36, display.axes_[1].get_yticks()[0])
+    assert [text.get_text() for text in display.axes_[1].get_xticklabels()] == [
+        f"{value:.3g}" for value in display.grid_values[0]
+    ]
+    assert [ax.get_xlabel() for ax in display.axes_] == ["component 0"] * 2
+
+
+def test_codes_by_value_and_without_a_grid():
+    data = rows()
+    model = fitted(configured(AutoencoderTransformer, n_components=3), data)
+    values = data[:, 0]
+    display = LatentDisplay.from_estimator(model, data, values, components=(2, 0), n_points=None)
+    assert display.axes_.shape == (1,)
+    assert_allclose(display.scatter_[0].get_offsets(), model.transform(data)[:, [2, 0]])
+    assert_allclose(display.scatter_[0].get_array(), values)
+    assert display.axes_[0].get_ylabel() == "component 0"
+    words = np.array(["cat", "dog"])[labels(data) % 2]
+    assert len(LatentDisplay.from_estimator(model, data, words, n_points=2).scatter_) == 2
+    counts = np.arange(len(data))  # too many values to be classes
+    assert_allclose(
+        LatentDisplay.from_estimator(model, data, counts, n_points=None).scatter_[0].get_array(), counts
+    )
+    clf = fitted(CLASSIFIERS["classifier_stacked"])
+    assert LatentDisplay.from_estimator(clf, data, n_points=None).grid is None
+    with pytest.raises(TypeError, match="inverse_transform"):
+        LatentDisplay.from_estimator(clf, data)
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        LatentDisplay.from_estimator(model, data, [0, 1, 2])
+    with pytest.raises(ValueError, match="two different components of a code that has 1"):
+        LatentDisplay.from_estimator(fitted(configured(AutoencoderTransformer, n_components=1)), data)
+
+
+def test_a_grid_of_rows_that_are_no_images(tabular):
+    display = LatentDisplay.from_estimator(tabular, rows(), n_points=3, spacing="normal")
+    grid = latent_grid(tabular, rows(), n_points=3, spacing="normal")
+    # The component that is not drawn stays at its mean in both.
+    assert_allclose(heights(display.cells_[2, 1]), grid[2, 1], rtol=1e-6)
+    assert_allclose(display.grid_values[0], [-1.959964, 0, 1.959964], atol=1e-6)
