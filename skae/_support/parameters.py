@@ -51,13 +51,14 @@ def give_constructor(cls: Any) -> Any:
 
 
 def _own_parameters(cls: Any) -> dict[str, Any]:
-    """Return annotation, default, and whether it is keyword-only, of each annotated field; None for a `ClassVar`."""
+    """Return annotation, default and whether it is keyword-only of each field; None for a `ClassVar`."""
     own: dict[str, Any] = {}
     for name, annotation in vars(cls).get("__annotations__", {}).items():
         if "ClassVar" in str(annotation):
             own[name] = None
             continue
-        default, keyword_only = vars(cls)[name], True
+        default: Any = vars(cls)[name]
+        keyword_only = True
         if isinstance(default, dataclasses.Field):
             default, keyword_only = default.default, bool(default.kw_only)
             setattr(cls, name, default)
