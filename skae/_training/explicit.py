@@ -4,7 +4,7 @@ Everything is computed into buffers that are allocated once for a batch size. Th
 same gradients from the same objective; on small networks its bookkeeping costs many times the arithmetic.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -13,9 +13,8 @@ from torch import Tensor
 from .._networks.nested import Parallel
 from .._networks.networks import Block
 from .layers import dense_layers, views
-from .optimizers import Optimizer
 from .plans import BufferPool, StepPlan
-from .step import Objective, Served, Step
+from .step import Step
 
 MOST_PLANS = 8  # batch sizes to be prepared for at a time
 
@@ -27,29 +26,15 @@ class ExplicitStep(Step):
     ----------
     encoder : sequence of Block
     decoder : sequence of Block or of Parallel
-    served : Served
-    objective : Objective
-    make_optimizer : callable (parameters, gradient, is_weight) -> Optimizer
-    averages : bool
-        Whether the networks are kept with a running mean of their weights.
-    low_precision : bool
-        Compute in bfloat16 beside float32 parameters.
-    trains_biases : bool
+    *arguments, **settings
+        As for `Step`.
     """
 
     def __init__(
-        self,
-        encoder: Sequence[Block],
-        decoder: Sequence[Block] | Sequence[Parallel],
-        served: Served,
-        objective: Objective,
-        make_optimizer: Callable[[Tensor, Tensor, Tensor], Optimizer],
-        *,
-        averages: bool = False,
-        low_precision: bool = False,
-        trains_biases: bool = True,
+        self, encoder: Sequence[Block], decoder: Sequence[Block | Parallel], *arguments: Any, **settings: Any
     ) -> None:
-        super().__init__(served, objective, averages, trains_biases)
+        super().__init__(*arguments, **settings)
+        served, objective = self.served, self.objective
         layers = dense_layers([*encoder, *decoder])
         self.encoder, self.decoder = layers[: len(encoder)], layers[len(encoder) :]
         self.layers = [*layers, *objective.loss.heads]
@@ -62,7 +47,7 @@ class ExplicitStep(Step):
         self.gradient = torch.zeros_like(self.parameters)
         is_weight = torch.zeros_like(self.parameters, dtype=torch.bool)
         # In mixed precision the products read and write bfloat16 copies of both; else the two themselves.
-        working = torch.bfloat16 if low_precision else dtype
+        working = torch.bfloat16 if self.low_precision else dtype
         self._weights, self._gradients = self.parameters.to(working), self.gradient.to(working)
         self._pool = BufferPool(self._weights)
         # Tensors, since a Python number costs a conversion at every step.
@@ -77,7 +62,7 @@ class ExplicitStep(Step):
         bound = (views(self.layers, flat) for flat in (self._weights, self._gradients))
         for layer, weight, gradient in zip(self.layers, *bound, strict=True):
             layer.bind(weight, gradient)
-        self._begin(make_optimizer, is_weight)
+        self._begin(is_weight)
         self._follow()
 
     def differentiate(self, index: Tensor, backward: bool = True) -> Tensor:

@@ -75,6 +75,17 @@ class Objective(NamedTuple):
 class Step:
     """``step(index) -> objective``: one step on numbered rows. What the loop may ask of it is all here.
 
+    Parameters
+    ----------
+    served : Served
+    objective : Objective
+    make_optimizer : callable (parameters, gradient, is_weight) -> Optimizer
+    averages : bool
+        Whether the networks are kept with a running mean of their weights.
+    low_precision : bool
+        Compute in bfloat16 beside float32 parameters.
+    trains_biases : bool
+
     Attributes
     ----------
     parameters, gradient : Tensor of shape (n_parameters,)
@@ -95,22 +106,30 @@ class Step:
     needs_two_rows = False
     multiply_adds: int
 
-    def __init__(self, served: Served, objective: Objective, averages: bool, trains_biases: bool) -> None:
-        self.served, self.objective = served, objective
-        self._averages, self._trains_biases = averages, trains_biases
-        self._moving: Tensor | None = None  # ones for parameters that are trained, where not all are
+    def __init__(
+        self,
+        served: Served,
+        objective: Objective,
+        make_optimizer: Callable[[Tensor, Tensor, Tensor], Optimizer],
+        *,
+        averages: bool = False,
+        low_precision: bool = False,
+        trains_biases: bool = True,
+    ) -> None:
+        self.served, self.objective, self.low_precision = served, objective, low_precision
+        self._make_optimizer, self._averages, self._trains_biases = make_optimizer, averages, trains_biases
         self.average: WeightAverage | None = None
-        terms: list[Any] = [*objective.penalties, *([objective.bottleneck] if objective.bottleneck else [])]
-        self.warms_up = any(term.warms_up for term in terms)
         bottleneck = objective.bottleneck
+        terms: list[Any] = [*objective.penalties, *([bottleneck] if bottleneck is not None else [])]
+        self.warms_up = any(term.warms_up for term in terms)
         self.warm_up_epochs = bottleneck.warm_up.n_epochs if bottleneck is not None and bottleneck.warm_up else 0.0
+        self._moving: Tensor | None = None  # ones for parameters that are trained, where not all are
         self._left: Tensor | None = None  # what the modules held when they were given back
 
-    def _begin(self, make_optimizer: Callable[[Tensor, Tensor, Tensor], Optimizer], is_weight: Tensor) -> None:
+    def _begin(self, is_weight: Tensor) -> None:
         """Make the solver, once there are parameters."""
-        self.optimizer = make_optimizer(self.parameters, self.gradient, is_weight)
-        if not self._trains_biases:
-            self._moving = is_weight
+        self.optimizer = self._make_optimizer(self.parameters, self.gradient, is_weight)
+        self._moving = None if self._trains_biases else is_weight
         if self._averages:
             self.average = WeightAverage(self.parameters)
 
