@@ -7,7 +7,8 @@ import torch
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
 from .._data import arrays
-from .._data.rows import slices
+from .._data.chunks import slices
+from .._data.statistics import column_means, column_statistics
 from .._support import random
 from ._ascent import Region, ascend, distance
 from ._model import Model
@@ -267,8 +268,8 @@ def maximize_activation(
 
 def _ranges(units: Units, rows) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Return each feature's mean, minimum and maximum, where the units are computed."""
-    extremes = [torch.as_tensor(column) for column in arrays.column_statistics(rows)[1:3]]
-    columns = [arrays.column_means(rows, None), *extremes]
+    extremes = [torch.as_tensor(column) for column in column_statistics(rows)[1:3]]
+    columns = [column_means(rows), *extremes]
     centre, lowest, highest = (column.to(units.dtype).to(units.device) for column in columns)
     return torch.minimum(torch.maximum(centre, lowest), highest), lowest, highest  # the mean is rounded
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .._data.rows import Densifier, slices
+from .._data.chunks import Reader, slices
 from .._networks.selection import Bits, Selection
 
 
@@ -80,7 +80,7 @@ class Units:
 
     def load(self, part) -> Tensor:
         """Bring a run of rows to where, and to the dtype in which, this computes."""
-        return Densifier()(part).to(self.dtype).to(self.device)
+        return Reader(part).run(slice(None)).to(self.dtype).to(self.device)
 
 
 def choose_units(units: Any, n_units: int, at_most: int | None = None) -> list[int]:
