@@ -20,7 +20,8 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from ._data import arrays
-from ._data.rows import Densifier, slices
+from ._data.chunks import chunks, fold, sum_rows
+from ._data.statistics import column_means
 from ._fitted import persistence
 from ._networks.activations import ACTIVATIONS
 from ._networks.convolutions import NORMALIZATIONS
@@ -272,15 +273,15 @@ class BaseAutoencoder(
         if rows.shape[0] < 2:
             warn("R^2 is not defined for fewer than two rows.", UndefinedMetricWarning)
             return float("nan")
-        mean = arrays.column_means(rows, None)
-        reconstruct = self._reconstruction(arrays.torch_dtype(X))
-        residual, total, densify = torch.zeros_like(mean), torch.zeros_like(mean), Densifier()
+        mean, reconstruct = column_means(rows), self._reconstruction(arrays.torch_dtype(X))
+
+        def squares(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            restored = reconstruct(x.to(self.device_)).to(mean)
+            return sum_rows((restored - x).square()), sum_rows((x - mean).square())
+
         with torch.inference_mode():
-            for part in slices(rows.shape[0], self._widest * 8):
-                x = densify(rows[part])
-                restored = reconstruct(x.to(self.device_), None).to(x.device)
-                residual += (restored.to(mean.dtype) - x).square().sum(0)
-                total += (x - mean).square().sum(0)
+            terms = (squares(x) for _, x in chunks(rows, 8 * self._widest))
+            residual, total = fold(terms, torch.add, torch.add)
         n = rows.shape[0]
         rounding = min(n * torch.finfo(mean.dtype).eps, 1e-6) * mean  # of the mean of a constant column
         varies = total > n * rounding.square()

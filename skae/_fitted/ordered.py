@@ -7,9 +7,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from .._data.rows import Rows, chunk_rows
+from .._data.chunks import total
+from .._data.rows import Rows
 from .._networks.building import build
 from .._networks.networks import Architecture, Decoder, Encoder, TiedLinear
+from .._support.devices import sum_dtype
 
 # What prefixes keep ----------------------------------------------------------------------------------------
 
@@ -35,18 +37,14 @@ class Sample:
 
     def __init__(self, rows: Rows, order: Tensor, weight: Tensor | None) -> None:
         self.rows, self.order, self.weight = rows, order, weight
-        self.dtype = torch.float32 if rows.device.type == "mps" else torch.float64
+        self.dtype = sum_dtype(rows.device)
         self.size: Any = len(order) if weight is None else weight[order].sum().to(rows.device, self.dtype)
 
     def sum(self, function: Callable[[Tensor, Tensor], Tensor]) -> Any:
         """Add up ``function(x, counts)`` over chunks; ``counts`` is (n,)."""
-        n_rows = chunk_rows(self.rows.n_features * self.rows.dtype.itemsize)
-        total: Any = 0
-        for index in self.order.split(max(200, n_rows)):
-            x = self.rows.batch(index)
-            counts = torch.ones(len(x)) if self.weight is None else self.weight[index]
-            total = total + function(x, counts.to(x.device, self.dtype))
-        return total
+        weight = self.weight if self.weight is not None else torch.ones(self.rows.n_rows)
+        weight = weight.to(self.rows.device, self.dtype)
+        return total(function(x, weight[index]) for index, x in self.rows.chunks(self.order))
 
     def mean(self, of: Callable[[Tensor], Tensor]) -> Tensor:
         """Return the mean of ``of(x)``, (n, d), over rows."""

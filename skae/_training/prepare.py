@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from .._data.rows import Rows, index_chunks
+from .._data.chunks import index_chunks
+from .._data.rows import Rows
 from .._networks.building import build, initialize
 from .._networks.custom import check_own_networks, load_weights
 from .._networks.networks import compression
