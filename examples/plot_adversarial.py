@@ -2,9 +2,10 @@
 Adversarial autoencoder
 =======================
 
-A plain autoencoder does not control the distribution of its codes: there are gaps between them, and a code drawn
-from a gap does not decode to a realistic row. An adversarial autoencoder minimises the reconstruction error as well,
-while a discriminator makes its codes follow a prior: here a normal distribution, and a mixture of ten Gaussians.
+A plain autoencoder does not control the distribution of its codes: there are gaps between them, and a code
+drawn from a gap does not decode to a realistic row. An adversarial autoencoder minimises the reconstruction
+error as well, while a discriminator makes its codes follow a prior: here a normal distribution, and a mixture
+of ten Gaussians.
 """
 
 # %%

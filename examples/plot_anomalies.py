@@ -2,9 +2,9 @@
 Anomaly detection
 =================
 
-An autoencoder trained on normal rows reconstructs anomalies badly: its reconstruction error is an anomaly score, and
-the error of each feature shows where a row is unusual. Here one digit is the anomaly, and an autoencoder trained on
-the other nine is compared with PCA of the same width and with an isolation forest.
+An autoencoder trained on normal rows reconstructs anomalies badly: its reconstruction error is an anomaly
+score, and the error of each feature shows where a row is unusual. Here one digit is the anomaly, and an
+autoencoder trained on the other nine is compared with PCA of the same width and with an isolation forest.
 """
 
 # %%
@@ -47,8 +47,8 @@ def scorers(X_train):
 # %%
 # Comparison of the methods
 # -------------------------
-# Each digit is the anomaly once. The area under the ROC curve is the probability that an anomaly scores higher than a
-# normal row; it needs no threshold. (Eight components suit PCA better than more do.)
+# Each digit is the anomaly once. The area under the ROC curve is the probability that an anomaly scores higher
+# than a normal row; it needs no threshold. (Eight components suit PCA better than more do.)
 
 areas = {}
 for odd in range(10):
@@ -70,9 +70,9 @@ figure.legend(loc="outside upper right", ncols=3)
 # %%
 # Setting a threshold
 # -------------------
-# To raise alarms, decide how many false ones are tolerated: here, one normal row in twenty. The threshold is then the
-# 95 % quantile of the errors of normal rows. Use held-out rows for it, since training rows are reconstructed better
-# than new ones. Here zeros are the anomalies.
+# To raise alarms, decide how many false ones are tolerated: here, one normal row in twenty. The threshold is
+# then the 95 % quantile of the errors of normal rows. Use held-out rows for it, since training rows are
+# reconstructed better than new ones. Here zeros are the anomalies.
 
 X_train, X_threshold, X_test, X_odd = split(0)
 methods = scorers(X_train)
@@ -94,8 +94,8 @@ axis.legend()
 # %%
 # Errors of single features
 # -------------------------
-# The errors of single pixels. In the zeros with the largest errors, most of the error is in the empty middle, which
-# the model fills: it has seen no digit with so wide a hole.
+# The errors of single pixels. In the zeros with the largest errors, most of the error is in the empty middle,
+# which the model fills: it has seen no digit with so wide a hole.
 
 found = X_odd[np.argsort(-error(X_odd))[:8]]
 model = error.__self__

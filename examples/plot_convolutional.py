@@ -2,9 +2,10 @@
 Convolutional autoencoder
 =========================
 
-A dense layer has to learn the same stroke anew at each position. A convolution learns it once: with ``image_shape``,
-the networks treat rows as images and share their kernels between all positions. Here digits are at random positions
-in a larger image, and codes of 16 numbers have to represent which digit it is, and where.
+A dense layer has to learn the same stroke anew at each position. A convolution learns it once: with
+``image_shape``, the networks treat rows as images and share their kernels between all positions. Here digits
+are at random positions in a larger image, and codes of 16 numbers have to represent which digit it is, and
+where.
 """
 
 # %%

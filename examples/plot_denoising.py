@@ -2,9 +2,9 @@
 Denoising autoencoder
 =====================
 
-A denoising autoencoder learns to reconstruct clean rows from corrupted ones. Here it removes noise from digits that
-it has not seen, and is compared with the best linear map: a ridge regression from noisy to clean rows, trained on
-the same kind of noise.
+A denoising autoencoder learns to reconstruct clean rows from corrupted ones. Here it removes noise from digits
+that it has not seen, and is compared with the best linear map: a ridge regression from noisy to clean rows,
+trained on the same kind of noise.
 """
 
 # %%
@@ -27,8 +27,8 @@ def spoil(X):
 
 
 # %%
-# The autoencoder is fitted to the clean rows and corrupts them itself, anew in each batch. Its built-in Gaussian noise
-# is in units of each pixel's standard deviation; a function adds the same noise to every pixel.
+# The autoencoder is fitted to the clean rows and corrupts them itself, anew in each batch. Its built-in
+# Gaussian noise is in units of each pixel's standard deviation; a function adds the same noise to every pixel.
 
 
 def noise(X, generator):

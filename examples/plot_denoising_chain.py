@@ -2,13 +2,14 @@
 Sampling from a denoising autoencoder
 =====================================
 
-Corrupting and reconstructing a row in turn, each time with a draw around the reconstruction, is a Markov chain whose
-stationary distribution approximates that of the data. Here it samples points around a circle, whose density is
-known, and digits.
+Corrupting and reconstructing a row in turn, each time with a draw around the reconstruction, is a Markov chain
+whose stationary distribution approximates that of the data. Here it samples points around a circle, whose
+density is known, and digits.
 """
 
 # %%
-# Points around a circle, and three noise levels. Samples are compared with the data by their distance to the centre.
+# Points around a circle, and three noise levels. Samples are compared with the data by their distance to the
+# centre.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -28,7 +29,7 @@ clouds |= {f"noise {level}": model.sample(2000, random_state=0) for level, model
 for name, cloud in clouds.items():
     radius = np.linalg.norm(cloud, axis=1)
     strays = np.mean(np.abs(radius - 2) > 0.75)
-    print(f"{name:9}  radius {radius.mean():.2f} +- {radius.std():.2f}   beyond 3 standard deviations {strays:.1%}")
+    print(f"{name:9}  radius {radius.mean():.2f} +- {radius.std():.2f}   beyond 3 deviations {strays:.1%}")
 
 # %%
 # How fast a chain mixes: the correlation of its rows with those some steps later. With more noise it mixes faster,

@@ -8,8 +8,8 @@ error.
 """
 
 # %%
-# The data: 1797 images of 8 x 8 pixels with values from 0 to 16, one image a row. A quarter is held out for the final
-# comparison. Single precision is sufficient here and halves the time.
+# The data: 1797 images of 8 x 8 pixels with values from 0 to 16, one image a row. A quarter is held out for the
+# final comparison. Single precision is sufficient here and halves the time.
 
 import sys
 
@@ -65,9 +65,9 @@ print(f"Chosen: {chosen} codes")
 # Comparison with PCA
 # -------------------
 # Without its last step, the model is a transformer whose ``inverse_transform`` leads back to pixels. The
-# reconstruction error is the mean squared error per pixel, in units of the training rows' standard deviation (which
-# both methods minimise) and in units of the image. Border pixels are hardly ever inked: the few test images that do
-# ink them dominate the first figure, not the second.
+# reconstruction error is the mean squared error per pixel, in units of the training rows' standard deviation
+# (which both methods minimise) and in units of the image. Border pixels are hardly ever inked: the few test
+# images that do ink them dominate the first figure, not the second.
 
 
 def reconstruct(fitted, X):

@@ -2,9 +2,9 @@
 Semi-supervised classification with few labels
 ==============================================
 
-Labels are expensive, unlabelled rows are cheap. The classifier pretrains a stacked denoising autoencoder on all rows
-and then fine-tunes its encoder and a softmax layer on the few labelled rows. It is compared with the same network
-trained on the labelled rows only.
+Labels are expensive, unlabelled rows are cheap. The classifier pretrains a stacked denoising autoencoder on all
+rows and then fine-tunes its encoder and a softmax layer on the few labelled rows. It is compared with the same
+network trained on the labelled rows only.
 """
 
 # %%

@@ -2,14 +2,14 @@
 Semantic hashing
 ================
 
-A semantic hasher gives similar rows similar binary codes. To find the rows most similar to a query, count the bits in
-which they differ (Hamming distance), or look only into the bucket of rows with exactly the same bits. Here digits
-are searched among 1347 others by 8 to 32 bits, one to four bytes instead of 64 pixels.
+A semantic hasher gives similar rows similar binary codes. To find the rows most similar to a query, count the
+bits in which they differ (Hamming distance), or look only into the bucket of rows with exactly the same bits.
+Here digits are searched among 1347 others by 8 to 32 bits, one to four bytes instead of 64 pixels.
 """
 
 # %%
-# The training rows are the database, the test rows are the queries. Two simple binary codes for comparison: the signs
-# of random projections, and the signs of PCA's components.
+# The training rows are the database, the test rows are the queries. Two simple binary codes for comparison: the
+# signs of random projections, and the signs of PCA's components.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -62,8 +62,8 @@ def precision(codes, queries):
 precisions = {key: precision(*codes) for key, codes in bits.items()}
 
 # %%
-# Purity of the buckets: the probability that two rows drawn from one bucket show the same digit (Gini purity), averaged
-# over rows. With 8 bits there are at most 256 buckets.
+# Purity of the buckets: the probability that two rows drawn from one bucket show the same digit (Gini purity),
+# averaged over rows. With 8 bits there are at most 256 buckets.
 
 
 def purity(codes):

@@ -2,9 +2,9 @@
 Inspecting what units have learned
 ==================================
 
-An autoencoder never sees the labels of the digits. Do the units of a sparse one nevertheless respond to shapes that
-are specific to a digit? The displays of :mod:`skae.inspection` show what units respond to, and the arrays behind
-them allow to measure it.
+An autoencoder never sees the labels of the digits. Do the units of a sparse one nevertheless respond to shapes
+that are specific to a digit? The displays of :mod:`skae.inspection` show what units respond to, and the arrays
+behind them allow to measure it.
 """
 
 # %%
@@ -50,8 +50,8 @@ ReconstructionDisplay.from_estimator(model, X, image_shape=(8, 8))
 TopActivationDisplay.from_estimator(model, X, units=range(8), image_shape=(8, 8))
 
 # %%
-# They look alike, and mostly show the same digit. To measure this: among the ten images that activate a unit most, what
-# share show their most frequent digit? Components of PCA, and ten images at random, for comparison.
+# They look alike, and mostly show the same digit. To measure this: among the ten images that activate a unit
+# most, what share show their most frequent digit? Components of PCA, and ten images at random, for comparison.
 
 
 def purity(top):
@@ -68,10 +68,10 @@ print(f"random images    {purity(at_random):.2f}")
 # %%
 # Decoder weights and preferred inputs
 # ------------------------------------
-# The decoder's weights are what each unit adds to an image when it is active. A unit's preferred input is found by
-# gradient ascent: it is no farther from the mean image than the image that activates the unit most, and every pixel
-# stays in its range, yet it activates the unit more. Above each input: the activation for the best image, and for
-# this input.
+# The decoder's weights are what each unit adds to an image when it is active. A unit's preferred input is found
+# by gradient ascent: it is no farther from the mean image than the image that activates the unit most, and
+# every pixel stays in its range, yet it activates the unit more. Above each input: the activation for the best
+# image, and for this input.
 
 FeatureDisplay.from_estimator(model, network="decoder", units=range(16), image_shape=(8, 8))
 preferred = PreferredInputDisplay.from_estimator(model, X, units=range(16), random_state=0, image_shape=(8, 8))

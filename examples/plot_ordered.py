@@ -3,8 +3,8 @@ Ordered codes: nested dropout
 =============================
 
 The units of an autoencoder's code are not ordered: for a narrower code, another network has to be trained. With
-``ordered=True`` (nested dropout), the first unit is a good code of width 1, the first two are a good code of width 2,
-and so on, like the components of PCA. One network then serves all widths.
+``ordered=True`` (nested dropout), the first unit is a good code of width 1, the first two are a good code of
+width 2, and so on, like the components of PCA. One network then serves all widths.
 """
 
 # %%

@@ -2,9 +2,9 @@
 Sparse dictionary
 =================
 
-A sparse autoencoder has many units, of which few are active for each row: a row is the sum of a few elements of a
-dictionary. Here five of 64 units describe a digit, the five with the largest activations. PCA describes every digit
-by the same five components.
+A sparse autoencoder has many units, of which few are active for each row: a row is the sum of a few elements of
+a dictionary. Here five of 64 units describe a digit, the five with the largest activations. PCA describes every
+digit by the same five components.
 """
 
 # %%

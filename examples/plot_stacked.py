@@ -9,8 +9,8 @@ ReLU or ELU units it does not: there, train all layers jointly.
 """
 
 # %%
-# Ten layers, 64-256-128-64-32-8 and back. Thirty epochs for each pair of layers cost as much as thirty joint epochs, so
-# that both methods train for the same time.
+# Ten layers, 64-256-128-64-32-8 and back. Thirty epochs for each pair of layers cost as much as thirty joint
+# epochs, so that both methods train for the same time.
 
 import matplotlib.pyplot as plt
 import numpy as np

@@ -2,14 +2,15 @@
 Variational autoencoder
 =======================
 
-A variational autoencoder is a probability density that can be sampled. Factor analysis is its linear counterpart:
-normally distributed codes, a linear map to the data, and noise with a variance for each feature. Both are fitted to
-the digits; the held-out log-likelihood tells which density is better, and the samples show why.
+A variational autoencoder is a probability density that can be sampled. Factor analysis is its linear
+counterpart: normally distributed codes, a linear map to the data, and noise with a variance for each feature.
+Both are fitted to the digits; the held-out log-likelihood tells which density is better, and the samples show
+why.
 """
 
 # %%
-# Pixels are integers, at which a density can be made arbitrarily high: uniform noise of width 1 makes them continuous
-# (dequantization). Pixels that hardly ever vary are left out.
+# Pixels are integers, at which a density can be made arbitrarily high: uniform noise of width 1 makes them
+# continuous (dequantization). Pixels that hardly ever vary are left out.
 
 import matplotlib.pyplot as plt
 import numpy as np
