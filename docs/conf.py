@@ -36,9 +36,13 @@ show_warning_types = True
 # Pages ----------------------------------------------------------------------------------------------------
 html_theme = "pydata_sphinx_theme"
 html_title = "skae"
+html_static_path = ["_static"]
+html_css_files = ["skae.css"]
 html_show_copyright = False
 html_show_sourcelink = False
+html_sidebars = {page: [] for page in ("index", "getting_started", "extending", "development", "whats_new")}
 html_theme_options = {
+    "header_links_before_dropdown": 4,
     "show_toc_level": 2,
     "navigation_with_keys": False,
     "footer_start": ["sphinx-version"],

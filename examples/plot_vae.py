@@ -10,7 +10,7 @@ why.
 
 # %%
 # Pixels are integers, at which a density can be made arbitrarily high: uniform noise of width 1 makes them
-# continuous (dequantization). Pixels that hardly ever vary are left out.
+# continuous (dequantisation). Pixels that hardly ever vary are left out.
 
 import matplotlib.pyplot as plt
 import numpy as np
