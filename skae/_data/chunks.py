@@ -2,8 +2,8 @@
 
 Chunks are bounded in bytes, so that a wide matrix needs no more memory than a narrow one. Memory for them is
 allocated once: new memory for each, beside small tensors that stay, leaves a heap of holes that can grow as large
-allocated once: new memory for each, beside small tensors that stay, leaves a heap of holes that can grow as
-large allocate the result a second time, in theirs.
+as the dense matrix. For the same reason no operation has an ``out=`` of another dtype than its operands: torch
+would allocate the result a second time, in theirs.
 """
 
 import functools
