@@ -31,12 +31,11 @@ from ._objectives.losses import LOSSES, Loss
 from ._objectives.penalties import Penalty
 from ._support.warnings import warn
 from ._training.bottleneck import Bottleneck
-from ._training.fitting import fit_networks
+from ._training.fitting import Fit, Phase, fit_networks
 from ._training.incremental import update_networks
 from ._training.loop import History
 from ._training.monitoring import warn_of_the_end
 from ._training.parameters import TrainingParameters
-from ._training.prepare import Fit, Phase
 from ._training.setup import Mode, Setup
 
 _ACTIVATION = StrOptions(set(ACTIVATIONS))
@@ -373,4 +372,5 @@ class BaseAutoencoder(
 
     def _warn_after_fit(self, history: History) -> None:
         """Warn of how a fit went, at its end."""
-        warn_of_the_end(self, history)
+        if history.interrupted or (self.tol and not (history.converged or history.stopped)):
+            warn_of_the_end(self, history)

@@ -206,14 +206,15 @@ class AutoencoderClassifier(
             run = FineTuning(self, X[labelled], codes)
             rows = run.data.X, run.y
             with phase_task(self, *rows, context, "fine-tune", self.max_iter) as task:
-                monitor = Monitor.of(self, *rows, task, run.glimpse)
+                monitor = Monitor(self, *rows, task, run.glimpse)
                 history = run.train(run.step, run.schedule(run.step, self.max_iter), monitor)
             vars(self).pop("validation_loss_curve_", None)
             vars(self).update(run.attributes(history))
             context.call_on_fit_task_end(
                 estimator=self, X=rows[0], y=rows[1], reconstruction_attributes=lambda: run.attributes(history)
             )
-            warn_of_the_end(self, history)
+            if history.interrupted or (self.tol and not (history.converged or history.stopped)):
+                warn_of_the_end(self, history)
         return self
 
     def _pretrained(self, X, context) -> BaseAutoencoder:

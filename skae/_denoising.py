@@ -22,9 +22,8 @@ from ._fitted.sampling import check_n_samples
 from ._networks.activations import link_activation
 from ._networks.custom import forward_centred
 from ._support import random
-from ._training.fitting import fit_networks
+from ._training.fitting import Fit, fit_networks
 from ._training.incremental import update_networks
-from ._training.prepare import Fit
 
 MOST_ROWS = 10_000  # that the variance of residuals is measured on: enough for two decimals
 

@@ -28,9 +28,8 @@ from ._objectives import sparsity
 from ._objectives.penalties import Penalty
 from ._objectives.warm_up import WarmUp
 from ._support.warnings import warn
-from ._training.fitting import fit_networks
+from ._training.fitting import Fit, fit_networks
 from ._training.loop import History
-from ._training.prepare import Fit
 from ._training.setup import Mode, Setup
 
 _NEVER_NEGATIVE = ("relu", "sigmoid")

@@ -10,8 +10,8 @@ from .._data import arrays
 from .._networks.custom import forward_centred
 from .._networks.networks import Architecture, Decoder
 from .._support.warnings import warn
+from .._training.fitting import Fit
 from .._training.loop import History
-from .._training.prepare import Fit
 from .._training.setup import Mode, Setup
 from .ordered import Sample, explained_variance, linear_map, rotate_to_principal_axes, truncate_code
 

@@ -22,7 +22,7 @@ FORMER_NAMES = {"typical": "log_scale"}  # buffers of an encoder, as earlier ver
 
 def to_plain(state: dict[str, Any]) -> dict[str, Any]:
     """Replace whatever belongs to torch in an estimator's state; ``state`` itself is the caller's copy."""
-    state.pop("_session", None)  # of partial_fit, which starts its solver afresh after loading
+    state.pop("_ongoing", None)  # of partial_fit, which starts its solver afresh after loading
     own = [name for name in ("encoder", "decoder") if isinstance(state.get(name), nn.Module)]
     state.update(zip(own, _freeze(*(state[name] for name in own)), strict=True))
     if "encoder_" not in state:

@@ -167,7 +167,8 @@ class ExplicitStep(Step):
             self._weights.copy_(self.parameters)
 
     def _store(self, parameters: Tensor) -> None:
-        for layer, master in zip(self.layers, views(self.layers, parameters), strict=True):
+        masters = self._masters if parameters is self.parameters else views(self.layers, parameters)
+        for layer, master in zip(self.layers, masters, strict=True):
             layer.store(master)
 
     def _gathered(self) -> Tensor:

@@ -10,7 +10,7 @@ from .._data.corruption import Corruption, Fills
 from .._data.rows import Rows, codings
 from .._data.statistics import column_statistics
 from .._objectives.losses import LOSSES
-from .prepare import Fit
+from .fitting import Fit
 from .step import Objective, Served, Step
 
 
