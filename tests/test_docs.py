@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from skae._documentation import URL
 from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 
 import skae
 import skae.inspection
-from skae._documentation import URL
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
