@@ -55,6 +55,8 @@ class BaseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tra
     Think twice before adding a method here.
     """
 
+    __module__ = "skae"  # files name classes by it: where a class lives inside may change
+
     n_components: int = field(default=16, kw_only=False)
     hidden_layer_sizes: Any = (128,)
     decoder_hidden_layer_sizes: Any = None
@@ -130,7 +132,7 @@ class BaseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tra
         super().__init_subclass__(**kwargs)
         give_constructor(cls)
         if cls.__module__.startswith("skae."):
-            cls.__module__ = "skae"  # files name classes by it: where a class lives inside may change
+            cls.__module__ = "skae"
 
     # Fitting ----------------------------------------------------------------------------------------------
 

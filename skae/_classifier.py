@@ -156,6 +156,8 @@ class AutoencoderClassifier(
     0.9
     """
 
+    __module__ = "skae"  # files name the class by it: where it lives inside may change
+
     _parameter_constraints = {
         "autoencoder": [BaseAutoencoder, None],
         "n_frozen_layers": [Interval(Integral, 0, None, closed="left")],

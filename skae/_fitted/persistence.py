@@ -5,11 +5,13 @@ A user's own modules keep their class, with arrays in the place of tensors.
 """
 
 import copy
+import sys
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from .._networks import custom
 from .._networks.building import build
 from .._networks.networks import Architecture, Decoder, Encoder, Linear
 from .._support import devices
@@ -17,7 +19,11 @@ from .._support.warnings import warn
 from .._training.fine_tuning import to_fine_tune
 
 FORMAT = 1
-FORMER_NAMES = {"typical": "log_scale"}  # buffers of an encoder, as earlier versions saved them
+# What earlier versions saved under other names: buffers of an encoder, attributes of an estimator, and a module,
+# which stands in the files of models with a decoder of the user's own, as skae._custom.Linked.
+FORMER_NAMES = {"typical": "log_scale"}
+FORMER_ATTRIBUTES = {"sparsity_warmup": "sparsity_warm_up", "_silent_units": "_dead_unit_numbers"}
+sys.modules["skae._custom"] = custom
 
 
 def to_plain(state: dict[str, Any]) -> dict[str, Any]:
@@ -44,6 +50,7 @@ def to_plain(state: dict[str, Any]) -> dict[str, Any]:
 
 def from_plain(state: dict[str, Any], name: str) -> dict[str, Any]:
     """Undo `to_plain`; ``name`` is the estimator's, for messages."""
+    state = _renamed(state, FORMER_ATTRIBUTES)
     own = [name for name in ("encoder", "decoder") if isinstance(state.get(name), dict)]
     state.update(zip(own, _thaw([state[name] for name in own]), strict=True))
     if "_networks" not in state:
@@ -107,11 +114,11 @@ def _array(tensor: Tensor):
 
 
 def _tensors(arrays: dict[str, Any]) -> dict[str, Tensor]:
-    return {name: torch.tensor(array) for name, array in _renamed(arrays).items()}
+    return {name: torch.tensor(array) for name, array in _renamed(arrays, FORMER_NAMES).items()}
 
 
-def _renamed(state: dict[str, Any]) -> dict[str, Any]:
-    return {FORMER_NAMES.get(name, name): value for name, value in state.items()}
+def _renamed(state: dict[str, Any], former: dict[str, str]) -> dict[str, Any]:
+    return {former.get(name, name): value for name, value in state.items()}
 
 
 def _device(saved: str, name: str) -> torch.device:
@@ -149,7 +156,7 @@ def _thaw(frozen: list[dict[str, Any]]) -> list[nn.Module]:
     thawed = copy.deepcopy([entry["module"] for entry in frozen])
     for module in (m for network in thawed for m in network.modules()):
         if isinstance(module, Encoder):
-            module._buffers = _renamed(module._buffers)
+            module._buffers = _renamed(module._buffers, FORMER_NAMES)
         for registry in (module._parameters, module._buffers):
             for key, entry in registry.items():
                 registry[key] = tensor(entry)
