@@ -6,24 +6,33 @@ A user's own modules keep their class, with arrays in the place of tensors.
 
 import copy
 import sys
+from types import SimpleNamespace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from .._networks import custom
+from .. import _networks
+from .._networks import convolutions, custom, nested
 from .._networks.building import build
-from .._networks.networks import Architecture, Decoder, Encoder, Linear
+from .._networks.networks import Architecture, Block, Decoder, Encoder, Linear
 from .._support import devices
 from .._support.warnings import warn
 from .._training.fine_tuning import to_fine_tune
 
 FORMAT = 1
-# What earlier versions saved under other names: buffers of an encoder, attributes of an estimator, and a module,
-# which stands in the files of models with a decoder of the user's own, as skae._custom.Linked.
+# Other names in files of version 0.1.0.dev0: buffers of an encoder, and attributes of an estimator.
 FORMER_NAMES = {"typical": "log_scale"}
 FORMER_ATTRIBUTES = {"sparsity_warmup": "sparsity_warm_up", "_silent_units": "_dead_unit_numbers"}
-sys.modules["skae._custom"] = custom
+# Where these files, of models with a module of the user's own, look for the classes that stand beside it.
+FORMER_PLACES: dict[str, Any] = {
+    "skae._custom": custom,
+    "skae._convolutions": convolutions,
+    "skae._prefixes": SimpleNamespace(Parallel=nested.Parallel, PrefixDecoder=nested.NestedDecoder),
+}
+sys.modules.update(FORMER_PLACES)
+for _cls in (Block, Decoder, Encoder, Linear):
+    setattr(_networks, _cls.__name__, _cls)
 
 
 def to_plain(state: dict[str, Any]) -> dict[str, Any]:
