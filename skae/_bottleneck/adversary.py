@@ -203,7 +203,7 @@ class Adversary(Bottleneck):
 
     def forward_autograd(self, code: Tensor, row_weight: Tensor | None) -> Tensor:
         """Do as `forward`, differentiable by autograd."""
-        self._pull = None
+        self._pull, self._n = None, len(code)
         if not self.is_held_out:
             with torch.autocast(code.device.type, enabled=False):
                 self._pull = F.softplus(-self.discriminator.logits(self._learn(code)))
