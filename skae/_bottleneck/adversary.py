@@ -220,6 +220,8 @@ class Adversary(Bottleneck):
     def backward(self, code: Tensor, dz: Tensor, dcode: Tensor, row_weight: Tensor | None) -> None:
         """Write the derivative with respect to the codes."""
         pull = self.discriminator.pull(self._blurred).mul_(self._level)
+        if row_weight is not None:
+            pull.mul_(row_weight)
         torch.add(dz, pull.to(dz.dtype), alpha=self.weight / len(code), out=dcode)
 
     def _learn(self, code: Tensor) -> Tensor:
