@@ -54,6 +54,8 @@ class BaseAutoencoder(
     Think twice before adding a method here.
     """
 
+    __module__ = "skae"  # files name classes by it: where a class lives inside may change
+
     n_components: int = field(default=16, kw_only=False)
     hidden_layer_sizes: Any = (128,)
     decoder_hidden_layer_sizes: Any = None
@@ -98,6 +100,15 @@ class BaseAutoencoder(
         "dtype": [StrOptions({"auto", "float32", "float64", "bfloat16"})],
     }
 
+<<<<<<< HEAD
+=======
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        give_constructor(cls)
+        if cls.__module__.startswith("skae."):
+            cls.__module__ = "skae"
+
+>>>>>>> t2
     # Fitting ----------------------------------------------------------------------------------------------
 
     @with_callbacks

@@ -1,7 +1,7 @@
 """Codes sorted by how much they explain: all that an estimator with ``ordered`` does otherwise than others.
 
 Networks are trained for all prefixes of the code at once (`NestedDropout`), but for linear ones, whose code is
-rotated to principal axes once they are trained. ``n_components`` may be a share of the variance to keep; the code is
+rotated to principal axes after training. ``n_components`` may be a share of the variance to keep; the code is
 then truncated to as many units as it takes.
 """
 

@@ -202,8 +202,10 @@ def fit_networks(estimator, X, **data):
     with restore_on_failure(estimator):
         X = arrays.check_rows(estimator, X, reset=not warm)
         fit = prepare(estimator, X, Mode.WARM_START if warm else Mode.FRESH, **data)
-        phases = the_one(estimator, "_phases", fit) or [fit.whole()]
-        n_tasks = len(phases) if phases[0].name else phases[0].max_iter
+        phases = the_one(estimator, "_phases", fit)
+        if phases is None:
+            phases = [fit.whole()]
+        n_tasks = phases[0].max_iter if phases and phases[0].name is None else len(phases)
         context = estimator._init_callback_context(max_subtasks=n_tasks)
         watched, nothing = hasattr(estimator, "_skl_callbacks"), contextlib.nullcontext(context)
         if watched:
