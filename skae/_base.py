@@ -100,15 +100,6 @@ class BaseAutoencoder(
         "dtype": [StrOptions({"auto", "float32", "float64", "bfloat16"})],
     }
 
-<<<<<<< HEAD
-=======
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        give_constructor(cls)
-        if cls.__module__.startswith("skae."):
-            cls.__module__ = "skae"
-
->>>>>>> t2
     # Fitting ----------------------------------------------------------------------------------------------
 
     @with_callbacks

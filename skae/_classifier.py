@@ -159,17 +159,11 @@ class AutoencoderClassifier(
     0.9
     """
 
-<<<<<<< HEAD
     autoencoder: Any = field(default=None, kw_only=False)
     n_frozen_layers: int = 0
     class_weight: Any = None
 
     _parameter_constraints: ClassVar[dict] = {
-=======
-    __module__ = "skae"  # files name the class by it: where it lives inside may change
-
-    _parameter_constraints = {
->>>>>>> t2
         "autoencoder": [BaseAutoencoder, None],
         "n_frozen_layers": [Interval(Integral, 0, None, closed="left")],
         "class_weight": [dict, StrOptions({"balanced"}), None],
