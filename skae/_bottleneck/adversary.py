@@ -28,7 +28,7 @@ from .._training.plans import BufferPool, Chain
 ACTIVATION = "leaky_relu"
 
 
-class Judgement:
+class Judgement(Chain):
     """The memory of ``n`` codes under judgement, and the calls that take them there and back."""
 
     def __init__(self, layers: Sequence[Affine], n: int, pool: BufferPool) -> None:
@@ -38,11 +38,9 @@ class Judgement:
         self.logits = pool.empty("logits", n, 1)  # then the derivative with respect to them
         self.target = self.logits.new_zeros(n, 1)  # where the first half are draws of the prior
         self.target[: n // 2] = 1
-        chain = Chain(layers, h, self.dx, self.logits, self.logits, pool)
-        self.forward, self.backward = chain.forward, chain.backward
-        self.backward_to_input = [
-            call for layer, p in reversed(chain.pairs) for call in layer.backward_to_input(p)
-        ]
+        super().__init__(layers, h, self.dx, self.logits, self.logits, pool)
+        down = reversed([*zip(layers, self.buffers, strict=True)])
+        self.backward_to_input = [call for layer, p in down for call in layer.backward_to_input(p)]
 
 
 class Discriminator(FlatLayers):
@@ -87,7 +85,7 @@ class Discriminator(FlatLayers):
         if tuple(plain[0]) == self.widths:
             self.parameters.copy_(torch.tensor(plain[1]))
 
-    def _judge(self, codes: Sequence[Tensor]) -> Judgement:
+    def _judge(self, *codes: Tensor) -> Judgement:
         """Compute the logits of these codes, all of one shape."""
         n = sum(map(len, codes))
         if n not in self._judgements:
@@ -100,7 +98,7 @@ class Discriminator(FlatLayers):
 
     def differentiate(self, draws: Tensor, codes: Tensor) -> Tensor:
         """Write the gradient of its loss on as many draws as codes; return the loss, summed over pairs."""
-        judged = self._judge((draws, codes))
+        judged = self._judge(draws, codes)
         total = binary_cross_entropy(judged.logits, judged.target, None, judged.logits)
         judged.logits.mul_(1 / len(judged.logits))
         for call in judged.backward:
@@ -109,7 +107,7 @@ class Discriminator(FlatLayers):
 
     def pull(self, codes: Tensor) -> Tensor:
         """Return the derivative of the encoder's loss, summed over rows, with respect to codes."""
-        judged = self._judge((codes,))
+        judged = self._judge(codes)
         judged.logits.sigmoid_().sub_(1)
         for call in judged.backward_to_input:
             call()

@@ -105,11 +105,12 @@ class Chain:
         n, hidden = len(h), layers[:-1]
         inputs = [h, *(pool.with_ones(("h", id(layer)), n, layer.fan_out) for layer in hidden)]
         outputs = [*(above[:, :-1] for above in inputs[1:]), output]
-        gradients = [dh, *(pool.empty(("dz", id(layer)), n, layer.fan_out) for layer in hidden), doutput]
+        da = [*(pool.empty(("dz", id(layer)), n, layer.fan_out) for layer in hidden), doutput]
+        dh_ = [dh, *da[:-1]]
         self.buffers: list[LayerBuffers] = []
         for i, (layer, a) in enumerate(zip(layers, outputs, strict=True)):
             z = pool.empty(("z", id(layer)), n, layer.fan_out) if layer.activation.saves_input else a
-            self.buffers.append(LayerBuffers(inputs[i], z, a, gradients[i + 1], gradients[i]))
-        self.pairs = [*zip(layers, self.buffers, strict=True)]
-        self.forward = [call for layer, p in self.pairs for call in layer.forward(p)]
-        self.backward = [call for layer, p in reversed(self.pairs) for call in layer.backward(p)]
+            self.buffers.append(LayerBuffers(inputs[i], z, a, da[i], dh_[i]))
+        pairs = [*zip(layers, self.buffers, strict=True)]
+        self.forward = [call for layer, p in pairs for call in layer.forward(p)]
+        self.backward = [call for layer, p in reversed(pairs) for call in layer.backward(p)]
