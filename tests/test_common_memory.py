@@ -30,9 +30,9 @@ from skae import AutoencoderTransformer, VAESampler
 from skae._data.rows import Rows
 from skae._data.training_data import TrainingData
 from skae._training.fitting import Fit
+from skae._training.loop import Step
 from skae._training.optimizers import Optimizer
 from skae._training.setup import Run
-from skae._training.step import Step
 
 SHARED = type | types.ModuleType | types.BuiltinFunctionType | types.CodeType  # not an estimator's own
 

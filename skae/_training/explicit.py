@@ -13,8 +13,8 @@ from torch import Tensor
 from .._networks.nested import Parallel
 from .._networks.networks import Block
 from .layers import dense_layers, views
+from .loop import Step
 from .plans import BufferPool, StepPlan
-from .step import Step
 
 MOST_PLANS = 8  # batch sizes to be prepared for at a time
 

@@ -11,7 +11,8 @@ from .._data.rows import Rows, codings
 from .._data.statistics import column_statistics
 from .._objectives.losses import LOSSES
 from .fitting import Fit
-from .step import Objective, Served, Step
+from .loop import Step
+from .problem import Objective, Served
 
 
 class Pretraining:

@@ -17,9 +17,10 @@ from .._support.random import Streams
 from .architecture import describe
 from .autograd import AutogradStep
 from .explicit import ExplicitStep
-from .loop import DivergedError, History, Monitor, Schedule, train
+from .loop import History, Step, train
+from .monitoring import Monitor
 from .optimizers import OPTIMIZERS, Optimizer
-from .step import Objective, Served, Step
+from .problem import DivergedError, Objective, Schedule, Served
 
 
 @dataclass
