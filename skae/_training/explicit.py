@@ -71,7 +71,7 @@ class ExplicitStep(Step):
         Without the pass ``backward``, it is the loss alone, without any penalty.
         """
         bottleneck, loss = self.objective.bottleneck, self.objective.loss
-        row_weight, weight = self.served.weights(index)
+        row_weight, weight = self._weights_of(index)
         plan = self._forward(index, row_weight)
         if plan.n_passes == 1:
             total = loss.sum_and_gradient(plan.output, plan.target, weight, plan.doutput)  # type: ignore[misc]

@@ -18,26 +18,13 @@ class Step:
 
     ``averages`` says whether the networks are kept with a running mean of their weights, ``low_precision`` whether
     to compute in bfloat16 beside float32 parameters, and ``trains_biases`` whether biases move.
-
-    Attributes
-    ----------
-    parameters, gradient : Tensor of shape (n_parameters,)
-        Of all that is trained. Between `differentiate` and the update there is this one gradient.
-    needs_two_rows : bool
-        Whether a batch of one row is impossible (batch normalization).
-    multiply_adds : int
-        Of one row on its way through the networks.
-    warms_up : bool
-        Whether steps have to be told, by `advance`, how far training has come.
-    warm_up_epochs : float
-        So many epochs have another objective than the rest: none of them counts as flat, or as the best.
     """
 
-    parameters: Tensor
-    gradient: Tensor
+    parameters: Tensor  # all that is trained, (n_parameters,)
+    gradient: Tensor  # likewise: between `differentiate` and the update there is this one
     optimizer: Optimizer
-    needs_two_rows = False
-    multiply_adds: int
+    multiply_adds: int  # of one row on its way through the networks
+    needs_two_rows = False  # whether a batch of one row is impossible (batch normalization)
 
     def __init__(
         self,
@@ -54,7 +41,7 @@ class Step:
         self.average: WeightAverage | None = None
         bottleneck = objective.bottleneck
         terms: list[Any] = [*objective.penalties, *([bottleneck] if bottleneck is not None else [])]
-        self.warms_up = any(term.warms_up for term in terms)
+        self.warms_up = any(term.warms_up for term in terms)  # and must be told of epochs by `advance`
         self.warm_up_epochs = bottleneck.warm_up.n_epochs if bottleneck is not None and bottleneck.warm_up else 0.0
         self._moving: Tensor | None = None  # ones for parameters that are trained, where not all are
         self._left: Tensor | None = None  # what the modules held when they were given back
@@ -80,6 +67,15 @@ class Step:
             self.average.add()
         self._follow()
         return total if penalty is None else total.add(penalty, alpha=len(index))
+
+    def _weights_of(self, index: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        """Return the weights of the rows numbered ``index``: of rows, (n, 1), and all that the loss takes."""
+        served = self.served
+        row = None if served.row_weight is None else served.row_weight[index].unsqueeze(1)
+        if served.entry_weight is None:
+            return row, row
+        entry = served.entry_weight.batch(index)
+        return row, entry if row is None else entry.mul_(row)
 
     def differentiate(self, index: Tensor) -> Tensor:
         """Write the gradient of the objective, all but its L2 penalty; return its sum over the rows."""

@@ -32,14 +32,6 @@ class Served(NamedTuple):
     row_weight: Tensor | None = None
     entry_weight: Rows | None = None
 
-    def weights(self, index: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        """Return the weights of the rows numbered ``index``: of rows, (n, 1), and all that the loss takes."""
-        row = None if self.row_weight is None else self.row_weight[index].unsqueeze(1)
-        if self.entry_weight is None:
-            return row, row
-        entry = self.entry_weight.batch(index)
-        return row, entry if row is None else entry.mul_(row)
-
 
 class Objective(NamedTuple):
     """What is minimised, and how.
