@@ -12,7 +12,6 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # documents this copy, whichever is installed
 
 import skae  # noqa: E402
-from skae._documentation import URL  # noqa: E402
 
 project = "skae"
 author = "The skae developers"
@@ -26,6 +25,7 @@ extensions = [
     "sphinx.ext.mathjax",
     "numpydoc",
     "myst_parser",
+    "sphinx_design",
     "sphinx_gallery.gen_gallery",
 ]
 exclude_patterns = ["_build", "images", "auto_examples/*.ipynb", "**/*.md5"]
@@ -36,10 +36,13 @@ show_warning_types = True
 # Pages ----------------------------------------------------------------------------------------------------
 html_theme = "pydata_sphinx_theme"
 html_title = "skae"
-html_baseurl = URL
+html_static_path = ["_static"]
+html_css_files = ["skae.css"]
 html_show_copyright = False
 html_show_sourcelink = False
+html_sidebars = {page: [] for page in ("index", "getting_started", "extending", "development", "whats_new")}
 html_theme_options = {
+    "header_links_before_dropdown": 4,
     "show_toc_level": 2,
     "navigation_with_keys": False,
     "footer_start": ["sphinx-version"],
@@ -47,7 +50,7 @@ html_theme_options = {
     "secondary_sidebar_items": ["page-toc"],
     "show_prev_next": True,
 }
-myst_enable_extensions = ["deflist"]
+myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 
 # Reference ------------------------------------------------------------------------------------------------
@@ -65,7 +68,6 @@ sphinx_gallery_conf = {
     "within_subsection_order": "FileNameSortKey",
     "abort_on_example_error": True,
     "doc_module": ("skae",),
-    "reference_url": {"skae": None},
     "backreferences_dir": "api/generated/backreferences",
     "inspect_global_variables": False,
     "download_all_examples": False,

@@ -1,4 +1,4 @@
-"""An autoencoder many of whose codes are zero: a variant written outside of skae."""
+"""A custom autoencoder, written outside of skae: an L1 penalty makes its codes sparse."""
 
 from numbers import Real
 
@@ -11,7 +11,7 @@ class L1Autoencoder(BaseAutoencoder):
     """Autoencoder with an L1 penalty on its codes: ``l1`` times the mean over rows of their absolute sum."""
 
     l1: float = 0.004
-    code_activation: str = "relu"  # another default, since it can be zero exactly
+    code_activation: str = "relu"  # another default: ReLU codes can be exactly zero
 
     _parameter_constraints = {
         **BaseAutoencoder._parameter_constraints,

@@ -2,11 +2,11 @@
 A first autoencoder
 ===================
 
-Fit, encode, decode: sixteen numbers for each handwritten digit, and the digits that come back from them.
+Fit, transform, reconstruct: sixteen numbers for each handwritten digit, and the digits reconstructed from them.
 """
 
 # %%
-# An autoencoder is used as any transformer of scikit-learn. Behind a scaler, both form one model.
+# An autoencoder is used like any transformer of scikit-learn. With a scaler in front, both form one model.
 
 import matplotlib.pyplot as plt
 from sklearn.datasets import load_digits

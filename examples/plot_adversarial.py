@@ -1,14 +1,16 @@
 """
-Codes with a distribution of one's own choosing
-===============================================
+Adversarial autoencoder
+=======================
 
-A plain autoencoder puts its codes wherever it likes: between them there is nothing, and what a code drawn from
-there decodes to is no row. An adversarial autoencoder restores rows as well, nearly, while a discriminator presses
-its codes into the shape of a prior, here a normal distribution, and a flower of ten.
+A plain autoencoder does not control the distribution of its codes: there are gaps between them, and a code
+drawn from a gap does not decode to a realistic row. An adversarial autoencoder minimises the reconstruction
+error as well, while a discriminator makes its codes follow a prior: here a normal distribution, and a mixture
+of ten Gaussians.
 """
 
 # %%
-# The prior may be a mixture, given by means and covariances. These ten are long and narrow, around the origin.
+# The prior may be a mixture, given by means and covariances. These ten components are long and narrow, around the
+# origin.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -25,7 +27,7 @@ across = np.stack([-np.sin(angles), np.cos(angles)], axis=1)
 petals = [(3 * a, 0.5 * np.outer(a, a) + 0.05 * np.outer(b, b)) for a, b in zip(along, across, strict=True)]
 
 settings = {"hidden_layer_sizes": (128, 64), "batch_size": 50, "max_iter": 80, "tol": None, "random_state": 0}
-pull = {"adversarial_weight": 2.0, "discriminator_noise": 0.15}  # finer than the default, in two dimensions
+pull = {"adversarial_weight": 2.0, "discriminator_noise": 0.15}  # less noise than the default suits two dimensions
 models = {
     "no prior": AutoencoderTransformer(2, **settings),
     "normal": AdversarialAutoencoder(2, **pull, **settings),
@@ -37,8 +39,8 @@ for name, model in models.items():
     print(f"{name:10}  error {error:.4f}   means {mean.round(2)}   deviations {deviation.round(2)}")
 
 # %%
-# Codes of the digits, coloured by class, over draws from the prior in grey; beneath them what draws decode to. The
-# plain autoencoder has no prior: its draws are from a normal distribution with its codes' mean and covariance.
+# Codes of the digits, coloured by class, over samples of the prior in grey; below, decoded samples. The plain
+# autoencoder has no prior: its samples come from a normal distribution with the mean and covariance of its codes.
 
 rng = np.random.default_rng(0)
 codes = models["no prior"].transform(X)

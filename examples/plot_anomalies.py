@@ -1,14 +1,14 @@
 """
-Rows that do not look like the rest
-===================================
+Anomaly detection
+=================
 
-An autoencoder that has seen normal rows only restores others badly: its reconstruction error tells how odd a row
-is, and the error of each feature tells where. Here one digit is odd, and an autoencoder of the other nine has to
-notice it, beside PCA with as many codes and an isolation forest.
+An autoencoder trained on normal rows reconstructs anomalies badly: its reconstruction error is an anomaly
+score, and the error of each feature shows where a row is unusual. Here one digit is the anomaly, and an
+autoencoder trained on the other nine is compared with PCA of the same width and with an isolation forest.
 """
 
 # %%
-# The rows without the odd digit are split in three: to fit, to set a threshold, and to test.
+# The normal rows are split in three: for training, for the threshold, and for testing.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -31,7 +31,7 @@ def split(odd):
 
 
 def scorers(X_train):
-    """Fit each method to normal rows, and return what it says of others: higher is more odd."""
+    """Fit each method to normal rows, and return its anomaly scores: higher is more anomalous."""
     autoencoder = AutoencoderTransformer(
         8, activation="silu", learning_rate=3e-3, batch_size=50, max_iter=50, tol=None, random_state=0
     ).fit(X_train)
@@ -45,10 +45,10 @@ def scorers(X_train):
 
 
 # %%
-# Which method tells them apart
-# -----------------------------
-# Each digit is the odd one once. The area under the ROC curve is the probability that an odd row scores higher
-# than a normal one; no threshold is needed for it. (Eight codes suit PCA better than more do.)
+# Comparison of the methods
+# -------------------------
+# Each digit is the anomaly once. The area under the ROC curve is the probability that an anomaly scores higher
+# than a normal row; it needs no threshold. (Eight components suit PCA better than more do.)
 
 areas = {}
 for odd in range(10):
@@ -57,26 +57,26 @@ for odd in range(10):
     for name, score in scorers(X_train).items():
         areas.setdefault(name, []).append(roc_auc_score(is_odd, score(np.vstack([X_test, X_odd]))))
 
-print(f"{'odd digit':18}" + "".join(f"{digit:6d}" for digit in range(10)) + "  mean")
+print(f"{'anomaly':18}" + "".join(f"{digit:6d}" for digit in range(10)) + "  mean")
 for name, row in areas.items():
     print(f"{name:18}" + "".join(f"{area:6.2f}" for area in [*row, np.mean(row)]))
 
 figure, axis = plt.subplots(figsize=(8, 3), layout="constrained")
 for place, (name, row) in enumerate(areas.items()):
     axis.bar(np.arange(10) + 0.27 * (place - 1), row, width=0.25, label=name)
-axis.set(xlabel="odd digit", ylabel="area under the ROC curve", xticks=range(10), ylim=(0.3, 1))
+axis.set(xlabel="digit that is the anomaly", ylabel="area under the ROC curve", xticks=range(10), ylim=(0.3, 1))
 figure.legend(loc="outside upper right", ncols=3)
 
 # %%
-# A threshold
-# -----------
-# Where an alarm is needed, someone has to say how many false ones may be borne: here, one normal row in twenty.
-# The 95 % quantile of the errors of normal rows is that threshold. Take it from rows that were held out, since the
-# rows of the fit are restored better than new ones. Here zeros are odd.
+# Setting a threshold
+# -------------------
+# To raise alarms, decide how many false ones are tolerated: here, one normal row in twenty. The threshold is
+# then the 95 % quantile of the errors of normal rows. Use held-out rows for it, since training rows are
+# reconstructed better than new ones. Here zeros are the anomalies.
 
 X_train, X_threshold, X_test, X_odd = split(0)
 methods = scorers(X_train)
-print("                  false alarms   odd rows found")
+print("                  false alarms   anomalies found")
 for name, score in methods.items():
     threshold = np.quantile(score(X_threshold), 0.95)
     print(f"{name:18}{np.mean(score(X_test) > threshold):12.1%}{np.mean(score(X_odd) > threshold):17.1%}")
@@ -92,16 +92,16 @@ axis.set(xlabel="reconstruction error of a row", yticks=[])
 axis.legend()
 
 # %%
-# What is odd about a row
-# -----------------------
-# The errors of single features. In the zeros that are found, it is mostly the empty middle, which the model fills,
-# having seen no digit with so wide a hole.
+# Errors of single features
+# -------------------------
+# The errors of single pixels. In the zeros with the largest errors, most of the error is in the empty middle,
+# which the model fills: it has seen no digit with so wide a hole.
 
 found = X_odd[np.argsort(-error(X_odd))[:8]]
 model = error.__self__
 rows = {
     "zero": found,
-    "restored": model.reconstruct(found),
+    "reconstruction": model.reconstruct(found),
     "error": model.reconstruction_error(found, per_feature=True),
 }
 figure, axes = plt.subplots(3, 8, figsize=(8, 3.2), layout="constrained")

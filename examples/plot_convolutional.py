@@ -1,14 +1,15 @@
 """
-Digits anywhere in an image
-===========================
+Convolutional autoencoder
+=========================
 
-A dense layer has to learn the same stroke anew for each place where it may stand. A convolution learns it once:
-with ``image_shape``, rows are images to the networks, whose kernels go over all places. Here digits stand anywhere
-in a larger image, and codes of 16 numbers have to tell which digit it is, and where.
+A dense layer has to learn the same stroke anew at each position. A convolution learns it once: with
+``image_shape``, the networks treat rows as images and share their kernels between all positions. Here digits
+are at random positions in a larger image, and codes of 16 numbers have to represent which digit it is, and
+where.
 """
 
 # %%
-# Eight by eight digits in images of 14 by 14; three places for each training digit.
+# Digits of 8 x 8 pixels in images of 14 x 14; each training digit at three positions.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -32,8 +33,7 @@ train, test = train_test_split(load_digits().images / 16, random_state=0)
 X_train, X_test = np.concatenate([placed(train) for _ in range(3)]), placed(test)
 
 # %%
-# Two hidden layers on each side: 256 and 128 units, or 32 and 64 channels of three by three kernels, at every
-# second place.
+# Two hidden layers on each side: 256 and 128 units, or 32 and 64 channels of 3 x 3 kernels with stride 2.
 
 settings = {"learning_rate": 2e-3, "batch_size": 64, "max_iter": 25, "tol": None, "random_state": 0}
 dense = AutoencoderTransformer(16, hidden_layer_sizes=(256, 128), **settings).fit(X_train)
@@ -42,7 +42,7 @@ convolutional.fit(X_train)
 pca = PCA(16).fit(X_train)
 
 # %%
-# Mean squared error of a pixel of digits, and places, that none of them has seen.
+# Mean squared error per pixel, on digits and positions that no model has seen.
 
 rows = {
     "image": X_test,

@@ -1,14 +1,14 @@
 """
-Removing noise from digits
-==========================
+Denoising autoencoder
+=====================
 
-A denoising autoencoder learns to restore clean rows from corrupted ones. Here it removes noise from digits that
-it has never seen, and is compared with the best that a linear map can do: a ridge regression from noisy to clean
-rows, trained on the same kind of noise.
+A denoising autoencoder learns to reconstruct clean rows from corrupted ones. Here it removes noise from digits
+that it has not seen, and is compared with the best linear map: a ridge regression from noisy to clean rows,
+trained on the same kind of noise.
 """
 
 # %%
-# Clean digits to learn from, and others to be spoilt: Gaussian noise of four grey levels out of sixteen.
+# Clean digits for training, and others for testing, with Gaussian noise of four grey levels out of sixteen.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -27,8 +27,8 @@ def spoil(X):
 
 
 # %%
-# The autoencoder is fitted to the clean rows and corrupts them itself, anew for each batch. Its own Gaussian noise
-# is in units of each pixel's standard deviation; a function gives the same noise to every pixel.
+# The autoencoder is fitted to the clean rows and corrupts them itself, anew in each batch. Its built-in
+# Gaussian noise is in units of each pixel's standard deviation; a function adds the same noise to every pixel.
 
 
 def noise(X, generator):
@@ -51,7 +51,7 @@ copies = np.repeat(X_train, 10, axis=0)
 linear = Ridge().fit(spoil(copies), copies)
 
 # %%
-# Mean squared errors of a pixel, on rows that neither has seen.
+# Mean squared error per pixel, on rows that neither has seen.
 
 noisy = spoil(X_test)
 restored = {"linear map": linear.predict(noisy), "autoencoder": denoiser.denoise(noisy)}

@@ -1,15 +1,15 @@
 """
-Drawing new rows with a denoising autoencoder
-=============================================
+Sampling from a denoising autoencoder
+=====================================
 
-To restore a row from a corrupted one is to know where the data are. Corrupting and restoring in turns, with a draw
-around what was restored, is a Markov chain that comes to wherever the data are and wanders about there. Here it
-draws points around a circle, whose density is known, and digits.
+Corrupting and reconstructing a row in turn, each time with a draw around the reconstruction, is a Markov chain
+whose stationary distribution approximates that of the data. Here it samples points around a circle, whose
+density is known, and digits.
 """
 
 # %%
-# Points around a circle. With weak noise, training never sees what lies further off, and some chains stray; with
-# ``walkback`` the networks are also trained to return from where the chain itself has led.
+# Points around a circle, and three noise levels. Samples are compared with the data by their distance to the
+# centre.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -21,33 +21,29 @@ rng = np.random.default_rng(0)
 radius, angle = rng.normal(2, 0.25, size=2000), rng.uniform(0, 2 * np.pi, size=2000)
 points = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
 
-settings = {"hidden_layer_sizes": (64,), "activation": "silu", "noise_level": 0.2, "batch_size": 50}
+settings = {"hidden_layer_sizes": (64,), "activation": "silu", "batch_size": 50}
 settings |= {"max_iter": 60, "tol": None, "random_state": 0}
-plain = DenoisingAutoencoder(16, **settings).fit(points)
-walked = DenoisingAutoencoder(16, walkback=3, **settings).fit(points)
+models = {level: DenoisingAutoencoder(16, noise_level=level, **settings).fit(points) for level in (0.2, 0.3, 0.5)}
 clouds = {"data": points}
-clouds |= {name: m.sample(2000, random_state=0) for name, m in (("chains", plain), ("with walkback", walked))}
+clouds |= {f"noise {level}": model.sample(2000, random_state=0) for level, model in models.items()}
 for name, cloud in clouds.items():
     radius = np.linalg.norm(cloud, axis=1)
     strays = np.mean(np.abs(radius - 2) > 0.75)
-    print(
-        f"{name:13}  radius {radius.mean():.2f} +- {radius.std():.2f}   further off than 3 deviations {strays:.1%}"
-    )
+    print(f"{name:9}  radius {radius.mean():.2f} +- {radius.std():.2f}   beyond 3 deviations {strays:.1%}")
 
 # %%
-# How long a chain remembers: the correlation of its rows with those some steps later. Stronger noise forgets
-# sooner, and blurs more.
+# How fast a chain mixes: the correlation of its rows with those some steps later. With more noise it mixes faster,
+# but blurs the distribution.
 
 lags = np.arange(0, 101, 5)
 memory = {}
-for level in (0.2, 0.3, 0.5):
-    model = DenoisingAutoencoder(16, **(settings | {"noise_level": level})).fit(points)
+for level, model in models.items():
     chains = model.sample(50 * 200, random_state=0, burn_in=50, X_init=points[:50]).reshape(200, 50, 2)
     memory[level] = [np.mean(chains[: 200 - lag] * chains[lag:]) / np.mean(chains**2) for lag in lags]
 
 # %%
-# Digits, every third step of a chain in a row. The pixels are black or white, so that the loss is the binary
-# cross-entropy and draws are zeros and ones; what is shown are the restored means of these.
+# Digits, every third step of a chain in a row. The pixels are binary, so that the loss is binary cross-entropy and
+# samples are zeros and ones; the picture shows their reconstructions.
 
 digits = (load_digits().data > 7).astype(float)
 model = DenoisingAutoencoder(
@@ -65,13 +61,14 @@ chains = model.sample(3 * 16, random_state=0, n_steps=3, X_init=digits[:3]).resh
 figure = plt.figure(figsize=(9, 6.2), layout="constrained")
 above, below = figure.subfigures(2, 1, height_ratios=(3, 2))
 axes = above.subplots(1, 4)
-for axis, (name, cloud) in zip(axes, clouds.items(), strict=False):
-    axis.plot(*cloud.T, ".", markersize=2, alpha=0.4)
+shown = ["data", "noise 0.2", "noise 0.5"]
+for axis, name in zip(axes, shown, strict=False):
+    axis.plot(*clouds[name].T, ".", markersize=2, alpha=0.4)
     axis.set(title=name, xlim=(-4, 4), ylim=(-4, 4), aspect="equal", xticks=[], yticks=[])
 for level, correlation in memory.items():
     axes[3].plot(lags, correlation, label=f"noise {level}")
 axes[3].axhline(0, color="0.8", zorder=0)
-axes[3].set(title="memory", xlabel="steps", box_aspect=1)
+axes[3].set(title="autocorrelation", xlabel="steps", box_aspect=1)
 axes[3].legend()
 axis = below.subplots()
 images = np.pad(model.denoise(chains.reshape(-1, 64)).reshape(16, 3, 8, 8), ((0, 0), (0, 0), (1, 1), (1, 1)))

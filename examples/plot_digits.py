@@ -1,15 +1,15 @@
 """
-Digits in a few codes, beside PCA
-=================================
+Dimensionality reduction: autoencoder and PCA
+=============================================
 
-A grid search chooses how many codes describe a handwritten digit best for a classifier. The chosen model is then
-compared with PCA of equal width, on rows that neither has seen: how well do the codes classify, and how much of
-the image do they keep?
+A grid search chooses the width of the code that suits a classifier of handwritten digits best. The chosen model is
+then compared with PCA of the same width on held-out rows: the accuracy of the classifier, and the reconstruction
+error.
 """
 
 # %%
-# The data: 1797 images of 8 x 8 pixels with values from 0 to 16, a row each. A quarter is kept for the end.
-# Single precision is enough here and halves the time.
+# The data: 1797 images of 8 x 8 pixels with values from 0 to 16, one image a row. A quarter is held out for the
+# final comparison. Single precision is sufficient here and halves the time.
 
 import sys
 
@@ -32,11 +32,11 @@ X_train, X_test, y_train, y_test = train_test_split(
 )
 
 # %%
-# The number of codes
-# -------------------
-# Scaling, autoencoder and classifier form one model, so that each fold of the search fits all three on its own
+# The width of the code
+# ---------------------
+# Scaler, autoencoder and classifier form one model, so that each fold of the search fits all three on its own
 # training rows. The autoencoder's parameters were chosen by cross-validated reconstruction error: a small L2
-# penalty (``alpha``) does the most, since there are few rows; ``tol=None`` trains for all ``max_iter`` epochs.
+# penalty (``alpha``) matters most, since there are few rows; ``tol=None`` trains for all ``max_iter`` epochs.
 
 autoencoder = AutoencoderTransformer(
     hidden_layer_sizes=(128,),
@@ -62,16 +62,16 @@ chosen = search.best_params_["encode__n_components"]
 print(f"Chosen: {chosen} codes")
 
 # %%
-# Beside PCA
-# ----------
-# Without its last step the model is a transformer with a way back, ``inverse_transform``, to pixels. The
-# reconstruction error is the mean squared error of a pixel, once in units of the training rows' standard
-# deviation (what both methods minimise) and once in units of the image. Pixels at the border are hardly ever
-# inked: the few test images that do ink them weigh heavily in the first figure, not in the second.
+# Comparison with PCA
+# -------------------
+# Without its last step, the model is a transformer whose ``inverse_transform`` leads back to pixels. The
+# reconstruction error is the mean squared error per pixel, in units of the training rows' standard deviation
+# (which both methods minimise) and in units of the image. Border pixels are hardly ever inked: the few test
+# images that do ink them dominate the first figure, not the second.
 
 
 def reconstruct(fitted, X):
-    """Send rows through a fitted pipeline's scaler and encoder, and back to pixels."""
+    """Reconstruct rows by a fitted pipeline's scaler and autoencoder."""
     return fitted[:-1].inverse_transform(fitted[:-1].transform(X))
 
 
@@ -89,10 +89,10 @@ for width in sorted({8, 16, chosen}):
         print(f"{width:5d}  {method:<12}  {accuracy:8.3f}    {standardised:12.3f}    {pixels:11.2f}")
 
 # %%
-# What eight codes keep
-# ---------------------
-# The first test image of each digit. Eight principal components blur strokes into one another; eight codes of
-# the autoencoder, which may bend, keep most of the shapes.
+# Reconstructions from eight codes
+# --------------------------------
+# The first test image of each digit. Eight principal components blur strokes into one another; eight codes of the
+# autoencoder, which is nonlinear, keep most of the shapes.
 
 first = [np.flatnonzero(y_test == digit)[0] for digit in range(10)]
 rows = {

@@ -1,14 +1,14 @@
 """
-A classifier from few labels
-============================
+Semi-supervised classification with few labels
+==============================================
 
-Labels are dear, rows are cheap. The classifier pretrains a stacked denoising autoencoder on all rows and then
-trains encoder and softmax layer on the few rows that have a label. Beside it: the same network that has seen the
-labelled rows only.
+Labels are expensive, unlabelled rows are cheap. The classifier pretrains a stacked denoising autoencoder on all
+rows and then fine-tunes its encoder and a softmax layer on the few labelled rows. It is compared with the same
+network trained on the labelled rows only.
 """
 
 # %%
-# Digits in [0, 1], of which only some keep their label; -1 marks the others.
+# Digits in [0, 1], of which only some are labelled; -1 marks the others.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -37,7 +37,7 @@ stack = StackedAutoencoder(
 classifier = AutoencoderClassifier(stack, learning_rate=3e-3, max_iter=100, tol=None)
 
 # %%
-# For each number of labels, three draws of which rows have one.
+# For each number of labels, three random choices of the labelled rows.
 
 counts = [20, 40, 80]
 accuracy = {"pretrained on all rows": [], "labelled rows only": []}

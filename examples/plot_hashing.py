@@ -1,15 +1,15 @@
 """
-Looking digits up by their bits
-===============================
+Semantic hashing
+================
 
-A semantic hasher describes a row by a few bits, which differ little between rows that look alike. To find the rows
-most like a new one, count the bits in which they differ; or look only into the bucket of rows with the very same
-bits. Here digits are looked up among 1347 others by 8 to 32 bits, one to four bytes instead of 64 pixels.
+A semantic hasher gives similar rows similar binary codes. To find the rows most similar to a query, count the
+bits in which they differ (Hamming distance), or look only into the bucket of rows with exactly the same bits.
+Here digits are searched among 1347 others by 8 to 32 bits, one to four bytes instead of 64 pixels.
 """
 
 # %%
-# The training rows are the database, the test rows are the queries. Two simple ways to make bits stand beside:
-# signs of random projections, and signs of PCA's scores.
+# The training rows are the database, the test rows are the queries. Two simple binary codes for comparison: the
+# signs of random projections, and the signs of PCA's components.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -50,7 +50,7 @@ widths = [8, 16, 32]
 bits = {(name, n_bits): bits_of(name, n_bits) for name in names for n_bits in widths}
 
 # %%
-# Of the ten rows that are nearest to a query in Hamming distance, how many show the same digit?
+# Precision: of the ten nearest neighbours of a query in Hamming distance, the share that show the same digit.
 
 
 def precision(codes, queries):
@@ -62,8 +62,8 @@ def precision(codes, queries):
 precisions = {key: precision(*codes) for key, codes in bits.items()}
 
 # %%
-# And how pure are the buckets? Two rows drawn from one bucket show the same digit with a probability that is
-# called its Gini purity; the mean is taken over rows. With 8 bits there are at most 256 buckets.
+# Purity of the buckets: the probability that two rows drawn from one bucket show the same digit (Gini purity),
+# averaged over rows. With 8 bits there are at most 256 buckets.
 
 
 def purity(codes):
@@ -79,7 +79,7 @@ for name in names:
     print("{:20}{:12.2f}{:9}".format(name, *purity(bits[name, 8][0])))
 
 # %%
-# The first queries, and what is nearest to them by 32 bits.
+# The first queries, and their nearest neighbours by 32 bits.
 
 n_shown = 5
 search = NearestNeighbors(n_neighbors=8, metric="hamming").fit(bits["semantic hashing", 32][0])

@@ -1,10 +1,10 @@
 """
-What units have learnt
-======================
+Inspecting what units have learned
+==================================
 
-An autoencoder never sees which digit an image shows. Do the units of a sparse one come to stand for shapes that
-are particular to digits all the same? The displays of :mod:`skae.inspection` show what units respond to, and the
-arrays behind them give figures for it.
+An autoencoder never sees the labels of the digits. Do the units of a sparse one nevertheless respond to shapes
+that are specific to a digit? The displays of :mod:`skae.inspection` show what units respond to, and the arrays
+behind them allow to measure it.
 """
 
 # %%
@@ -43,16 +43,15 @@ model = make_pipeline(MinMaxScaler(), sparse).fit(X)
 ReconstructionDisplay.from_estimator(model, X, image_shape=(8, 8))
 
 # %%
-# What excites a unit
-# -------------------
-# The images that excite each of eight units most, with the units' activations above them.
+# Top activating images
+# ---------------------
+# The images that activate each of eight units most, with the activations above them.
 
 TopActivationDisplay.from_estimator(model, X, units=range(8), image_shape=(8, 8))
 
 # %%
-# They look alike, and mostly are the same digit. In figures: among the ten images that excite a unit most, how
-# many are of the digit that is the most frequent one among them? Directions of PCA, and ten images at random, are
-# there to compare with.
+# They look alike, and mostly show the same digit. To measure this: among the ten images that activate a unit
+# most, what share show their most frequent digit? Components of PCA, and ten images at random, for comparison.
 
 
 def purity(top):
@@ -67,22 +66,22 @@ print(f"PCA              {purity(np.argsort(-pca_codes, axis=0)[:10].T):.2f}")
 print(f"random images    {purity(at_random):.2f}")
 
 # %%
-# What a unit adds, and what it would like best
-# ---------------------------------------------
-# The decoder's weights are what each unit adds to an image when it is on. The input that a unit prefers is found
-# by gradient ascent: it is no farther from the mean image than the image that excites the unit most, and no pixel
-# leaves its range, yet it excites the unit more. Above each input: the activation for the best image, and for this
-# input.
+# Decoder weights and preferred inputs
+# ------------------------------------
+# The decoder's weights are what each unit adds to an image when it is active. A unit's preferred input is found
+# by gradient ascent: it is no farther from the mean image than the image that activates the unit most, and
+# every pixel stays in its range, yet it activates the unit more. Above each input: the activation for the best
+# image, and for this input.
 
 FeatureDisplay.from_estimator(model, network="decoder", units=range(16), image_shape=(8, 8))
 preferred = PreferredInputDisplay.from_estimator(model, X, units=range(16), random_state=0, image_shape=(8, 8))
 rise = preferred.activations / preferred.best_activations
-print(f"Preferred inputs excite units {rise.min():.1f} to {rise.max():.1f} times as much as the best images.")
+print(f"Preferred inputs activate units {rise.min():.1f} to {rise.max():.1f} times as much as the best images.")
 
 # %%
-# A map of the digits
-# -------------------
-# With two codes, the whole space of codes can be looked at: where the digits lie, and what lies between them.
+# A two-dimensional latent space
+# ------------------------------
+# With two codes, the whole latent space can be drawn: where the digits lie, and what lies between them.
 
 plane = AutoencoderTransformer(
     2, hidden_layer_sizes=(128, 32), learning_rate=3e-3, max_iter=60, early_stopping=True, tol=None, random_state=0

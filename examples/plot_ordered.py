@@ -1,14 +1,14 @@
 """
-Codes in the order of what they explain
-=======================================
+Ordered codes: nested dropout
+=============================
 
-The units of an autoencoder's code come in no order: to get a narrower code, another network has to be trained.
-With ``ordered=True`` the first unit is a good code of one number, the first two are a good code of two, and so on,
-as PCA's components are for linear codes. One network then serves all widths.
+The units of an autoencoder's code are not ordered: for a narrower code, another network has to be trained. With
+``ordered=True`` (nested dropout), the first unit is a good code of width 1, the first two are a good code of
+width 2, and so on, like the components of PCA. One network then serves all widths.
 """
 
 # %%
-# One ordered network; a network of the same shape that is not; and for each width a network of its own.
+# One ordered network, a plain network of the same shape, and for each width a network of its own.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -29,7 +29,7 @@ alone = [AutoencoderTransformer(int(k), **settings).fit(X_train) for k in widths
 pca = [PCA(int(k)).fit(X_train) for k in widths]
 
 # %%
-# What prefixes of a code restore: units beyond the first ``k`` are set to zero.
+# Reconstructions from prefixes of a code: units beyond the first ``k`` are set to zero.
 
 
 def restored(model, k, rows):
@@ -53,13 +53,13 @@ print(f"error of prefixes relative to networks of their width: {ratio.round(2)}"
 print(f"share of the variance that each unit adds: {ordered.explained_variance_ratio_.round(2)}")
 
 # %%
-# How wide a code has to be need not be known: as in PCA, ask for a share of the variance.
+# The width need not be known: as with PCA, ask for a share of the variance.
 
 enough = AutoencoderTransformer(0.7, ordered=True, **settings).fit(X_train)
 print(f"{enough.n_components_} units keep {enough.score(X_test):.0%} of the variance of held-out digits")
 
 # %%
-# The same digits from ever longer prefixes of one code.
+# The same digits, reconstructed from longer and longer prefixes of one code.
 
 shown, n_digits = [1, 2, 4, 8], 7
 figure = plt.figure(figsize=(9, 3.8), layout="constrained")

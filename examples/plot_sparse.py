@@ -1,14 +1,14 @@
 """
-Digits as sums of few strokes
-=============================
+Sparse dictionary
+=================
 
-A sparse autoencoder has many units, of which few are active at a time: a row is the sum of a few of the patterns
-that the units stand for. Here five of 64 units describe a digit, the five that fit it best. PCA describes it by
-the same five directions as every other digit.
+A sparse autoencoder has many units, of which few are active for each row: a row is the sum of a few elements of
+a dictionary. Here five of 64 units describe a digit, the five with the largest activations. PCA describes every
+digit by the same five components.
 """
 
 # %%
-# Grey levels in [0, 1]. Without hidden layers, a unit's pattern is its row of weights in the decoder.
+# Grey levels in [0, 1]. Without hidden layers, the dictionary element of a unit is its row of decoder weights.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -36,7 +36,8 @@ sparse = SparseAutoencoder(
 pca = PCA(5).fit(X_train)
 
 # %%
-# Five numbers a digit on both sides: what they keep of held-out digits, and what a linear classifier reads there.
+# Five numbers a digit for both methods: the reconstruction error on held-out digits, and the accuracy of a linear
+# classifier.
 
 codes = {"PCA, 5 directions": pca, "sparse, 5 of 64 units": sparse}
 print(f"{'':24}{'squared error':>14}{'accuracy':>10}")
@@ -49,7 +50,7 @@ n_active = np.count_nonzero(sparse.transform(X_test), axis=1)
 print(f"active units of a digit: {n_active.min()} to {n_active.max()}; dead units: {sparse.dead_fraction_:.0%}")
 
 # %%
-# A digit is the training mean and the patterns of its active units, each as strong as its code.
+# A digit is the training mean plus the dictionary elements of its active units, each times its code.
 
 Z = sparse.transform(X_test[:6])
 nothing = sparse.inverse_transform(np.zeros((1, 64)))

@@ -1,16 +1,16 @@
 """
-A deep autoencoder, layer by layer
-==================================
+Stacked autoencoder: layer-wise pretraining
+===========================================
 
-Deep networks of logistic units learn slowly as a whole: the gradient that reaches their outer layers is tiny.
-Trained one pair of layers at a time, each on the codes of the pair before, they start the training of the whole
-from a good place. This was how deep networks were first made to work, and with such units it still pays. With
-rectifiers or ELUs it does not: there, train the whole at once.
+Deep networks of sigmoid units learn slowly when trained jointly, since gradients vanish on their way to the outer
+layers. Trained one pair of layers at a time, each on the codes of the pair before, they give the joint training a
+good starting point. This is how deep networks were first made to work, and with such units it still pays off. With
+ReLU or ELU units it does not: there, train all layers jointly.
 """
 
 # %%
-# Ten layers, 64-256-128-64-32-8 and back. Thirty epochs of each pair of layers are as much arithmetic as thirty of
-# the whole, so that both ways train for as long.
+# Ten layers, 64-256-128-64-32-8 and back. Thirty epochs for each pair of layers cost as much as thirty joint
+# epochs, so that both methods train for the same time.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -36,13 +36,13 @@ stacked = StackedAutoencoder(pretrain_max_iter=30, max_iter=60, **settings).fit(
 pca = PCA(8).fit(X_train)
 
 # %%
-# Mean squared error of a held-out pixel.
+# Mean squared error per held-out pixel.
 
 rows = {
     "held-out digits": X_test,
     "PCA": pca.inverse_transform(pca.transform(X_test)),
-    "trained together": together.reconstruct(X_test),
-    "layer by layer,\nthen together": stacked.reconstruct(X_test),
+    "trained jointly": together.reconstruct(X_test),
+    "layer by layer,\nthen jointly": stacked.reconstruct(X_test),
 }
 for name, restored in list(rows.items())[1:]:
     print(f"{name.replace(chr(10), ' '):32}{np.square(restored - X_test).mean():.4f}")
@@ -56,7 +56,7 @@ for line, (name, images) in zip(above.subplots(len(rows), 12), rows.items(), str
         axis.imshow(image.reshape(8, 8), cmap="gray_r", vmin=0, vmax=1)
         axis.set(xticks=[], yticks=[])
 axis = below.subplots()
-axis.plot(range(1, 91), together.loss_curve_, label="trained together")
+axis.plot(range(1, 91), together.loss_curve_, label="trained jointly")
 axis.plot(range(31, 91), stacked.loss_curve_, label="after 30 epochs of each pair of layers")
 axis.set(xlabel="epoch", ylabel="cross-entropy per pixel")
 axis.legend()

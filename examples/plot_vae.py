@@ -1,15 +1,16 @@
 """
-New digits from a variational autoencoder
-=========================================
+Variational autoencoder
+=======================
 
-A variational autoencoder is a probability density that one can draw from. Factor analysis is its linear relative:
-codes from a normal distribution, a map to the data, noise with a variance for each feature. Here both learn the
-digits; the held-out log-likelihood tells which density is the better one, and the draws show why.
+A variational autoencoder is a probability density that can be sampled. Factor analysis is its linear
+counterpart: normally distributed codes, a linear map to the data, and noise with a variance for each feature.
+Both are fitted to the digits; the held-out log-likelihood tells which density is better, and the samples show
+why.
 """
 
 # %%
-# Pixels are whole numbers, and any density can be made infinite at these: uniform noise of one unit's width makes
-# them continuous. Pixels that hardly ever vary are left out.
+# Pixels are integers, at which a density can be made arbitrarily high: uniform noise of width 1 makes them
+# continuous (dequantisation). Pixels that hardly ever vary are left out.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -34,8 +35,8 @@ model = make_pipeline(StandardScaler(), vae).fit(X_train)
 factors = make_pipeline(StandardScaler(), FactorAnalysis(8, random_state=0)).fit(X_train)
 
 # %%
-# Mean log-likelihood of a held-out digit, in nats, of standardised pixels. Factor analysis' is exact. The
-# variational autoencoder's is estimated by importance sampling, which on average falls short of it.
+# Mean log-likelihood of a held-out digit, in nats, on standardised pixels. It is exact for factor analysis, and
+# estimated by importance sampling for the variational autoencoder, which on average underestimates it.
 
 scores = {"factor analysis": factors.score(X_test), "variational autoencoder": model.score(X_test)}
 for name, score in scores.items():
@@ -43,7 +44,7 @@ for name, score in scores.items():
 print(f"{vae.n_active_units_} of {vae.n_components} units are active")
 
 # %%
-# Draws: a code from the prior, decoded. The mean of the pixels given the code is shown, without their noise.
+# Samples: a code from the prior, decoded. The mean of the pixels given the code is shown, without noise.
 
 n = 12
 codes = np.random.default_rng(0).standard_normal((n, 8))
@@ -62,5 +63,5 @@ for row_axes, (name, row) in zip(axes, rows.items(), strict=True):
         image[varies] = pixels
         axis.imshow(image.reshape(8, 8), cmap="gray_r", vmin=0, vmax=16)
         axis.set(xticks=[], yticks=[])
-figure.suptitle("Digits that are there, and digits that are drawn")
+figure.suptitle("Held-out digits, and samples of both models")
 plt.show()

@@ -12,8 +12,8 @@ from ._bottleneck import prior as priors
 from ._bottleneck.adversary import Adversary, Discriminator
 from ._fitted.generation import generate
 from ._training.architecture import layer_sizes
+from ._training.fitting import Fit
 from ._training.optimizers import AdversarialAdam
-from ._training.prepare import Fit
 from ._training.setup import Setup
 
 

@@ -10,13 +10,17 @@ from sklearn.utils._param_validation import Interval, RealNotInt
 from torch import nn
 
 from ._base import BaseAutoencoder
-from ._fitted.ordered_codes import OrderedCodes
+from ._bottleneck.nested_dropout import NestedDropout
+from ._fitted import ordered
+from ._networks.networks import Architecture
 from ._objectives.penalties import Penalty, contractive
-from ._training.fitting import fit_networks
-from ._training.setup import Setup
+from ._support.warnings import warn
+from ._training.fitting import Fit, fit_networks
+from ._training.loop import History
+from ._training.setup import Mode, Setup
 
 
-class AutoencoderTransformer(OrderedCodes, BaseAutoencoder):
+class AutoencoderTransformer(BaseAutoencoder):
     r"""Autoencoder: dimensionality reduction by a pair of neural networks.
 
     The encoder maps each row to a code of ``n_components`` numbers, the decoder maps the code back to a row, and
@@ -363,3 +367,29 @@ class AutoencoderTransformer(OrderedCodes, BaseAutoencoder):
             )
         one_layer = len(setup.architecture.encoder_layer_sizes) == 1
         return [contractive(self.contractive, setup.architecture.code_activation if one_layer else None)]
+
+    def _adapt_architecture(self, architecture: Architecture, mode: Mode) -> Architecture:
+        plain = not self.ordered and isinstance(self.n_components, Integral)
+        return architecture if plain else ordered.adapt(self, architecture, mode)
+
+    def _bottleneck(self, setup: Setup) -> NestedDropout | None:
+        if not self.ordered or ordered.is_linear(self, setup.architecture):
+            return None
+        return NestedDropout(setup.architecture.encoder_layer_sizes[-1], setup.generator)
+
+    def _finalize_networks(self, fit: Fit, encoder: Any, decoder: Any, architecture: Architecture) -> tuple:
+        if not self.ordered:
+            return encoder, decoder, architecture
+        return ordered.finalize(self, fit, encoder, decoder, architecture)
+
+    def _fitted_attributes(self, fit: Fit, encoder: Any, decoder: Any) -> dict[str, Any]:
+        own = ordered.attributes(self, fit, encoder, decoder) if self.ordered else {}
+        return {"n_components_": fit.architecture.encoder_layer_sizes[-1], **own}
+
+    def _warn_after_fit(self, history: History) -> None:
+        if self.ordered and self._short_of is not None:
+            warn(
+                f"All {self.n_components_} units keep {self._short_of:.3g} of the variance, less than "
+                f"n_components={self.n_components}: none was removed. Raise max_iter or learning_rate, widen the "
+                "hidden layers, or lower n_components.",
+            )

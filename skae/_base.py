@@ -3,8 +3,8 @@
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import field
-from numbers import Integral, Real
-from typing import Any, ClassVar, cast, dataclass_transform
+from numbers import Integral
+from typing import Any, ClassVar, cast
 
 import torch
 from sklearn.base import (
@@ -20,7 +20,8 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from ._data import arrays
-from ._data.rows import Densifier, slices
+from ._data.chunks import chunks, fold, sum_rows
+from ._data.statistics import column_means
 from ._fitted import persistence
 from ._networks.activations import ACTIVATIONS
 from ._networks.convolutions import NORMALIZATIONS
@@ -28,23 +29,21 @@ from ._networks.inference import forward
 from ._networks.networks import Architecture
 from ._objectives.losses import LOSSES, Loss
 from ._objectives.penalties import Penalty
-from ._support.parameters import give_constructor
 from ._support.warnings import warn
 from ._training.bottleneck import Bottleneck
-from ._training.fitting import fit_networks
+from ._training.fitting import Fit, Phase, fit_networks
 from ._training.incremental import update_networks
 from ._training.loop import History
 from ._training.monitoring import warn_of_the_end
-from ._training.optimizers import OPTIMIZERS
-from ._training.prepare import Fit, Phase
+from ._training.parameters import TrainingParameters
 from ._training.setup import Mode, Setup
 
 _ACTIVATION = StrOptions(set(ACTIVATIONS))
 
 
-@dataclass_transform(kw_only_default=True, eq_default=False, field_specifiers=(field,))
-@give_constructor
-class BaseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class BaseAutoencoder(
+    TrainingParameters, CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
+):
     """Base class of all autoencoders, for writing a variant.
 
     A variant is a subclass that holds only what it adds: annotated fields for its parameters, their
@@ -54,6 +53,8 @@ class BaseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tra
 
     Think twice before adding a method here.
     """
+
+    __module__ = "skae"  # files name classes by it: where a class lives inside may change
 
     n_components: int = field(default=16, kw_only=False)
     hidden_layer_sizes: Any = (128,)
@@ -68,22 +69,9 @@ class BaseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tra
     downsampling_factor: Any = 2
     code_layer: str = "dense"
     loss: Any = "squared_error"
-    alpha: float = 0.0
-    solver: str = "adam"
-    learning_rate: float = 1e-3
-    momentum: float = 0.9
-    batch_size: Any = "auto"
-    max_iter: int = 200
-    shuffle: bool = True
-    tol: float | None = 1e-4
-    n_iter_no_change: int = 10
-    early_stopping: bool = False
-    validation_fraction: float = 0.1
     warm_start: bool = False
     device: Any = "cpu"
     dtype: str = "auto"
-    random_state: Any = None
-    verbose: Any = False
 
     # Parameters that only some of the estimators have; these are the others' values.
     tied_weights = False
@@ -92,7 +80,6 @@ class BaseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tra
     noise = cast(Any, None)
     noise_level = 0.0
     _width_parameter = "n_components"  # which of the parameters is the width of the code
-    _parameter_names: ClassVar[tuple[str, ...]]
 
     _parameter_constraints: ClassVar[dict] = {
         "n_components": [Interval(Integral, 1, None, closed="left")],
@@ -108,29 +95,10 @@ class BaseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tra
         "downsampling_factor": ["array-like", Interval(Integral, 1, None, closed="left")],
         "code_layer": [StrOptions({"dense", "convolution"})],
         "loss": [StrOptions(set(LOSSES)), callable],
-        "alpha": [Interval(Real, 0, None, closed="left")],
-        "solver": [StrOptions(set(OPTIMIZERS))],
-        "learning_rate": [Interval(Real, 0, None, closed="neither")],
-        "momentum": [Interval(Real, 0, 1, closed="left")],
-        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
-        "shuffle": ["boolean"],
-        "tol": [Interval(Real, 0, None, closed="left"), None],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
-        "early_stopping": ["boolean"],
-        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "warm_start": ["boolean"],
         "device": [str, torch.device],
         "dtype": [StrOptions({"auto", "float32", "float64", "bfloat16"})],
-        "random_state": ["random_state"],
-        "verbose": ["verbose"],
     }
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        give_constructor(cls)
-        if cls.__module__.startswith("skae."):
-            cls.__module__ = "skae"  # files name classes by it: where a class lives inside may change
 
     # Fitting ----------------------------------------------------------------------------------------------
 
@@ -306,15 +274,15 @@ class BaseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tra
         if rows.shape[0] < 2:
             warn("R^2 is not defined for fewer than two rows.", UndefinedMetricWarning)
             return float("nan")
-        mean = arrays.column_means(rows, None)
-        reconstruct = self._reconstruction(arrays.torch_dtype(X))
-        residual, total, densify = torch.zeros_like(mean), torch.zeros_like(mean), Densifier()
+        mean, reconstruct = column_means(rows), self._reconstruction(arrays.torch_dtype(X))
+
+        def squares(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            restored = reconstruct(x.to(self.device_)).to(mean)
+            return sum_rows((restored - x).square()), sum_rows((x - mean).square())
+
         with torch.inference_mode():
-            for part in slices(rows.shape[0], self._widest * 8):
-                x = densify(rows[part])
-                restored = reconstruct(x.to(self.device_), None).to(x.device)
-                residual += (restored.to(mean.dtype) - x).square().sum(0)
-                total += (x - mean).square().sum(0)
+            terms = (squares(x) for _, x in chunks(rows, 8 * self._widest))
+            residual, total = fold(terms, torch.add, torch.add)
         n = rows.shape[0]
         rounding = min(n * torch.finfo(mean.dtype).eps, 1e-6) * mean  # of the mean of a constant column
         varies = total > n * rounding.square()
@@ -406,4 +374,5 @@ class BaseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tra
 
     def _warn_after_fit(self, history: History) -> None:
         """Warn of how a fit went, at its end."""
-        warn_of_the_end(self, history)
+        if history.interrupted or (self.tol and not (history.converged or history.stopped)):
+            warn_of_the_end(self, history)

@@ -1,8 +1,9 @@
 """A classifier on top of an autoencoder: pretrained on all rows, fine-tuned on those with a label."""
 
 import copy
+from dataclasses import field
 from numbers import Integral
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -29,12 +30,14 @@ from ._support import random
 from ._training.fine_tuning import FineTuning
 from ._training.fitting import restore_on_failure
 from ._training.monitoring import Monitor, phase_task, warn_of_the_end
+from ._training.parameters import TrainingParameters
 
 
 class AutoencoderClassifier(
-    ClassifierMixin,
+    TrainingParameters,
     CallbackSupportMixin,
     ClassNamePrefixFeaturesOutMixin,
+    ClassifierMixin,
     TransformerMixin,
     BaseEstimator,
 ):
@@ -156,66 +159,15 @@ class AutoencoderClassifier(
     0.9
     """
 
-    _parameter_constraints = {
+    autoencoder: Any = field(default=None, kw_only=False)
+    n_frozen_layers: int = 0
+    class_weight: Any = None
+
+    _parameter_constraints: ClassVar[dict] = {
         "autoencoder": [BaseAutoencoder, None],
         "n_frozen_layers": [Interval(Integral, 0, None, closed="left")],
         "class_weight": [dict, StrOptions({"balanced"}), None],
-        **{
-            name: BaseAutoencoder._parameter_constraints[name]
-            for name in (
-                "alpha",
-                "solver",
-                "learning_rate",
-                "momentum",
-                "batch_size",
-                "max_iter",
-                "shuffle",
-                "tol",
-                "n_iter_no_change",
-                "early_stopping",
-                "validation_fraction",
-                "random_state",
-                "verbose",
-            )
-        },
     }
-
-    def __init__(
-        self,
-        autoencoder=None,
-        *,
-        n_frozen_layers=0,
-        class_weight=None,
-        alpha=0.0,
-        solver="adam",
-        learning_rate=1e-3,
-        momentum=0.9,
-        batch_size="auto",
-        max_iter=200,
-        shuffle=True,
-        tol=1e-4,
-        n_iter_no_change=10,
-        early_stopping=False,
-        validation_fraction=0.1,
-        random_state=None,
-        verbose=False,
-    ):
-        self.autoencoder = autoencoder
-        self.n_frozen_layers = n_frozen_layers
-        self.class_weight = class_weight
-        self.alpha = alpha
-        self.solver = solver
-        self.learning_rate = learning_rate
-        self.momentum = momentum
-        self.batch_size = batch_size
-        self.max_iter = max_iter
-        self.shuffle = shuffle
-        self.tol = tol
-        self.n_iter_no_change = n_iter_no_change
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.random_state = random_state
-        self.verbose = verbose
 
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=False)
@@ -254,14 +206,15 @@ class AutoencoderClassifier(
             run = FineTuning(self, X[labelled], codes)
             rows = run.data.X, run.y
             with phase_task(self, *rows, context, "fine-tune", self.max_iter) as task:
-                monitor = Monitor.of(self, *rows, task, run.glimpse)
+                monitor = Monitor(self, *rows, task, run.glimpse)
                 history = run.train(run.step, run.schedule(run.step, self.max_iter), monitor)
             vars(self).pop("validation_loss_curve_", None)
             vars(self).update(run.attributes(history))
             context.call_on_fit_task_end(
                 estimator=self, X=rows[0], y=rows[1], reconstruction_attributes=lambda: run.attributes(history)
             )
-            warn_of_the_end(self, history)
+            if history.interrupted or (self.tol and not (history.converged or history.stopped)):
+                warn_of_the_end(self, history)
         return self
 
     def _pretrained(self, X, context) -> BaseAutoencoder:

@@ -1,5 +1,6 @@
 """The denoising autoencoder."""
 
+import functools
 from collections.abc import Callable
 from numbers import Real
 from typing import Any, ClassVar
@@ -14,16 +15,15 @@ from torch import nn
 
 from ._base import BaseAutoencoder
 from ._data import arrays
+from ._data.chunks import chunks, slices, spread
 from ._data.corruption import NOISES, Corruption, Fills
-from ._data.rows import Densifier, index_chunks, slices
 from ._fitted import chain
 from ._fitted.sampling import check_n_samples
 from ._networks.activations import link_activation
 from ._networks.custom import forward_centred
 from ._support import random
-from ._training.fitting import fit_networks
+from ._training.fitting import Fit, fit_networks
 from ._training.incremental import update_networks
-from ._training.prepare import Fit
 
 MOST_ROWS = 10_000  # that the variance of residuals is measured on: enough for two decimals
 
@@ -371,15 +371,14 @@ class DenoisingAutoencoder(BaseAutoencoder):
         if X_init is not None:
             starts = arrays.to_torch(arrays.check_rows(self, X_init, reset=False))
         n_chains = n_samples if X_init is None else min(n_samples, starts.shape[0])
-        walk, densify = self._walk(dtype, streams.noise.initial_seed()), Densifier()
+        walk, row_bytes = self._walk(dtype, streams.noise.initial_seed()), self._widest * dtype.itemsize
+        if X_init is None:
+            statistics = self._column_statistics
+            draw = functools.partial(chain.start, statistics, dtype=dtype, generator=streams.weights)
+            drawn = ((part, draw(part.stop - part.start)) for part in slices(n_chains, row_bytes))
         with torch.inference_mode():
-            for part in slices(n_chains, self._widest * dtype.itemsize):
-                if X_init is None:
-                    size = part.stop - part.start
-                    x = chain.start(self._column_statistics, size, dtype, streams.weights).to(self.device_)
-                else:
-                    x = densify(starts[part]).to(self.device_, dtype)
-                x = walk(x, burn_in)
+            for part, x in drawn if X_init is None else chunks(starts[:n_chains], row_bytes):
+                x = walk(x.to(self.device_, dtype), burn_in)
                 for first in range(0, n_samples, n_chains):
                     x = walk(x, n_steps)
                     out = output.tensor[first + part.start : first + part.stop]
@@ -407,10 +406,10 @@ class DenoisingAutoencoder(BaseAutoencoder):
         data = fit.setup.data
         link = link_activation(fit.architecture.link).module()
         encode, decode = forward_centred(encoder), forward_centred(decoder)
-        rows = data.train_rows
-        sparsely = rows[:: -(-len(rows) // MOST_ROWS)]
-        chunks = index_chunks(sparsely, data.n_features * data.dtype.itemsize, 1000)
-        pairs = ((fit.inputs.batch(index), fit.targets.batch(index)) for index in chunks)
+        some = spread(data.train_rows, MOST_ROWS)
+        widest = max(*fit.architecture.encoder_layer_sizes, *fit.architecture.decoder_layer_sizes)
+        walks = [rows.chunks(some, widest) for rows in (fit.inputs, fit.targets)]
+        pairs = ((x, target) for (_, x), (_, target) in zip(*walks, strict=True))
         corruption = fit.objective.corruption
         variance = chain.residual_variance(lambda x: link(decode(encode(x))), corruption, pairs)
         dtype = arrays.torch_dtype(data.X)

@@ -15,7 +15,7 @@ from ._fitted.hashing import balance, bits_and_saturated, pack, some_rows
 from ._networks.inference import forward
 from ._networks.networks import Architecture
 from ._objectives.warm_up import WarmUp
-from ._training.prepare import Fit
+from ._training.fitting import Fit
 from ._training.setup import Mode, Setup
 
 

@@ -19,7 +19,7 @@ from ._bottleneck.dead_units import DeadUnits
 from ._bottleneck.sparse import SparseBottleneck
 from ._bottleneck.winners import Choose, by_batch, by_row, by_unit
 from ._data import arrays
-from ._data.rows import Densifier, slices
+from ._data.chunks import chunks
 from ._fitted.activity import activity, freeze_threshold
 from ._networks.activations import ACTIVATIONS
 from ._networks.inference import forward
@@ -28,9 +28,8 @@ from ._objectives import sparsity
 from ._objectives.penalties import Penalty
 from ._objectives.warm_up import WarmUp
 from ._support.warnings import warn
-from ._training.fitting import fit_networks
+from ._training.fitting import Fit, fit_networks
 from ._training.loop import History
-from ._training.prepare import Fit
 from ._training.setup import Mode, Setup
 
 _NEVER_NEGATIVE = ("relu", "sigmoid")
@@ -374,11 +373,11 @@ class SparseAutoencoder(BaseAutoencoder):
 
     def _sparse_codes(self, X):
         """Encode chunk by chunk, so that the dense codes are never there as a whole."""
-        rows, encode, densify = arrays.to_torch(X), forward(self.encoder_, arrays.torch_dtype(X)), Densifier()
+        encode, row_bytes = forward(self.encoder_, arrays.torch_dtype(X)), self._widest * X.dtype.itemsize
         with torch.inference_mode():
             parts = [
-                sparse.csr_array(encode(densify(rows[part]).to(self.device_), None).cpu().numpy())
-                for part in slices(rows.shape[0], self._widest * X.dtype.itemsize)
+                sparse.csr_array(encode(x.to(self.device_), None).cpu().numpy())
+                for _, x in chunks(arrays.to_torch(X), row_bytes)
             ]
         return _align_api_if_sparse(sparse.vstack(parts, format="csr"))
 

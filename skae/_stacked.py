@@ -11,8 +11,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from ._base import BaseAutoencoder
 from ._data.corruption import NOISES
-from ._training.fitting import fit_networks
-from ._training.prepare import Fit, Phase
+from ._training.fitting import Fit, Phase, fit_networks
 from ._training.pretraining import Pretraining
 
 
@@ -258,7 +257,7 @@ class StackedAutoencoder(BaseAutoencoder):
             pairs = self._pairs(fit)
             pretraining = Pretraining(fit, pairs)
             phases = [
-                Phase(self.pretrain_max_iter, functools.partial(pretraining.step, number), name, is_whole=False)
+                Phase(name, self.pretrain_max_iter, functools.partial(pretraining.step, number), is_whole=False)
                 for number, name in enumerate(f"pretrain-layer-{number}" for number in range(len(pairs)))
             ]
         return [*phases, fit.whole("fine-tune")] if self.fine_tune else phases

@@ -20,8 +20,8 @@ from ._objectives.likelihood_initialization import start_at_moments
 from ._objectives.likelihood_loss import negative_log_likelihood
 from ._objectives.losses import Loss, loss_by
 from ._support.warnings import warn
+from ._training.fitting import Fit
 from ._training.loop import History
-from ._training.prepare import Fit
 from ._training.setup import Mode, Setup
 
 

@@ -13,6 +13,7 @@ import pytest
 import torch
 from estimators import assert_same, assert_same_model, classifier, configured, fourth_power, rows
 from numpy.testing import assert_allclose
+from recorder import Recorder
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.callback import ProgressBar, ScoringMonitor
@@ -23,7 +24,6 @@ from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from test_monitoring import Recorder
 from torch import nn
 
 from skae import AutoencoderClassifier, AutoencoderTransformer, DenoisingAutoencoder, StackedAutoencoder

@@ -436,8 +436,8 @@ def test_early_stopping_brings_the_running_means_of_the_best_epoch_back():
     held_out = []
 
     class Watching(AutoencoderTransformer):
-        def _own_attributes(self, fit, encoder, decoder):
-            held_out.append(fit.data.validation_rows)
+        def _fitted_attributes(self, fit, encoder, decoder):
+            held_out.append(fit.setup.data.validation_rows)
             return {}
 
     model = fitted(

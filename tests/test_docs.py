@@ -6,17 +6,12 @@ The gallery runs when the documentation is built; here its files are only looked
 import ast
 import re
 import textwrap
-import tomllib
 from pathlib import Path
 
-import numpy as np
 import pytest
-from sklearn.base import clone
-from sklearn.pipeline import make_pipeline
 
 import skae
 import skae.inspection
-from skae._documentation import URL
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -148,24 +143,6 @@ def test_pictures_on_pages_are_drawn_by_the_gallery():
     pictures = {match for page in PAGES for match in re.findall(r"sphx_glr_(plot_\w+)_\d+\.png", page.read_text())}
     assert pictures >= {"plot_a_first_autoencoder", "plot_digits", "plot_anomalies"}
     assert pictures <= {example.stem for example in EXAMPLES}
-
-
-def test_estimators_link_to_their_page_in_notebooks():
-    for estimator in (getattr(skae, name) for name in set(skae.__all__) - {"BaseAutoencoder"}):
-        link = f"{URL}/api/generated/skae.{estimator.__name__}.html"
-        assert f'href="{link}"' in clone(estimator()).set_params(random_state=0)._repr_html_()
-        assert f'href="{link}"' in make_pipeline(estimator())._repr_html_()
-
-
-def test_variants_from_outside_do_not_link_to_pages_that_are_not_there():
-    variant = type("Variant", (skae.BaseAutoencoder,), {"__module__": "elsewhere"})
-    assert URL not in variant()._repr_html_()
-    assert URL not in variant(2, max_iter=1, tol=None).fit(np.eye(3))._repr_html_()
-
-
-def test_the_address_is_that_of_the_project():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert project["urls"]["Documentation"] == URL
 
 
 @pytest.mark.parametrize("class_name", [name for name in skae.__all__ if isinstance(getattr(skae, name), type)])

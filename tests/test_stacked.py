@@ -8,12 +8,13 @@ import pytest
 import torch
 from estimators import assert_same, assert_same_model, configured, fourth_power, rows
 from numpy.testing import assert_allclose
+from recorder import Recorder
 from sklearn.callback import ProgressBar, ScoringMonitor
 from sklearn.exceptions import ConvergenceWarning
-from test_monitoring import Recorder
 
-import skae._stacked
 from skae import AutoencoderTransformer, StackedAutoencoder
+from skae._support.random import streams
+from skae._training import pretraining
 
 X = rows()
 NOISES = ["gaussian", "masking", "salt_and_pepper"]
@@ -102,7 +103,7 @@ def by_hand(model, X):
     Each starts from the weights that the stacked one started with, which are those of a plain autoencoder of
     the same shape, and sees batches in the order that the stacked one has come to.
     """
-    order = skae._support.random.streams(0).order
+    order = streams(0).order
     start = AutoencoderTransformer(
         model.n_components,
         hidden_layer_sizes=model.hidden_layer_sizes,
@@ -253,14 +254,14 @@ def test_a_callable_noise_gets_rows_below_and_codings_above():
 
 @pytest.mark.parametrize("parameters", [{}, {"fine_tune": False}, {"loss": fourth_power}, {"noise": "gaussian"}])
 def test_codings_are_computed_once_and_not_kept(parameters, monkeypatch):
-    kept, original = [], skae._stacked.codings
+    kept, original = [], pretraining.codings
 
     def recording(*arguments):
         computed = original(*arguments)
         kept.append(weakref.ref(computed))
         return computed
 
-    monkeypatch.setattr(skae._stacked, "codings", recording)
+    monkeypatch.setattr(pretraining, "codings", recording)
     model = stacked(**parameters).fit(X)
     assert len(kept) == 2, "nobody needs the codings of the last layer"
     gc.collect()

@@ -179,7 +179,7 @@ class Adversary(Bottleneck):
 
     def forward_autograd(self, code: Tensor, row_weight: Tensor | None) -> Tensor:
         """Do as `forward`, differentiable by autograd."""
-        self._pull = None
+        self._pull, self._n = None, len(code)
         if not self.is_held_out:
             with torch.autocast(code.device.type, enabled=False):
                 self._pull = F.softplus(-self.discriminator.logits(self._learn(code)))
@@ -196,6 +196,8 @@ class Adversary(Bottleneck):
     def backward(self, code: Tensor, dz: Tensor, dcode: Tensor, row_weight: Tensor | None) -> None:
         """Write the derivative with respect to the codes."""
         pull = self.discriminator.pull(self._blurred).mul_(self._level)
+        if row_weight is not None:
+            pull.mul_(row_weight)
         torch.add(dz, pull.to(dz.dtype), alpha=self.weight / len(code), out=dcode)
 
     def _learn(self, code: Tensor) -> Tensor:

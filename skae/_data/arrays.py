@@ -12,11 +12,10 @@ from sklearn.utils._array_api import (
     move_to,
     supported_float_dtypes,
 )
-from sklearn.utils.sparsefuncs import mean_variance_axis, min_max_axis
 from sklearn.utils.validation import validate_data
 from torch import Tensor
 
-from .rows import Densifier, as_tensor, slices
+from .chunks import chunks
 
 
 def check_rows(estimator, X, *, reset: bool, method: str | None = None):
@@ -93,6 +92,30 @@ def to_torch(X) -> "Tensor | sparse.csr_matrix":
     return as_tensor(move_to(X, xp=np, device="cpu"))
 
 
+def as_tensor(X: np.ndarray | Tensor) -> Tensor:
+    """View an array as a tensor without a copy, also when its memory is read only.
+
+    `torch.from_numpy` warns about read-only memory, since torch cannot enforce it; here nothing writes.
+    """
+    if isinstance(X, Tensor):
+        return X.detach()
+    if any(stride < 0 for stride in X.strides) or not X.dtype.isnative:
+        X = np.array(X, dtype=X.dtype.newbyteorder("="))
+    if not X.flags.writeable:
+        X = np.asarray(_Writeable(X))
+    return torch.from_numpy(X)
+
+
+class _Writeable:
+    """An array's memory under an interface that does not say read-only."""
+
+    def __init__(self, X: np.ndarray) -> None:
+        interface = dict(X.__array_interface__)
+        interface["data"] = (interface["data"][0], False)
+        self.__array_interface__ = interface
+        self._owner = X
+
+
 def torch_dtype(X) -> torch.dtype:
     """Return the torch dtype of validated rows: float32 or float64."""
     return torch.float64 if str(X.dtype).endswith("float64") else torch.float32
@@ -129,11 +152,11 @@ def stream(
 
     ``widest`` is that of the layers in between, which take memory as the rows do.
     """
-    rows, output, densify = to_torch(X), Output(X, (X.shape[0], width), dtype), Densifier()
-    here = output.tensor.device == device
+    output = Output(X, (X.shape[0], width), dtype)
+    here, row_bytes = output.tensor.device == device, torch_dtype(X).itemsize * max(width, X.shape[1], widest)
     with torch.inference_mode():
-        for part in slices(rows.shape[0], max(width, rows.shape[1], widest) * torch_dtype(X).itemsize):
-            x, out = densify(rows[part]).to(device), output.tensor[part]
+        for part, rows in chunks(to_torch(X), row_bytes):
+            x, out = rows.to(device), output.tensor[part]
             if here:
                 apply(x, out)
             else:
@@ -147,44 +170,3 @@ def to_namespace_of(X, array):
         return array
     xp, is_array_api, device = get_namespace_and_device(X)
     return move_to(array, xp=xp, device=device) if is_array_api else array
-
-
-def column_means(X: "Tensor | sparse.csr_matrix", weight: Tensor | None) -> Tensor:
-    """Return the weighted mean of each column, summed in float64: shape (n_features,), float64."""
-    if sparse.issparse(X):
-        weights = None if weight is None else weight.cpu().numpy().astype(str(X.dtype))
-        return torch.from_numpy(mean_variance_axis(X, axis=0, weights=weights)[0]).double()
-    total = torch.zeros(X.shape[1], dtype=_accumulator(X), device=X.device)
-    for part in slices(len(X), X.shape[1] * 64):  # short chunks are converted while they are in the cache
-        if weight is None:
-            total += X[part].sum(0, dtype=total.dtype)
-        else:
-            rows = X[part].to(total.dtype)
-            total += weight[part].to(rows) @ rows
-    return total / (len(X) if weight is None else weight.sum().to(total))
-
-
-def _accumulator(X: Tensor) -> torch.dtype:
-    return torch.float32 if X.device.type == "mps" else torch.float64
-
-
-def extremes(X: "Tensor | sparse.csr_matrix") -> tuple[float, float]:
-    """Return the smallest and the largest entry."""
-    if sparse.issparse(X):
-        lowest, highest = min_max_axis(X, axis=0)
-        return float(lowest.min()), float(highest.max())
-    lowest, highest = torch.aminmax(X)
-    return float(lowest), float(highest)
-
-
-def column_statistics(X: "Tensor | sparse.csr_matrix") -> tuple[np.ndarray, ...]:
-    """Return each column's standard deviation, minimum, maximum and mean."""
-    if sparse.issparse(X):
-        mean, variance = mean_variance_axis(X, axis=0)
-        return np.sqrt(variance), *min_max_axis(X, axis=0), mean
-    mean = column_means(X, None)
-    squares = torch.zeros_like(mean)
-    for part in slices(len(X), X.shape[1] * 8):
-        squares += (X[part] - mean).square().sum(0)
-    columns = (squares / len(X)).sqrt(), X.amin(0), X.amax(0), mean
-    return tuple(column.cpu().numpy() for column in columns)

@@ -12,9 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .rows import as_tensor
-
-Restore = Callable[[Tensor], Tensor]
+from .arrays import as_tensor
 
 
 class Fills(NamedTuple):
@@ -43,6 +41,7 @@ class Draw:
     def __init__(self, x: Tensor, level: float, fills: Fills) -> None:
         precise = torch.float32 if x.dtype == torch.bfloat16 else x.dtype  # bfloat16 knows 256 fractions
         self.number = torch.empty(x.shape, dtype=precise, device=x.device)
+        self.rounded = None if x.dtype == precise else torch.empty_like(x)
         self.changed, self.lowered = self.below = torch.empty(2, *x.shape, dtype=torch.bool, device=x.device)
         self.levels = self.number.new_tensor([level, level / 2]).view(2, 1, 1)
         self.level = self.levels[0]
@@ -52,7 +51,11 @@ class Draw:
 
 def gaussian(x: Tensor, draw: Draw, generator: torch.Generator, out: Tensor) -> None:
     """Add normal noise of ``level`` times each feature's standard deviation."""
-    torch.addcmul(x, draw.number.normal_(generator=generator), draw.scale, out=out)
+    number = draw.number.normal_(generator=generator)
+    if draw.rounded is None:
+        torch.addcmul(x, number, draw.scale, out=out)
+    else:
+        torch.add(x, draw.rounded.copy_(number.mul_(draw.scale)), out=out)
 
 
 def masking(x: Tensor, draw: Draw, generator: torch.Generator, out: Tensor) -> None:
@@ -119,11 +122,8 @@ class Corruption:
         self.fills, self.generator = fills, generator
         self._draws: dict[tuple, Draw] = {}
 
-    def __call__(self, x: Tensor, out: Tensor | None = None, restore: Restore | None = None) -> Tensor:
-        """Return a batch with noise, written to ``out``, which may be the batch itself, or to new memory.
-
-        ``restore`` is what the networks, as they are, make of rows; for noise that depends on them.
-        """
+    def __call__(self, x: Tensor, out: Tensor | None = None) -> Tensor:
+        """Return a batch with noise, written to ``out``, which may be the batch itself, or to new memory."""
         if not isinstance(self.noise, str):
             noisy = self._of_callable(x, self.noise)
             return noisy if out is None else out.copy_(noisy)

@@ -8,7 +8,7 @@ rows that are more than all that is to be held out, blank images for instance, a
 import torch
 from torch import Tensor
 
-from .rows import Densifier, slices
+from .chunks import chunks
 
 
 def hold_out(X, weight: Tensor, fraction: float, generator: torch.Generator) -> Tensor:
@@ -43,10 +43,9 @@ def _keys(X, generator: torch.Generator) -> Tensor:
     n_rows, n_features = X.shape
     odd = torch.randint(-(2**62), 2**62, (n_features + 1,), generator=generator) * 2 + 1
     multipliers, start = odd[:-1], odd[-1]  # which keeps rows of zeros from being the first, whatever the seed
-    keys, densify = torch.empty(n_rows, dtype=torch.int64), Densifier()
-    for part in slices(n_rows, n_features * 16):
-        x = densify(X[part]).contiguous()
-        bits = x.view(torch.int64 if x.dtype == torch.float64 else torch.int32).to(torch.int64)
+    keys = torch.empty(n_rows, dtype=torch.int64)
+    for part, x in chunks(X, 16 * n_features):
+        bits = x.contiguous().view(torch.int64 if x.dtype == torch.float64 else torch.int32).to(torch.int64)
         bits = bits ^ (bits >> 29)  # floats that are round numbers differ in their high bits only
         keys[part] = (bits * multipliers.to(bits.device)).sum(1).cpu() + start
     return keys ^ (keys >> 31)

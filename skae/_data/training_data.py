@@ -6,7 +6,7 @@ import torch
 from sklearn.utils.validation import _check_sample_weight
 from torch import Tensor
 
-from . import arrays
+from . import arrays, statistics
 from .corruption import Fills
 from .rows import Rows
 from .split import hold_out
@@ -106,20 +106,15 @@ class TrainingData:
                 means[list(uncentred)] = 0
 
     def _mean(self, rows) -> Tensor:
-        return arrays.column_means(rows, self._weight).to(arrays.torch_dtype(self.X))
+        return statistics.column_means(rows, self._weight).to(arrays.torch_dtype(self.X))
 
     def inputs(self, change: Callable[[Tensor], Tensor] | None = None) -> Rows:
         """Serve the inputs; ``change`` is applied to each batch of them."""
-        return self._rows(self._inputs, self.offset, change)
+        return Rows(self._inputs, self.offset, self.dtype, self.device, change)
 
     def targets(self) -> Rows | None:
         """Serve the targets; None where they are the inputs."""
-        return self._rows(self._targets, self.target_offset) if self.paired else None
-
-    def _rows(self, rows, offset: Tensor | None, change: Callable[[Tensor], Tensor] | None = None) -> Rows:
-        if offset is not None:
-            offset = offset.to(rows.device if isinstance(rows, Tensor) else "cpu")
-        return Rows(rows, offset, self.dtype, self.device, change)
+        return Rows(self._targets, self.target_offset, self.dtype, self.device) if self.paired else None
 
     def row_weight(self) -> Tensor | None:
         """Return weights with mean one over the rows trained on, and over those held out."""
@@ -133,11 +128,11 @@ class TrainingData:
 
     def largest_magnitude(self) -> float:
         """Return the largest absolute value of an input."""
-        return max(map(abs, arrays.extremes(self._inputs)))
+        return max(map(abs, statistics.extremes(self._inputs)))
 
     def target_range(self) -> tuple[float, float]:
         """Return the smallest and the largest target."""
-        return arrays.extremes(self._targets)
+        return statistics.extremes(self._targets)
 
     def column_means(self) -> Tensor:
         """Return each target column's mean."""
@@ -154,4 +149,4 @@ class TrainingData:
 
     def statistics(self) -> tuple:
         """Return each input column's standard deviation, minimum, maximum and mean, as NumPy arrays."""
-        return arrays.column_statistics(self._inputs)
+        return statistics.column_statistics(self._inputs)

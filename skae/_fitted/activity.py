@@ -1,15 +1,17 @@
 """How much the units of a fitted encoder do on the rows that it was trained on."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from .._bottleneck.winners import batch_cutoff
-from .._data.rows import Rows, chunk_rows
+from .._data.chunks import fold, spread, sum_rows, total
+from .._data.rows import Rows
 from .._networks.networks import Encoder
 from .._networks.selection import Threshold
+from .._support.devices import sum_dtype
 
 ACTIVE_VARIANCE = 0.01
 ENOUGH_ROWS = 5_000
@@ -35,28 +37,20 @@ class Activity(NamedTuple):
         return span < 0.01 if code_activation in BOUNDED else span <= 0.01 * span.max()
 
 
-def _codes(encode: Callable, rows: Rows, order: Tensor, width: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield chunks of row numbers and the codes of those rows."""
-    size = max(200, chunk_rows(rows.dtype.itemsize * max(width, rows.n_features)))
-    for index in order.split(size):
-        yield index, encode(rows.batch(index))
-
-
 @torch.no_grad()
 def activity(encode: Callable, rows: Rows, order: Tensor, weight: Tensor | None, width: int) -> Activity:
     """Measure what ``encode`` makes, ``width`` columns, of the rows numbered ``order``.
 
     ``rows`` are centred; ``weight``, of all rows or None, has mean one over those numbered.
     """
-    precision = torch.float32 if rows.device.type == "mps" else torch.float64
-    total = torch.zeros(width, dtype=precision, device=rows.device)
-    lowest, highest = total + torch.inf, total - torch.inf
 
-    for index, code in _codes(encode, rows, order, width):
-        code = code.to(total.dtype)
-        total += code.sum(0) if weight is None else weight[index].to(total.dtype) @ code
-        lowest, highest = torch.minimum(lowest, code.amin(0)), torch.maximum(highest, code.amax(0))
-    return Activity(total / len(order), lowest, highest)
+    def term(index: Tensor, x: Tensor) -> tuple[Tensor, ...]:
+        code = encode(x)
+        return sum_rows(code, None if weight is None else weight[index]), code.amin(0), code.amax(0)
+
+    terms = (term(index, x) for index, x in rows.chunks(order, width))
+    sums, lowest, highest = fold(terms, torch.add, torch.minimum, torch.maximum)
+    return Activity(sums / len(order), lowest, highest)
 
 
 @torch.no_grad()
@@ -69,14 +63,17 @@ def freeze_threshold(encoder: Encoder, rows: Rows, order: Tensor, weight: Tensor
     if not isinstance(selection, Threshold):
         return
     shuffled = order[torch.randperm(len(order), generator=torch.Generator().manual_seed(0)).to(order.device)]
-    total = torch.zeros_like(selection.threshold)
-    for index, code in _codes(encoder.forward_centred, rows, shuffled, width):
+
+    def term(index: Tensor, x: Tensor) -> Tensor:
         row_weight = None if weight is None else weight[index].unsqueeze(1)
-        total += len(index) * batch_cutoff(code.abs(), row_weight, n_active)
+        return len(index) * batch_cutoff(encoder.forward_centred(x).abs(), row_weight, n_active)
+
+    cutoffs = total(term(index, x) for index, x in rows.chunks(shuffled, width, at_least=200))
     # A hair lower, so that rounding in another precision does not lose the unit that stands at the threshold.
-    selection.threshold.copy_(total / len(order) * (1 - 1e-6))
+    selection.threshold.copy_(cutoffs / len(order) * (1 - 1e-6))
 
 
+@torch.no_grad()
 def active_units(encode: Callable[[Tensor], Tensor], rows: Rows, trained: Tensor) -> int:
     """Count the units whose posterior mean varies over training rows (Burda et al. 2016).
 
@@ -90,12 +87,8 @@ def active_units(encode: Callable[[Tensor], Tensor], rows: Rows, trained: Tensor
     trained : int64 Tensor
         Numbers of the training rows.
     """
-    some = trained[:: -(-len(trained) // ENOUGH_ROWS)]
-    total = squares = torch.zeros(())
-    dtype = torch.float32 if rows.device.type == "mps" else torch.float64
-    with torch.no_grad():
-        for index in some.split(chunk_rows(rows.n_features * 8)):
-            mean = encode(rows.batch(index)).chunk(2, 1)[0].to(dtype)
-            total, squares = mean.sum(0) + total, mean.square().sum(0) + squares
-    variance = squares / len(some) - (total / len(some)).square()
+    some, dtype = spread(trained, ENOUGH_ROWS), sum_dtype(rows.device)
+    means = (encode(x).chunk(2, 1)[0].to(dtype) for _, x in rows.chunks(some))
+    sums, squares = fold(((sum_rows(m), sum_rows(m.square())) for m in means), torch.add, torch.add)
+    variance = squares / len(some) - (sums / len(some)).square()
     return int((variance > ACTIVE_VARIANCE).sum())

@@ -7,7 +7,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from .._data import arrays
-from .._data.rows import slices
+from .._data.chunks import slices
 from .._networks.inference import forward
 from .._support import random
 from .sampling import check_n_samples

@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .._data.rows import Rows, chunk_rows, index_chunks
+from .._data.chunks import chunk_rows, spread
+from .._data.rows import Rows
 from .._networks.networks import Encoder, Linear
 
 SATURATED = math.log(9)  # the logit beyond which a logistic unit is within 0.1 of either end
@@ -58,7 +59,6 @@ def pack(bits: Tensor) -> Tensor:
 
 
 def some_rows(rows: Rows, order: Tensor) -> Iterator[Tensor]:
-    """Yield chunks of rows numbered in ``order``: one of all of them, or a thousand and more evenly spread."""
-    row_bytes = rows.n_features * rows.dtype.itemsize
-    step = -(-len(order) // max(1000, chunk_rows(row_bytes)))
-    return map(rows.batch, index_chunks(order[::step], row_bytes, len(order)))
+    """Yield rows numbered ``order`` in chunks: all of them if one chunk can hold them, else a thousand or more."""
+    some = spread(order, max(1000, chunk_rows(rows.n_features * rows.dtype.itemsize)))
+    return (x for _, x in rows.chunks(some))

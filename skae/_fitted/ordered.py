@@ -1,77 +1,157 @@
-"""Codes sorted by how much they explain: what each prefix keeps, principal axes, and truncation to a prefix."""
+"""Codes sorted by how much they explain: all that an estimator with ``ordered`` does otherwise than others.
+
+Networks are trained for all prefixes of the code at once (`NestedDropout`), but for linear ones, whose code is
+rotated to principal axes after training. ``n_components`` may be a share of the variance to keep; the code is
+then truncated to as many units as it takes.
+"""
 
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from numbers import Integral
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from .._data.rows import Rows, chunk_rows
+from .._data import arrays
+from .._data.chunks import total
 from .._networks.building import build
+from .._networks.custom import forward_centred
 from .._networks.networks import Architecture, Decoder, Encoder, TiedLinear
+from .._support.devices import sum_dtype
+from .._training.fitting import Fit
+from .._training.setup import Mode
 
-# What prefixes keep ----------------------------------------------------------------------------------------
-
-
-class Explained(NamedTuple):
-    """The variance that each unit adds to what the units before it explain, (width,), and that of the data."""
-
-    by_unit: Tensor
-    total: Tensor
+# Before training -------------------------------------------------------------------------------------------
 
 
-class Sample:
-    """Rows to measure on, chunk by chunk.
+def is_linear(estimator, architecture: Architecture) -> bool:
+    """Tell whether the networks are linear maps that can be rotated."""
+    own = estimator.encoder is not None or estimator.decoder is not None
+    return architecture.linear and estimator.loss == "squared_error" and not own
 
-    Parameters
-    ----------
-    rows : Rows
-    order : int64 Tensor
-        Their numbers.
-    weight : Tensor of shape (n_rows,) or None
-        How often each of all rows counts.
-    """
 
-    def __init__(self, rows: Rows, order: Tensor, weight: Tensor | None) -> None:
-        self.rows, self.order, self.weight = rows, order, weight
-        self.dtype = torch.float32 if rows.device.type == "mps" else torch.float64
-        self.size: Any = len(order) if weight is None else weight[order].sum().to(rows.device, self.dtype)
+def adapt(estimator, architecture: Architecture, mode: Mode) -> Architecture:
+    """Return the description of networks that are trained for ordered codes."""
+    if not isinstance(estimator.n_components, Integral):
+        _check_share(estimator, mode)
+        hidden, after = architecture.encoder_layer_sizes[:-1], architecture.decoder_layer_sizes[:-1]
+        width = architecture.n_features  # at most: no more than the narrowest layer passes on
+        if architecture.images is None:
+            width = min((width, *hidden[-1:], *after[:1]))
+        if mode is not Mode.FRESH and hasattr(estimator, "n_components_"):
+            width = estimator.n_components_
+        architecture = architecture._replace(encoder_layer_sizes=(*hidden, width))
+    convolved = architecture.images is not None and estimator.code_layer == "convolution"
+    shared = estimator.tied_weights or estimator.decoder is not None or convolved
+    nested = estimator.ordered and not shared and not is_linear(estimator, architecture)
+    return architecture._replace(prefixes=nested)
 
-    def sum(self, function: Callable[[Tensor, Tensor], Tensor]) -> Any:
-        """Add up ``function(x, counts)`` over chunks; ``counts`` is (n,)."""
-        n_rows = chunk_rows(self.rows.n_features * self.rows.dtype.itemsize)
-        total: Any = 0
-        for index in self.order.split(max(200, n_rows)):
-            x = self.rows.batch(index)
-            counts = torch.ones(len(x)) if self.weight is None else self.weight[index]
-            total = total + function(x, counts.to(x.device, self.dtype))
-        return total
 
-    def mean(self, of: Callable[[Tensor], Tensor]) -> Tensor:
-        """Return the mean of ``of(x)``, (n, d), over rows."""
-        return self.sum(lambda x, counts: counts @ of(x).to(self.dtype)) / self.size
+def _check_share(estimator, mode: Mode) -> None:
+    """Check that ``n_components`` may be a share of the variance."""
+    problem = None
+    if not estimator.ordered:
+        problem = (
+            "needs codes that are sorted by explained variance. Set ordered=True, or n_components to an integer, "
+            "the width of the code."
+        )
+    elif estimator.encoder is not None or estimator.decoder is not None:
+        problem = (
+            "makes skae truncate the networks that it builds, but encoder or decoder is a custom module. Set "
+            "n_components to an integer, the width of the code between them."
+        )
+    elif estimator.image_shape is not None and estimator.code_layer == "convolution":
+        problem = (
+            "removes units of the code, but with code_layer='convolution' they share their weights. Use "
+            "code_layer='dense', or set n_components to an integer."
+        )
+    elif mode is Mode.INCREMENTAL and not hasattr(estimator, "n_components_"):
+        problem = (
+            "is found once training is over, but partial_fit does not know when that is. Call fit first, or set "
+            "n_components to an integer, the width of the code."
+        )
+    if problem is not None:
+        raise ValueError(
+            f"n_components={estimator.n_components} is a share of the variance to keep, which {problem}"
+        )
+
+
+# Afterwards ------------------------------------------------------------------------------------------------
+
+
+def finalize(estimator, fit: Fit, encoder: Any, decoder: Any, architecture: Architecture) -> tuple:
+    """Rotate the code of linear networks to principal axes; truncate it to the share of variance asked for."""
+    if is_linear(estimator, architecture):
+        rotate_to_principal_axes(encoder, decoder, _mean_over_rows(fit), only_rotate=estimator.tied_weights)
+    if isinstance(estimator.n_components, Integral) or fit.setup.previous is not None:
+        return encoder, decoder, architecture
+    _, shares = explained_variance(fit, encoder, decoder, architecture)
+    enough = (shares.cumsum(0) >= estimator.n_components).nonzero()
+    if not len(enough):
+        return encoder, decoder, architecture
+    return truncate_code(encoder, decoder, architecture, int(enough[0]) + 1)
+
+
+def attributes(estimator, fit: Fit, encoder: Any, decoder: Any) -> dict[str, Any]:
+    """Return what each unit explains and, of linear networks, the components."""
+
+    def array(tensor: Tensor):
+        X = fit.setup.data.X
+        return arrays.to_namespace_of(X, tensor.to("cpu", arrays.torch_dtype(X)).numpy())
+
+    by_unit, shares = explained_variance(fit, encoder, decoder, fit.architecture)
+    own = {"components_": array(linear_map(decoder).t())} if is_linear(estimator, fit.architecture) else {}
+    kept, asked = float(shares.sum()), estimator.n_components
+    is_short = not isinstance(asked, Integral) and fit.setup.previous is None and kept < asked - 1e-6
+    return own | {
+        "explained_variance_": array(by_unit),
+        "explained_variance_ratio_": array(shares),
+        "_short_of": kept if is_short else None,
+    }
+
+
+def _mean_over_rows(
+    fit: Fit, rows: Tensor | None = None
+) -> Callable[[Callable[[Tensor, Tensor], Tensor]], Tensor]:
+    """Return ``mean(term)``: of ``term(x, weight)``, a sum over the rows of a chunk each times its weight."""
+    data, precision = fit.setup.data, sum_dtype(fit.inputs.device)
+    rows = data.train_rows if rows is None else rows
+    weight = torch.ones(fit.inputs.n_rows) if data.sample_weight is None else data.sample_weight
+    weight = weight.to(fit.inputs.device, precision)
+
+    def mean(term: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+        return total(term(x, weight[index]) for index, x in fit.inputs.chunks(rows)) / weight[rows].sum()
+
+    return mean
 
 
 @torch.no_grad()
-def explained_variance(encode: Callable, decode: Callable, sample: Sample, width: int) -> Explained:
-    """Measure what the prefixes of codes leave of the variance of rows.
+def explained_variance(fit: Fit, encoder: Any, decoder: Any, architecture: Architecture) -> tuple[Tensor, Tensor]:
+    """Return the variance that each unit adds to what those before it explain, and its share: two of (width,).
 
-    Variances are summed over features, with n - 1 in the denominator, as in PCA.
+    Of rows held out, if there are any; summed over features, with n - 1 in the denominator, as in PCA.
     """
-    mean = sample.mean(lambda x: x)
+    data = fit.setup.data
+    rows = data.train_rows if data.validation_rows is None else data.validation_rows
+    n = float(len(rows) if data.sample_weight is None else data.sample_weight[rows].sum())
+    encode = forward_centred(encoder)
+    decode = decoder.reconstruct_centred if isinstance(decoder, Decoder) else decoder
+    mean = _mean_over_rows(fit, rows)
+    centre = mean(lambda x, weight: weight @ x.to(weight.dtype))
 
-    def left(x: Tensor, counts: Tensor) -> Tensor:
+    def left(x: Tensor, weight: Tensor) -> Tensor:
         code = encode(x)
         prefix = torch.zeros_like(code)
-        squares = [counts @ (x - mean).square().sum(1)]
-        for k in range(width):
+        squares = [weight @ (x - centre).square().sum(1)]
+        for k in range(architecture.encoder_layer_sizes[-1]):
             prefix[:, k] = code[:, k]
-            squares.append(counts @ (decode(prefix) - x).to(counts.dtype).square().sum(1))
+            squares.append(weight @ (decode(prefix) - x).to(weight.dtype).square().sum(1))
         return torch.stack(squares)
 
-    variance = sample.sum(left) / max(float(sample.size) - 1, 1.0)
-    return Explained(variance[:-1] - variance[1:], variance[0])
+    variance = mean(left) * n / max(n - 1, 1.0)
+    by_unit = variance[:-1] - variance[1:]
+    return by_unit, by_unit / variance[0] if variance[0] > 0 else torch.zeros_like(by_unit)
 
 
 # Linear networks -------------------------------------------------------------------------------------------
@@ -90,7 +170,7 @@ def linear_map(decoder: Decoder) -> Tensor:
 
 
 @torch.no_grad()
-def rotate_to_principal_axes(encoder: Encoder, decoder: Decoder, sample: Sample, only_rotate: bool) -> None:
+def rotate_to_principal_axes(encoder: Encoder, decoder: Decoder, mean: Callable, only_rotate: bool) -> None:
     """Change a linear network's code to principal axes, while reconstructions from the whole stay as they are.
 
     With W the decoder's map, codes z and orthonormal axes V of its range, the decoder becomes V and the code
@@ -102,27 +182,24 @@ def rotate_to_principal_axes(encoder: Encoder, decoder: Decoder, sample: Sample,
     ----------
     encoder, decoder
         Changed in place.
-    sample : Sample
+    mean : callable (term) -> Tensor
+        Of ``term(x, weight)`` over rows.
     only_rotate : bool
         Only rotate the code, as tied weights ask.
     """
     last: Any = encoder.blocks[-1].linear
     first: Any = decoder.blocks[0].linear
-    width = len(last.bias)
+    width, whole = len(last.bias), linear_map(decoder)
 
     def both(x: Tensor) -> Tensor:
         return torch.cat([encoder.forward_centred(x), x], 1)
 
-    def outer(x: Tensor, counts: Tensor) -> Tensor:
-        rows = (both(x) - means).to(counts.dtype)
-        return (rows[:, :width] * counts[:, None]).t() @ rows
+    def outer(x: Tensor, weight: Tensor) -> Tensor:
+        rows = (both(x) - means).to(weight.dtype)
+        return (rows[:, :width] * weight[:, None]).t() @ rows
 
-    means = sample.mean(both)
-    covariances = (sample.sum(outer) / sample.size).cpu().double()
-    within, across = covariances[:, :width], covariances[:, width:]
-    means = means.cpu().double()
-    whole = linear_map(decoder)
-
+    means = mean(lambda x, weight: weight @ both(x).to(weight.dtype))
+    within, across = mean(outer).cpu().double().split([width, len(means) - width], 1)
     if only_rotate:
         explained = across @ whole - 0.5 * within @ whole.t() @ whole
         back = torch.linalg.eigh(explained + explained.t()).eigenvectors.flip(1)
@@ -136,12 +213,10 @@ def rotate_to_principal_axes(encoder: Encoder, decoder: Decoder, sample: Sample,
         axes = torch.nn.functional.pad(axes, (0, width - axes.shape[1]))
         there, back = axes.t() @ whole, torch.linalg.pinv(whole) @ axes
 
-    components = (
-        whole @ back
-    ).t()  # what each unit adds to the reconstruction; its largest entry is made positive
+    components = (whole @ back).t()  # what each unit adds to a row; its largest entry is made positive
     sign = torch.where(components.gather(1, components.abs().argmax(1, keepdim=True)) < 0, -1.0, 1.0)
     there, back = sign * there, back * sign[:, 0]
-    centre, first_weight = there @ means[:width], _weight(first) @ back
+    centre, first_weight = there @ means[:width].cpu().double(), _weight(first) @ back
     last.bias.copy_(there @ last.bias.cpu().double() - centre)
     last.weight.copy_(there @ _weight(last))
     first.bias.copy_(first.bias.cpu().double() + first_weight @ centre)
@@ -149,13 +224,8 @@ def rotate_to_principal_axes(encoder: Encoder, decoder: Decoder, sample: Sample,
         first.weight.copy_(first_weight)
 
 
-# Truncating ------------------------------------------------------------------------------------------------
-
-
 @torch.no_grad()
-def truncate_code(
-    encoder: Encoder, decoder: Decoder, architecture: Architecture, width: int
-) -> tuple[Encoder, Decoder, Architecture]:
+def truncate_code(encoder: Encoder, decoder: Decoder, architecture: Architecture, width: int) -> tuple:
     """Return networks of the first ``width`` units of the code, and their architecture."""
     architecture = architecture._replace(encoder_layer_sizes=(*architecture.encoder_layer_sizes[:-1], width))
     narrow = build(architecture)

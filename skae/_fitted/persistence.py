@@ -5,24 +5,39 @@ A user's own modules keep their class, with arrays in the place of tensors.
 """
 
 import copy
+import sys
+from types import SimpleNamespace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from .. import _networks
+from .._networks import convolutions, custom, nested
 from .._networks.building import build
-from .._networks.networks import Architecture, Decoder, Encoder, Linear
+from .._networks.networks import Architecture, Block, Decoder, Encoder, Linear
 from .._support import devices
 from .._support.warnings import warn
 from .._training.fine_tuning import to_fine_tune
 
 FORMAT = 1
-FORMER_NAMES = {"typical": "log_scale"}  # buffers of an encoder, as earlier versions saved them
+# Other names in files of version 0.1.0.dev0: buffers of an encoder, and attributes of an estimator.
+FORMER_NAMES = {"typical": "log_scale"}
+FORMER_ATTRIBUTES = {"sparsity_warmup": "sparsity_warm_up", "_silent_units": "_dead_unit_numbers"}
+# Where these files, of models with a module of the user's own, look for the classes that stand beside it.
+FORMER_PLACES: dict[str, Any] = {
+    "skae._custom": custom,
+    "skae._convolutions": convolutions,
+    "skae._prefixes": SimpleNamespace(Parallel=nested.Parallel, PrefixDecoder=nested.NestedDecoder),
+}
+sys.modules.update(FORMER_PLACES)
+for _cls in (Block, Decoder, Encoder, Linear):
+    setattr(_networks, _cls.__name__, _cls)
 
 
 def to_plain(state: dict[str, Any]) -> dict[str, Any]:
     """Replace whatever belongs to torch in an estimator's state; ``state`` itself is the caller's copy."""
-    state.pop("_session", None)  # of partial_fit, which starts its solver afresh after loading
+    state.pop("_ongoing", None)  # of partial_fit, which starts its solver afresh after loading
     own = [name for name in ("encoder", "decoder") if isinstance(state.get(name), nn.Module)]
     state.update(zip(own, _freeze(*(state[name] for name in own)), strict=True))
     if "encoder_" not in state:
@@ -44,6 +59,7 @@ def to_plain(state: dict[str, Any]) -> dict[str, Any]:
 
 def from_plain(state: dict[str, Any], name: str) -> dict[str, Any]:
     """Undo `to_plain`; ``name`` is the estimator's, for messages."""
+    state = _renamed(state, FORMER_ATTRIBUTES)
     own = [name for name in ("encoder", "decoder") if isinstance(state.get(name), dict)]
     state.update(zip(own, _thaw([state[name] for name in own]), strict=True))
     if "_networks" not in state:
@@ -107,11 +123,11 @@ def _array(tensor: Tensor):
 
 
 def _tensors(arrays: dict[str, Any]) -> dict[str, Tensor]:
-    return {name: torch.tensor(array) for name, array in _renamed(arrays).items()}
+    return {name: torch.tensor(array) for name, array in _renamed(arrays, FORMER_NAMES).items()}
 
 
-def _renamed(state: dict[str, Any]) -> dict[str, Any]:
-    return {FORMER_NAMES.get(name, name): value for name, value in state.items()}
+def _renamed(state: dict[str, Any], former: dict[str, str]) -> dict[str, Any]:
+    return {former.get(name, name): value for name, value in state.items()}
 
 
 def _device(saved: str, name: str) -> torch.device:
@@ -149,7 +165,7 @@ def _thaw(frozen: list[dict[str, Any]]) -> list[nn.Module]:
     thawed = copy.deepcopy([entry["module"] for entry in frozen])
     for module in (m for network in thawed for m in network.modules()):
         if isinstance(module, Encoder):
-            module._buffers = _renamed(module._buffers)
+            module._buffers = _renamed(module._buffers, FORMER_NAMES)
         for registry in (module._parameters, module._buffers):
             for key, entry in registry.items():
                 registry[key] = tensor(entry)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.quasirandom import SobolEngine
 
-from .._data.rows import chunk_rows, slices
+from .._data.chunks import chunk_rows, slices
 from .._networks.networks import bounded
 
 SEED = 0  # of the draws that scores are taken over: the same for every row, so that no row depends on others

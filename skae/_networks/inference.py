@@ -80,7 +80,7 @@ class DenseForward:
         if isinstance(network, Encoder) and network.offset is not None:
             offset, first = network.offset, weights[0].to(network.offset.dtype)
             if torch.finfo(dtype).eps * float((offset.abs() @ first.abs()).max()) > FOLDING_ERROR:
-                self._offset = offset  # the product would cancel what tells rows apart
+                self._offset = offset.to(dtype)  # the product would cancel what tells rows apart
             else:
                 biases[0] = biases[0].to(offset.dtype) - offset @ first
         self.layers = [

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .._data.rows import chunk_rows
+from .._data.chunks import chunk_rows
 from .activations import ACTIVATIONS, Link, link_activation
 from .convolutions import Layers, Tied, ToRows
 from .selection import Selection

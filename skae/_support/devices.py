@@ -54,6 +54,11 @@ def resolve(device: str | torch.device) -> torch.device:
     return resolved
 
 
+def sum_dtype(device: torch.device) -> torch.dtype:
+    """Return the dtype for sums over rows: float64, or float32 on MPS, which has no other."""
+    return torch.float32 if device.type == "mps" else torch.float64
+
+
 @contextmanager
 def cpu_settings(multiply_adds: int) -> Iterator[None]:
     """Set the processor up for steps of so many multiply-adds, and put everything back afterwards.

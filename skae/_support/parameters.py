@@ -1,7 +1,7 @@
 """Parameters as annotated fields of a class: its constructor, and their order and names."""
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar, dataclass_transform
 
 # Parameters that several classes share, in the order of signatures: architecture, optimization, bookkeeping.
 SHARED_ORDER = (
@@ -14,7 +14,21 @@ SHARED_ORDER = (
 )
 
 
-def give_constructor(cls: Any) -> Any:
+@dataclass_transform(kw_only_default=True, eq_default=False, field_specifiers=(dataclasses.field,))
+class Parameters:
+    """Base of classes whose parameters are annotated fields; see `give_constructor`."""
+
+    _parameter_names: ClassVar[tuple[str, ...]] = ()
+    _parameter_constraints: ClassVar[dict] = {}
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        give_constructor(cls)
+        if cls.__module__.startswith("skae."):
+            cls.__module__ = "skae"  # files name classes by it: where a class lives inside may change
+
+
+def give_constructor(cls: Any) -> None:
     """Give a class an explicit ``__init__`` that stores each of its parameters, as scikit-learn asks.
 
     A parameter is an annotated field of the class or of a parent; an annotation ``ClassVar`` takes one away. Where
@@ -47,7 +61,6 @@ def give_constructor(cls: Any) -> Any:
     ]
     made = dataclasses.make_dataclass(cls.__name__, fields, eq=False, repr=False)
     cls.__init__ = made.__init__  # type: ignore[misc]
-    return cls
 
 
 def _own_parameters(cls: Any) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The training step of everything that has no closed form: the objective as written, derived by autograd."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -10,8 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from .._networks.custom import forward_centred
 from .._networks.networks import Block, weights
-from .optimizers import Optimizer
-from .step import Objective, Served, Step
+from .loop import Step
 
 
 class AutogradStep(Step):
@@ -23,36 +22,18 @@ class AutogradStep(Step):
     Parameters
     ----------
     encoder, decoder : torch.nn.Module
-    served : Served
-    objective : Objective
-    make_optimizer : callable (parameters, gradient, is_weight) -> Optimizer
-    averages : bool
-        Whether the networks are kept with a running mean of their weights.
-    low_precision : bool
-        Compute in bfloat16 beside float32 parameters.
-    trains_biases : bool
+    *arguments, **settings
+        As for `Step`.
     """
 
-    def __init__(
-        self,
-        encoder: nn.Module,
-        decoder: nn.Module,
-        served: Served,
-        objective: Objective,
-        make_optimizer: Callable[[Tensor, Tensor, Tensor], Optimizer],
-        *,
-        averages: bool = False,
-        low_precision: bool = False,
-        trains_biases: bool = True,
-    ) -> None:
-        super().__init__(served, objective, averages, trains_biases)
+    def __init__(self, encoder: nn.Module, decoder: nn.Module, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
         self.networks = (encoder, decoder)
-        self.low_precision = low_precision
         self._encode, self._decode = forward_centred(encoder), forward_centred(decoder)
         unique = {id(p): p for network in self.networks for p in network.parameters()}
         self._trained = [p for p in unique.values() if p.requires_grad]
         weight_ids = {id(p) for p in weights(self.networks)}
-        device = served.rows.device
+        device = self.served.rows.device
         self.parameters = self._gathered().to(device)
         self.gradient = torch.zeros_like(self.parameters)
         of_weights = [torch.full((p.numel(),), id(p) in weight_ids, device=device) for p in self._trained]
@@ -61,7 +42,7 @@ class AutogradStep(Step):
         convolved = sum(m.linear.weight.numel() * (m.n_places - 1) for m in modules if isinstance(m, Block))
         self.multiply_adds = len(self.parameters) + convolved
         self._attach()
-        self._begin(make_optimizer, torch.cat(of_weights))
+        self._begin(torch.cat(of_weights))
 
     def differentiate(self, index: Tensor) -> Tensor:
         """Write the gradient of the objective, all but its L2 penalty; return its sum over the rows."""
@@ -86,7 +67,7 @@ class AutogradStep(Step):
         x = served.rows.batch(index)
         target = x if served.targets is None else served.targets.batch(index)
         x = x if objective.corruption is None else objective.corruption(x)
-        row_weight, weight = served.weights(index)
+        row_weight, weight = self._weights_of(index)
         penalized = penalized and bool(objective.penalties)
         with torch.autocast(served.rows.device.type, torch.bfloat16, enabled=self.low_precision):
             x = x.detach().requires_grad_() if penalized else x

@@ -4,7 +4,7 @@ Everything is computed into buffers that are allocated once for a batch size. Th
 same gradients from the same objective; on small networks its bookkeeping costs many times the arithmetic.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -13,9 +13,8 @@ from torch import Tensor
 from .._networks.nested import Parallel
 from .._networks.networks import Block
 from .layers import FlatLayers, dense_layers
-from .optimizers import Optimizer
+from .loop import Step
 from .plans import BufferPool, StepPlan
-from .step import Objective, Served, Step
 
 MOST_PLANS = 8  # batch sizes to be prepared for at a time
 
@@ -27,37 +26,22 @@ class ExplicitStep(Step):
     ----------
     encoder : sequence of Block
     decoder : sequence of Block or of Parallel
-    served : Served
-    objective : Objective
-    make_optimizer : callable (parameters, gradient, is_weight) -> Optimizer
-    averages : bool
-        Whether the networks are kept with a running mean of their weights.
-    low_precision : bool
-        Compute in bfloat16 beside float32 parameters.
-    trains_biases : bool
+    *arguments, **settings
+        As for `Step`.
     """
 
     def __init__(
-        self,
-        encoder: Sequence[Block],
-        decoder: Sequence[Block] | Sequence[Parallel],
-        served: Served,
-        objective: Objective,
-        make_optimizer: Callable[[Tensor, Tensor, Tensor], Optimizer],
-        *,
-        averages: bool = False,
-        low_precision: bool = False,
-        trains_biases: bool = True,
+        self, encoder: Sequence[Block], decoder: Sequence[Block | Parallel], *arguments: Any, **settings: Any
     ) -> None:
-        super().__init__(served, objective, averages, trains_biases)
+        super().__init__(*arguments, **settings)
+        served, objective = self.served, self.objective
         layers = dense_layers([*encoder, *decoder])
         self.encoder, self.decoder = layers[: len(encoder)], layers[len(encoder) :]
         dtype, device = served.rows.dtype, served.rows.device
         # In mixed precision the products read and write bfloat16 copies; else the two vectors themselves.
-        self._flat = FlatLayers([*layers, *objective.loss.heads], dtype, device, low_precision)
+        self._flat = FlatLayers([*layers, *objective.loss.heads], dtype, device, self.low_precision)
         self.parameters, self.gradient = self._flat.parameters, self._flat.gradient
         self._weights, self._gradients = self._flat.weights, self._flat.gradients
-        self._first_of_decoder = self._flat.views(self.parameters)[len(encoder)]
         self.multiply_adds = len(self.parameters)
         self._closed_forms: list[Any] = [penalty.closed_form for penalty in objective.penalties]
         self._plans: dict[tuple[int, int], StepPlan] = {}
@@ -66,7 +50,7 @@ class ExplicitStep(Step):
         self._features = self.decoder[-1].fan_out if objective.loss.mean_over_features else 1
         self._per_row = self.parameters.new_tensor(1 / self._features)
         self._scales: dict[int, Tensor] = {}
-        self._begin(make_optimizer, self._flat.is_weight)
+        self._begin(self._flat.is_weight)
 
     def differentiate(self, index: Tensor, backward: bool = True) -> Tensor:
         """Write the gradient of the objective, all but its L2 penalty; return its sum over the rows.
@@ -74,7 +58,7 @@ class ExplicitStep(Step):
         Without the pass ``backward``, it is the loss alone, without any penalty.
         """
         bottleneck, loss = self.objective.bottleneck, self.objective.loss
-        row_weight, weight = self.served.weights(index)
+        row_weight, weight = self._weights_of(index)
         plan = self._forward(index, row_weight)
         if plan.n_passes == 1:
             total = loss.sum_and_gradient(plan.output, plan.target, weight, plan.doutput)  # type: ignore[misc]
@@ -176,4 +160,4 @@ class ExplicitStep(Step):
         return self._flat.load_modules(torch.empty_like(self.parameters))
 
     def _code_weights(self) -> Tensor:
-        return self._first_of_decoder[:-1]
+        return self._flat.masters[len(self.encoder)][:-1]

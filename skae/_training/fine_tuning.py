@@ -15,9 +15,9 @@ from .._networks.building import initialize
 from .._networks.networks import Block, Encoder, Linear, compression, n_parameters
 from .._objectives.losses import CROSS_ENTROPY
 from .._support import random
-from .loop import History
+from .loop import History, Step
+from .problem import Objective, Served
 from .setup import Run
-from .step import Objective, Served, Step
 
 
 class FineTuning(Run):

@@ -3,20 +3,185 @@
 import contextlib
 import copy
 import functools
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import torch
+from torch import nn
 
 from .._data import arrays
-from .._networks.custom import Linked
-from .._networks.networks import Decoder, n_parameters
-from .._support.hooks import definitions, the_one
-from .loop import History
+from .._data.chunks import index_chunks
+from .._data.rows import Rows
+from .._networks.building import build, initialize
+from .._networks.custom import Linked, check_own_networks, load_weights
+from .._networks.networks import Decoder, compression, n_parameters
+from .._objectives.losses import loss_by
+from .._objectives.penalties import Penalty, mean_over_rows
+from .loop import History, Step
 from .monitoring import Monitor, phase_task
-from .prepare import Fit, prepare
-from .setup import Mode
-from .step import Step
+from .problem import Objective, Served
+from .setup import Mode, Setup, definitions, set_up, the_one
+
+
+class Phase(NamedTuple):
+    """A part of the training whose epochs are counted by themselves.
+
+    Attributes
+    ----------
+    name : str or None
+        For callbacks; None where it is the only phase, whose epochs are all there is.
+    max_iter : int
+    make_step : callable () -> Step
+        Called when the phase begins.
+    is_whole : bool
+        Whether both networks are trained as a whole.
+    """
+
+    name: str | None
+    max_iter: int
+    make_step: Callable[[], Step]
+    is_whole: bool = True
+
+
+@dataclass
+class Fit:
+    """A fit that is prepared: networks with their first weights, and the objective.
+
+    Attributes
+    ----------
+    setup : Setup
+    encoder, decoder : torch.nn.Module
+    inputs : Rows
+        The rows as the encoder's first block takes them.
+    objective : Objective
+        Of the networks as a whole.
+    history : History
+        Of training the networks as a whole, as far as it has come.
+    layer_loss_curves : list of list of float
+        Of phases before that.
+    architecture : Architecture
+        Of the networks as they are kept, once they are trained.
+    """
+
+    setup: Setup
+    encoder: nn.Module
+    decoder: nn.Module
+    inputs: Rows
+    objective: Objective
+    history: History = field(default_factory=History)
+    layer_loss_curves: list[list[float]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.architecture = self.setup.architecture
+
+    @property
+    def targets(self) -> Rows:
+        """What is reconstructed, as the loss takes it."""
+        return self.served.targets or self.inputs
+
+    @property
+    def served(self) -> Served:
+        """The rows that the step of the whole is taken on."""
+        data = self.setup.data
+        targets = data.targets() if self.inputs.change is None else data.inputs()
+        return Served(self.inputs, targets, data.row_weight())
+
+    @functools.cached_property
+    def step(self) -> Step:
+        """The step that trains both networks as a whole; it takes over the weights they have when it is made."""
+        step = self.setup.make_step(
+            self.encoder, self.decoder, self.served, self.objective, trains_biases=not self._biases_are_idle
+        )
+        if step.average is not None and self.setup.previous is not None:
+            step.average.trust()
+        return step
+
+    @property
+    def _biases_are_idle(self) -> bool:
+        """Whether biases are best left at zero: those of linear networks on data centred by their own mean.
+
+        Their gradients hold nothing but rounding noise, of which Adam would make steps of full length.
+        """
+        setup = self.setup
+        architecture, whole = setup.architecture, setup.data.validation_rows is None
+        linear = architecture.linear and architecture.centred and setup.estimator.loss == "squared_error"
+        return linear and whole and setup.mode is Mode.FRESH and self.objective.is_plain
+
+    def end(self, phase: Phase, step: Step, history: History) -> None:
+        """Take note of a phase that is over."""
+        self.history = history
+        if not phase.is_whole:
+            step.release()
+            self.layer_loss_curves.append(history.loss_curve)
+            self.history = History()
+            self.history.interrupted = history.interrupted
+
+    def forget_rows(self) -> None:
+        """Let go of the rows, between passes."""
+        self.setup.data = self.inputs = None  # type: ignore[assignment]
+        self.step.served = Served(None)  # type: ignore[arg-type]
+
+    def measure(self) -> float:
+        """Return the loss of the training rows under the weights as they are."""
+        rows, row_bytes = self.setup.data.train_rows, self.inputs.n_features * self.inputs.dtype.itemsize
+        with self.step.modes(self.setup.streams.noise):
+            losses = [self.step.evaluate(index) for index in index_chunks(rows, row_bytes, 1000)]
+            return float(torch.stack(losses).sum()) / len(rows)
+
+    def whole(self, name: str | None = None) -> Phase:
+        """Return the phase that trains both networks as a whole."""
+        return Phase(name, self.setup.estimator.max_iter, lambda: self.step)
+
+
+def prepare(estimator, X, mode: Mode, **data) -> Fit:
+    """Make everything between validated rows and the first step of training."""
+    setup = set_up(estimator, X, mode, data)
+    encoder, decoder = _networks(setup)
+    loss = the_one(estimator, "_reconstruction_loss", setup, decoder) or loss_by(estimator.loss)
+    loss.check(setup.data)
+    objective = Objective(
+        loss,
+        setup.corruption(),
+        the_one(estimator, "_bottleneck", setup),
+        _penalties(setup),
+        [project for hook in definitions(estimator, "_projections") for project in hook(setup)],
+    )
+    return Fit(setup, encoder, decoder, setup.data.inputs(compression(encoder)), objective)
+
+
+def _networks(setup: Setup) -> tuple[Any, Any]:
+    """Build, or copy, both networks and give them their first weights."""
+    estimator, previous, data = setup.estimator, setup.previous, setup.data
+    encoder, decoder = build(setup.architecture)
+    if previous is None:
+        initialize((encoder, decoder), setup.streams.weights)
+    # Copied together, so that modules which share parameters still do.
+    own = copy.deepcopy((estimator.encoder, estimator.decoder))
+    encoder = encoder if own[0] is None else own[0]
+    decoder = decoder if own[1] is None else own[1]
+    encoder, decoder = encoder.to(setup.device, setup.dtype), decoder.to(setup.device, setup.dtype)
+    if previous is None:
+        for hook in definitions(estimator, "_initialize_weights"):
+            hook(setup, encoder, decoder)
+    else:
+        load_weights(encoder, previous.encoder_)
+        load_weights(decoder, getattr(previous.decoder_, "unlinked", previous.decoder_))
+    if data.offset is not None:  # these stay in the precision of the data
+        encoder.offset = data.offset.to(setup.device)
+        decoder.offset = data.target_offset.to(setup.device)  # type: ignore[union-attr]
+    if own != (None, None):
+        like = torch.empty(0, dtype=setup.dtype, device=setup.device)
+        check_own_networks(encoder, decoder, setup.architecture, like)
+    return encoder, decoder
+
+
+def _penalties(setup: Setup) -> list[Penalty]:
+    by_row = [Penalty(mean_over_rows(hook)) for hook in definitions(setup.estimator, "_penalty")]
+    return [p for hook in definitions(setup.estimator, "_penalties") for p in hook(setup)] + by_row
+
+
+# The stages -----------------------------------------------------------------------------------------------
 
 
 @contextlib.contextmanager
@@ -37,16 +202,22 @@ def fit_networks(estimator, X, **data):
     with restore_on_failure(estimator):
         X = arrays.check_rows(estimator, X, reset=not warm)
         fit = prepare(estimator, X, Mode.WARM_START if warm else Mode.FRESH, **data)
-        phases = the_one(estimator, "_phases", fit) or [fit.whole()]
-        n_tasks = len(phases) if phases[0].name else phases[0].max_iter
+        phases = the_one(estimator, "_phases", fit)
+        if phases is None:
+            phases = [fit.whole()]
+        n_tasks = phases[0].max_iter if phases and phases[0].name is None else len(phases)
         context = estimator._init_callback_context(max_subtasks=n_tasks)
-        if hasattr(estimator, "_skl_callbacks"):
+        watched, nothing = hasattr(estimator, "_skl_callbacks"), contextlib.nullcontext(context)
+        if watched:
             context.call_on_fit_task_begin(estimator=estimator, X=X, y=X)
         for number, phase in enumerate(phases):
             try:
-                with phase_task(estimator, X, X, context, phase.name, phase.max_iter) as task:
+                named = watched and phase.name is not None
+                with phase_task(estimator, X, X, context, *phase[:2]) if named else nothing as task:
                     step = phase.make_step()
-                    monitor = Monitor.of(estimator, X, X, task, functools.partial(_glimpse, fit, step))
+                    monitor = None  # tasks cost more than a small epoch
+                    if watched or estimator.verbose:
+                        monitor = Monitor(estimator, X, X, task, functools.partial(_glimpse, fit, step))
                     history = fit.setup.train(step, fit.setup.schedule(step, phase.max_iter), monitor)
             except KeyboardInterrupt:
                 if not number:
@@ -58,10 +229,10 @@ def fit_networks(estimator, X, **data):
                 break
         if not fit.history.loss_curve:
             fit.history.loss, fit.history.stopped = fit.measure(), True
-        for name in ("validation_loss_curve_", "_session"):
+        for name in ("validation_loss_curve_", "_ongoing"):
             vars(estimator).pop(name, None)
         vars(estimator).update(fitted_attributes(fit))
-        if hasattr(estimator, "_skl_callbacks"):
+        if watched:
             context.call_on_fit_task_end(
                 estimator=estimator, X=X, y=X, reconstruction_attributes=lambda: fitted_attributes(fit)
             )
@@ -90,7 +261,9 @@ def fitted_attributes(fit: Fit) -> dict[str, Any]:
 def _attributes(fit: Fit, encoder: Any, decoder: Any) -> dict[str, Any]:
     setup, history = fit.setup, fit.history
     estimator, data = setup.estimator, setup.data
-    encoder, decoder = (network.eval() for network in (encoder, decoder))
+    for network in (encoder, decoder):
+        if network.training:
+            network.eval()
     architecture = setup.architecture
     for hook in definitions(estimator, "_finalize_networks"):
         encoder, decoder, architecture = hook(fit, encoder, decoder, architecture)
@@ -109,7 +282,7 @@ def _attributes(fit: Fit, encoder: Any, decoder: Any) -> dict[str, Any]:
         "decoder_": decoder,
         "offset_": arrays.to_namespace_of(X, offset.cpu().numpy()),
         "device_": setup.device,
-        "n_parameters_": n_parameters((encoder, decoder)),
+        "n_parameters_": setup.previous.n_parameters_ if setup.goes_on else n_parameters((encoder, decoder)),
         "loss_curve_": curve,
         "loss_": curve[-1] if curve else history.loss,
         "best_loss_": min(history.validation_loss_curve or curve, default=history.loss),

@@ -1,16 +1,16 @@
-"""One pass of `partial_fit`: the networks, their step and its solver stay between passes, in a session."""
+"""One pass of `partial_fit`: the networks, their step and its solver stay between passes, in an ongoing fit."""
 
 import contextlib
-import copy
 from collections.abc import Iterator
 from typing import Any
+
+from torch import Tensor
 
 from .._data import arrays
 from .._data.training_data import TrainingData
 from .._networks.networks import compression
-from .fitting import fitted_attributes, restore_on_failure
+from .fitting import Fit, fitted_attributes, prepare, restore_on_failure
 from .monitoring import Monitor
-from .prepare import Fit, prepare
 from .setup import Mode, centre
 
 
@@ -18,20 +18,20 @@ def update_networks(estimator, X, **data):
     """Take one pass over rows, from the weights and the solver's state that there are."""
     with restore_on_failure(estimator):
         X = arrays.check_rows(estimator, X, reset=not hasattr(estimator, "encoder_"))
-        session = vars(estimator).get("_session")
-        if session is None or not session.continues(estimator):
-            state = None if session is None else session.state()
-            session = Session(prepare(estimator, X, Mode.INCREMENTAL, **data), estimator, state)
+        ongoing = vars(estimator).get("_ongoing")
+        if ongoing is None or not ongoing.goes_on_with(estimator):
+            state = None if ongoing is None else ongoing.state()
+            ongoing = OngoingFit(prepare(estimator, X, Mode.INCREMENTAL, **data), estimator, state)
         else:
-            session.serve(X, data)
-        with session.restored_on_failure():
-            vars(estimator).update(session.pass_over(estimator))
+            ongoing.serve(X, data)
+        with ongoing.restored_on_failure():
+            vars(estimator).update(ongoing.take_pass())
         vars(estimator).pop("validation_loss_curve_", None)
-        estimator._session = session
+        estimator._ongoing = ongoing
     return estimator
 
 
-class Session:
+class OngoingFit:
     """A fit that goes on from call to call. It is not saved with the estimator.
 
     Parameters
@@ -39,17 +39,20 @@ class Session:
     fit : Fit
     estimator : BaseAutoencoder
     state : dict or None
-        What the session before this one left; see `state`.
+        What the ongoing fit before this one left; see `state`.
     """
 
     def __init__(self, fit: Fit, estimator, state: dict[str, Any] | None) -> None:
-        self.fit = fit
-        self._parameters = _parameters(estimator)
-        if state is not None and state["kind"] == self._kind():
+        self.fit, self._parameters = fit, _parameters(estimator)
+        if state is not None and state["kind"] == self._kind:
             self._load(state)
 
-    def continues(self, estimator) -> bool:
-        """Tell whether the estimator still has this session's parameters and networks."""
+    @property
+    def _kind(self) -> tuple[str, int]:
+        return type(self.fit.step.optimizer).__name__, len(self.fit.step.parameters)
+
+    def goes_on_with(self, estimator) -> bool:
+        """Tell whether the estimator still has the parameters and the networks of this fit."""
         decoder = getattr(estimator.decoder_, "unlinked", estimator.decoder_)
         networks = self.fit.encoder is estimator.encoder_ and self.fit.decoder is decoder
         return networks and all(map(_same, _parameters(estimator), self._parameters))
@@ -65,11 +68,13 @@ class Session:
         fit.step.served = fit.served
         fit.step.resume()
 
-    def pass_over(self, estimator) -> dict[str, Any]:
-        """Take the pass; return the fitted attributes."""
+    def take_pass(self) -> dict[str, Any]:
+        """Take a pass over the rows; return the fitted attributes."""
         fit, setup = self.fit, self.fit.setup
         schedule = setup.schedule(fit.step, 1)._replace(tol=None, first_epoch=setup.n_epochs_before)
-        monitor = Monitor.of(estimator, setup.data.X, setup.data.X, None, dict)
+        monitor = (
+            Monitor(setup.estimator, None, None, None, lambda history: {}) if setup.estimator.verbose else None
+        )
         fit.history = setup.train(fit.step, schedule, monitor)
         return fitted_attributes(fit)
 
@@ -77,7 +82,7 @@ class Session:
     def restored_on_failure(self) -> Iterator[None]:
         """Leave networks and solver as they were where what is done inside fails; let go of the rows."""
         step = self.fit.step
-        before, state = step.snapshot(), copy.deepcopy(self.state())
+        before, state = step.snapshot(), _copied(self.state())
         try:
             yield
         except BaseException:
@@ -88,35 +93,35 @@ class Session:
         finally:
             self.fit.forget_rows()
 
-    # State ------------------------------------------------------------------------------------------------
-
-    def _kind(self) -> tuple[str, int]:
-        step = self.fit.step
-        return type(step.optimizer).__name__, len(step.parameters)
-
     def state(self) -> dict[str, Any]:
         """Return what the next pass depends on beside the networks."""
         setup = self.fit.setup
+        generators = (setup.streams.order, setup.streams.noise, setup.generator)
+        states = [generator.get_state() for generator in generators]
         return {
-            "kind": self._kind(),
+            "kind": self._kind,
             "step": self.fit.step.state(),
-            "order": setup.streams.order.get_state(),
-            "modes": setup.streams.noise.get_state(),
-            "noise": setup.generator.get_state(),
+            "generators": states,
             "device": setup.device.type,
         }
 
     def _load(self, state: dict[str, Any]) -> None:
         setup = self.fit.setup
         self.fit.step.load_state(state["step"])
-        setup.streams.order.set_state(state["order"])
-        setup.streams.noise.set_state(state["modes"])
+        for generator, saved in zip((setup.streams.order, setup.streams.noise), state["generators"], strict=False):
+            generator.set_state(saved)
         if state["device"] == setup.device.type:
-            setup.generator.set_state(state["noise"])
+            setup.generator.set_state(state["generators"][2])
+
+
+def _copied(state: Any) -> Any:
+    if isinstance(state, dict):
+        return {name: _copied(part) for name, part in state.items()}
+    return state.clone() if isinstance(state, Tensor) else state
 
 
 def _parameters(estimator) -> list[Any]:
-    """Return the values whose change ends a session."""
+    """Return the values whose change ends an ongoing fit."""
     return [vars(estimator)[name] for name in estimator._parameter_names if name != "verbose"]
 
 

@@ -205,6 +205,8 @@ class FlatLayers:
     parameters, gradient : Tensor of shape (n_parameters,)
     is_weight : bool Tensor of shape (n_parameters,)
         Where the L2 penalty applies.
+    masters : list of Tensor
+        The parameters of each layer, of its shape.
     weights, gradients : Tensor of shape (n_parameters,)
         What the layers work on: the first two themselves, or the copies.
     """
@@ -217,6 +219,7 @@ class FlatLayers:
         self.parameters = torch.zeros(n_parameters, dtype=dtype, device=device)
         self.gradient = torch.zeros_like(self.parameters)
         self.is_weight = torch.zeros_like(self.parameters, dtype=torch.bool)
+        self.masters = self.views(self.parameters)
         self.load_modules(self.parameters)
         working = torch.bfloat16 if low_precision else dtype
         self.weights, self.gradients = self.parameters.to(working), self.gradient.to(working)
@@ -238,5 +241,6 @@ class FlatLayers:
 
     def store_modules(self, flat: Tensor) -> None:
         """Copy a vector into the modules."""
-        for layer, master in zip(self.layers, self.views(flat), strict=True):
+        masters = self.masters if flat is self.parameters else self.views(flat)
+        for layer, master in zip(self.layers, masters, strict=True):
             layer.store(master)

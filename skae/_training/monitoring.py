@@ -24,15 +24,9 @@ class Monitor:
     """
 
     def __init__(self, estimator, X, y, context, attributes: Callable[[History], dict[str, Any]]) -> None:
-        self.estimator, self.X, self.y, self.context, self.attributes = estimator, X, y, context, attributes
+        self.estimator, self.X, self.y, self.attributes = estimator, X, y, attributes
+        self.context = context if hasattr(estimator, "_skl_callbacks") else None
         self._task: Any = None
-
-    @classmethod
-    def of(cls, estimator, X, y, context, attributes) -> "Monitor | None":
-        """Return a monitor if there is anybody to tell: tasks cost more than a small epoch."""
-        if not hasattr(estimator, "_skl_callbacks"):
-            context = None
-        return cls(estimator, X, y, context, attributes) if context is not None or estimator.verbose else None
 
     def begin_epoch(self) -> None:
         """Announce an epoch."""
@@ -62,14 +56,8 @@ class Monitor:
 
 
 @contextmanager
-def phase_task(estimator, X, y, context, name: str | None, n_epochs: int) -> Iterator[Any]:
-    """Announce a phase of a run, whose subtasks are its epochs; yield its task.
-
-    A phase without a name is all there is: its epochs are subtasks of ``context`` itself.
-    """
-    if name is None or not hasattr(estimator, "_skl_callbacks"):
-        yield context
-        return
+def phase_task(estimator, X, y, context, name: str, n_epochs: int) -> Iterator[Any]:
+    """Announce a phase of a run, whose subtasks are its epochs; yield its task."""
     task = context.subcontext(task_name=name, max_subtasks=n_epochs)
     task.call_on_fit_task_begin(estimator=estimator, X=X, y=y)
     yield task
@@ -82,7 +70,7 @@ def warn_of_the_end(estimator, history: History) -> None:
         n_epochs = len(history.loss_curve)
         when = f"after {n_epochs} epochs" if n_epochs else "before all layers were trained together"
         warn(f"Training was interrupted {when}; the networks are kept as they were then.")
-    elif estimator.tol and not (history.converged or history.stopped):
+    else:
         warn(
             f"Training stopped at max_iter={estimator.max_iter} while the loss was still falling by more than "
             f"tol={estimator.tol}. Raise max_iter or learning_rate, or set tol=None to train for a fixed number "

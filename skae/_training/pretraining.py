@@ -6,12 +6,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from .._data import arrays
 from .._data.corruption import Corruption, Fills
 from .._data.rows import Rows, codings
+from .._data.statistics import column_statistics
 from .._objectives.losses import LOSSES
-from .prepare import Fit
-from .step import Objective, Served, Step
+from .fitting import Fit
+from .loop import Step
+from .problem import Objective, Served
 
 
 class Pretraining:
@@ -50,6 +51,6 @@ class Pretraining:
         setup, noise = self.fit.setup, self.fit.setup.estimator.noise
         if noise is None:
             return None
-        statistics = arrays.column_statistics(rows[:])
+        statistics = column_statistics(rows[:])
         fills = Fills.of(statistics, torch.empty(0, dtype=setup.dtype, device=setup.device))
         return Corruption(noise, setup.estimator.noise_level, statistics, fills, setup.generator)

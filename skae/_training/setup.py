@@ -1,5 +1,6 @@
 """What a fit is given: rows, device, precision, random streams, architecture; and how it takes steps on them."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -12,14 +13,14 @@ from .._data.corruption import Corruption
 from .._data.training_data import TrainingData
 from .._networks.networks import Architecture, dense_blocks
 from .._support import devices, random
-from .._support.hooks import definitions
 from .._support.random import Streams
 from .architecture import describe
 from .autograd import AutogradStep
 from .explicit import ExplicitStep
-from .loop import DivergedError, History, Monitor, Schedule, train
+from .loop import History, Step, train
+from .monitoring import Monitor
 from .optimizers import OPTIMIZERS, Optimizer
-from .step import Objective, Served, Step
+from .problem import DivergedError, Objective, Schedule, Served
 
 
 @dataclass
@@ -141,15 +142,16 @@ class Setup(Run):
     @property
     def n_epochs_before(self) -> int:
         """How many passes there have been before this one, of `partial_fit`."""
-        return len(self.previous.loss_curve_) if self._goes_on else 0
+        return len(self.previous.loss_curve_) if self.goes_on else 0
 
     @property
-    def _goes_on(self) -> bool:
+    def goes_on(self) -> bool:
+        """Whether this is one more pass of `partial_fit`."""
         return self.mode is Mode.INCREMENTAL and self.previous is not None
 
     def curve(self, name: str, epochs: list[float]) -> list[float]:
         """Return a curve of this fit, after that of the passes before it where it is one more of them."""
-        return [*getattr(self.previous, name), *epochs] if self._goes_on else [*epochs]
+        return [*getattr(self.previous, name), *epochs] if self.goes_on else [*epochs]
 
     def corruption(self) -> Corruption | None:
         """Return the noise on the inputs that the estimator's parameters ask for."""
@@ -211,3 +213,38 @@ def centre(setup: Setup) -> None:
         )
     if offset is not None:
         setup.data.centre(offset, previous.decoder_.offset)
+
+
+# Hooks compose: each is called for every class that defines it, whatever the order of the parents. ----------
+
+
+def definitions(estimator: Any, hook: str) -> Iterator[Callable[..., Any]]:
+    """Yield the methods called ``hook``, bound, of each class that defines one, the most basic class first."""
+    for cls in reversed(type(estimator).__mro__):
+        if hook in vars(cls):
+            yield vars(cls)[hook].__get__(estimator)
+
+
+def the_one(estimator: Any, hook: str, *arguments: Any) -> Any:
+    """Return what a hook returns of which there can be one only; None if no class gives one.
+
+    A subclass's goes before its parents'.
+
+    Raises
+    ------
+    TypeError
+        If two classes give one of which neither is the other's subclass.
+    """
+    found: tuple[type, Any] | None = None
+    for cls in type(estimator).__mro__:
+        if hook not in vars(cls) or (found is not None and issubclass(found[0], cls)):
+            continue
+        value = vars(cls)[hook].__get__(estimator)(*arguments)
+        if value is not None and found is not None:
+            raise TypeError(
+                f"{type(estimator).__name__} gets {hook} from {found[0].__name__} and from {cls.__name__}, but an "
+                f"estimator can have one only. Name one of the two as its parent, or define {hook} in it."
+            )
+        if value is not None:
+            found = cls, value
+    return None if found is None else found[1]

@@ -5,8 +5,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .._data import arrays
-from .._data.rows import slices
+from .._data.chunks import slices
+from .._data.statistics import column_statistics
 from ._units import Units
 
 
@@ -21,7 +21,7 @@ class Region(NamedTuple):
     @classmethod
     def around(cls, rows, units: Units, best, norm, bounded: bool) -> "Region":
         """Return the region for each unit; ``best`` is the number of the row with its highest activation."""
-        columns = (torch.as_tensor(c).to(units.dtype) for c in arrays.column_statistics(rows)[1:])
+        columns = (torch.as_tensor(c).to(units.dtype) for c in column_statistics(rows)[1:])
         lowest, highest, centre = (column.to(units.device) for column in columns)
         centre = centre.clamp(lowest, highest)  # the mean is rounded
         if norm == "best":

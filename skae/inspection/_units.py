@@ -7,7 +7,7 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
-from .._data.rows import slices
+from .._data.chunks import slices
 from ._model import Model, find_layer
 
 

@@ -10,13 +10,18 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPRegressor
 
 from skae import AutoencoderTransformer
-from skae._training.loop import DivergedError, Schedule, train
+from skae._objectives.losses import LOSSES
+from skae._objectives.warm_up import WarmUp
+from skae._training.bottleneck import Bottleneck
+from skae._training.loop import Step, train
+from skae._training.problem import DivergedError, Objective, Schedule, Served
 
 
-class ScriptedStep:
+class ScriptedStep(Step):
     """A step that replays losses, epoch by epoch; its only parameter counts the batches taken."""
 
-    def __init__(self, losses, held_out=None):
+    def __init__(self, losses, held_out=None, bottleneck=None):
+        super().__init__(Served(None), Objective(LOSSES["squared_error"], bottleneck=bottleneck), None)
         self.losses, self.held_out = losses, held_out
         self.parameters = torch.zeros(1)
         self.epoch, self.batches = 0, []
@@ -28,12 +33,6 @@ class ScriptedStep:
 
     def evaluate(self, index):
         return torch.tensor(self.held_out[self.epoch] * len(index), dtype=torch.float64)
-
-    def snapshot(self):
-        return self.parameters.clone()
-
-    def restore(self, snapshot):
-        self.parameters.copy_(snapshot)
 
 
 class ScriptedMonitor:
@@ -52,14 +51,16 @@ class ScriptedMonitor:
         return self.step.epoch == self.stop_after
 
 
-def run(losses, held_out=None, n_rows=4, batch_size=4, shuffle=True, seed=0, monitor=None, **schedule):
-    step = ScriptedStep(losses, held_out)
+def run(
+    losses, held_out=None, n_rows=4, batch_size=4, shuffle=True, seed=0, monitor=None, bottleneck=None, **schedule
+):
+    step = ScriptedStep(losses, held_out, bottleneck)
     history = train(
         step,
         torch.arange(n_rows),
         Schedule(max_iter=len(losses), batch_size=batch_size, shuffle=shuffle, **schedule),
         torch.Generator().manual_seed(seed),
-        validation=None if held_out is None else torch.arange(100, 103),
+        held_out=None if held_out is None else torch.arange(100, 103),
         monitor=ScriptedMonitor(step, **(monitor or {})),
     )
     return history, step
@@ -111,6 +112,91 @@ def test_losses_are_means_over_rows_not_over_batches():
     generator = torch.Generator().manual_seed(0)
     history = train(step, torch.arange(11), schedule, generator, monitor=ScriptedMonitor(step))
     assert history.loss_curve == [5.0]
+
+
+class Counting(Bottleneck):
+    """Adds up two numbers over the rows of each batch, in memory that it uses again."""
+
+    def __init__(self):
+        super().__init__()
+        self.total = torch.zeros((), dtype=torch.float64)
+
+    def note(self, index):
+        for name, factor in (("numbers", 1.0), ("halves", 0.5)):
+            self.add(name, self.total.fill_(factor * float(index.sum())))
+
+
+class Noting(ScriptedStep):
+    """Has its bottleneck note the rows of each batch; presses Ctrl-C at one of them."""
+
+    interrupt_at = None
+
+    def __call__(self, index):
+        if len(self.batches) == self.interrupt_at:
+            raise KeyboardInterrupt
+        self.objective.bottleneck.note(index)
+        return super().__call__(index)
+
+    def evaluate(self, index):
+        with self.objective.bottleneck.held_out():
+            self.objective.bottleneck.note(index + 1000)
+        return super().evaluate(index)
+
+
+def test_sums_of_the_bottleneck_are_means_over_the_rows_of_an_epoch():
+    """Batches of 5, 5 and 1 rows; those held out are not counted."""
+    step = Noting([3, 2, 1], [3, 2, 1], Counting())
+    monitor, generator = ScriptedMonitor(step), torch.Generator().manual_seed(0)
+    schedule = Schedule(max_iter=3, batch_size=5)
+    history = train(step, torch.arange(11), schedule, generator, held_out=torch.arange(2), monitor=monitor)
+    assert history.parts == {"numbers": [5.0] * 3, "halves": [2.5] * 3}
+
+
+def test_an_epoch_cut_short_counts_with_the_rows_it_has_seen():
+    step = Noting([3, 2], None, Counting())
+    step.interrupt_at = 5
+    schedule = Schedule(max_iter=2, batch_size=5, shuffle=False)
+    history = train(step, torch.arange(11), schedule, torch.Generator(), monitor=ScriptedMonitor(step))
+    assert history.loss_curve == [3.0, 2.0]
+    assert history.parts["numbers"] == [5.0, 4.5]
+
+
+# Warm-ups --------------------------------------------------------------------------------------------------
+
+
+class Warming(Bottleneck):
+    def __init__(self, n_epochs):
+        super().__init__()
+        self.warm_up, self.told = WarmUp(2.0, n_epochs), []
+
+    def advance(self, epochs):
+        super().advance(epochs)
+        self.told.append((epochs, self.warm_up.value))
+
+
+def test_a_bottleneck_is_told_how_far_training_has_come():
+    """By rows, not by batches, and from where an earlier pass has left off."""
+    bottleneck = Warming(2)
+    run([2, 1], n_rows=10, batch_size=8, bottleneck=bottleneck, first_epoch=0.5)
+    assert_allclose(bottleneck.told, [(0.5, 0.5), (1.3, 1.3), (1.5, 1.5), (2.3, 2.0)])
+    silent = Warming(0)
+    run([2, 1], bottleneck=silent)
+    assert silent.told == []
+    assert silent.warm_up.value == 2.0
+
+
+@pytest.mark.parametrize("watch", ["training", "validation"])
+@pytest.mark.parametrize(("first_epoch", "best", "n_epochs"), [(0, 2.0, 8), (1, 1.5, 7), (4, 1.0, 6)])
+def test_epochs_of_a_warm_up_are_neither_best_nor_flat(first_epoch, best, n_epochs, watch):
+    """Losses rise while more of the objective comes in; patience of three begins after that."""
+    losses = [3.0, 1.0, 1.5, 2.0, 2.5, *[2.5] * 9]
+    losses, held_out = (losses, None) if watch == "training" else (np.ones(len(losses)), losses)
+    schedule = {"tol": 1e-4, "n_iter_no_change": 3, "first_epoch": first_epoch}
+    history, step = run(losses, held_out, bottleneck=Warming(4), **schedule)
+    assert history.best_loss == best
+    assert len(history.loss_curve) == n_epochs
+    if held_out is not None:
+        assert float(step.parameters) == held_out.index(best) + 1, "the weights of the best epoch"
 
 
 # When it stops ---------------------------------------------------------------------------------------------

@@ -4,155 +4,87 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose
+from step_parity import N_FEATURES, N_ROWS, assert_steps_agree, both_fits, modes, unit_rows
 
 from skae import AutoencoderTransformer, DenoisingAutoencoder, StackedAutoencoder
 from skae._networks.activations import ACTIVATIONS
 from skae._objectives.losses import LOSSES
-from skae._objectives.penalties import Penalty
 from skae._training.autograd import AutogradStep
-from skae._training.averaging import Averaged
 from skae._training.explicit import ExplicitStep
-from skae._training.fitting import Fit
+from skae._training.fitting import prepare
+from skae._training.setup import Mode
 
-N_ROWS, N_FEATURES = 23, 7
 NAMES = sorted(ACTIVATIONS)
-
-
-def unit_rows():
-    """Rows in (0, 1), which every loss accepts."""
-    return np.random.default_rng(0).uniform(0.01, 0.99, size=(N_ROWS, N_FEATURES))
-
-
-def by_autograd(estimator_class):
-    """Return the same estimator, whose penalty knows no closed form: it trains by autograd."""
-
-    class ByAutograd(estimator_class):
-        def _regularizer(self, fit):
-            penalty = super()._regularizer(fit) or Penalty(lambda x, code, row_weight: 0 * code.sum())
-            return penalty._replace(closed_form=None)
-
-    return ByAutograd
-
-
-def both_steps(sample_weight=None, *, estimator_class=AutoencoderTransformer, X_clean=None, **parameters):
-    """Return an explicit and an autograd step on networks with the same random weights and biases."""
-    settings = {
-        "n_components": 3,
-        "hidden_layer_sizes": (6, 5),
-        "solver": "sgd",
-        "momentum": 0.0,
-        "learning_rate": 1.0,
-        "random_state": 0,
-        **parameters,
-    }
-    fit, other = (
-        Fit(kind(**settings), unit_rows(), sample_weight=sample_weight, X_clean=X_clean)
-        for kind in (estimator_class, by_autograd(estimator_class))
-    )
-    explicit, autograd = (f.step.step if isinstance(f.step, Averaged) else f.step for f in (fit, other))
-    assert isinstance(explicit, ExplicitStep)
-    assert isinstance(autograd, AutogradStep)
-    explicit.parameters.normal_(0, 0.5, generator=torch.Generator().manual_seed(1))
-    explicit.publish()
-    other.encoder.load_state_dict(fit.encoder.state_dict())
-    other.decoder.load_state_dict(fit.decoder.state_dict())
-    return (explicit, (fit.encoder, fit.decoder)), (autograd, (other.encoder, other.decoder))
-
-
-def values(networks):
-    """All parameters, by network and name; a tied weight is its encoder's alone."""
-    named = [(i, name, p) for i, network in enumerate(networks) for name, p in network.named_parameters()]
-    return {(i, name): p.detach().clone().numpy() for i, name, p in named}
-
-
-def assert_steps_agree(pair, sizes=(N_ROWS,), rtol=1e-5):
-    """Compare the objective and what one unit step moves, which is the gradient, for batches of these sizes."""
-    (explicit, ours), (autograd, theirs) = pair
-    start = 0
-    for size in sizes:
-        index = torch.arange(start, start + size)
-        before = values(ours), values(theirs)
-        assert_allclose(explicit.evaluate(index), autograd.evaluate(index), rtol=1e-10)
-        assert_allclose(explicit(index), autograd(index), rtol=1e-10)
-        explicit.publish()
-        after = values(ours), values(theirs)
-        for name in before[0]:
-            moved = [now[name] - then[name] for then, now in zip(before, after, strict=True)]
-            assert_allclose(
-                moved[0], moved[1], rtol=rtol, atol=rtol * np.abs(moved[1]).max() + 1e-14, err_msg=name
-            )
-        assert max(np.abs(after[1][name] - before[1][name]).max() for name in before[1]) > 1e-4
-        start += size
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_hidden_activations(name):
-    assert_steps_agree(both_steps(activation=name))
+    assert_steps_agree(*both_fits(activation=name))
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_code_activations(name):
-    assert_steps_agree(both_steps(code_activation=name))
+    assert_steps_agree(*both_fits(code_activation=name))
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_output_activations(name):
-    assert_steps_agree(both_steps(output_activation=name))
+    assert_steps_agree(*both_fits(output_activation=name))
 
 
 @pytest.mark.parametrize("tied", [False, True])
 @pytest.mark.parametrize("loss", sorted(LOSSES))
 def test_losses(loss, tied):
-    assert_steps_agree(both_steps(loss=loss, tied_weights=tied))
+    assert_steps_agree(*both_fits(loss=loss, tied_weights=tied))
 
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("hidden", [(), (6,), (6, 5, 4)])
 def test_tied_weights(hidden, name):
     assert_steps_agree(
-        both_steps(hidden_layer_sizes=hidden, tied_weights=True, activation=name, code_activation=name)
+        *both_fits(hidden_layer_sizes=hidden, tied_weights=True, activation=name, code_activation=name)
     )
 
 
 @pytest.mark.parametrize("hidden", [(), 4, (9, 8, 6, 5)])
 @pytest.mark.parametrize("decoder_hidden", [None, (), (4, 12)])
 def test_depths(hidden, decoder_hidden):
-    assert_steps_agree(both_steps(hidden_layer_sizes=hidden, decoder_hidden_layer_sizes=decoder_hidden))
+    assert_steps_agree(*both_fits(hidden_layer_sizes=hidden, decoder_hidden_layer_sizes=decoder_hidden))
 
 
 @pytest.mark.parametrize("n_components", [1, 7, 20])
 def test_widths_of_the_code(n_components):
-    assert_steps_agree(both_steps(n_components=n_components, activation="gelu"))
+    assert_steps_agree(*both_fits(n_components=n_components, activation="gelu"))
 
 
 @pytest.mark.parametrize("tied", [False, True])
 @pytest.mark.parametrize("solver", ["adam", "adamw", "sgd"])
 def test_whole_steps_with_alpha(solver, tied):
-    pair = both_steps(solver=solver, alpha=0.1, tied_weights=tied, learning_rate=0.01, momentum=0.9)
-    assert_steps_agree(pair, sizes=(8, 8, 7))
+    pair = both_fits(solver=solver, alpha=0.1, tied_weights=tied, learning_rate=0.01, momentum=0.9)
+    assert_steps_agree(*pair, sizes=(8, 8, 7))
 
 
 @pytest.mark.parametrize("contractive", [0.0, 0.3])
 @pytest.mark.parametrize("loss", sorted(LOSSES))
 def test_sample_weights(loss, contractive):
     weight = np.random.default_rng(1).integers(0, 4, N_ROWS).astype(float)
-    pair = both_steps(
+    pair = both_fits(
         weight, loss=loss, contractive=contractive, hidden_layer_sizes=(), code_activation="sigmoid", alpha=0.01
     )
-    assert_steps_agree(pair, sizes=(12, 11))
+    assert_steps_agree(*pair, sizes=(12, 11))
 
 
 @pytest.mark.parametrize("tied", [False, True])
 @pytest.mark.parametrize("sizes", [(10, 10, 3), (22, 1), (1, 22), (1, 1, 1, 10, 10)])
 def test_batches_of_several_sizes(sizes, tied):
-    assert_steps_agree(both_steps(learning_rate=0.1, activation="silu", tied_weights=tied), sizes=sizes)
+    assert_steps_agree(*both_fits(learning_rate=0.1, activation="silu", tied_weights=tied), sizes=sizes)
 
 
 @pytest.mark.parametrize("tied", [False, True])
 @pytest.mark.parametrize("code_activation", ["identity", "relu", "sigmoid", "logistic", "tanh"])
 def test_contractive_closed_form(code_activation, tied):
-    pair = both_steps(contractive=0.3, hidden_layer_sizes=(), code_activation=code_activation, tied_weights=tied)
-    assert_steps_agree(pair, sizes=(N_ROWS,))
+    pair = both_fits(contractive=0.3, hidden_layer_sizes=(), code_activation=code_activation, tied_weights=tied)
+    assert_steps_agree(*pair, sizes=(N_ROWS,))
 
 
 def own_noise(X, generator):
@@ -164,22 +96,27 @@ def own_noise(X, generator):
 @pytest.mark.parametrize("estimator_class", [DenoisingAutoencoder, StackedAutoencoder])
 def test_noise(estimator_class, noise, loss):
     """From the same state of the generator, batch after batch, with held-out rows in between."""
-    pair = both_steps(estimator_class=estimator_class, noise=noise, noise_level=0.5, loss=loss, learning_rate=0.1)
-    (explicit, _), (autograd, _) = pair
-    assert torch.equal(explicit.corrupt.generator.get_state(), autograd.corrupt.generator.get_state())
-    assert_steps_agree(pair, sizes=(10, 9, 4))
-    assert torch.equal(explicit.corrupt.generator.get_state(), autograd.corrupt.generator.get_state())
+    pair = both_fits(estimator_class=estimator_class, noise=noise, noise_level=0.5, loss=loss, learning_rate=0.1)
+    states = [fit.objective.corruption.generator.get_state() for fit in pair]
+    assert torch.equal(*states)
+    assert_steps_agree(*pair, sizes=(10, 9, 4))
+    after = [fit.objective.corruption.generator.get_state() for fit in pair]
+    assert torch.equal(*after)
+    assert not torch.equal(states[0], after[0])
 
 
 @pytest.mark.parametrize("tied", [False, True])
 @pytest.mark.parametrize("loss", sorted(LOSSES))
 def test_pairs_of_noisy_and_clean_rows(loss, tied):
     X_clean = np.random.default_rng(1).uniform(size=(N_ROWS, N_FEATURES))
-    pair = both_steps(estimator_class=DenoisingAutoencoder, X_clean=X_clean, loss=loss, tied_weights=tied)
-    assert_steps_agree(pair)
-    own, clean = both_steps(loss=loss, tied_weights=tied)[0][0], pair[0][0]
-    index = torch.arange(N_ROWS)
-    assert abs(own.evaluate(index) / clean.evaluate(index) - 1) > 1e-3, "the target is another one"
+    pair = both_fits(estimator_class=DenoisingAutoencoder, X_clean=X_clean, loss=loss, tied_weights=tied)
+    assert_steps_agree(*pair)
+    own, clean = both_fits(loss=loss, tied_weights=tied)[0], pair[0]
+    losses = []
+    for fit in (own, clean):
+        with modes(fit):
+            losses.append(float(fit.step.evaluate(torch.arange(N_ROWS))))
+    assert abs(losses[0] / losses[1] - 1) > 1e-3, "the target is another one"
 
 
 @pytest.mark.parametrize(
@@ -195,7 +132,7 @@ def test_pairs_of_noisy_and_clean_rows(loss, tied):
     ],
 )
 def test_which_step_is_taken(parameters, explicit):
-    step = Fit(AutoencoderTransformer(random_state=0, **parameters), unit_rows()).step
+    step = prepare(AutoencoderTransformer(random_state=0, **parameters), unit_rows(), Mode.FRESH).step
     assert isinstance(step, ExplicitStep if explicit else AutogradStep)
 
 

@@ -91,7 +91,7 @@ def test_a_loaded_state_carries_on_and_stays_apart(name):
     walk(first, steps[:4])
     second = optimizer(name, learning_rate=0.01)
     second.parameters.copy_(first.parameters)
-    second.load(first.state())
+    second.load_state(first.state())
     kept = {key: value.clone() for key, value in first.state().items()}
     walk(second, steps[4:])
     assert torch.equal(second.parameters, whole.parameters)

@@ -1,58 +1,68 @@
 """The running mean of weights: which it is, when it is there, and that training goes on without it."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose
+from recorder import Recorder
 from sklearn.base import clone
 from sklearn.datasets import load_digits
-from test_monitoring import Recorder
 from torch import nn
 
 from skae import AdversarialAutoencoder, AutoencoderTransformer
-from skae._training.averaging import Averaged
+from skae._bottleneck.adversary import Adversary
+from skae._bottleneck.nested_dropout import NestedDropout
+from skae._objectives.losses import LOSSES
+from skae._training.loop import Step
+from skae._training.problem import Objective, Served
 
 
-class Walk:
-    """A step that moves its one weight by as much as it is told."""
+class Walk(Step):
+    """A step that moves its one weight by as much as it is told, and keeps the mean of where it has been."""
 
-    needs_two_rows, by_autograd, multiply_adds = False, False, 0
+    class Solver:
+        """Moves by the gradient."""
 
-    def __init__(self):
-        self.parameters, self.published = torch.zeros(1, dtype=torch.float64), None
+        def __init__(self, parameters, gradient, is_weight):
+            self.parameters, self.gradient = parameters, gradient
 
-    def __call__(self, index):
-        self.parameters += index
+        def update(self):
+            self.parameters += self.gradient
+
+        def state(self):
+            return {}
+
+        def load_state(self, state):
+            pass
+
+    def __init__(self, trained=False):
+        super().__init__(Served(None), Objective(LOSSES["squared_error"]), self.Solver, averages=True)
+        self.parameters, self.gradient = torch.zeros(2, 1, dtype=torch.float64)
+        self.module = float("nan")
+        self._begin(torch.ones(1))
+        if trained:
+            self.average.trust()
+
+    def differentiate(self, index):
+        self.gradient.copy_(index)
         return index.sum()
 
-    def evaluate(self, index):
+    def _evaluate(self, index):
         return self.parameters[0].clone()
 
-    def assign(self, parameters):
-        self.parameters.copy_(parameters)
-
-    restore = assign
-
-    def snapshot(self):
-        return self.parameters.clone()
-
-    def publish(self):
-        self.published = float(self.parameters)
-
-    release = publish
+    def _store(self, parameters):
+        self.module = float(parameters)
 
 
-def averaged_walk(trained=False):
-    return Averaged(Walk(), trained)
-
-
-def walk(averaged, moves):
+def walk(step, moves):
     """Take steps; return the place after each, and the mean that is shown then."""
     places, means = [], []
     for move in moves:
-        averaged(torch.tensor([move], dtype=torch.float64))
-        places.append(float(averaged.step.parameters))
-        means.append(float(averaged.evaluate(torch.zeros(1))))
+        step(torch.tensor([move], dtype=torch.float64))
+        places.append(float(step.parameters))
+        means.append(float(step.evaluate(torch.zeros(1))))
     return np.array(places), np.array(means)
 
 
@@ -60,14 +70,14 @@ MOVES = np.random.default_rng(0).normal(size=900)
 
 
 def test_training_goes_on_from_where_it_was():
-    places, means = walk(averaged_walk(), MOVES)
+    places, means = walk(Walk(), MOVES)
     assert_allclose(places, MOVES.cumsum())
     assert means[0] == places[0]
     assert not np.isclose(means[1:], places[1:]).any()
 
 
 def test_mean_reaches_back_a_tenth_of_the_steps_and_at_most_fifty():
-    _, means = walk(averaged_walk(), np.ones(900))  # the lag behind the last place is how far back it reaches
+    _, means = walk(Walk(), np.ones(900))  # the lag behind the last place is how far back it reaches
     lag = np.arange(1, 901) - means
     assert_allclose(lag[[9, 99, 299]], [0.9, 9, 27], rtol=0.1)
     assert_allclose(lag[899], 49, rtol=0.01)
@@ -76,54 +86,61 @@ def test_mean_reaches_back_a_tenth_of_the_steps_and_at_most_fifty():
 def test_mean_is_nearer_than_the_last_weights():
     generator = np.random.default_rng(0)
     step = Walk()
-    averaged = Averaged(step, trained=False)
     last, mean = [], []
     for _ in range(3000):  # a rate of 0.2 towards zero, with noise
-        averaged.evaluate(torch.zeros(1))
         place = last[-1] if last else 0.0
-        averaged(torch.tensor([-0.2 * place + generator.normal()], dtype=torch.float64))
+        step(torch.tensor([-0.2 * place + generator.normal()], dtype=torch.float64))
         last.append(float(step.parameters))
-        mean.append(float(averaged.evaluate(torch.zeros(1))))
+        mean.append(float(step.evaluate(torch.zeros(1))))
     assert np.std(mean[500:]) < 0.5 * np.std(last[500:])
 
 
 @pytest.mark.parametrize("method", ["publish", "release", "snapshot"])
 def test_modules_get_the_mean(method):
-    averaged = averaged_walk()
-    places, means = walk(averaged_walk(), MOVES[:20])
+    step = Walk()
+    places, means = walk(Walk(), MOVES[:20])
     for move in MOVES[:20]:
-        averaged(torch.tensor([move], dtype=torch.float64))
-    found = getattr(averaged, method)()
-    assert means[-1] == (float(found) if method == "snapshot" else averaged.step.published)
-    averaged(torch.zeros(1, dtype=torch.float64))
-    assert float(averaged.step.parameters) == places[-1]
+        step(torch.tensor([move], dtype=torch.float64))
+    found = getattr(step, method)()
+    assert means[-1] == (float(found) if method == "snapshot" else step.module) != places[-1]
+    step(torch.zeros(1, dtype=torch.float64))
+    assert float(step.parameters) == places[-1]
 
 
 def test_weights_that_were_trained_before_are_left_by_and_by():
-    places, means = walk(averaged_walk(trained=True), np.ones(200))
+    places, means = walk(Walk(trained=True), np.ones(200))
     assert means[0] == pytest.approx(0.02 * places[0])
     assert_allclose(places[-1] - means[-1], 49, rtol=0.03)
 
 
 def test_state_carries_on():
-    whole, first, second = (averaged_walk() for _ in range(3))
-    expected = walk(whole, MOVES[:40])
+    first, second = Walk(), Walk()
+    expected = walk(Walk(), MOVES[:40])
     walk(first, MOVES[:15])
     first.release()
-    second.step.assign(first.snapshot())
-    carried_on = Averaged(second.step, trained=True)  # which finds the mean in its place
-    carried_on.load(first.state())
-    places, means = walk(carried_on, MOVES[15:40])
+    second.assign(first.snapshot())  # the mean
+    second.load_state(copy.deepcopy(first.state()))
+    walk(first, MOVES[:5])
+    places, means = walk(second, MOVES[15:40])
     assert_allclose(places, expected[0][15:])
     assert_allclose(means, expected[1][15:])
 
 
 def test_state_of_weights_that_have_been_changed_since_is_dropped():
-    first = averaged_walk()
+    first, second = Walk(), Walk()
     walk(first, MOVES[:15])
-    second = averaged_walk()
-    second.load(first.state())
+    second.load_state(first.state())
     assert walk(second, [1.0])[0] == [1.0]
+
+
+def test_assigned_weights_are_mean_and_place_at_once():
+    step = Walk()
+    walk(step, MOVES[:15])
+    step.assign(torch.tensor([7.0], dtype=torch.float64))
+    assert float(step.evaluate(torch.zeros(1))) == 7
+    places, means = walk(step, [1.0])
+    assert places == [8.0]
+    assert 7 < means[0] < 8
 
 
 ESTIMATORS = {
@@ -180,7 +197,8 @@ def test_the_mean_restores_better_than_the_last_weights(name, digits, monkeypatc
         return [epoch.reconstruction_error(digits).mean() for epoch in recorder.models[15:30]]
 
     kept = errors()
-    monkeypatch.setattr(type(ESTIMATORS[name]), "_averages", lambda self, fit: False)
+    for bottleneck in (NestedDropout, Adversary):
+        monkeypatch.setattr(bottleneck, "averages_weights", False)
     last = errors()
     assert np.mean(kept) < 0.95 * np.mean(last)
     assert np.abs(np.diff(kept)).mean() < 0.5 * np.abs(np.diff(last)).mean()

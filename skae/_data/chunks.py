@@ -1,0 +1,128 @@
+"""Walking over rows a chunk at a time: the one place where CSR matrices are made dense, and rows are summed.
+
+Chunks are bounded in bytes, so that a wide matrix needs no more memory than a narrow one. Memory for them is
+allocated once: new memory for each, beside small tensors that stay, leaves a heap of holes that can grow as large
+as the dense matrix. For the same reason no operation has an ``out=`` of another dtype than its operands: torch
+would allocate the result a second time, in theirs.
+"""
+
+import functools
+from collections.abc import Callable, Iterable, Iterator
+
+import torch
+from torch import Tensor
+
+from .._support.devices import sum_dtype
+
+CHUNK_BYTES = 1 << 22
+
+# Sizes -----------------------------------------------------------------------------------------------------
+
+
+def chunk_rows(row_bytes: int) -> int:
+    """Return how many rows of so many bytes a chunk holds."""
+    return max(1, CHUNK_BYTES // max(1, row_bytes))
+
+
+def slices(n_rows: int, row_bytes: int) -> Iterator[slice]:
+    """Cut ``n_rows`` into chunks."""
+    step = chunk_rows(row_bytes)
+    for start in range(0, n_rows, step):
+        yield slice(start, min(start + step, n_rows))
+
+
+def index_chunks(order: Tensor, row_bytes: int, at_most: int) -> tuple[Tensor, ...]:
+    """Cut row numbers into chunks, of no more than ``at_most`` rows."""
+    return order.split(min(at_most, chunk_rows(row_bytes)))
+
+
+def spread(order: Tensor, at_most: int) -> Tensor:
+    """Return at most so many of the row numbers, evenly spaced."""
+    return order[:: -(-len(order) // at_most)]
+
+
+# Reading ---------------------------------------------------------------------------------------------------
+
+
+class Buffer:
+    """Memory for rows that is allocated once, and once more only for more rows than ever before."""
+
+    def __init__(self, width: int, dtype: torch.dtype, device: torch.device | str = "cpu") -> None:
+        self._rows = torch.empty(0, width, dtype=dtype, device=device)
+
+    def __call__(self, n_rows: int) -> Tensor:
+        """Return so many rows, with whatever they hold."""
+        if len(self._rows) < n_rows:
+            with torch.inference_mode(False):  # for use in any mode
+                self._rows = self._rows.new_empty(n_rows, self._rows.shape[1])
+        return self._rows[:n_rows]
+
+
+class Reader:
+    """Reads rows of X as dense tensors of its dtype and device.
+
+    Parameters
+    ----------
+    X : Tensor or scipy.sparse CSR matrix of shape (n, d)
+        Never written.
+    """
+
+    def __init__(self, X) -> None:
+        self.X, self.is_dense = X, isinstance(X, Tensor)
+        self.dtype = X.dtype if self.is_dense else getattr(torch, X.dtype.name)
+        self.device = X.device if self.is_dense else torch.device("cpu")
+        self._buffer = Buffer(X.shape[1], self.dtype, self.device)
+
+    def run(self, part: slice) -> Tensor:
+        """Return a run of rows, which are not to be written and are there until the next call."""
+        return self.X[part] if self.is_dense else self._densify(self.X[part])
+
+    def gather(self, index: Tensor) -> Tensor:
+        """Return rows by their numbers; they are there until the next call, and may be written."""
+        if self.is_dense:
+            return torch.index_select(self.X, 0, index.to(self.device), out=self._buffer(len(index)))
+        return self._densify(self.X[index.cpu().numpy()])
+
+    def _densify(self, rows) -> Tensor:
+        dense = self._buffer(rows.shape[0])
+        rows.toarray(out=dense.numpy())
+        return dense
+
+
+def chunks(X, row_bytes: int | None = None) -> Iterator[tuple[slice, Tensor]]:
+    """Walk over X, a tensor or a CSR matrix: yield which rows, and the rows as a dense tensor.
+
+    Rows are not to be written, and are there until the next chunk. ``row_bytes`` counts what is made of a row,
+    where that is more than the row in float64.
+    """
+    reader = Reader(X)
+    for part in slices(X.shape[0], 8 * X.shape[1] if row_bytes is None else row_bytes):
+        yield part, reader.run(part)
+
+
+# Summing ---------------------------------------------------------------------------------------------------
+
+
+def sum_rows(values: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Sum (n, ...) over rows, each times its weight, (n,), in the precision for sums."""
+    dtype = sum_dtype(values.device)
+    if weight is None:
+        return values.sum(0, dtype=dtype)
+    return weight.to(values.device, dtype) @ values.to(dtype)
+
+
+def total(terms: Iterable[Tensor]) -> Tensor:
+    """Add up what each chunk gives."""
+    return functools.reduce(torch.add, terms)
+
+
+def fold(terms: Iterable[tuple[Tensor, ...]], *joins: Callable[[Tensor, Tensor], Tensor]) -> tuple[Tensor, ...]:
+    """Join what each chunk gives into totals: the first tensors by the first of ``joins``, and so on.
+
+    ``torch.add`` makes sums, ``torch.minimum`` and ``torch.maximum`` extremes.
+    """
+
+    def join(totals: tuple[Tensor, ...], term: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return tuple(by(total, one) for by, total, one in zip(joins, totals, term, strict=True))
+
+    return functools.reduce(join, terms)
