@@ -16,8 +16,6 @@ from ._fitted.sampling import Densities, check_n_samples, standard_normal
 from ._networks.inference import forward
 from ._networks.networks import Architecture, bounded
 from ._objectives import likelihoods
-from ._objectives.likelihood_initialization import start_at_moments
-from ._objectives.likelihood_loss import negative_log_likelihood
 from ._objectives.losses import Loss, loss_by
 from ._support.warnings import warn
 from ._training.fitting import Fit
@@ -432,7 +430,7 @@ class VAESampler(BaseAutoencoder):
     def _per_row_loss(self):
         loss, parts = self._objective["loss"], self._objective["likelihood"]
         loss = (
-            negative_log_likelihood(parts, self.decoder_)
+            likelihoods.negative_log_likelihood(parts, self.decoder_)
             if loss is None
             else loss_by(loss, mean_over_features=False)
         )
@@ -468,7 +466,7 @@ class VAESampler(BaseAutoencoder):
         )
 
     def _initialize_weights(self, setup: Setup, encoder: Any, decoder: Any) -> None:
-        start_at_moments(self._parts(setup.architecture), encoder, decoder, setup.data)
+        likelihoods.start_at_moments(self._parts(setup.architecture), encoder, decoder, setup.data)
 
     def _parts(self, architecture: Architecture) -> likelihoods.Parts:
         """Return which likelihood rules which columns; none with a plain loss."""
@@ -479,7 +477,7 @@ class VAESampler(BaseAutoencoder):
             return loss_by(self.loss, mean_over_features=False)
         if decoder.variance_floor is not None and self.decoder_variance != "learned":
             decoder.variance_floor.fill_(self.decoder_variance)
-        return negative_log_likelihood(self._parts(setup.architecture), decoder)
+        return likelihoods.negative_log_likelihood(self._parts(setup.architecture), decoder)
 
     def _bottleneck(self, setup: Setup) -> GaussianBottleneck:
         return GaussianBottleneck(

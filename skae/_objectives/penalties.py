@@ -89,13 +89,8 @@ def contractive(strength: float, activation: str | None) -> Penalty:
     activation : str or None
         The code's, where the encoder has one layer, which has a closed form for some; None for deeper ones.
     """
-    closed_form = None
     derivatives = None if activation is None else _DERIVATIVES.get(activation)
-    if derivatives is not None:
-        closed_form = CodePenalty(
-            lambda layer, p, weight: _on_code(strength, derivatives, layer, p, weight),
-            lambda layer, p, weight: _on_weight(strength, derivatives, layer, p, weight),
-        )
+    closed_form = None if derivatives is None else _contractive_layer(strength, derivatives)
     return Penalty(mean_over_rows(lambda x, code: strength * jacobian_norm(x, code)), closed_form)
 
 
@@ -111,16 +106,20 @@ def jacobian_norm(x: Tensor, code: Tensor) -> Tensor:
     return squares
 
 
-def _on_code(strength, derivatives, layer, p, row_weight: Tensor | None) -> Tensor:
-    first, second = derivatives(p.a)
-    lengths = layer.weight[:-1].square().sum(0)
-    scale = strength / len(p.a) if row_weight is None else strength / len(p.a) * row_weight
-    # d/da of f'(z)^2 is 2 f'(z) f''(z) / f'(z): the activation's own derivative comes in afterwards.
-    p.dz.add_(2 * scale * second * lengths)
-    return (scale * first.square() * lengths).sum()
+def _contractive_layer(strength: float, derivatives: Callable[[Tensor], tuple[Tensor, Tensor]]) -> CodePenalty:
+    def per_row(p, row_weight: Tensor | None) -> float | Tensor:
+        return strength / len(p.a) if row_weight is None else strength / len(p.a) * row_weight
 
+    def on_code(layer, p, row_weight: Tensor | None) -> Tensor:
+        first, second = derivatives(p.a)
+        lengths = layer.weight[:-1].square().sum(0)
+        scale = per_row(p, row_weight)
+        # d/da of f'(z)^2 is 2 f'(z) f''(z) / f'(z): the activation's own derivative comes in afterwards.
+        p.dz.add_(2 * scale * second * lengths)
+        return (scale * first.square() * lengths).sum()
 
-def _on_weight(strength, derivatives, layer, p, row_weight: Tensor | None) -> None:
-    first, _ = derivatives(p.a)
-    scale = strength / len(p.a) if row_weight is None else strength / len(p.a) * row_weight
-    layer.gradient[:-1].add_(2 * layer.weight[:-1] * (scale * first.square()).sum(0))
+    def on_weight(layer, p, row_weight: Tensor | None) -> None:
+        first, _ = derivatives(p.a)
+        layer.gradient[:-1].add_(2 * layer.weight[:-1] * (per_row(p, row_weight) * first.square()).sum(0))
+
+    return CodePenalty(on_code, on_weight)

@@ -9,8 +9,7 @@ from torch import distributions as td
 
 from skae import VAESampler
 from skae._networks.activations import link_activation
-from skae._objectives.likelihood_loss import negative_log_likelihood
-from skae._objectives.likelihoods import LIKELIHOODS, check_support, draw, link, partition
+from skae._objectives.likelihoods import LIKELIHOODS, check_support, draw, link, negative_log_likelihood, partition
 
 torch.manual_seed(0)
 OUTPUT = torch.randn(6, 4, dtype=torch.float64)
