@@ -1,8 +1,7 @@
 """The plain autoencoder."""
 
-from dataclasses import field
-from numbers import Integral, Real
-from typing import Any, ClassVar
+from numbers import Integral
+from typing import Any
 
 from sklearn.base import _fit_context
 from sklearn.callback import with_callbacks
@@ -14,6 +13,7 @@ from ._bottleneck.nested_dropout import NestedDropout
 from ._fitted import ordered
 from ._networks.networks import Architecture
 from ._objectives.penalties import Penalty, contractive
+from ._support.parameters import AT_LEAST_ONE, NON_NEGATIVE, parameter
 from ._support.warnings import warn
 from ._training.fitting import Fit, fit_networks
 from ._training.loop import History
@@ -306,24 +306,14 @@ class AutoencoderTransformer(BaseAutoencoder):
     (True, True)
     """
 
-    n_components: Any = field(default=16, kw_only=False)
-    contractive: float = 0.0
-    ordered: bool = False
-    tied_weights: bool = False
-    encoder: Any = None
-    decoder: Any = None
-
-    _parameter_constraints: ClassVar[dict] = {
-        "n_components": [
-            Interval(Integral, 1, None, closed="left"),
-            Interval(RealNotInt, 0, 1, closed="neither"),
-        ],
-        "contractive": [Interval(Real, 0, None, closed="left")],
-        "ordered": ["boolean"],
-        "tied_weights": ["boolean"],
-        "encoder": [nn.Module, None],
-        "decoder": [nn.Module, None],
-    }
+    n_components: Any = parameter(
+        AT_LEAST_ONE, Interval(RealNotInt, 0, 1, closed="neither"), default=16, positional=True
+    )
+    contractive: float = parameter(NON_NEGATIVE, default=0.0)
+    ordered: bool = parameter("boolean", default=False)
+    tied_weights: bool = parameter("boolean", default=False)
+    encoder: Any = parameter(nn.Module, None, default=None)
+    decoder: Any = parameter(nn.Module, None, default=None)
 
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)

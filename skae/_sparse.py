@@ -2,8 +2,7 @@
 
 import math
 from collections.abc import Callable
-from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,7 +10,7 @@ from scipy import sparse
 from sklearn.base import _fit_context
 from sklearn.callback import with_callbacks
 from sklearn.utils import _align_api_if_sparse
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import StrOptions
 from sklearn.utils._set_output import _get_output_config
 
 from ._base import BaseAutoencoder
@@ -27,6 +26,7 @@ from ._networks.networks import Architecture
 from ._objectives import sparsity
 from ._objectives.penalties import Penalty
 from ._objectives.warm_up import WarmUp
+from ._support.parameters import AT_LEAST_ONE, AT_LEAST_ZERO, FRACTION, NON_NEGATIVE, parameter
 from ._support.warnings import warn
 from ._training.fitting import Fit, fit_networks
 from ._training.loop import History
@@ -288,27 +288,15 @@ class SparseAutoencoder(BaseAutoencoder):
     True
     """
 
-    code_activation: str = "auto"
-    sparsity: Any = "kl"
-    sparsity_weight: Any = "auto"
-    sparsity_target: float = 0.1
-    sparsity_warm_up: int = 0
-    n_active: int | None = None
-    auxiliary_weight: float = 1.0
-    tied_weights: bool = False
-    sparse_output: bool = False
-
-    _parameter_constraints: ClassVar[dict] = {
-        "code_activation": [StrOptions({"auto", *ACTIVATIONS})],
-        "sparsity": [StrOptions(set(_REMEDIES))],
-        "sparsity_weight": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
-        "sparsity_target": [Interval(Real, 0, 1, closed="neither")],
-        "sparsity_warm_up": [Interval(Integral, 0, None, closed="left")],
-        "n_active": [Interval(Integral, 1, None, closed="left"), None],
-        "auxiliary_weight": [Interval(Real, 0, None, closed="left")],
-        "tied_weights": ["boolean"],
-        "sparse_output": ["boolean"],
-    }
+    code_activation: str = parameter(StrOptions({"auto", *ACTIVATIONS}), default="auto")
+    sparsity: Any = parameter(StrOptions(set(_REMEDIES)), default="kl")
+    sparsity_weight: Any = parameter(StrOptions({"auto"}), NON_NEGATIVE, default="auto")
+    sparsity_target: float = parameter(FRACTION, default=0.1)
+    sparsity_warm_up: int = parameter(AT_LEAST_ZERO, default=0)
+    n_active: int | None = parameter(AT_LEAST_ONE, None, default=None)
+    auxiliary_weight: float = parameter(NON_NEGATIVE, default=1.0)
+    tied_weights: bool = parameter("boolean", default=False)
+    sparse_output: bool = parameter("boolean", default=False)
 
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)

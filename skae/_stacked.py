@@ -2,15 +2,15 @@
 
 import functools
 from collections.abc import Callable
-from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import Any
 
 from sklearn.base import _fit_context
 from sklearn.callback import with_callbacks
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import StrOptions
 
 from ._base import BaseAutoencoder
 from ._data.corruption import NOISES
+from ._support.parameters import AT_LEAST_ONE, NON_NEGATIVE, parameter
 from ._training.fitting import Fit, Phase, fit_networks
 from ._training.pretraining import Pretraining
 
@@ -206,19 +206,11 @@ class StackedAutoencoder(BaseAutoencoder):
     [10, 10, 10]
     """
 
-    pretrain_max_iter: int = 50
-    fine_tune: bool = True
-    noise: str | Callable | None = None
-    noise_level: float = 0.3
-    tied_weights: bool = False
-
-    _parameter_constraints: ClassVar[dict] = {
-        "pretrain_max_iter": [Interval(Integral, 1, None, closed="left")],
-        "fine_tune": ["boolean"],
-        "noise": [StrOptions(set(NOISES)), callable, None],
-        "noise_level": [Interval(Real, 0, None, closed="left")],
-        "tied_weights": ["boolean"],
-    }
+    pretrain_max_iter: int = parameter(AT_LEAST_ONE, default=50)
+    fine_tune: bool = parameter("boolean", default=True)
+    noise: str | Callable | None = parameter(StrOptions(set(NOISES)), callable, None, default=None)
+    noise_level: float = parameter(NON_NEGATIVE, default=0.3)
+    tied_weights: bool = parameter("boolean", default=False)
 
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
