@@ -257,7 +257,6 @@ class AdversarialAutoencoder(BaseAutoencoder):
     discriminator_learning_rate: float = parameter(POSITIVE, default=0.01)
     n_discriminator_steps: int = parameter(AT_LEAST_ONE, default=2)
     discriminator_noise: float = parameter(NON_NEGATIVE, default=0.6)
-    tied_weights: bool = parameter("boolean", default=False)
 
     def sample(self, n_samples=1, random_state=None):
         """Draw new rows: codes from the prior, decoded.

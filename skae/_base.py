@@ -59,6 +59,7 @@ class BaseAutoencoder(
     activation: str = parameter(_ACTIVATION, default="relu")
     code_activation: str = parameter(_ACTIVATION, default="identity")
     output_activation: str = parameter(_ACTIVATION, default="identity")
+    tied_weights: bool = parameter("boolean", default=False)
     normalization: str | None = parameter(StrOptions(set(NORMALIZATIONS)), None, default=None)
     image_shape: Any = parameter("array-like", None, default=None)
     kernel_size: int = parameter(AT_LEAST_ONE, default=3)
@@ -71,7 +72,6 @@ class BaseAutoencoder(
     dtype: str = parameter(StrOptions({"auto", "float32", "float64", "bfloat16"}), default="auto")
 
     # Parameters that only some of the estimators have; these are the others' values.
-    tied_weights = False
     encoder = cast(Any, None)
     decoder = cast(Any, None)
     noise = cast(Any, None)
@@ -354,3 +354,38 @@ class BaseAutoencoder(
         """Warn of how a fit went, at its end."""
         if history.interrupted or (self.tol and not (history.converged or history.stopped)):
             warn_of_the_end(self, history)
+
+
+class TakesSampleWeight(BaseAutoencoder):
+    """Base class of autoencoders whose rows may have weights."""
+
+    @with_callbacks
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None, sample_weight=None):
+        """Train the networks on X.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Training data, real and finite.
+        y : None
+            Ignored.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights of the rows. Where no noise is drawn, an integer weight is equivalent to repeating
+            the row, zero to leaving it out.
+
+        Returns
+        -------
+        self : object
+            Fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If X is not two-dimensional, contains NaN or infinity, or has values outside the range of the loss; if
+            parameters contradict each other; if ``early_stopping`` has too few rows to hold some out; or if
+            training diverges.
+        RuntimeError
+            If ``device`` is not available.
+        """
+        return fit_networks(self, X, sample_weight=sample_weight)

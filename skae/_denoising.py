@@ -237,7 +237,6 @@ class DenoisingAutoencoder(BaseAutoencoder):
 
     noise: str | Callable = parameter(StrOptions(set(NOISES)), callable, default="gaussian")
     noise_level: float = parameter(NON_NEGATIVE, default=0.3)
-    tied_weights: bool = parameter("boolean", default=False)
     encoder: Any = parameter(nn.Module, None, default=None)
     decoder: Any = parameter(nn.Module, None, default=None)
 

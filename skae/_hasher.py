@@ -213,6 +213,7 @@ class SemanticHasher(BaseAutoencoder):
     # No parameters here: bits are what the code has, and the logistic function follows the code layer.
     n_components: ClassVar = property()  # type: ignore[misc]
     code_activation: ClassVar = "identity"  # type: ignore[misc]
+    tied_weights: ClassVar = False  # type: ignore[misc]
     _width_parameter = "n_bits"
 
     def transform(self, X):

@@ -7,13 +7,11 @@ from typing import Any
 import numpy as np
 import torch
 from scipy import sparse
-from sklearn.base import _fit_context
-from sklearn.callback import with_callbacks
 from sklearn.utils import _align_api_if_sparse
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils._set_output import _get_output_config
 
-from ._base import BaseAutoencoder
+from ._base import TakesSampleWeight
 from ._bottleneck.dead_units import DeadUnits
 from ._bottleneck.sparse import SparseBottleneck
 from ._bottleneck.winners import Choose, by_batch, by_row, by_unit
@@ -28,7 +26,7 @@ from ._objectives.penalties import Penalty
 from ._objectives.warm_up import WarmUp
 from ._support.parameters import AT_LEAST_ONE, AT_LEAST_ZERO, FRACTION, NON_NEGATIVE, parameter
 from ._support.warnings import warn
-from ._training.fitting import Fit, fit_networks
+from ._training.fitting import Fit
 from ._training.loop import History
 from ._training.setup import Mode, Setup
 
@@ -43,7 +41,7 @@ _REMEDIES = {
 }
 
 
-class SparseAutoencoder(BaseAutoencoder):
+class SparseAutoencoder(TakesSampleWeight):
     r"""Sparse autoencoder: codes of which only a few units are active at a time.
 
     A code may have more units than the data have features and still be informative, provided that only a few units
@@ -295,39 +293,7 @@ class SparseAutoencoder(BaseAutoencoder):
     sparsity_warm_up: int = parameter(AT_LEAST_ZERO, default=0)
     n_active: int | None = parameter(AT_LEAST_ONE, None, default=None)
     auxiliary_weight: float = parameter(NON_NEGATIVE, default=1.0)
-    tied_weights: bool = parameter("boolean", default=False)
     sparse_output: bool = parameter("boolean", default=False)
-
-    @with_callbacks
-    @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None, sample_weight=None):
-        """Train the networks on X.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Training data, real and finite.
-        y : None
-            Ignored.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Non-negative weights of the rows. An integer weight is equivalent to repeating the row, zero to leaving
-            it out.
-
-        Returns
-        -------
-        self : object
-            Fitted estimator.
-
-        Raises
-        ------
-        ValueError
-            If X is not two-dimensional, contains NaN or infinity, or has values outside the range of the loss; if
-            parameters contradict each other; if ``early_stopping`` has too few rows to hold some out; or if
-            training diverges.
-        RuntimeError
-            If ``device`` is not available.
-        """
-        return fit_networks(self, X, sample_weight=sample_weight)
 
     def transform(self, X):
         """Map rows to their codes.

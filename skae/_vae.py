@@ -1,6 +1,6 @@
 """The variational autoencoder."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from sklearn.utils._param_validation import StrOptions
@@ -271,6 +271,8 @@ class VAESampler(BaseAutoencoder):
     free_bits: float = parameter(NON_NEGATIVE, default=0.0)
     n_mc_samples: int = parameter(AT_LEAST_ONE, default=1)
     n_importance_samples: int = parameter(AT_LEAST_ONE, default=64)
+
+    tied_weights: ClassVar = False  # type: ignore[misc]  # no parameter: the encoder has two heads
 
     # Using the model --------------------------------------------------------------------------------------
 
