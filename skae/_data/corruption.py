@@ -6,12 +6,13 @@ extremes. Batches come centred, so that what a corruption puts in has to be cent
 
 import contextlib
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from .._support.sizes import of_size
 from .rows import as_tensor
 
 Restore = Callable[[Tensor], Tensor]
@@ -117,7 +118,7 @@ class Corruption:
             )
         self.noise, self.level, self.statistics = noise, level, statistics
         self.fills, self.generator = fills, generator
-        self._draws: dict[tuple, Draw] = {}
+        self._draws: dict[Hashable, Draw] = {}
 
     def __call__(self, x: Tensor, out: Tensor | None = None, restore: Restore | None = None) -> Tensor:
         """Return a batch with noise, written to ``out``, which may be the batch itself, or to new memory.
@@ -128,10 +129,7 @@ class Corruption:
             noisy = self._of_callable(x, self.noise)
             return noisy if out is None else out.copy_(noisy)
         out = torch.empty_like(x) if out is None else out
-        key = x.shape, x.dtype
-        draw = self._draws.get(key)
-        if draw is None:
-            draw = self._draws[key] = Draw(x, self.level, self.fills)
+        draw = of_size(self._draws, (x.shape, x.dtype), lambda: Draw(x, self.level, self.fills))
         NOISES[self.noise](x, draw, self.generator, out)
         return out
 
