@@ -2,8 +2,11 @@
 
 import contextlib
 import copy
+import operator
 from collections.abc import Iterator
 from typing import Any
+
+from torch import nn
 
 from .._data import arrays
 from .._data.training_data import TrainingData
@@ -44,7 +47,7 @@ class Session:
 
     def __init__(self, fit: Fit, estimator, state: dict[str, Any] | None) -> None:
         self.fit = fit
-        self._parameters = _parameters(estimator)
+        self._parameters, self._trained = _parameters(estimator), self._weights()
         if state is not None and state["kind"] == self._kind():
             self._load(state)
 
@@ -52,7 +55,11 @@ class Session:
         """Tell whether the estimator still has this session's parameters and networks."""
         decoder = getattr(estimator.decoder_, "unlinked", estimator.decoder_)
         networks = self.fit.encoder is estimator.encoder_ and self.fit.decoder is decoder
-        return networks and all(map(_same, _parameters(estimator), self._parameters))
+        kept = networks and all(map(operator.is_, self._weights(), self._trained))
+        return kept and all(map(_same, _parameters(estimator), self._parameters))
+
+    def _weights(self) -> list[nn.Parameter]:
+        return [p for network in (self.fit.encoder, self.fit.decoder) for p in network.parameters()]
 
     def serve(self, X, data: dict[str, Any]) -> None:
         """Take other rows."""
@@ -76,14 +83,18 @@ class Session:
     @contextlib.contextmanager
     def restored_on_failure(self) -> Iterator[None]:
         """Leave networks and solver as they were where what is done inside fails; let go of the rows."""
-        step = self.fit.step
+        fit, step = self.fit, self.fit.step
         before, state = step.snapshot(), copy.deepcopy(self.state())
+        buffers = [(b, b.clone()) for network in (fit.encoder, fit.decoder) for b in network.buffers()]
         try:
             yield
         except BaseException:
             step.restore(before)
+            step.take_sums()
             self._load(state)
             step.give_back()
+            for buffer, value in buffers:
+                buffer.copy_(value)
             raise
         finally:
             self.fit.forget_rows()
