@@ -8,7 +8,7 @@ and the encoder to lower softplus(-D(z)), which has a slope also where D is sure
 are binary cross-entropies: the encoder's calls codes draws of the prior.
 """
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -79,7 +79,7 @@ class Discriminator:
             layer.mark_weight(mask)
             layer.bind(weight, gradient)
         self._pool = BufferPool(self.parameters)
-        self._judgements: dict[Hashable, Judgement] = {}
+        self._judgements: dict[int, Judgement] = {}
 
     @property
     def flat(self) -> tuple[Tensor, Tensor, Tensor]:

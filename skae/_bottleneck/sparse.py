@@ -1,6 +1,5 @@
 """The bottleneck of sparse codes: passes on the units that win, and lets dead units learn from the residual."""
 
-from collections.abc import Hashable
 from typing import Any
 
 import torch
@@ -28,14 +27,10 @@ class SparseBottleneck(Bottleneck):
     def __init__(self, choose: Choose, signed: bool, dead_units: DeadUnits | None = None) -> None:
         super().__init__()
         self._choose, self._signed, self.dead_units = choose, signed, dead_units
-        self._masks: dict[
-            Hashable, tuple[Tensor, Tensor]
-        ] = {}  # by number of rows: who wins, and who does or joins
+        self._masks: dict[int, tuple[Tensor, Tensor]] = {}  # by number of rows: who wins, and who does or joins
         self._winners = self._joined = torch.empty(0, 0)
         self._anybody_joins = False  # in the last batch
-        self._halves: dict[
-            Hashable, tuple[Tensor, Tensor, Tensor]
-        ] = {}  # of memory that is served time after time
+        self._halves: dict[int, tuple[Tensor, Tensor, Tensor]] = {}  # of memory that is served time after time
 
     @property
     def n_passes(self) -> int:  # type: ignore[override]

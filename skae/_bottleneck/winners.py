@@ -5,7 +5,7 @@ row's code depends on that row alone.
 """
 
 import math
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -56,7 +56,7 @@ def lowered(cut: Tensor) -> Tensor:
 
 def by_row(k: int) -> Choose:
     """Let the units of a row compete: k win."""
-    memory: dict[Hashable, tuple[Tensor, Tensor, Tensor]] = {}  # by number of rows
+    memory: dict[int, tuple[Tensor, Tensor, Tensor]] = {}  # by number of rows
 
     def choose(magnitude: Tensor, row_weight: Tensor | None, out: Tensor) -> None:
         n = magnitude.size(0)

@@ -6,7 +6,7 @@ extremes. Batches come centred, so that what a corruption puts in has to be cent
 
 import contextlib
 import copy
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import torch
@@ -118,7 +118,7 @@ class Corruption:
             )
         self.noise, self.level, self.statistics = noise, level, statistics
         self.fills, self.generator = fills, generator
-        self._draws: dict[Hashable, Draw] = {}
+        self._draws: dict[tuple, Draw] = {}
 
     def __call__(self, x: Tensor, out: Tensor | None = None, restore: Restore | None = None) -> Tensor:
         """Return a batch with noise, written to ``out``, which may be the batch itself, or to new memory.
