@@ -21,6 +21,7 @@ from .._networks.activations import ACTIVATIONS
 from .._networks.building import initialize
 from .._networks.networks import Block, Linear
 from .._objectives.losses import binary_cross_entropy
+from .._support.sizes import of_size
 from .._training.bottleneck import Bottleneck
 from .._training.layers import Affine, Call, views
 from .._training.optimizers import Optimizer, scaled_rate
@@ -95,21 +96,22 @@ class Discriminator:
             self.parameters.copy_(torch.tensor(plain[1]))
 
     def _judge(self, n: int) -> Judgement:
-        if n not in self._judgements:
-            pool, first = self._pool, self.layers[0]
-            h, dh = pool.with_ones("x", n, first.fan_in), pool.empty("dx", n, first.fan_in)
-            logits, target = pool.empty("logits", n, 1), pool.empty("target", n, 1)
-            up = [*zip(self.layers, chain(self.layers, h, dh, logits, logits, pool), strict=True)]
-            self._judgements[n] = Judgement(
-                h[:, :-1],
-                dh,
-                logits,
-                target,
-                [call for layer, p in up for call in layer.forward(p)],
-                [call for layer, p in reversed(up) for call in layer.backward(p)],
-                [call for layer, p in reversed(up) for call in layer.backward_to_input(p)],
-            )
-        return self._judgements[n]
+        return of_size(self._judgements, n, lambda: self._prepare(n))
+
+    def _prepare(self, n: int) -> Judgement:
+        pool, first = self._pool, self.layers[0]
+        h, dh = pool.with_ones("x", n, first.fan_in), pool.empty("dx", n, first.fan_in)
+        logits, target = pool.empty("logits", n, 1), pool.empty("target", n, 1)
+        up = [*zip(self.layers, chain(self.layers, h, dh, logits, logits, pool), strict=True)]
+        return Judgement(
+            h[:, :-1],
+            dh,
+            logits,
+            target,
+            [call for layer, p in up for call in layer.forward(p)],
+            [call for layer, p in reversed(up) for call in layer.backward(p)],
+            [call for layer, p in reversed(up) for call in layer.backward_to_input(p)],
+        )
 
     def differentiate(self, draws: Tensor, codes: Tensor) -> Tensor:
         """Write the gradient of its loss on as many draws as codes; return the loss, summed over pairs."""

@@ -6,7 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .winners import MOST_SIZES, cutoff, lowered
+from .._support.sizes import MOST_SIZES
+from .winners import cutoff, lowered
 
 
 class DeadUnits:

@@ -5,9 +5,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .._support.sizes import of_size
 from .._training.bottleneck import Bottleneck
 from .dead_units import DeadUnits
-from .winners import Choose, of_size
+from .winners import Choose
 
 
 class SparseBottleneck(Bottleneck):

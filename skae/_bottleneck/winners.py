@@ -6,26 +6,15 @@ row's code depends on that row alone.
 
 import math
 from collections.abc import Callable
-from typing import TypeVar
 
 import torch
 from torch import Tensor
 
+from .._support.sizes import of_size
+
 # Writes ones for the units that win and zeros for the others, given (magnitude, row_weight, out).
 Choose = Callable[[Tensor, Tensor | None, Tensor], object]
-T = TypeVar("T")
-MOST_SIZES = 8  # of batches that memory is kept for
 _SLACK = 1e-6  # more than the rounding that tells equal rows apart which stand at different places of a batch
-
-
-def of_size(kept: dict[int, T], n: int, make: Callable[[], T]) -> T:
-    """Return what is kept for batches of ``n`` rows, made anew for sizes that are not among the last few."""
-    found = kept.get(n)
-    if found is None:
-        if len(kept) == MOST_SIZES:
-            kept.clear()
-        found = kept[n] = make()
-    return found
 
 
 def cutoff(magnitude: Tensor, weight: Tensor | None, share: float) -> Tensor:
