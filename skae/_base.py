@@ -2,9 +2,7 @@
 
 import copy
 from collections.abc import Callable, Sequence
-from dataclasses import field
-from numbers import Integral
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 
 import torch
 from sklearn.base import (
@@ -15,7 +13,7 @@ from sklearn.base import (
 )
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.exceptions import UndefinedMetricWarning
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
@@ -29,6 +27,7 @@ from ._networks.inference import forward
 from ._networks.networks import Architecture
 from ._objectives.losses import LOSSES, Loss
 from ._objectives.penalties import Penalty
+from ._support.parameters import AT_LEAST_ONE, parameter
 from ._support.warnings import warn
 from ._training.bottleneck import Bottleneck
 from ._training.fitting import Fit, Phase, fit_networks
@@ -54,51 +53,30 @@ class BaseAutoencoder(
     Think twice before adding a method here.
     """
 
-    __module__ = "skae"  # files name classes by it: where a class lives inside may change
-
-    n_components: int = field(default=16, kw_only=False)
-    hidden_layer_sizes: Any = (128,)
-    decoder_hidden_layer_sizes: Any = None
-    activation: str = "relu"
-    code_activation: str = "identity"
-    output_activation: str = "identity"
-    normalization: str | None = None
-    image_shape: Any = None
-    kernel_size: int = 3
-    downsampling: str = "stride"
-    downsampling_factor: Any = 2
-    code_layer: str = "dense"
-    loss: Any = "squared_error"
-    warm_start: bool = False
-    device: Any = "cpu"
-    dtype: str = "auto"
+    n_components: int = parameter(AT_LEAST_ONE, default=16, positional=True)
+    hidden_layer_sizes: Any = parameter("array-like", AT_LEAST_ONE, default=(128,))
+    decoder_hidden_layer_sizes: Any = parameter("array-like", AT_LEAST_ONE, None, default=None)
+    activation: str = parameter(_ACTIVATION, default="relu")
+    code_activation: str = parameter(_ACTIVATION, default="identity")
+    output_activation: str = parameter(_ACTIVATION, default="identity")
+    tied_weights: bool = parameter("boolean", default=False)
+    normalization: str | None = parameter(StrOptions(set(NORMALIZATIONS)), None, default=None)
+    image_shape: Any = parameter("array-like", None, default=None)
+    kernel_size: int = parameter(AT_LEAST_ONE, default=3)
+    downsampling: str = parameter(StrOptions({"stride", "pool"}), default="stride")
+    downsampling_factor: Any = parameter("array-like", AT_LEAST_ONE, default=2)
+    code_layer: str = parameter(StrOptions({"dense", "convolution"}), default="dense")
+    loss: Any = parameter(StrOptions(set(LOSSES)), callable, default="squared_error")
+    warm_start: bool = parameter("boolean", default=False)
+    device: Any = parameter(str, torch.device, default="cpu")
+    dtype: str = parameter(StrOptions({"auto", "float32", "float64", "bfloat16"}), default="auto")
 
     # Parameters that only some of the estimators have; these are the others' values.
-    tied_weights = False
     encoder = cast(Any, None)
     decoder = cast(Any, None)
     noise = cast(Any, None)
     noise_level = 0.0
     _width_parameter = "n_components"  # which of the parameters is the width of the code
-
-    _parameter_constraints: ClassVar[dict] = {
-        "n_components": [Interval(Integral, 1, None, closed="left")],
-        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
-        "decoder_hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left"), None],
-        "activation": [_ACTIVATION],
-        "code_activation": [_ACTIVATION],
-        "output_activation": [_ACTIVATION],
-        "normalization": [StrOptions(set(NORMALIZATIONS)), None],
-        "image_shape": ["array-like", None],
-        "kernel_size": [Interval(Integral, 1, None, closed="left")],
-        "downsampling": [StrOptions({"stride", "pool"})],
-        "downsampling_factor": ["array-like", Interval(Integral, 1, None, closed="left")],
-        "code_layer": [StrOptions({"dense", "convolution"})],
-        "loss": [StrOptions(set(LOSSES)), callable],
-        "warm_start": ["boolean"],
-        "device": [str, torch.device],
-        "dtype": [StrOptions({"auto", "float32", "float64", "bfloat16"})],
-    }
 
     # Fitting ----------------------------------------------------------------------------------------------
 
@@ -376,3 +354,38 @@ class BaseAutoencoder(
         """Warn of how a fit went, at its end."""
         if history.interrupted or (self.tol and not (history.converged or history.stopped)):
             warn_of_the_end(self, history)
+
+
+class TakesSampleWeight(BaseAutoencoder):
+    """Base class of autoencoders whose rows may have weights."""
+
+    @with_callbacks
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None, sample_weight=None):
+        """Train the networks on X.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Training data, real and finite.
+        y : None
+            Ignored.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights of the rows. Where no noise is drawn, an integer weight is equivalent to repeating
+            the row, zero to leaving it out.
+
+        Returns
+        -------
+        self : object
+            Fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If X is not two-dimensional, contains NaN or infinity, or has values outside the range of the loss; if
+            parameters contradict each other; if ``early_stopping`` has too few rows to hold some out; or if
+            training diverges.
+        RuntimeError
+            If ``device`` is not available.
+        """
+        return fit_networks(self, X, sample_weight=sample_weight)

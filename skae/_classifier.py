@@ -1,9 +1,8 @@
 """A classifier on top of an autoencoder: pretrained on all rows, fine-tuned on those with a label."""
 
 import copy
-from dataclasses import field
 from numbers import Integral
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +15,7 @@ from sklearn.base import (
     clone,
 )
 from sklearn.callback import CallbackSupportMixin, with_callbacks
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
@@ -27,6 +26,7 @@ from ._fitted import persistence
 from ._networks.inference import forward
 from ._stacked import StackedAutoencoder
 from ._support import random
+from ._support.parameters import AT_LEAST_ZERO, parameter
 from ._training.fine_tuning import FineTuning
 from ._training.fitting import restore_on_failure
 from ._training.monitoring import Monitor, phase_task, warn_of_the_end
@@ -159,15 +159,9 @@ class AutoencoderClassifier(
     0.9
     """
 
-    autoencoder: Any = field(default=None, kw_only=False)
-    n_frozen_layers: int = 0
-    class_weight: Any = None
-
-    _parameter_constraints: ClassVar[dict] = {
-        "autoencoder": [BaseAutoencoder, None],
-        "n_frozen_layers": [Interval(Integral, 0, None, closed="left")],
-        "class_weight": [dict, StrOptions({"balanced"}), None],
-    }
+    autoencoder: Any = parameter(BaseAutoencoder, None, default=None, positional=True)
+    n_frozen_layers: int = parameter(AT_LEAST_ZERO, default=0)
+    class_weight: Any = parameter(dict, StrOptions({"balanced"}), None, default=None)
 
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=False)

@@ -2,14 +2,13 @@
 
 import functools
 from collections.abc import Callable
-from numbers import Real
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
 from sklearn.base import _fit_context
 from sklearn.callback import with_callbacks
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
@@ -22,6 +21,7 @@ from ._fitted.sampling import check_n_samples
 from ._networks.activations import link_activation
 from ._networks.custom import forward_centred
 from ._support import random
+from ._support.parameters import NON_NEGATIVE, parameter
 from ._training.fitting import Fit, fit_networks
 from ._training.incremental import update_networks
 
@@ -235,19 +235,10 @@ class DenoisingAutoencoder(BaseAutoencoder):
     (3, 64)
     """
 
-    noise: str | Callable = "gaussian"
-    noise_level: float = 0.3
-    tied_weights: bool = False
-    encoder: Any = None
-    decoder: Any = None
-
-    _parameter_constraints: ClassVar[dict] = {
-        "noise": [StrOptions(set(NOISES)), callable],
-        "noise_level": [Interval(Real, 0, None, closed="left")],
-        "tied_weights": ["boolean"],
-        "encoder": [nn.Module, None],
-        "decoder": [nn.Module, None],
-    }
+    noise: str | Callable = parameter(StrOptions(set(NOISES)), callable, default="gaussian")
+    noise_level: float = parameter(NON_NEGATIVE, default=0.3)
+    encoder: Any = parameter(nn.Module, None, default=None)
+    decoder: Any = parameter(nn.Module, None, default=None)
 
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)

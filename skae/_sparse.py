@@ -2,19 +2,16 @@
 
 import math
 from collections.abc import Callable
-from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
 from scipy import sparse
-from sklearn.base import _fit_context
-from sklearn.callback import with_callbacks
 from sklearn.utils import _align_api_if_sparse
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import StrOptions
 from sklearn.utils._set_output import _get_output_config
 
-from ._base import BaseAutoencoder
+from ._base import TakesSampleWeight
 from ._bottleneck.dead_units import DeadUnits
 from ._bottleneck.sparse import SparseBottleneck
 from ._bottleneck.winners import Choose, by_batch, by_row, by_unit
@@ -27,8 +24,9 @@ from ._networks.networks import Architecture
 from ._objectives import sparsity
 from ._objectives.penalties import Penalty
 from ._objectives.warm_up import WarmUp
+from ._support.parameters import AT_LEAST_ONE, AT_LEAST_ZERO, FRACTION, NON_NEGATIVE, parameter
 from ._support.warnings import warn
-from ._training.fitting import Fit, fit_networks
+from ._training.fitting import Fit
 from ._training.loop import History
 from ._training.setup import Mode, Setup
 
@@ -43,7 +41,7 @@ _REMEDIES = {
 }
 
 
-class SparseAutoencoder(BaseAutoencoder):
+class SparseAutoencoder(TakesSampleWeight):
     r"""Sparse autoencoder: codes of which only a few units are active at a time.
 
     A code may have more units than the data have features and still be informative, provided that only a few units
@@ -288,58 +286,14 @@ class SparseAutoencoder(BaseAutoencoder):
     True
     """
 
-    code_activation: str = "auto"
-    sparsity: Any = "kl"
-    sparsity_weight: Any = "auto"
-    sparsity_target: float = 0.1
-    sparsity_warm_up: int = 0
-    n_active: int | None = None
-    auxiliary_weight: float = 1.0
-    tied_weights: bool = False
-    sparse_output: bool = False
-
-    _parameter_constraints: ClassVar[dict] = {
-        "code_activation": [StrOptions({"auto", *ACTIVATIONS})],
-        "sparsity": [StrOptions(set(_REMEDIES))],
-        "sparsity_weight": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
-        "sparsity_target": [Interval(Real, 0, 1, closed="neither")],
-        "sparsity_warm_up": [Interval(Integral, 0, None, closed="left")],
-        "n_active": [Interval(Integral, 1, None, closed="left"), None],
-        "auxiliary_weight": [Interval(Real, 0, None, closed="left")],
-        "tied_weights": ["boolean"],
-        "sparse_output": ["boolean"],
-    }
-
-    @with_callbacks
-    @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None, sample_weight=None):
-        """Train the networks on X.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Training data, real and finite.
-        y : None
-            Ignored.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Non-negative weights of the rows. An integer weight is equivalent to repeating the row, zero to leaving
-            it out.
-
-        Returns
-        -------
-        self : object
-            Fitted estimator.
-
-        Raises
-        ------
-        ValueError
-            If X is not two-dimensional, contains NaN or infinity, or has values outside the range of the loss; if
-            parameters contradict each other; if ``early_stopping`` has too few rows to hold some out; or if
-            training diverges.
-        RuntimeError
-            If ``device`` is not available.
-        """
-        return fit_networks(self, X, sample_weight=sample_weight)
+    code_activation: str = parameter(StrOptions({"auto", *ACTIVATIONS}), default="auto")
+    sparsity: Any = parameter(StrOptions(set(_REMEDIES)), default="kl")
+    sparsity_weight: Any = parameter(StrOptions({"auto"}), NON_NEGATIVE, default="auto")
+    sparsity_target: float = parameter(FRACTION, default=0.1)
+    sparsity_warm_up: int = parameter(AT_LEAST_ZERO, default=0)
+    n_active: int | None = parameter(AT_LEAST_ONE, None, default=None)
+    auxiliary_weight: float = parameter(NON_NEGATIVE, default=1.0)
+    sparse_output: bool = parameter("boolean", default=False)
 
     def transform(self, X):
         """Map rows to their codes.

@@ -1,11 +1,9 @@
 """The variational autoencoder."""
 
-from dataclasses import field
-from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import torch
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import StrOptions
 
 from ._base import BaseAutoencoder
 from ._bottleneck.gaussian import GaussianBottleneck
@@ -17,6 +15,7 @@ from ._networks.inference import forward
 from ._networks.networks import Architecture, bounded
 from ._objectives import likelihoods
 from ._objectives.losses import Loss, loss_by
+from ._support.parameters import AT_LEAST_ONE, NON_NEGATIVE, POSITIVE, parameter
 from ._support.warnings import warn
 from ._training.fitting import Fit
 from ._training.loop import History
@@ -261,26 +260,17 @@ class VAESampler(BaseAutoencoder):
     True
     """
 
-    n_components: int = field(default=8, kw_only=False)
-    loss: Any = None
-    likelihood: Any = "gaussian"
-    decoder_variance: Any = "learned"
-    beta: float = 1.0
-    kl_warm_up: float = 0.0
-    free_bits: float = 0.0
-    n_mc_samples: int = 1
-    n_importance_samples: int = 64
+    n_components: int = parameter(AT_LEAST_ONE, default=8, positional=True)
+    loss: Any = parameter(*BaseAutoencoder._parameter_constraints["loss"], None, default=None)
+    likelihood: Any = parameter(StrOptions(set(likelihoods.LIKELIHOODS)), "array-like", default="gaussian")
+    decoder_variance: Any = parameter(StrOptions({"learned"}), POSITIVE, default="learned")
+    beta: float = parameter(NON_NEGATIVE, default=1.0)
+    kl_warm_up: float = parameter(NON_NEGATIVE, default=0.0)
+    free_bits: float = parameter(NON_NEGATIVE, default=0.0)
+    n_mc_samples: int = parameter(AT_LEAST_ONE, default=1)
+    n_importance_samples: int = parameter(AT_LEAST_ONE, default=64)
 
-    _parameter_constraints: ClassVar[dict] = {
-        "loss": [*BaseAutoencoder._parameter_constraints["loss"], None],
-        "likelihood": [StrOptions(set(likelihoods.LIKELIHOODS)), "array-like"],
-        "decoder_variance": [StrOptions({"learned"}), Interval(Real, 0, None, closed="neither")],
-        "beta": [Interval(Real, 0, None, closed="left")],
-        "kl_warm_up": [Interval(Real, 0, None, closed="left")],
-        "free_bits": [Interval(Real, 0, None, closed="left")],
-        "n_mc_samples": [Interval(Integral, 1, None, closed="left")],
-        "n_importance_samples": [Interval(Integral, 1, None, closed="left")],
-    }
+    tied_weights: ClassVar = False  # type: ignore[misc]  # no parameter: the encoder has two heads
 
     # Using the model --------------------------------------------------------------------------------------
 

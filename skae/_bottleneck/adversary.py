@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from .._networks.building import initialize
 from .._networks.networks import Block, Linear
 from .._objectives.losses import binary_cross_entropy
+from .._support.sizes import of_size
 from .._training.bottleneck import Bottleneck
 from .._training.layers import Affine, FlatLayers, dense_layers
 from .._training.optimizers import Optimizer, scaled_rate
@@ -88,9 +89,7 @@ class Discriminator(FlatLayers):
     def _judge(self, *codes: Tensor) -> Judgement:
         """Compute the logits of these codes, all of one shape."""
         n = sum(map(len, codes))
-        if n not in self._judgements:
-            self._judgements[n] = Judgement(self.layers, n, self._pool)
-        judged = self._judgements[n]
+        judged = of_size(self._judgements, n, lambda: Judgement(self.layers, n, self._pool))
         torch.cat(codes, out=judged.x)
         for call in judged.forward:
             call()

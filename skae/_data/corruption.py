@@ -12,6 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from .._support.sizes import of_size
 from .arrays import as_tensor
 
 
@@ -128,10 +129,7 @@ class Corruption:
             noisy = self._of_callable(x, self.noise)
             return noisy if out is None else out.copy_(noisy)
         out = torch.empty_like(x) if out is None else out
-        key = x.shape, x.dtype
-        draw = self._draws.get(key)
-        if draw is None:
-            draw = self._draws[key] = Draw(x, self.level, self.fills)
+        draw = of_size(self._draws, (x.shape, x.dtype), lambda: Draw(x, self.level, self.fills))
         NOISES[self.noise](x, draw, self.generator, out)
         return out
 

@@ -1,10 +1,11 @@
 """One pass of `partial_fit`: the networks, their step and its solver stay between passes, in an ongoing fit."""
 
 import contextlib
+import operator
 from collections.abc import Iterator
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from .._data import arrays
 from .._data.training_data import TrainingData
@@ -43,7 +44,7 @@ class OngoingFit:
     """
 
     def __init__(self, fit: Fit, estimator, state: dict[str, Any] | None) -> None:
-        self.fit, self._parameters = fit, _parameters(estimator)
+        self.fit, self._parameters, self._trained = fit, _parameters(estimator), _weights(fit)
         if state is not None and state["kind"] == self._kind:
             self._load(state)
 
@@ -55,7 +56,8 @@ class OngoingFit:
         """Tell whether the estimator still has the parameters and the networks of this fit."""
         decoder = getattr(estimator.decoder_, "unlinked", estimator.decoder_)
         networks = self.fit.encoder is estimator.encoder_ and self.fit.decoder is decoder
-        return networks and all(map(_same, _parameters(estimator), self._parameters))
+        kept = networks and all(map(operator.is_, _weights(self.fit), self._trained))
+        return kept and all(map(_same, _parameters(estimator), self._parameters))
 
     def serve(self, X, data: dict[str, Any]) -> None:
         """Take other rows."""
@@ -81,17 +83,21 @@ class OngoingFit:
     @contextlib.contextmanager
     def restored_on_failure(self) -> Iterator[None]:
         """Leave networks and solver as they were where what is done inside fails; let go of the rows."""
-        step = self.fit.step
+        fit, step = self.fit, self.fit.step
         before, state = step.snapshot(), _copied(self.state())
+        buffers = [(b, b.clone()) for network in (fit.encoder, fit.decoder) for b in network.buffers()]
         try:
             yield
         except BaseException:
             step.restore(before)
+            step.take_sums()
             self._load(state)
             step.give_back()
+            for buffer, value in buffers:
+                buffer.copy_(value)
             raise
         finally:
-            self.fit.forget_rows()
+            fit.forget_rows()
 
     def state(self) -> dict[str, Any]:
         """Return what the next pass depends on beside the networks."""
@@ -112,6 +118,10 @@ class OngoingFit:
             generator.set_state(saved)
         if state["device"] == setup.device.type:
             setup.generator.set_state(state["generators"][2])
+
+
+def _weights(fit: Fit) -> list[nn.Parameter]:
+    return [*fit.encoder.parameters(), *fit.decoder.parameters()]
 
 
 def _copied(state: Any) -> Any:

@@ -129,6 +129,7 @@ class Step:
         current = self._gathered()
         if self._left is None or not torch.equal(current, self._left):
             self.assign(current)
+            self._left = current
 
     def snapshot(self) -> Any:
         """Return a copy of the trained state."""
