@@ -385,7 +385,7 @@ class SparseAutoencoder(TakesSampleWeight):
     def _initialize_weights(self, setup: Setup, encoder: Any, decoder: Any) -> None:
         if self._bounds_columns:
             weight = decoder.blocks[0].linear.weight
-            sparsity.UnitLength()(weight.t())
+            sparsity.scale_to_unit_length(weight.t())
             if len(encoder.blocks) == len(decoder.blocks) == 1:
                 encoder.blocks[0].linear.weight.copy_(weight.t())
         usual, linear = 0.0, encoder.blocks[-1].linear
@@ -402,7 +402,7 @@ class SparseAutoencoder(TakesSampleWeight):
         linear.bias.sub_((found.mean - usual).to(linear.bias.dtype))
 
     def _projections(self, setup: Setup) -> list[Callable[[torch.Tensor], object]]:
-        return [sparsity.UnitLength()] if self._bounds_columns else []
+        return [sparsity.scale_to_unit_length] if self._bounds_columns else []
 
     def _penalties(self, setup: Setup) -> list[Penalty]:
         if self.sparsity not in _AUTO_WEIGHTS:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .._networks.nested import Parallel
 from .._networks.networks import Block
-from .layers import dense_layers, views
+from .layers import FlatLayers, dense_layers
 from .loop import Step
 from .plans import BufferPool, StepPlan
 
@@ -37,33 +37,20 @@ class ExplicitStep(Step):
         served, objective = self.served, self.objective
         layers = dense_layers([*encoder, *decoder])
         self.encoder, self.decoder = layers[: len(encoder)], layers[len(encoder) :]
-        self.layers = [*layers, *objective.loss.heads]
+        dtype, device = served.rows.dtype, served.rows.device
+        # In mixed precision the products read and write bfloat16 copies; else the two vectors themselves.
+        self._flat = FlatLayers([*layers, *objective.loss.heads], dtype, device, self.low_precision)
+        self.parameters, self.gradient = self._flat.parameters, self._flat.gradient
+        self._weights, self._gradients = self._flat.weights, self._flat.gradients
+        self.multiply_adds = len(self.parameters)
         self._closed_forms: list[Any] = [penalty.closed_form for penalty in objective.penalties]
         self._plans: dict[tuple[int, int], StepPlan] = {}
-
-        self.multiply_adds = sum(rows * columns for rows, columns in (layer.shape for layer in self.layers))
-        dtype, device = served.rows.dtype, served.rows.device
-        self.parameters = torch.zeros(self.multiply_adds, dtype=dtype, device=device)
-        self.gradient = torch.zeros_like(self.parameters)
-        is_weight = torch.zeros_like(self.parameters, dtype=torch.bool)
-        # In mixed precision the products read and write bfloat16 copies of both; else the two themselves.
-        working = torch.bfloat16 if self.low_precision else dtype
-        self._weights, self._gradients = self.parameters.to(working), self.gradient.to(working)
         self._pool = BufferPool(self._weights)
         # Tensors, since a Python number costs a conversion at every step.
         self._features = self.decoder[-1].fan_out if objective.loss.mean_over_features else 1
         self._per_row = self.parameters.new_tensor(1 / self._features)
         self._scales: dict[int, Tensor] = {}
-
-        self._masters = views(self.layers, self.parameters)
-        for layer, master, mask in zip(self.layers, self._masters, views(self.layers, is_weight), strict=True):
-            layer.load(master)
-            layer.mark_weight(mask)
-        bound = (views(self.layers, flat) for flat in (self._weights, self._gradients))
-        for layer, weight, gradient in zip(self.layers, *bound, strict=True):
-            layer.bind(weight, gradient)
-        self._begin(is_weight)
-        self._follow()
+        self._begin(self._flat.is_weight)
 
     def differentiate(self, index: Tensor, backward: bool = True) -> Tensor:
         """Write the gradient of the objective, all but its L2 penalty; return its sum over the rows.
@@ -167,15 +154,10 @@ class ExplicitStep(Step):
             self._weights.copy_(self.parameters)
 
     def _store(self, parameters: Tensor) -> None:
-        masters = self._masters if parameters is self.parameters else views(self.layers, parameters)
-        for layer, master in zip(self.layers, masters, strict=True):
-            layer.store(master)
+        self._flat.store_modules(parameters)
 
     def _gathered(self) -> Tensor:
-        gathered = torch.empty_like(self.parameters)
-        for layer, master in zip(self.layers, views(self.layers, gathered), strict=True):
-            layer.load(master)
-        return gathered
+        return self._flat.load_modules(torch.empty_like(self.parameters))
 
     def _code_weights(self) -> Tensor:
-        return self._masters[len(self.encoder)][:-1]
+        return self._flat.masters[len(self.encoder)][:-1]

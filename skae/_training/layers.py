@@ -188,7 +188,59 @@ def dense_layers(blocks: Sequence[Block | Parallel]) -> list[Layer]:
     return layers
 
 
-def views(layers: Sequence, flat: Tensor) -> list[Tensor]:
-    """Cut one vector of all layers' parameters into a view of each layer's shape."""
-    sizes = [fan_in * fan_out for fan_in, fan_out in (layer.shape for layer in layers)]
-    return [part.view(layer.shape) for part, layer in zip(flat.split(sizes), layers, strict=True)]
+class FlatLayers:
+    """Layers whose parameters are one vector, as is their gradient: what solvers and averages work on.
+
+    Parameters
+    ----------
+    layers : sequence
+        `Layer`, or others with the same ``shape``, ``bind``, ``load``, ``store`` and ``mark_weight``.
+    dtype : torch.dtype
+    device : torch.device
+    low_precision : bool
+        Whether the layers work in bfloat16 on copies of both vectors.
+
+    Attributes
+    ----------
+    parameters, gradient : Tensor of shape (n_parameters,)
+    is_weight : bool Tensor of shape (n_parameters,)
+        Where the L2 penalty applies.
+    masters : list of Tensor
+        The parameters of each layer, of its shape.
+    weights, gradients : Tensor of shape (n_parameters,)
+        What the layers work on: the first two themselves, or the copies.
+    """
+
+    def __init__(
+        self, layers: Sequence[Any], dtype: torch.dtype, device: torch.device, low_precision: bool = False
+    ) -> None:
+        self.layers = layers
+        n_parameters = sum(fan_in * fan_out for fan_in, fan_out in (layer.shape for layer in layers))
+        self.parameters = torch.zeros(n_parameters, dtype=dtype, device=device)
+        self.gradient = torch.zeros_like(self.parameters)
+        self.is_weight = torch.zeros_like(self.parameters, dtype=torch.bool)
+        self.masters = self.views(self.parameters)
+        self.load_modules(self.parameters)
+        working = torch.bfloat16 if low_precision else dtype
+        self.weights, self.gradients = self.parameters.to(working), self.gradient.to(working)
+        views = map(self.views, (self.is_weight, self.weights, self.gradients))
+        for layer, mask, weight, gradient in zip(layers, *views, strict=True):
+            layer.mark_weight(mask)
+            layer.bind(weight, gradient)
+
+    def views(self, flat: Tensor) -> list[Tensor]:
+        """Cut a vector into a view of each layer's shape."""
+        sizes = [fan_in * fan_out for fan_in, fan_out in (layer.shape for layer in self.layers)]
+        return [part.view(layer.shape) for part, layer in zip(flat.split(sizes), self.layers, strict=True)]
+
+    def load_modules(self, flat: Tensor) -> Tensor:
+        """Copy the modules' values into a vector; return it."""
+        for layer, master in zip(self.layers, self.views(flat), strict=True):
+            layer.load(master)
+        return flat
+
+    def store_modules(self, flat: Tensor) -> None:
+        """Copy a vector into the modules."""
+        masters = self.masters if flat is self.parameters else self.views(flat)
+        for layer, master in zip(self.layers, masters, strict=True):
+            layer.store(master)

@@ -76,13 +76,11 @@ class StepPlan:
         self.output = pool.empty("output", len(z), decoder[-1].fan_out)
         linear = decoder[-1].activation.forward is None
         self.doutput = self.output if linear else pool.empty("doutput", len(z), decoder[-1].fan_out)
-        self.encoder = chain(encoder, h, None, self.code, self.dcode, pool)
-        decoder_passes = chain(decoder, z, self.dz, self.output, self.doutput, pool)
-        up, down = [*zip(encoder, self.encoder, strict=True)], [*zip(decoder, decoder_passes, strict=True)]
-        self.encode = [call for layer, p in up for call in layer.forward(p)]
-        self.decode = [call for layer, p in down for call in layer.forward(p)]
-        self.decode_back = [call for layer, p in reversed(down) for call in layer.backward(p)]
-        self.encode_back = [call for layer, p in reversed(up) for call in layer.backward(p)]
+        up = Chain(encoder, h, None, self.code, self.dcode, pool)
+        down = Chain(decoder, z, self.dz, self.output, self.doutput, pool)
+        self.encoder = up.buffers
+        self.encode, self.decode = up.forward, down.forward
+        self.decode_back, self.encode_back = down.backward, up.backward
         self._passes: list[tuple[Tensor, Tensor]] | None = None
 
     def passes(self) -> list[tuple[Tensor, Tensor]]:
@@ -92,16 +90,27 @@ class StepPlan:
         return self._passes
 
 
-def chain(
-    layers: Sequence[Layer], h: Tensor, dh: Tensor | None, output: Tensor, doutput: Tensor, pool: BufferPool
-) -> list[LayerBuffers]:
-    """Chain the memory of a stack of layers, from its input ``h`` to its ``output``."""
-    n = len(h)
-    above = [pool.with_ones(("h", id(layer)), n, layer.fan_out) for layer in layers[:-1]]
-    outputs = [*(z[:, :-1] for z in above), output]
-    gradients = [*(pool.empty(("dz", id(layer)), n, layer.fan_out) for layer in layers[:-1]), doutput]
-    chained = []
-    for layer, h_, a, da, dh_ in zip(layers, [h, *above], outputs, gradients, [dh, *gradients[:-1]], strict=True):
-        z = pool.empty(("z", id(layer)), n, layer.fan_out) if layer.activation.saves_input else a
-        chained.append(LayerBuffers(h_, z, a, da, dh_))
-    return chained
+class Chain:
+    """A stack of layers with its memory, from the input ``h`` to ``output``, and the calls of its passes."""
+
+    def __init__(
+        self,
+        layers: Sequence[Layer],
+        h: Tensor,
+        dh: Tensor | None,
+        output: Tensor,
+        doutput: Tensor,
+        pool: BufferPool,
+    ) -> None:
+        n, hidden = len(h), layers[:-1]
+        inputs = [h, *(pool.with_ones(("h", id(layer)), n, layer.fan_out) for layer in hidden)]
+        outputs = [*(above[:, :-1] for above in inputs[1:]), output]
+        da = [*(pool.empty(("dz", id(layer)), n, layer.fan_out) for layer in hidden), doutput]
+        dh_ = [dh, *da[:-1]]
+        self.buffers: list[LayerBuffers] = []
+        for i, (layer, a) in enumerate(zip(layers, outputs, strict=True)):
+            z = pool.empty(("z", id(layer)), n, layer.fan_out) if layer.activation.saves_input else a
+            self.buffers.append(LayerBuffers(inputs[i], z, a, da[i], dh_[i]))
+        pairs = [*zip(layers, self.buffers, strict=True)]
+        self.forward = [call for layer, p in pairs for call in layer.forward(p)]
+        self.backward = [call for layer, p in reversed(pairs) for call in layer.backward(p)]
