@@ -12,8 +12,8 @@ from skae import AdversarialAutoencoder
 from skae._bottleneck.adversary import Adversary, Discriminator
 from skae._training.autograd import AutogradStep
 from skae._training.explicit import ExplicitStep
+from skae._training.fitting import prepare
 from skae._training.optimizers import SGD
-from skae._training.prepare import prepare
 from skae._training.setup import Mode
 
 

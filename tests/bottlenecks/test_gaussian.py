@@ -14,8 +14,7 @@ from skae._bottleneck.gaussian import GaussianBottleneck
 from skae._networks.networks import bounded
 from skae._training.autograd import AutogradStep
 from skae._training.explicit import ExplicitStep
-from skae._training.fitting import fit_networks
-from skae._training.prepare import prepare
+from skae._training.fitting import fit_networks, prepare
 from skae._training.setup import Mode
 
 

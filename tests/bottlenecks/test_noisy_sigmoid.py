@@ -10,7 +10,7 @@ from step_parity import N_ROWS, assert_steps_agree, both_fits, unit_rows
 from skae import SemanticHasher
 from skae._bottleneck.noisy_sigmoid import NoisySigmoid
 from skae._objectives.warm_up import WarmUp
-from skae._training.prepare import prepare
+from skae._training.fitting import prepare
 from skae._training.setup import Mode
 
 LOSSES = ["squared_error", "absolute_error", "huber", "binary_cross_entropy"]
