@@ -9,7 +9,7 @@ from torch import nn
 from ._base import TakesSampleWeight
 from ._bottleneck.nested_dropout import NestedDropout
 from ._fitted import ordered
-from ._networks.networks import Architecture
+from ._networks.building import Architecture
 from ._objectives.penalties import Penalty, contractive
 from ._support.parameters import AT_LEAST_ONE, NON_NEGATIVE, parameter
 from ._support.warnings import warn

@@ -22,9 +22,9 @@ from ._data.chunks import chunks, fold, sum_rows
 from ._data.statistics import column_means
 from ._fitted import persistence
 from ._networks.activations import ACTIVATIONS
+from ._networks.building import Architecture
 from ._networks.convolutions import NORMALIZATIONS
 from ._networks.inference import forward
-from ._networks.networks import Architecture
 from ._objectives.losses import LOSSES, Loss
 from ._objectives.penalties import Penalty
 from ._support.parameters import AT_LEAST_ONE, parameter

@@ -19,8 +19,8 @@ from ._data import arrays
 from ._data.chunks import chunks
 from ._fitted.activity import activity, freeze_threshold
 from ._networks.activations import ACTIVATIONS
+from ._networks.building import Architecture
 from ._networks.inference import forward
-from ._networks.networks import Architecture
 from ._objectives import sparsity
 from ._objectives.penalties import Penalty
 from ._objectives.warm_up import WarmUp

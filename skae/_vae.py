@@ -11,8 +11,9 @@ from ._data import arrays
 from ._fitted.activity import active_units
 from ._fitted.generation import generate
 from ._fitted.sampling import Densities, check_n_samples, standard_normal
+from ._networks.building import Architecture
 from ._networks.inference import forward
-from ._networks.networks import Architecture, bounded
+from ._networks.networks import bounded
 from ._objectives import likelihoods
 from ._objectives.losses import Loss, loss_by
 from ._support.parameters import AT_LEAST_ONE, NON_NEGATIVE, POSITIVE, parameter

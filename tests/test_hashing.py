@@ -6,8 +6,7 @@ import torch
 from numpy.testing import assert_allclose
 
 from skae._fitted.hashing import balance, pack
-from skae._networks.building import build, initialize
-from skae._networks.networks import Architecture
+from skae._networks.building import Architecture, build, initialize
 
 
 @pytest.mark.parametrize("n_bits", [1, 4, 9])

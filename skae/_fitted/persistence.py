@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from .. import _networks
 from .._networks import convolutions, custom, nested
-from .._networks.building import build
-from .._networks.networks import Architecture, Block, Decoder, Encoder, Linear
+from .._networks.building import Architecture, build
+from .._networks.networks import Block, Decoder, Encoder, Linear
 from .._support import devices
 from .._support.warnings import warn
 from .._training.fine_tuning import to_fine_tune

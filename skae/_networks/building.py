@@ -2,24 +2,56 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 
-from .._networks.nested import NestedDecoder
+from .activations import Link
 from .convolutions import (
-    Convolution,
+    NORMALIZATIONS,
     Images,
     Layers,
+    Tied,
     TiedConvolution,
     TransposedConvolution,
     decoder_layers,
     encoder_layers,
-    normalization_module,
 )
-from .networks import Architecture, Block, Decoder, Encoder, GaussianEncoder, Linear, TiedLinear
+from .nested import NestedDecoder
+from .networks import Block, Decoder, Encoder, GaussianEncoder, Linear, TiedLinear
 from .selection import selection
+
+
+class Architecture(NamedTuple):
+    """All that is needed to build the networks again: plain values, kept beside the weights."""
+
+    n_features: int
+    encoder_layer_sizes: tuple[int, ...]
+    decoder_layer_sizes: tuple[int, ...]
+    activation: str = "relu"
+    code_activation: str = "identity"
+    output_activation: str = "identity"
+    link: Link = "identity"
+    tied_weights: bool = False
+    centred: bool = True
+    selection: tuple | None = None  # see `selection`
+    code_heads: int = 1  # outputs of the encoder per unit of the code: two where it is normally distributed
+    uncentred: tuple[int, ...] = ()  # columns to leave as they are when the others are centred
+    n_variances: int = 0  # columns with a normal likelihood
+    learns_variances: bool = False
+    compresses: bool = False  # whether some inputs pass through a logarithm first
+    normalization: str | None = None
+    images: tuple | None = None  # see `Images`; hidden layer sizes then count channels
+    prefixes: bool = False  # whether prefixes of the code have decoders of their own
+
+    @property
+    def linear(self) -> bool:
+        """Whether both networks are dense and linear maps."""
+        shallow = len(self.encoder_layer_sizes) == len(self.decoder_layer_sizes) == 1
+        ends = {self.code_activation, self.output_activation, self.link}
+        dense = self.images is None and self.normalization is None
+        return dense and ends == {"identity"} and (self.activation == "identity" or shallow)
 
 
 def build(architecture: Architecture) -> tuple[Encoder, Decoder]:
@@ -72,12 +104,12 @@ def _blocks(a: Architecture, parts: Sequence[Any], last: str) -> list[Block]:
     """Complete linear layers and those of convolution blocks; ``last`` is the last one's activation."""
     blocks = []
     for part in parts:
-        layers = part if isinstance(part, Layers) else None
-        linear: Any = part if layers is None else layers.linear
+        layers = part if isinstance(part, Layers) else Layers(part)
+        linear: Any = layers.linear
         hidden, normalization = part is not parts[-1], None
         if hidden and a.normalization is not None:
             n_units = linear.weight.shape[isinstance(linear, TransposedConvolution | TiedConvolution)]
-            normalization = normalization_module(a.normalization, n_units, of_images=layers is not None)
+            normalization = NORMALIZATIONS[a.normalization][part is layers](n_units)
         blocks.append(Block(linear, a.activation if hidden else last, normalization, layers))
     return blocks
 
@@ -92,7 +124,7 @@ def initialize(networks: Sequence[nn.Module], generator: torch.Generator) -> Non
     for block in (m for network in networks for m in network.modules() if isinstance(m, Block)):
         linear = block.linear
         with torch.no_grad():
-            if isinstance(linear, Linear | Convolution | TransposedConvolution):
+            if not isinstance(linear, Tied):
                 shape = linear.weight.shape
                 fans = (shape[0] + shape[1]) * shape[2:].numel()
                 draws = torch.rand(shape, dtype=torch.float64, generator=generator)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from .activations import ACTIVATIONS
-from .networks import Architecture
+from .building import Architecture
 
 
 class Linked(nn.Module):

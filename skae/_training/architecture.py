@@ -3,8 +3,8 @@
 from numbers import Integral
 from typing import Any
 
+from .._networks.building import Architecture
 from .._networks.convolutions import Images
-from .._networks.networks import Architecture
 from .._objectives.losses import LOSSES
 
 _ALIASES = {"logistic": "sigmoid"}

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from .._data import arrays
 from .._data.corruption import Corruption
 from .._data.training_data import TrainingData
-from .._networks.networks import Architecture, dense_blocks
+from .._networks.building import Architecture
+from .._networks.networks import dense_blocks
 from .._support import devices, random
 from .._support.random import Streams
 from .architecture import describe
