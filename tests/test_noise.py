@@ -7,7 +7,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse, stats
 
 from skae import DenoisingAutoencoder
-from skae._training.prepare import prepare
+from skae._training.fitting import prepare
 from skae._training.setup import Mode
 
 N = 20_000

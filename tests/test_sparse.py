@@ -16,7 +16,7 @@ from sklearn.pipeline import make_pipeline
 from step_parity import N_ROWS, assert_steps_agree, both_fits, modes
 
 from skae import AutoencoderTransformer, SparseAutoencoder
-from skae._training.prepare import prepare
+from skae._training.fitting import prepare
 from skae._training.setup import Mode
 
 KINDS = ["kl", "l1", "topk", "batch_topk", "winner_take_all"]
