@@ -176,7 +176,7 @@ def _give_weights(setup: Setup, encoder: Any, decoder: Any) -> None:
         load_weights(decoder, getattr(previous.decoder_, "unlinked", previous.decoder_))
     if data.offset is not None:  # these stay in the precision of the data
         encoder.offset = data.offset.to(setup.device)
-        decoder.offset = data.target_offset.to(setup.device)
+        decoder.offset = data.target_offset.to(setup.device)  # type: ignore[union-attr]
     if estimator.encoder is not None or estimator.decoder is not None:
         like = torch.empty(0, dtype=setup.dtype, device=setup.device)
         check_own_networks(encoder, decoder, setup.architecture, like)
