@@ -5,7 +5,8 @@ import pytest
 import torch
 from numpy.testing import assert_array_equal
 
-from skae._bottleneck.winners import batch_cutoff, by_batch, by_row, by_unit, cutoff, of_size
+from skae._bottleneck.winners import batch_cutoff, by_batch, by_row, by_unit, cutoff
+from skae._support.sizes import of_size
 
 
 def codes(n=12, m=7, seed=0):
