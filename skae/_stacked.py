@@ -228,7 +228,8 @@ class StackedAutoencoder(TakesSampleWeight):
                 f"{sizes[1][:-1]} is not hidden_layer_sizes={sizes[0][:-1]} reversed. "
                 "Leave decoder_hidden_layer_sizes at None."
             )
-        return [*zip(fit.encoder.children(), [*fit.decoder.children()][::-1], strict=True)]
+        networks: tuple[Any, Any] = fit.encoder, fit.decoder
+        return [*zip(networks[0].blocks, networks[1].blocks[::-1], strict=True)]
 
     def _fitted_attributes(self, fit: Fit, encoder: Any, decoder: Any) -> dict[str, Any]:
         curves = getattr(fit.setup.previous, "layer_loss_curves_", fit.layer_loss_curves)

@@ -83,10 +83,19 @@ class Penalty:
 
 
 def mean_over_rows(function: Callable[[Tensor, Tensor], Tensor]) -> Callable[..., Tensor]:
-    """Return the value of a penalty from a term ``function(x, code)`` of each row, (n,)."""
+    """Return the value of a penalty from a term ``function(x, code)`` of each row, (n,).
+
+    The function is an estimator's `_penalty`; the value raises ValueError where it returns another shape.
+    """
 
     def value(x: Tensor, code: Tensor, row_weight: Tensor | None) -> Tensor:
-        rows = function(x, code)
+        n, rows = len(code), function(x, code)
+        shape = tuple(getattr(rows, "shape", ()))
+        if shape != (n,):
+            raise ValueError(
+                f"_penalty returned shape {shape} for {n} rows, but it must return one value per row, shape "
+                f"({n},). Reduce over the units of the code only, for instance with .sum(1)."
+            )
         return (rows if row_weight is None else rows * row_weight[:, 0]).mean()
 
     return value

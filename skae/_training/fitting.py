@@ -138,12 +138,14 @@ def prepare(estimator, X, mode: Mode, **data) -> Fit:
     """Make everything between validated rows and the first step of training."""
     setup = set_up(estimator, X, mode, data)
     encoder, decoder = _networks(setup)
+    bottleneck = the_one(estimator, "_bottleneck", setup)  # first, to say so where there are two
+    _give_weights(setup, encoder, decoder)
     loss = the_one(estimator, "_reconstruction_loss", setup, decoder) or loss_by(estimator.loss)
     loss.check(setup.data)
     objective = Objective(
         loss,
         setup.corruption(),
-        the_one(estimator, "_bottleneck", setup),
+        bottleneck,
         _penalties(setup),
         [project for hook in definitions(estimator, "_projections") for project in hook(setup)],
     )
@@ -151,16 +153,21 @@ def prepare(estimator, X, mode: Mode, **data) -> Fit:
 
 
 def _networks(setup: Setup) -> tuple[Any, Any]:
-    """Build, or copy, both networks and give them their first weights."""
-    estimator, previous, data = setup.estimator, setup.previous, setup.data
+    """Build, or copy, both networks and draw their weights."""
+    estimator = setup.estimator
     encoder, decoder = build(setup.architecture)
-    if previous is None:
+    if setup.previous is None:
         initialize((encoder, decoder), setup.streams.weights)
     # Copied together, so that modules which share parameters still do.
     own = copy.deepcopy((estimator.encoder, estimator.decoder))
     encoder = encoder if own[0] is None else own[0]
     decoder = decoder if own[1] is None else own[1]
-    encoder, decoder = encoder.to(setup.device, setup.dtype), decoder.to(setup.device, setup.dtype)
+    return encoder.to(setup.device, setup.dtype), decoder.to(setup.device, setup.dtype)
+
+
+def _give_weights(setup: Setup, encoder: Any, decoder: Any) -> None:
+    """Give networks their first weights, which have been drawn, or those of the fit before."""
+    estimator, previous, data = setup.estimator, setup.previous, setup.data
     if previous is None:
         for hook in definitions(estimator, "_initialize_weights"):
             hook(setup, encoder, decoder)
@@ -169,11 +176,10 @@ def _networks(setup: Setup) -> tuple[Any, Any]:
         load_weights(decoder, getattr(previous.decoder_, "unlinked", previous.decoder_))
     if data.offset is not None:  # these stay in the precision of the data
         encoder.offset = data.offset.to(setup.device)
-        decoder.offset = data.target_offset.to(setup.device)  # type: ignore[union-attr]
-    if own != (None, None):
+        decoder.offset = data.target_offset.to(setup.device)
+    if estimator.encoder is not None or estimator.decoder is not None:
         like = torch.empty(0, dtype=setup.dtype, device=setup.device)
         check_own_networks(encoder, decoder, setup.architecture, like)
-    return encoder, decoder
 
 
 def _penalties(setup: Setup) -> list[Penalty]:
