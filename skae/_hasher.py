@@ -11,7 +11,7 @@ from ._fitted.activity import activity
 from ._fitted.hashing import balance, bits_and_saturated, pack, some_rows
 from ._networks.building import Architecture
 from ._networks.inference import forward
-from ._objectives.warm_up import WarmUp
+from ._objectives.penalties import WarmUp
 from ._support.parameters import AT_LEAST_ONE, AT_LEAST_ZERO, NON_NEGATIVE, parameter
 from ._training.fitting import Fit
 from ._training.setup import Mode, Setup

@@ -22,8 +22,7 @@ from ._networks.activations import ACTIVATIONS
 from ._networks.building import Architecture
 from ._networks.inference import forward
 from ._objectives import sparsity
-from ._objectives.penalties import Penalty
-from ._objectives.warm_up import WarmUp
+from ._objectives.penalties import Penalty, WarmUp
 from ._support.parameters import AT_LEAST_ONE, AT_LEAST_ZERO, FRACTION, NON_NEGATIVE, parameter
 from ._support.warnings import warn
 from ._training.fitting import Fit

@@ -58,11 +58,7 @@ class Discriminator(FlatLayers):
     """
 
     def __init__(
-        self,
-        widths: tuple[int, ...],
-        generator: torch.Generator,
-        dtype: torch.dtype,
-        device: torch.device,
+        self, widths: tuple[int, ...], generator: torch.Generator, dtype: torch.dtype, device: torch.device
     ) -> None:
         self.widths = widths
         activations = [*[ACTIVATION] * (len(widths) - 2), "identity"]

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from .._data.corruption import restarted
 from .._networks.networks import LOG_VARIANCE_BOUND
-from .._objectives.warm_up import WarmUp
+from .._objectives.penalties import WarmUp
 from .._training.bottleneck import Bottleneck
 
 

@@ -88,8 +88,6 @@ class ToRows(nn.Module):
         self.heads = heads
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.heads == 1:
-            return x.permute(0, 2, 3, 1).flatten(1)
         return x.unflatten(1, (self.heads, -1)).permute(0, 1, 3, 4, 2).flatten(1)
 
 

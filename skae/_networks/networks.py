@@ -93,7 +93,6 @@ class Network(nn.Sequential):
     """
 
     offset: Tensor | None
-    is_chain = True  # whether rows pass through all blocks one after the other
 
     def __init__(self, blocks: Sequence[nn.Module]) -> None:
         super().__init__(*blocks)

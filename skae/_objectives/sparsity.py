@@ -9,8 +9,7 @@ import math
 import torch
 from torch import Tensor
 
-from .penalties import CodePenalty, Penalty, mean_over_rows
-from .warm_up import WarmUp
+from .penalties import CodePenalty, Penalty, WarmUp, mean_over_rows
 
 
 class Scalar:

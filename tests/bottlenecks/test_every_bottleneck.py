@@ -15,7 +15,7 @@ from skae._bottleneck.nested_dropout import NestedDropout
 from skae._bottleneck.noisy_sigmoid import NoisySigmoid
 from skae._bottleneck.sparse import SparseBottleneck
 from skae._bottleneck.winners import by_batch, by_row, by_unit
-from skae._objectives.warm_up import WarmUp
+from skae._objectives.penalties import WarmUp
 from skae._training.optimizers import AdversarialAdam
 
 N, WIDTH = 12, 20

@@ -9,7 +9,7 @@ from step_parity import N_ROWS, assert_steps_agree, both_fits, unit_rows
 
 from skae import SemanticHasher
 from skae._bottleneck.noisy_sigmoid import NoisySigmoid
-from skae._objectives.warm_up import WarmUp
+from skae._objectives.penalties import WarmUp
 from skae._training.fitting import prepare
 from skae._training.setup import Mode
 

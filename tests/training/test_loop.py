@@ -11,7 +11,7 @@ from sklearn.neural_network import MLPRegressor
 
 from skae import AutoencoderTransformer
 from skae._objectives.losses import LOSSES
-from skae._objectives.warm_up import WarmUp
+from skae._objectives.penalties import WarmUp
 from skae._training.bottleneck import Bottleneck
 from skae._training.loop import Step, train
 from skae._training.problem import DivergedError, Objective, Schedule, Served
