@@ -58,8 +58,12 @@ class Rows:
             if self._offset is not None:
                 out.sub_(self._offset)
         else:
-            staged = self._reader.gather(index)
-            out.copy_(staged if self._offset is None else staged.sub_(self._offset))
+            # In the processor's memory a few at a time: wide rows in X's precision are large.
+            on_cpu = self._reader.device.type == "cpu"
+            n_rows = chunk_rows(8 * self.n_features) if on_cpu else len(index)
+            for numbers, batch in zip(index.split(n_rows), out.split(n_rows), strict=True):
+                staged = self._reader.gather(numbers)
+                batch.copy_(staged if self._offset is None else staged.sub_(self._offset))
         if self._change is not None:
             out.copy_(self._change(out))
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .._data.chunks import slices
+from .._data.chunks import Reader, chunks, slices, total
 from .._data.statistics import column_statistics
 from ._units import Units
 
@@ -25,10 +25,9 @@ class Region(NamedTuple):
         lowest, highest, centre = (column.to(units.device) for column in columns)
         centre = centre.clamp(lowest, highest)  # the mean is rounded
         if norm == "best":
-            norm = distance(units.load(rows[best]) - centre)
+            norm = distance(units.load(Reader(rows).gather(torch.from_numpy(best))) - centre)
         elif norm == "mean":
-            parts = slices(rows.shape[0], 8 * rows.shape[1])
-            norm = sum(distance(units.load(rows[p]) - centre).sum() for p in parts) / rows.shape[0]
+            norm = total(distance(units.load(x) - centre).sum() for _, x in chunks(rows)) / rows.shape[0]
         radius = torch.as_tensor(torch.inf if norm is None else norm, dtype=units.dtype, device=units.device)
         if not bounded:
             lowest, highest = torch.full_like(lowest, -torch.inf), torch.full_like(highest, torch.inf)
@@ -54,11 +53,12 @@ def distance(away: Tensor) -> Tensor:
 
 def best_of_starts(units: Units, rows, starts, region: Region, **settings) -> Tensor:
     """Maximize each unit's activation from several rows, (n_units, n_init) row numbers; return the best inputs."""
-    n_init, found = starts.shape[1], []
+    n_init, reader, found = starts.shape[1], Reader(rows), []
     for part in slices(len(starts), 8 * n_init * units.row_bytes):
         unit = torch.arange(part.start, part.stop, device=units.device).repeat_interleave(n_init)
         here = region._replace(radius=region.radius[unit])
-        x, values = ascend(units, unit, units.load(rows[starts[part].ravel()]), here, **settings)
+        start = units.load(reader.gather(torch.from_numpy(starts[part].ravel())))
+        x, values = ascend(units, unit, start, here, **settings)
         winner = values.reshape(-1, n_init).argmax(1)
         found.append(x[winner + n_init * torch.arange(len(winner), device=units.device)])
     return torch.cat(found)

@@ -4,10 +4,9 @@ import copy
 from typing import Any
 
 import torch
-from scipy import sparse
 from torch import Tensor
 
-from .._data.chunks import slices
+from .._data.chunks import chunks
 from ._model import Model, find_layer
 
 
@@ -56,10 +55,9 @@ class Units:
         """Compute activations; for a feature map, the mean over positions."""
         return self._all(x)[:, self.chosen]
 
-    def load(self, part) -> Tensor:
-        """Make rows dense, in the dtype and on the device of this computation."""
-        dense = torch.from_numpy(part.toarray()) if sparse.issparse(part) else part
-        return dense.to(self.dtype).to(self.device)
+    def load(self, x: Tensor) -> Tensor:
+        """Bring dense rows to the dtype and the device of this computation."""
+        return x.to(self.dtype).to(self.device)
 
 
 def choose_units(units: Any, n_units: int, at_most: int | None = None) -> list[int]:
@@ -91,8 +89,8 @@ def top_rows(units: Units, rows, k: int) -> tuple[Tensor, Tensor]:
     """
     index = torch.empty(len(units.chosen), 0, dtype=torch.int64)
     best = torch.empty(len(units.chosen), 0, dtype=units.dtype)
-    for part in slices(rows.shape[0], units.row_bytes):
-        values = units(units.load(rows[part])).t().cpu()
+    for part, x in chunks(rows, units.row_bytes):
+        values = units(units.load(x)).t().cpu()
         numbers = torch.arange(part.start, part.stop).expand(len(values), -1)
         best, order = torch.cat([best, values], 1).sort(dim=1, descending=True, stable=True)
         index, best = torch.cat([index, numbers], 1).gather(1, order)[:, :k], best[:, :k]
