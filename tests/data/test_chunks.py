@@ -65,7 +65,9 @@ def test_slices_cover_all_rows_and_are_bounded_in_bytes(n_rows, row_bytes):
     assert covered == list(range(n_rows))
 
 
-@pytest.mark.parametrize(("row_bytes", "at_most", "expected"), [(1, 4, 4), (CHUNK_BYTES // 3, 4, 3), (1 << 30, 4, 1)])
+@pytest.mark.parametrize(
+    ("row_bytes", "at_most", "expected"), [(1, 4, 4), (CHUNK_BYTES // 3, 4, 3), (1 << 30, 4, 1)]
+)
 def test_numbers_are_cut_by_bytes_and_by_rows(row_bytes, at_most, expected):
     order = torch.randperm(10, generator=torch.Generator().manual_seed(0))
     parts = index_chunks(order, row_bytes, at_most)
