@@ -147,22 +147,18 @@ class Step:
             self.average.reset()
         self._follow()
 
+    def _stateful(self) -> dict[str, Any]:
+        parts = {"solver": self.optimizer, "average": self.average, "bottleneck": self.objective.bottleneck}
+        return {name: part for name, part in parts.items() if part is not None}
+
     def state(self) -> dict[str, Any]:
         """Return what the next step depends on beside the modules."""
-        parts: dict[str, Any] = {"solver": self.optimizer.state()}
-        if self.average is not None:
-            parts["average"] = self.average.state()
-        if self.objective.bottleneck is not None:
-            parts["bottleneck"] = self.objective.bottleneck.state()
-        return parts
+        return {name: part.state() for name, part in self._stateful().items()}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Carry on from what `state` returned."""
-        self.optimizer.load_state(state["solver"])
-        if self.average is not None:
-            self.average.load_state(state["average"])
-        if self.objective.bottleneck is not None:
-            self.objective.bottleneck.load_state(state["bottleneck"])
+        for name, part in self._stateful().items():
+            part.load_state(state[name])
 
     def _show(self) -> None:
         """Put the mean of the weights, where one is kept, in the place of those reached."""
