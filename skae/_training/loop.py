@@ -166,7 +166,7 @@ class Step:
             self._follow()
 
     def _follow(self) -> None:
-        """Do what a change of ``parameters`` asks for; the two steps differ in this and in what follows."""
+        """Do what a change of ``parameters`` asks for; the steps differ in this and in what follows."""
 
     def _evaluate(self, index: Tensor) -> Tensor:
         raise NotImplementedError
@@ -242,22 +242,10 @@ def train(
 ) -> History:
     """Train until the loss is flat, the epochs are used up, or somebody says stop.
 
-    Parameters
-    ----------
-    step : Step
-    rows, held_out : int64 Tensors, or None
-        Numbers of the rows to train on, and of rows held out, on the rows' device. With the latter their loss is
-        what is watched, and the best weights come back, however the run ends.
-    schedule : Schedule
-    generator : torch.Generator
-        On the CPU; draws the order, so that it is the same on every device.
-    monitor : Monitor or None
-        Told of each epoch; may ask to stop.
-
-    Raises
-    ------
-    DivergedError
-        If the loss of an epoch, or a weight at the end, is not finite.
+    ``rows`` and ``held_out`` are numbers of rows, on the rows' device. With rows held out their loss is what is
+    watched, and the best weights come back, however the run ends. ``generator``, on the CPU, draws the order, so
+    that it is the same on every device. A `Monitor` is told of each epoch, and may ask to stop. `DivergedError` is
+    raised if the loss of an epoch, or a weight at the end, is not finite.
     """
     history, watch = History(), _Watch(step, schedule, held_out)
     losses: list[Tensor] = []
@@ -289,7 +277,7 @@ def train(
             history.end_epoch(losses, step.take_sums(), n_seen)
     if watch.best is not None:
         step.restore(watch.best)
-    # The loss was finite; the update after it may not have been.
+    # The loss was finite; the last update may not have been.
     if not torch.isfinite(torch.linalg.vector_norm(step.parameters, math.inf)):
         raise DivergedError(len(history.loss_curve))
     return history
