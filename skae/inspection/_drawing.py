@@ -1,11 +1,15 @@
-"""One row of data, or one filter, drawn as an image, bars or a line."""
+"""How displays draw: a row of data as an image, bars or a line, and a panel of a figure for each row."""
 
+import functools
+import inspect
 import math
+import re
 from typing import Any, NamedTuple
 
 import numpy as np
 
-KINDS = ("auto", "image", "bar", "line")
+_KINDS = ("auto", "image", "bar", "line")
+_PANEL_SIZES = {"image": (0.85, 0.85), "bar": (1.7, 1.5), "line": (1.7, 1.2)}  # inches
 _MOST_BARS = 40
 _MOST_NAMES = 20
 
@@ -24,8 +28,8 @@ class Style(NamedTuple):
 
     def kind_of(self, values: np.ndarray) -> str:
         """Return how to draw one row or filter: 'image', 'bar' or 'line'."""
-        if self.kind not in KINDS:
-            raise ValueError(f"kind={self.kind!r} is none of {KINDS}.")
+        if self.kind not in _KINDS:
+            raise ValueError(f"kind={self.kind!r} is none of {_KINDS}.")
         image = self.image_shape is not None or values.ndim > 1
         if self.kind == "image" and not image:
             raise ValueError(
@@ -41,6 +45,15 @@ class Style(NamedTuple):
         known = self.feature_names is not None and self.kind_of(values) != "image"
         names = [str(name) for name in self.feature_names] if known else []
         return names if len(names) == values.size <= _MOST_NAMES else []
+
+    def size_of(self, values: np.ndarray) -> tuple[float, float]:
+        """Return the width and the height of a panel for one row, in inches."""
+        kind = self.kind_of(values)
+        width, height = _PANEL_SIZES[kind]
+        if kind == "image":
+            shape = self.tile(values).shape
+            height = min(3.0, max(0.3, width * shape[0] / shape[1]))
+        return width, height
 
     def show(self, ax, image: np.ndarray, **options) -> None:
         """Draw an image that `tile` or `mosaic` made."""
@@ -67,8 +80,7 @@ class Style(NamedTuple):
         if kind == "image":
             self.show(ax, self.tile(values))
             ax.set(xticks=[], yticks=[])
-            for spine in ax.spines.values():
-                spine.set(color="0.75", linewidth=0.6)
+            ax.spines[:].set(color="0.75", linewidth=0.6)
             return
         values, (low, high) = values.ravel(), self.limits
         places = np.arange(len(values))
@@ -83,6 +95,121 @@ class Style(NamedTuple):
         ax.tick_params(labelsize="x-small")
         if names := self.names_of(values):
             ax.set_xticks(places, names, rotation=90)
+
+
+class Display:
+    """A display, which draws in the axes of a figure."""
+
+    def _make_axes(self, ax, n_rows: int, n_columns: int, size: tuple[float, float], n_panels=None) -> np.ndarray:
+        """Set ``figure_`` and return an array of ``n_panels`` axes in it, row by row.
+
+        ``ax`` is None for a new figure of ``size`` (width, height) in inches, one Axes to be subdivided, which is
+        turned off, or one for each panel. Nothing global is changed, and no figure is shown or closed.
+        """
+        require_matplotlib(f"{type(self).__name__}.plot")
+        from matplotlib import pyplot as plt
+
+        places = [*np.ndindex(n_rows, n_columns)][:n_panels]
+        axes = [*np.ravel(ax)]
+        if isinstance(ax, list | tuple | np.ndarray) and len(axes) != len(places):
+            raise ValueError(
+                f"ax holds {len(axes)} axes, but the display has {len(places)} panels. Pass one for each, or one "
+                "to be subdivided; None is for a new figure."
+            )
+        if ax is None:
+            figure = plt.figure(figsize=np.maximum(size, (2.0, 1.6)), layout="constrained")
+            cells = figure.add_gridspec(n_rows, n_columns)
+            axes = [figure.add_subplot(cells[place]) for place in places]
+        elif len(axes) < len(places):
+            ax.set_axis_off()
+            if spec := ax.get_subplotspec():
+                cells = spec.subgridspec(n_rows, n_columns)
+                axes = [ax.figure.add_subplot(cells[place]) for place in places]
+            else:  # placed by hand
+                w, h = 1 / n_columns, 1 / n_rows
+                axes = [ax.inset_axes((c * w, 1 - (r + 1) * h, 0.9 * w, 0.9 * h)) for r, c in places]
+        self.figure_ = axes[0].figure
+        return np.array(axes, dtype=object)
+
+
+class PanelDisplay(Display):
+    """A display of rows of data, with a panel for each row."""
+
+    def __init__(self, image_shape, feature_names) -> None:
+        self.image_shape = image_shape
+        self.feature_names = feature_names
+
+    def _draw(
+        self, ax, values: np.ndarray, style: Style, *, limits=None, n_columns=None, titles=None, row_labels=None
+    ):
+        """Draw rows (n, n_features) or filters (n, height, width[, channels]), a panel for each.
+
+        ``n_columns`` of None makes about as many rows of panels as columns. ``titles`` has one for each panel, all
+        of equally many lines, and ``row_labels`` one for each row of panels.
+        """
+        shape = check_image_shape(self.image_shape, values.shape[1]) if values.ndim == 2 else None
+        limits = limits or limits_of(values)
+        style = style._replace(image_shape=shape, limits=limits, feature_names=self.feature_names)
+        n_columns = n_columns or math.ceil(math.sqrt(len(values)))
+        n_rows, kind = math.ceil(len(values) / n_columns), style.kind_of(values[0])
+        width, height = style.size_of(values[0])
+        if titles:
+            height += 0.16 * (titles[0].count("\n") + 1)
+        labels_width = 0.75 if row_labels or kind != "image" else 0.0
+        names_height = 0.07 * max(map(len, style.names_of(values[0])), default=0)
+        size = n_columns * width + labels_width, n_rows * height + names_height
+        self.axes_ = self._make_axes(ax, n_rows, n_columns, size, len(values))
+        for place, (panel, row) in enumerate(zip(self.axes_, values, strict=True)):
+            first = place % n_columns == 0
+            style.draw(panel, row)
+            if kind != "image":
+                panel.tick_params(labelleft=first, labelbottom=place + n_columns >= len(values))
+            if titles:
+                panel.set_title(titles[place], fontsize="x-small", pad=2)
+            if row_labels and first:
+                beside = {"rotation": 0, "ha": "right", "va": "center"} if kind == "image" else {}
+                panel.set_ylabel(row_labels[place // n_columns], fontsize="small", **beside)
+        if ax is None:
+            self.figure_.get_layout_engine().set(w_pad=0.03, h_pad=0.03)
+        return self
+
+
+def require_matplotlib(caller: str) -> None:
+    """Raise an ImportError that says what to install if matplotlib is missing."""
+    try:
+        import matplotlib.pyplot  # noqa: F401
+    except ImportError as error:
+        raise ImportError(
+            f'{caller} draws with matplotlib, which is not installed. Install it with pip install "skae[plot]".'
+        ) from error
+
+
+def with_parameters_of(plot):
+    """Give a class method the parameters of `plot` for its ``**drawing``, in its signature and its docstring.
+
+    Before the method computes anything, its arguments are checked by the signature, and matplotlib is imported.
+    """
+    drawing = [p.replace(kind=p.KEYWORD_ONLY) for p in [*inspect.signature(plot).parameters.values()][1:]]
+    section = re.search(r"-\n(.*?)\n\n", inspect.getdoc(plot) or "", re.DOTALL)
+
+    def decorate(method):
+        own = inspect.signature(method)
+        signature = own.replace(parameters=[*[*own.parameters.values()][:-1], *drawing])
+
+        @functools.wraps(method)
+        def checked(cls, *args, **kwargs):
+            signature.bind(cls, *args, **kwargs)
+            require_matplotlib(f"{cls.__name__}.{method.__name__}")
+            return method(cls, *args, **kwargs)
+
+        checked.__signature__ = signature
+        if section is not None:
+            checked.__doc__ = inspect.getdoc(method).replace(
+                "**drawing : dict\n    Parameters of `plot`.", section[1]
+            )
+        return checked
+
+    return decorate
 
 
 def mosaic(images: np.ndarray, n_columns: int) -> np.ndarray:

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from ._drawing import Display, with_parameters_of
 from ._model import Model
-from ._panels import make_axes, require_matplotlib, with_parameters_of
 
 _CURVES = {
     "training": "loss_curve_",
@@ -13,7 +13,7 @@ _CURVES = {
 }
 
 
-class LossCurveDisplay:
+class LossCurveDisplay(Display):
     """Loss curves: training and validation loss by epoch, and the two terms of a variational autoencoder's loss.
 
     The phases of training are drawn from left to right: for a stacked autoencoder its layers, then fine-tuning;
@@ -67,8 +67,7 @@ class LossCurveDisplay:
         display : LossCurveDisplay
             The display itself.
         """
-        require_matplotlib(f"{type(self).__name__}.plot")
-        self.figure_, (self.ax_,) = make_axes(ax, 1, 1, (max(5.0, 1.6 * len(self.phases)), 3.6))
+        (self.ax_,) = self._make_axes(ax, 1, 1, (max(5.0, 1.6 * len(self.phases)), 3.6))
         self.lines_, colours, start = [], {}, 0
         for number, (phase, curves) in enumerate(self.phases):
             lines, length = {}, max(len(curve) for curve in curves.values())
@@ -160,7 +159,6 @@ def _phases(estimator, last: str | None = None) -> list[tuple[str, dict]]:
     layers = enumerate(getattr(estimator, "layer_loss_curves_", ()))
     phases += [(f"layer {i}", {"training": list(curve)}) for i, curve in layers if len(curve)]
     curves = {name: list(getattr(estimator, attribute, ())) for name, attribute in _CURVES.items()}
-    curves = {name: curve for name, curve in curves.items() if curve}
-    if curves:
+    if curves := {name: curve for name, curve in curves.items() if curve}:
         phases.append((last or ("fine-tuning" if phases else "training"), curves))
     return phases

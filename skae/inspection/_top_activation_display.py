@@ -1,9 +1,8 @@
 """The samples with the highest activation of each unit."""
 
 from ._activation import top_activating_samples
-from ._drawing import Style
+from ._drawing import PanelDisplay, Style, with_parameters_of
 from ._model import Model, take, to_numpy
-from ._panels import PanelDisplay, with_parameters_of
 from ._units import Units
 
 
@@ -139,5 +138,5 @@ class TopActivationDisplay(PanelDisplay):
             estimator, X, layer=layer, units=units, n_samples=n_samples, return_activations=True
         )
         samples = to_numpy(take(X, indices.ravel())).reshape(*indices.shape, -1)
-        display = cls(samples, activations, indices, units, **model.panel_options(image_shape, samples.shape[2]))
-        return display.plot(**drawing)
+        panels = model.panel_options(image_shape, samples.shape[2])
+        return cls(samples, activations, indices, units, **panels).plot(**drawing)
