@@ -4,6 +4,7 @@ import functools
 import inspect
 import math
 import re
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +16,7 @@ _MOST_NAMES = 20
 
 
 class Style(NamedTuple):
-    """How to draw rows: the parameters that `plot` methods share, and what the display knows about the rows."""
+    """How to draw rows: the parameters that `plot` methods share, and what `of` adds for the rows."""
 
     kind: str
     cmap: Any
@@ -24,33 +25,28 @@ class Style(NamedTuple):
     line_kw: dict | None
     image_shape: tuple[int, ...] | None = None
     limits: tuple[float, float] = (0.0, 1.0)
-    feature_names: Any = None
+    names: Sequence[str] = ()  # below bars and lines
 
-    def kind_of(self, values: np.ndarray) -> str:
-        """Return how to draw one row or filter: 'image', 'bar' or 'line'."""
+    def of(self, values: np.ndarray, image_shape, limits: tuple[float, float], feature_names=None) -> "Style":
+        """Return the style for rows, or filters that have an image's shape, such as this one."""
+        shape = check_image_shape(image_shape, values.size) if values.ndim == 1 else values.shape
         if self.kind not in _KINDS:
             raise ValueError(f"kind={self.kind!r} is none of {_KINDS}.")
-        image = self.image_shape is not None or values.ndim > 1
-        if self.kind == "image" and not image:
+        if self.kind == "image" and shape is None:
             raise ValueError(
                 f"kind='image', but the shape of an image of {values.size} values is unknown. Pass "
                 "image_shape=(height, width) to the display."
             )
-        if self.kind != "auto":
-            return self.kind
-        return "image" if image else "bar" if values.size <= _MOST_BARS else "line"
+        fitting = "bar" if values.size <= _MOST_BARS else "line"
+        kind = self.kind if self.kind != "auto" else fitting if shape is None else "image"
+        named = kind != "image" and feature_names is not None and len(feature_names) == values.size <= _MOST_NAMES
+        names = [str(name) for name in feature_names] if named else []
+        return self._replace(kind=kind, image_shape=shape, limits=limits, names=names)
 
-    def names_of(self, values: np.ndarray) -> list[str]:
-        """Return the tick labels below one row: none for images or too many features."""
-        known = self.feature_names is not None and self.kind_of(values) != "image"
-        names = [str(name) for name in self.feature_names] if known else []
-        return names if len(names) == values.size <= _MOST_NAMES else []
-
-    def size_of(self, values: np.ndarray) -> tuple[float, float]:
+    def panel_size(self, values: np.ndarray) -> tuple[float, float]:
         """Return the width and the height of a panel for one row, in inches."""
-        kind = self.kind_of(values)
-        width, height = _PANEL_SIZES[kind]
-        if kind == "image":
+        width, height = _PANEL_SIZES[self.kind]
+        if self.kind == "image":
             shape = self.tile(values).shape
             height = min(3.0, max(0.3, width * shape[0] / shape[1]))
         return width, height
@@ -66,7 +62,7 @@ class Style(NamedTuple):
 
         Three channels are red, green and blue; any other number of channels is laid out side by side.
         """
-        image = values if self.image_shape is None else values.reshape(self.image_shape)
+        image = values.reshape(self.image_shape)
         if image.ndim == 2 or image.shape[2] == 1:
             return image.reshape(image.shape[:2])
         if image.shape[2] == 3:
@@ -76,15 +72,14 @@ class Style(NamedTuple):
 
     def draw(self, ax, values: np.ndarray) -> None:
         """Draw one row or filter."""
-        kind = self.kind_of(values)
-        if kind == "image":
+        if self.kind == "image":
             self.show(ax, self.tile(values))
             ax.set(xticks=[], yticks=[])
             ax.spines[:].set(color="0.75", linewidth=0.6)
             return
         values, (low, high) = values.ravel(), self.limits
         places = np.arange(len(values))
-        if kind == "bar":
+        if self.kind == "bar":
             ax.bar(places, values, **{"width": 0.8, "color": "C0", **(self.bar_kw or {})})
             ax.axhline(0, color="0.6", linewidth=0.8, zorder=0)
             low, high = min(low, 0), max(high, 0)
@@ -93,8 +88,8 @@ class Style(NamedTuple):
         margin = 0.05 * (high - low)
         ax.set(xlim=(-0.7, len(values) - 0.3), ylim=(low - margin, high + margin))
         ax.tick_params(labelsize="x-small")
-        if names := self.names_of(values):
-            ax.set_xticks(places, names, rotation=90)
+        if self.names:
+            ax.set_xticks(places, self.names, rotation=90)
 
 
 class Display:
@@ -145,30 +140,30 @@ class PanelDisplay(Display):
         """Draw rows (n, n_features) or filters (n, height, width[, channels]), a panel for each.
 
         ``n_columns`` of None makes about as many rows of panels as columns. ``titles`` has one for each panel, all
-        of equally many lines, and ``row_labels`` one for each row of panels.
+        of equally many lines, and ``row_labels`` one for each row of panels; ``axes_`` has these rows then.
         """
-        shape = check_image_shape(self.image_shape, values.shape[1]) if values.ndim == 2 else None
-        limits = limits or limits_of(values)
-        style = style._replace(image_shape=shape, limits=limits, feature_names=self.feature_names)
+        style = style.of(values[0], self.image_shape, limits or limits_of(values), self.feature_names)
         n_columns = n_columns or math.ceil(math.sqrt(len(values)))
-        n_rows, kind = math.ceil(len(values) / n_columns), style.kind_of(values[0])
-        width, height = style.size_of(values[0])
+        n_rows, is_image = math.ceil(len(values) / n_columns), style.kind == "image"
+        width, height = style.panel_size(values[0])
         if titles:
             height += 0.16 * (titles[0].count("\n") + 1)
-        labels_width = 0.75 if row_labels or kind != "image" else 0.0
-        names_height = 0.07 * max(map(len, style.names_of(values[0])), default=0)
+        labels_width = 0.75 if row_labels or not is_image else 0.0
+        names_height = 0.07 * max(map(len, style.names), default=0)
         size = n_columns * width + labels_width, n_rows * height + names_height
         self.axes_ = self._make_axes(ax, n_rows, n_columns, size, len(values))
         for place, (panel, row) in enumerate(zip(self.axes_, values, strict=True)):
             first = place % n_columns == 0
             style.draw(panel, row)
-            if kind != "image":
+            if not is_image:
                 panel.tick_params(labelleft=first, labelbottom=place + n_columns >= len(values))
             if titles:
                 panel.set_title(titles[place], fontsize="x-small", pad=2)
             if row_labels and first:
-                beside = {"rotation": 0, "ha": "right", "va": "center"} if kind == "image" else {}
+                beside = {"rotation": 0, "ha": "right", "va": "center"} if is_image else {}
                 panel.set_ylabel(row_labels[place // n_columns], fontsize="small", **beside)
+        if row_labels:
+            self.axes_ = self.axes_.reshape(n_rows, n_columns)
         if ax is None:
             self.figure_.get_layout_engine().set(w_pad=0.03, h_pad=0.03)
         return self

@@ -166,18 +166,25 @@ def _filters(network: nn.Module, layer: int | str | None, decoding: bool, combin
     decoder's layer are its inputs, and their filters the outgoing weights. ``combined`` multiplies the weights by
     those of the layers between this one and the data; a layer of None is the one next to the data.
     """
-    all_weights = _weights(network, decoding)
-    if not all_weights:
+    weights = {}  # modules with weights, in order: their names and filters
+    for name, module in network.named_modules():
+        tied = isinstance(module, Tied)
+        if tied or isinstance(module, nn.Linear | nn.modules.conv._ConvNd):
+            weight = (module.partner if tied else module).weight.detach()
+            inputs_first = tied or getattr(module, "transposed", False)
+            weights[module] = name, weight if inputs_first == decoding else weight.transpose(0, 1)
+    if not weights:
         raise ValueError("The network has no dense or convolutional layers, whose weights are its filters.")
-    inside = all_weights if layer is None else _weights(find_layer(network, layer), decoding)
+    towards_data = [*weights][:: 1 if decoding else -1]
+    inside = (
+        towards_data[-1:] if layer is None else [m for m in find_layer(network, layer).modules() if m in weights]
+    )
     if not inside:
-        names = ", ".join(repr(name) for name, _ in all_weights.values())
+        names = ", ".join(repr(name) for name, _ in weights.values())
         raise ValueError(f"layer={layer!r} has no weights. Modules of the network that have: {names}.")
-    towards_data = [*all_weights][:: 1 if decoding else -1]
-    first = towards_data[-1] if layer is None else next(iter(inside))
-    _, result = all_weights[first]
-    for module in towards_data[towards_data.index(first) + 1 :] if combined else []:
-        _, weight = all_weights[module]
+    _, result = weights[inside[0]]
+    for module in towards_data[towards_data.index(inside[0]) + 1 :] if combined else []:
+        _, weight = weights[module]
         if result.ndim != 2 or weight.ndim != 2:
             raise ValueError(
                 "combined=True multiplies the weights of dense layers, but some between the layer and the "
@@ -187,15 +194,3 @@ def _filters(network: nn.Module, layer: int | str | None, decoding: bool, combin
     if result.ndim > 2:  # (n_units, channels, *kernel)
         result = result.reshape(*result.shape[:2], -1, result.shape[-1]).permute(0, 2, 3, 1).squeeze(3)
     return result.to("cpu", torch.float64)
-
-
-def _weights(network: nn.Module, decoding: bool) -> dict[nn.Module, tuple[str, Tensor]]:
-    """List the dense and convolutional layers, in order, with their names and filters."""
-    found = {}
-    for name, module in network.named_modules():
-        tied = isinstance(module, Tied)
-        if tied or isinstance(module, nn.Linear | nn.modules.conv._ConvNd):
-            weight = (module.partner if tied else module).weight.detach()
-            inputs_first = tied or getattr(module, "transposed", False)
-            found[module] = name, weight if inputs_first == decoding else weight.transpose(0, 1)
-    return found

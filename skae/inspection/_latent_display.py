@@ -4,7 +4,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils import check_consistent_length
 
-from ._drawing import Display, Style, check_image_shape, limits_of, mosaic, with_parameters_of
+from ._drawing import Display, Style, limits_of, mosaic, with_parameters_of
 from ._latent_grid import check_components, latent_grid
 from ._model import Model, to_numpy
 
@@ -101,9 +101,8 @@ class LatentDisplay(Display):
         self.cells_ = None
         self._draw_codes(self.axes_[0], {"s": 8, "linewidths": 0, "alpha": 0.8, **(scatter_kw or {})})
         if self.grid is not None:
-            shape = check_image_shape(self.image_shape, self.grid.shape[2])
-            style = Style(kind, cmap, im_kw, bar_kw, line_kw, shape, limits_of(self.grid))
-            self._draw_grid(self.axes_[1], style)
+            style = Style(kind, cmap, im_kw, bar_kw, line_kw)
+            self._draw_grid(self.axes_[1], style.of(self.grid[0, 0], self.image_shape, limits_of(self.grid)))
         horizontal, vertical = (f"component {number}" for number in self.components)
         for panel, title in zip(self.axes_, ("codes", "decoded codes"), strict=False):
             panel.set(xlabel=horizontal, ylabel=vertical, title=title)
@@ -128,7 +127,7 @@ class LatentDisplay(Display):
 
     def _draw_grid(self, ax, style: Style) -> None:
         n_points, height = len(self.grid), 1.0  # of a cell, whose width is 1
-        if style.kind_of(self.grid[0, 0]) == "image":
+        if style.kind == "image":
             style = style._replace(limits=self.limits or style.limits)
             rows = self.grid[::-1].reshape(n_points**2, -1)
             sheet = mosaic(np.stack([style.tile(row) for row in rows]), n_points)

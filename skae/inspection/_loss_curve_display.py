@@ -69,8 +69,8 @@ class LossCurveDisplay(Display):
         """
         (self.ax_,) = self._make_axes(ax, 1, 1, (max(5.0, 1.6 * len(self.phases)), 3.6))
         self.lines_, colours, start = [], {}, 0
-        for number, (phase, curves) in enumerate(self.phases):
-            lines, length = {}, max(len(curve) for curve in curves.values())
+        for phase, curves in self.phases:
+            lines, length = {}, max(map(len, curves.values()))
             for name, curve in curves.items():
                 label = name if name not in colours else None
                 colour = colours.setdefault(name, f"C{len(colours)}")
@@ -81,9 +81,9 @@ class LossCurveDisplay(Display):
                     best = int(np.argmin(curve))
                     self.ax_.plot(epochs[best], curve[best], "o", color=colour, ms=4)
             self.lines_.append(lines)
+            if start > 0:
+                self.ax_.axvline(start + 0.5, color="0.8", linewidth=0.8, zorder=0)
             if len(self.phases) > 1:
-                if number > 0:
-                    self.ax_.axvline(start + 0.5, color="0.8", linewidth=0.8, zorder=0)
                 place = {"transform": self.ax_.get_xaxis_transform(), "ha": "center", "fontsize": "small"}
                 self.ax_.text(start + 0.5 + length / 2, 1.02, phase, **place)
             start += length

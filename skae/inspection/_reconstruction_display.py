@@ -81,11 +81,9 @@ class ReconstructionDisplay(PanelDisplay):
         """
         table = {"input": self.inputs, "corrupted": self.corrupted, "reconstruction": self.reconstructions}
         table = {label: rows for label, rows in table.items() if rows is not None}
-        limits = limits_of(*table.values()) if self.image_shape is None else limits_of(table["input"])
+        limits = limits_of(*table.values()) if self.image_shape is None else limits_of(self.inputs)
         rows, style = np.concatenate([*table.values()]), Style(kind, cmap, im_kw, bar_kw, line_kw)
-        self._draw(ax, rows, style, limits=limits, n_columns=len(table["input"]), row_labels=[*table])
-        self.axes_ = self.axes_.reshape(len(table), -1)
-        return self
+        return self._draw(ax, rows, style, limits=limits, n_columns=len(self.inputs), row_labels=[*table])
 
     @classmethod
     @with_parameters_of(plot)

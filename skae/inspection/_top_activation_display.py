@@ -88,9 +88,7 @@ class TopActivationDisplay(PanelDisplay):
         titles = [f"{a:.3g}" for a in self.activations.ravel()] if show_activations else None
         labels = [f"unit {unit}" for unit in self.units]
         style, n_columns = Style(kind, cmap, im_kw, bar_kw, line_kw), self.activations.shape[1]
-        self._draw(ax, samples, style, n_columns=n_columns, titles=titles, row_labels=labels)
-        self.axes_ = self.axes_.reshape(self.activations.shape)
-        return self
+        return self._draw(ax, samples, style, n_columns=n_columns, titles=titles, row_labels=labels)
 
     @classmethod
     @with_parameters_of(plot)
