@@ -86,19 +86,13 @@ class FineTuning(Run):
         return self._attributes(history, self.encoder, self.head)
 
     def _attributes(self, history: History, encoder: nn.Module, head: nn.Module) -> dict[str, Any]:
-        fitted = {
+        return {
             "encoder_": encoder.eval(),
             "head_": head.eval(),
             "device_": self.device,
             "n_parameters_": n_parameters((encoder, head)),
-            "loss_curve_": history.loss_curve,
-            "loss_": history.loss_curve[-1],
-            "best_loss_": min(history.validation_loss_curve or history.loss_curve),
-            "n_iter_": len(history.loss_curve),
+            **history.attributes(history.loss_curve),
         }
-        if self.data.validation_rows is not None:
-            fitted["validation_loss_curve_"] = history.validation_loss_curve
-        return fitted
 
 
 def to_fine_tune(encoder: nn.Module) -> Any:
