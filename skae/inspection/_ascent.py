@@ -5,8 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .._data.chunks import slices
-from .._data.statistics import column_statistics
+from .._data.chunks import column_statistics, slices
 from ._units import Units
 
 
