@@ -8,7 +8,7 @@ from sklearn.utils._param_validation import StrOptions
 from ._base import BaseAutoencoder
 from ._bottleneck import prior as priors
 from ._bottleneck.adversary import Adversary, Discriminator
-from ._fitted.generation import generate
+from ._fitted.sampling import generate
 from ._networks.building import layer_sizes
 from ._support.parameters import AT_LEAST_ONE, NON_NEGATIVE, POSITIVE, parameter
 from ._training.fitting import Fit

@@ -6,8 +6,7 @@ import torch
 from sklearn.utils.validation import _check_sample_weight
 from torch import Tensor
 
-from . import arrays, statistics
-from .corruption import Fills
+from . import arrays, chunks
 from .rows import Rows
 from .split import hold_out
 
@@ -54,10 +53,6 @@ class TrainingData:
         """The weights of all rows as they were given, on the device; None for equal ones."""
         return None if self._weight is None else self._weight.to(self.device)
 
-    @property
-    def n_features(self) -> int:
-        return self.X.shape[1]
-
     def split(self, fraction: float, generator: torch.Generator, groups: Tensor | None = None) -> None:
         """Hold rows out for validation; with ``groups``, numbers of classes, of each class that can spare some.
 
@@ -85,28 +80,19 @@ class TrainingData:
         self.train_rows = kept.nonzero()[:, 0].to(self.device)
         self.validation_rows = held_out.nonzero()[:, 0].to(self.device)
 
-    def centre(
-        self,
-        offset: Tensor | None = None,
-        target_offset: Tensor | None = None,
-        *,
-        uncentred: tuple[int, ...] = (),
-    ) -> None:
-        """Subtract these offsets from rows, or the means of all but some columns, in float64.
+    def centre(self, uncentred: tuple[int, ...] = ()) -> None:
+        """Subtract from rows the means of all columns but those given, in float64.
 
         An offset is a bias by another name. As in PCA, it spares the networks the work of finding the mean,
         and it keeps what a column like 1e9 + N(0, 1) holds through the cast to float32.
         """
-        self.offset = self._mean(self._inputs) if offset is None else offset
-        if target_offset is not None:
-            self.target_offset = target_offset
-        else:
-            self.target_offset = self._mean(self._targets) if self.paired else self.offset
-            for means in (self.offset, self.target_offset) if uncentred else ():
-                means[list(uncentred)] = 0
+        self.offset = self._mean(self._inputs)
+        self.target_offset = self._mean(self._targets) if self.paired else self.offset
+        for means in (self.offset, self.target_offset):
+            means[list(uncentred)] = 0
 
     def _mean(self, rows) -> Tensor:
-        return statistics.column_means(rows, self._weight).to(arrays.torch_dtype(self.X))
+        return chunks.column_means(rows, self._weight).to(arrays.torch_dtype(self.X))
 
     def inputs(self, change: Callable[[Tensor], Tensor] | None = None) -> Rows:
         """Serve the inputs; ``change`` is applied to each batch of them."""
@@ -128,11 +114,11 @@ class TrainingData:
 
     def largest_magnitude(self) -> float:
         """Return the largest absolute value of an input."""
-        return max(map(abs, statistics.extremes(self._inputs)))
+        return max(map(abs, chunks.extremes(self._inputs)))
 
     def target_range(self) -> tuple[float, float]:
         """Return the smallest and the largest target."""
-        return statistics.extremes(self._targets)
+        return chunks.extremes(self._targets)
 
     def column_means(self) -> Tensor:
         """Return each target column's mean."""
@@ -143,10 +129,6 @@ class TrainingData:
         """The relative spacing of the numbers that X is given in."""
         return torch.finfo(arrays.torch_dtype(self.X)).eps
 
-    def fills(self, statistics) -> Fills:
-        """Prepare column statistics (see `statistics`) for corruptions of centred batches."""
-        return Fills.of(statistics, torch.empty(0, dtype=self.dtype, device=self.device), self.offset)
-
     def statistics(self) -> tuple:
         """Return each input column's standard deviation, minimum, maximum and mean, as NumPy arrays."""
-        return statistics.column_statistics(self._inputs)
+        return chunks.column_statistics(self._inputs)

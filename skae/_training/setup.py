@@ -161,7 +161,7 @@ class Setup(Run):
             return None
         # Statistics stay those of the first fit, so that portions given to partial_fit get the same noise.
         statistics = getattr(self.previous, "_column_statistics", None) or self.data.statistics()
-        return Corruption(noise, level, statistics, self.data.fills(statistics), self.generator)
+        return Corruption(noise, level, statistics, self.generator, self.dtype, self.data.offset)
 
 
 def set_up(estimator, X, mode: Mode, data: dict[str, Any]) -> Setup:
@@ -204,7 +204,7 @@ def centre(setup: Setup) -> None:
     previous, architecture, estimator = setup.previous, setup.architecture, setup.estimator
     if previous is None:
         if architecture.centred:
-            setup.data.centre(uncentred=architecture.uncentred)
+            setup.data.centre(architecture.uncentred)
         return
     offset = getattr(previous.encoder_, "offset", None)
     if offset is not None and not architecture.centred:
@@ -214,7 +214,7 @@ def centre(setup: Setup) -> None:
             "take. Fit with warm_start=False, or set these parameters back."
         )
     if offset is not None:
-        setup.data.centre(offset, previous.decoder_.offset)
+        setup.data.offset, setup.data.target_offset = offset, previous.decoder_.offset
 
 
 # Hooks compose: each is called for every class that defines it, whatever the order of the parents. ----------
