@@ -9,12 +9,11 @@ from sklearn.utils import compute_class_weight
 from torch import nn
 from torch.nn import functional as F
 
-from .._data.rows import Rows, codings
-from .._data.training_data import TrainingData
+from .._data.rows import Rows, TrainingData, codings
 from .._networks.building import initialize
 from .._networks.networks import Block, Encoder, Linear, compression, n_parameters
 from .._objectives.losses import CROSS_ENTROPY
-from .._support import random
+from .._support.devices import random_streams
 from .loop import History, Step
 from .problem import Objective, Served
 from .setup import Run
@@ -39,7 +38,7 @@ class FineTuning(Run):
         dtype, device = next(self.encoder.parameters()).dtype, autoencoder.device_
         weight = _weights(estimator.class_weight, estimator.classes_, codes)
         data = TrainingData(X, sample_weight=weight, dtype=dtype, device=device)
-        super().__init__(estimator, data, device, dtype, random.streams(estimator.random_state))
+        super().__init__(estimator, data, device, dtype, random_streams(estimator.random_state))
         self.y = estimator.classes_[codes]
         if estimator.early_stopping:
             data.split(estimator.validation_fraction, self.streams.split, groups=torch.from_numpy(codes))
