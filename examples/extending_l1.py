@@ -13,10 +13,7 @@ class L1Autoencoder(BaseAutoencoder):
     l1: float = 0.004
     code_activation: str = "relu"  # another default: ReLU codes can be exactly zero
 
-    _parameter_constraints = {
-        **BaseAutoencoder._parameter_constraints,
-        "l1": [Interval(Real, 0, None, closed="left")],
-    }
+    _parameter_constraints = {"l1": [Interval(Real, 0, None, closed="left")]}
 
     def _penalty(self, x, code):
         return self.l1 * code.abs().sum(1)

@@ -1,17 +1,16 @@
 """The adversarial autoencoder."""
 
-from dataclasses import field
-from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import StrOptions
 
 from ._base import BaseAutoencoder
 from ._bottleneck import prior as priors
 from ._bottleneck.adversary import Adversary, Discriminator
-from ._fitted.generation import generate
-from ._training.architecture import layer_sizes
+from ._fitted.sampling import generate
+from ._networks.building import layer_sizes
+from ._support.parameters import AT_LEAST_ONE, NON_NEGATIVE, POSITIVE, parameter
 from ._training.fitting import Fit
 from ._training.optimizers import AdversarialAdam
 from ._training.setup import Setup
@@ -251,24 +250,13 @@ class AdversarialAutoencoder(BaseAutoencoder):
     (5, 64)
     """
 
-    n_components: int = field(default=8, kw_only=False)
-    prior: Any = "normal"
-    adversarial_weight: float = 1.25
-    discriminator_hidden_layer_sizes: Any = (128,)
-    discriminator_learning_rate: float = 0.01
-    n_discriminator_steps: int = 2
-    discriminator_noise: float = 0.6
-    tied_weights: bool = False
-
-    _parameter_constraints: ClassVar[dict] = {
-        "prior": [StrOptions({"normal"}), "array-like", callable],
-        "adversarial_weight": [Interval(Real, 0, None, closed="left")],
-        "discriminator_hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
-        "discriminator_learning_rate": [Interval(Real, 0, None, closed="neither")],
-        "n_discriminator_steps": [Interval(Integral, 1, None, closed="left")],
-        "discriminator_noise": [Interval(Real, 0, None, closed="left")],
-        "tied_weights": ["boolean"],
-    }
+    n_components: int = parameter(AT_LEAST_ONE, default=8, positional=True)
+    prior: Any = parameter(StrOptions({"normal"}), "array-like", callable, default="normal")
+    adversarial_weight: float = parameter(NON_NEGATIVE, default=1.25)
+    discriminator_hidden_layer_sizes: Any = parameter("array-like", AT_LEAST_ONE, default=(128,))
+    discriminator_learning_rate: float = parameter(POSITIVE, default=0.01)
+    n_discriminator_steps: int = parameter(AT_LEAST_ONE, default=2)
+    discriminator_noise: float = parameter(NON_NEGATIVE, default=0.6)
 
     def sample(self, n_samples=1, random_state=None):
         """Draw new rows: codes from the prior, decoded.

@@ -1,26 +1,24 @@
 """The plain autoencoder."""
 
-from dataclasses import field
-from numbers import Integral, Real
-from typing import Any, ClassVar
+from numbers import Integral
+from typing import Any
 
-from sklearn.base import _fit_context
-from sklearn.callback import with_callbacks
 from sklearn.utils._param_validation import Interval, RealNotInt
 from torch import nn
 
-from ._base import BaseAutoencoder
+from ._base import TakesSampleWeight
 from ._bottleneck.nested_dropout import NestedDropout
 from ._fitted import ordered
-from ._networks.networks import Architecture
+from ._networks.building import Architecture
 from ._objectives.penalties import Penalty, contractive
+from ._support.parameters import AT_LEAST_ONE, NON_NEGATIVE, parameter
 from ._support.warnings import warn
-from ._training.fitting import Fit, fit_networks
+from ._training.fitting import Fit
 from ._training.loop import History
 from ._training.setup import Mode, Setup
 
 
-class AutoencoderTransformer(BaseAutoencoder):
+class AutoencoderTransformer(TakesSampleWeight):
     r"""Autoencoder: dimensionality reduction by a pair of neural networks.
 
     The encoder maps each row to a code of ``n_components`` numbers, the decoder maps the code back to a row, and
@@ -306,55 +304,13 @@ class AutoencoderTransformer(BaseAutoencoder):
     (True, True)
     """
 
-    n_components: Any = field(default=16, kw_only=False)
-    contractive: float = 0.0
-    ordered: bool = False
-    tied_weights: bool = False
-    encoder: Any = None
-    decoder: Any = None
-
-    _parameter_constraints: ClassVar[dict] = {
-        "n_components": [
-            Interval(Integral, 1, None, closed="left"),
-            Interval(RealNotInt, 0, 1, closed="neither"),
-        ],
-        "contractive": [Interval(Real, 0, None, closed="left")],
-        "ordered": ["boolean"],
-        "tied_weights": ["boolean"],
-        "encoder": [nn.Module, None],
-        "decoder": [nn.Module, None],
-    }
-
-    @with_callbacks
-    @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None, sample_weight=None):
-        """Train the networks on X.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Training data, real and finite.
-        y : None
-            Ignored.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Non-negative weights of the rows. An integer weight is equivalent to repeating the row, zero to leaving
-            it out.
-
-        Returns
-        -------
-        self : object
-            Fitted estimator.
-
-        Raises
-        ------
-        ValueError
-            If X is not two-dimensional, contains NaN or infinity, or has values outside the range of the loss; if
-            parameters contradict each other; if ``early_stopping`` has too few rows to hold some out; or if
-            training diverges.
-        RuntimeError
-            If ``device`` is not available.
-        """
-        return fit_networks(self, X, sample_weight=sample_weight)
+    n_components: Any = parameter(
+        AT_LEAST_ONE, Interval(RealNotInt, 0, 1, closed="neither"), default=16, positional=True
+    )
+    contractive: float = parameter(NON_NEGATIVE, default=0.0)
+    ordered: bool = parameter("boolean", default=False)
+    encoder: Any = parameter(nn.Module, None, default=None)
+    decoder: Any = parameter(nn.Module, None, default=None)
 
     def _penalties(self, setup: Setup) -> list[Penalty]:
         if not self.contractive:

@@ -2,9 +2,7 @@
 
 import copy
 from collections.abc import Callable, Sequence
-from dataclasses import field
-from numbers import Integral
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 
 import torch
 from sklearn.base import (
@@ -15,20 +13,20 @@ from sklearn.base import (
 )
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.exceptions import UndefinedMetricWarning
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from ._data import arrays
-from ._data.chunks import chunks, fold, sum_rows
-from ._data.statistics import column_means
+from ._data.chunks import chunks, column_means, fold, sum_rows
 from ._fitted import persistence
 from ._networks.activations import ACTIVATIONS
+from ._networks.building import Architecture
 from ._networks.convolutions import NORMALIZATIONS
 from ._networks.inference import forward
-from ._networks.networks import Architecture
 from ._objectives.losses import LOSSES, Loss
 from ._objectives.penalties import Penalty
+from ._support.parameters import AT_LEAST_ONE, parameter
 from ._support.warnings import warn
 from ._training.bottleneck import Bottleneck
 from ._training.fitting import Fit, Phase, fit_networks
@@ -41,9 +39,36 @@ from ._training.setup import Mode, Setup
 _ACTIVATION = StrOptions(set(ACTIVATIONS))
 
 
-class BaseAutoencoder(
+class UsesEncoder(
     TrainingParameters, CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
 ):
+    """What autoencoders share with the classifier: a fitted encoder for validated rows, and how it is saved."""
+
+    def _encode(self, X, method: str | None = None):
+        X = self._check(X, method)
+        return self._stream(X, forward(self.encoder_, arrays.torch_dtype(X)), self._n_features_out)
+
+    def _check(self, X, method: str | None = None):
+        check_is_fitted(self)
+        return arrays.check_rows(self, X, reset=False, method=method)
+
+    def _stream(self, X, apply, width: int, dtype: torch.dtype | None = None):
+        return arrays.stream(X, apply, width, self.device_, dtype, self._widest)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+    def __getstate__(self) -> dict[str, Any]:
+        return persistence.to_plain(dict(super().__getstate__()))
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(persistence.from_plain(dict(state), type(self).__name__))
+
+
+class BaseAutoencoder(UsesEncoder):
     """Base class of all autoencoders, for writing a variant.
 
     A variant is a subclass that holds only what it adds: annotated fields for its parameters, their
@@ -54,51 +79,30 @@ class BaseAutoencoder(
     Think twice before adding a method here.
     """
 
-    __module__ = "skae"  # files name classes by it: where a class lives inside may change
-
-    n_components: int = field(default=16, kw_only=False)
-    hidden_layer_sizes: Any = (128,)
-    decoder_hidden_layer_sizes: Any = None
-    activation: str = "relu"
-    code_activation: str = "identity"
-    output_activation: str = "identity"
-    normalization: str | None = None
-    image_shape: Any = None
-    kernel_size: int = 3
-    downsampling: str = "stride"
-    downsampling_factor: Any = 2
-    code_layer: str = "dense"
-    loss: Any = "squared_error"
-    warm_start: bool = False
-    device: Any = "cpu"
-    dtype: str = "auto"
+    n_components: int = parameter(AT_LEAST_ONE, default=16, positional=True)
+    hidden_layer_sizes: Any = parameter("array-like", AT_LEAST_ONE, default=(128,))
+    decoder_hidden_layer_sizes: Any = parameter("array-like", AT_LEAST_ONE, None, default=None)
+    activation: str = parameter(_ACTIVATION, default="relu")
+    code_activation: str = parameter(_ACTIVATION, default="identity")
+    output_activation: str = parameter(_ACTIVATION, default="identity")
+    tied_weights: bool = parameter("boolean", default=False)
+    normalization: str | None = parameter(StrOptions(set(NORMALIZATIONS)), None, default=None)
+    image_shape: Any = parameter("array-like", None, default=None)
+    kernel_size: int = parameter(AT_LEAST_ONE, default=3)
+    downsampling: str = parameter(StrOptions({"stride", "pool"}), default="stride")
+    downsampling_factor: Any = parameter("array-like", AT_LEAST_ONE, default=2)
+    code_layer: str = parameter(StrOptions({"dense", "convolution"}), default="dense")
+    loss: Any = parameter(StrOptions(set(LOSSES)), callable, default="squared_error")
+    warm_start: bool = parameter("boolean", default=False)
+    device: Any = parameter(str, torch.device, default="cpu")
+    dtype: str = parameter(StrOptions({"auto", "float32", "float64", "bfloat16"}), default="auto")
 
     # Parameters that only some of the estimators have; these are the others' values.
-    tied_weights = False
     encoder = cast(Any, None)
     decoder = cast(Any, None)
     noise = cast(Any, None)
     noise_level = 0.0
     _width_parameter = "n_components"  # which of the parameters is the width of the code
-
-    _parameter_constraints: ClassVar[dict] = {
-        "n_components": [Interval(Integral, 1, None, closed="left")],
-        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
-        "decoder_hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left"), None],
-        "activation": [_ACTIVATION],
-        "code_activation": [_ACTIVATION],
-        "output_activation": [_ACTIVATION],
-        "normalization": [StrOptions(set(NORMALIZATIONS)), None],
-        "image_shape": ["array-like", None],
-        "kernel_size": [Interval(Integral, 1, None, closed="left")],
-        "downsampling": [StrOptions({"stride", "pool"})],
-        "downsampling_factor": ["array-like", Interval(Integral, 1, None, closed="left")],
-        "code_layer": [StrOptions({"dense", "convolution"})],
-        "loss": [StrOptions(set(LOSSES)), callable],
-        "warm_start": ["boolean"],
-        "device": [str, torch.device],
-        "dtype": [StrOptions({"auto", "float32", "float64", "bfloat16"})],
-    }
 
     # Fitting ----------------------------------------------------------------------------------------------
 
@@ -174,8 +178,7 @@ class BaseAutoencoder(
             If X is not two-dimensional, contains NaN or infinity, or differs from the data of `fit` in the number
             or the names of its features.
         """
-        X = self._check(X, "transform")
-        return self._stream(X, forward(self.encoder_, arrays.torch_dtype(X)), self._n_features_out)
+        return self._encode(X, "transform")
 
     def inverse_transform(self, Z):
         """Map codes to rows.
@@ -294,13 +297,6 @@ class BaseAutoencoder(
         encode, decode = forward(self.encoder_, dtype), forward(self.decoder_, dtype)
         return lambda x, out=None: decode(encode(x, None), out)
 
-    def _stream(self, X, apply, width: int, dtype: torch.dtype | None = None):
-        return arrays.stream(X, apply, width, self.device_, dtype, self._widest)
-
-    def _check(self, X, method: str):
-        check_is_fitted(self)
-        return arrays.check_rows(self, X, reset=False, method=method)
-
     @property
     def _n_features_out(self) -> int:
         return self._architecture["encoder_layer_sizes"][-1]
@@ -312,9 +308,7 @@ class BaseAutoencoder(
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
         tags.array_api_support = True
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 
     def __sklearn_clone__(self):
@@ -323,12 +317,6 @@ class BaseAutoencoder(
             # Copied together, so that modules which share parameters still do.
             clone.encoder, clone.decoder = copy.deepcopy((self.encoder, self.decoder))
         return clone
-
-    def __getstate__(self) -> dict[str, Any]:
-        return persistence.to_plain(dict(super().__getstate__()))
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(persistence.from_plain(dict(state), type(self).__name__))
 
     # Hooks for variants. Each is called for every class that defines it: none of them calls ``super()``. -----
 
@@ -376,3 +364,38 @@ class BaseAutoencoder(
         """Warn of how a fit went, at its end."""
         if history.interrupted or (self.tol and not (history.converged or history.stopped)):
             warn_of_the_end(self, history)
+
+
+class TakesSampleWeight(BaseAutoencoder):
+    """Base class of autoencoders whose rows may have weights."""
+
+    @with_callbacks
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None, sample_weight=None):
+        """Train the networks on X.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Training data, real and finite.
+        y : None
+            Ignored.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights of the rows. Where no noise is drawn, an integer weight is equivalent to repeating
+            the row, zero to leaving it out.
+
+        Returns
+        -------
+        self : object
+            Fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If X is not two-dimensional, contains NaN or infinity, or has values outside the range of the loss; if
+            parameters contradict each other; if ``early_stopping`` has too few rows to hold some out; or if
+            training diverges.
+        RuntimeError
+            If ``device`` is not available.
+        """
+        return fit_networks(self, X, sample_weight=sample_weight)

@@ -1,20 +1,17 @@
 """The semantic hasher: an autoencoder whose codes are bits."""
 
-from dataclasses import field
-from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import torch
-from sklearn.utils._param_validation import Interval
 
 from ._base import BaseAutoencoder
 from ._bottleneck.noisy_sigmoid import NoisySigmoid
 from ._data import arrays
-from ._fitted.activity import activity
-from ._fitted.hashing import balance, bits_and_saturated, pack, some_rows
+from ._fitted.activity import activity, balance, bits_and_saturated, pack, some_rows
+from ._networks.building import Architecture
 from ._networks.inference import forward
-from ._networks.networks import Architecture
-from ._objectives.warm_up import WarmUp
+from ._objectives.penalties import WarmUp
+from ._support.parameters import AT_LEAST_ONE, AT_LEAST_ZERO, NON_NEGATIVE, parameter
 from ._training.fitting import Fit
 from ._training.setup import Mode, Setup
 
@@ -208,20 +205,15 @@ class SemanticHasher(BaseAutoencoder):
     (dtype('uint8'), (2, 3))
     """
 
-    n_bits: int = field(default=32, kw_only=False)
-    noise_level: float = 4.0
-    noise_warm_up: int = 10
+    n_bits: int = parameter(AT_LEAST_ONE, default=32, positional=True)
+    noise_level: float = parameter(NON_NEGATIVE, default=4.0)
+    noise_warm_up: int = parameter(AT_LEAST_ZERO, default=10)
 
     # No parameters here: bits are what the code has, and the logistic function follows the code layer.
     n_components: ClassVar = property()  # type: ignore[misc]
     code_activation: ClassVar = "identity"  # type: ignore[misc]
+    tied_weights: ClassVar = False  # type: ignore[misc]
     _width_parameter = "n_bits"
-
-    _parameter_constraints: ClassVar[dict] = {
-        "n_bits": [Interval(Integral, 1, None, closed="left")],
-        "noise_level": [Interval(Real, 0, None, closed="left")],
-        "noise_warm_up": [Interval(Integral, 0, None, closed="left")],
-    }
 
     def transform(self, X):
         """Map rows to bits.
@@ -287,10 +279,8 @@ class SemanticHasher(BaseAutoencoder):
 
     def _fitted_attributes(self, fit: Fit, encoder: Any, decoder: Any) -> dict[str, Any]:
         data, n_bits = fit.setup.data, fit.architecture.encoder_layer_sizes[-1]
-        measure = bits_and_saturated(encoder)
-        found = activity(measure, fit.inputs, data.train_rows, None, 2 * n_bits).mean
-        frequencies = found[:n_bits].to(arrays.torch_dtype(data.X)).cpu().numpy()
+        found = activity(bits_and_saturated(encoder), fit.inputs, data, 2 * n_bits).mean
         return {
-            "bit_frequencies_": arrays.to_namespace_of(data.X, frequencies),
+            "bit_frequencies_": arrays.array_like(data.X, found[:n_bits]),
             "saturation_": float(found[n_bits:].mean()),
         }

@@ -2,19 +2,16 @@
 
 import math
 from collections.abc import Callable
-from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
 from scipy import sparse
-from sklearn.base import _fit_context
-from sklearn.callback import with_callbacks
 from sklearn.utils import _align_api_if_sparse
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import StrOptions
 from sklearn.utils._set_output import _get_output_config
 
-from ._base import BaseAutoencoder
+from ._base import TakesSampleWeight
 from ._bottleneck.dead_units import DeadUnits
 from ._bottleneck.sparse import SparseBottleneck
 from ._bottleneck.winners import Choose, by_batch, by_row, by_unit
@@ -22,13 +19,13 @@ from ._data import arrays
 from ._data.chunks import chunks
 from ._fitted.activity import activity, freeze_threshold
 from ._networks.activations import ACTIVATIONS
+from ._networks.building import Architecture
 from ._networks.inference import forward
-from ._networks.networks import Architecture
 from ._objectives import sparsity
-from ._objectives.penalties import Penalty
-from ._objectives.warm_up import WarmUp
+from ._objectives.penalties import Penalty, WarmUp
+from ._support.parameters import AT_LEAST_ONE, AT_LEAST_ZERO, FRACTION, NON_NEGATIVE, parameter
 from ._support.warnings import warn
-from ._training.fitting import Fit, fit_networks
+from ._training.fitting import Fit
 from ._training.loop import History
 from ._training.setup import Mode, Setup
 
@@ -43,7 +40,7 @@ _REMEDIES = {
 }
 
 
-class SparseAutoencoder(BaseAutoencoder):
+class SparseAutoencoder(TakesSampleWeight):
     r"""Sparse autoencoder: codes of which only a few units are active at a time.
 
     A code may have more units than the data have features and still be informative, provided that only a few units
@@ -288,58 +285,14 @@ class SparseAutoencoder(BaseAutoencoder):
     True
     """
 
-    code_activation: str = "auto"
-    sparsity: Any = "kl"
-    sparsity_weight: Any = "auto"
-    sparsity_target: float = 0.1
-    sparsity_warm_up: int = 0
-    n_active: int | None = None
-    auxiliary_weight: float = 1.0
-    tied_weights: bool = False
-    sparse_output: bool = False
-
-    _parameter_constraints: ClassVar[dict] = {
-        "code_activation": [StrOptions({"auto", *ACTIVATIONS})],
-        "sparsity": [StrOptions(set(_REMEDIES))],
-        "sparsity_weight": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
-        "sparsity_target": [Interval(Real, 0, 1, closed="neither")],
-        "sparsity_warm_up": [Interval(Integral, 0, None, closed="left")],
-        "n_active": [Interval(Integral, 1, None, closed="left"), None],
-        "auxiliary_weight": [Interval(Real, 0, None, closed="left")],
-        "tied_weights": ["boolean"],
-        "sparse_output": ["boolean"],
-    }
-
-    @with_callbacks
-    @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None, sample_weight=None):
-        """Train the networks on X.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Training data, real and finite.
-        y : None
-            Ignored.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Non-negative weights of the rows. An integer weight is equivalent to repeating the row, zero to leaving
-            it out.
-
-        Returns
-        -------
-        self : object
-            Fitted estimator.
-
-        Raises
-        ------
-        ValueError
-            If X is not two-dimensional, contains NaN or infinity, or has values outside the range of the loss; if
-            parameters contradict each other; if ``early_stopping`` has too few rows to hold some out; or if
-            training diverges.
-        RuntimeError
-            If ``device`` is not available.
-        """
-        return fit_networks(self, X, sample_weight=sample_weight)
+    code_activation: str = parameter(StrOptions({"auto", *ACTIVATIONS}), default="auto")
+    sparsity: Any = parameter(StrOptions(set(_REMEDIES)), default="kl")
+    sparsity_weight: Any = parameter(StrOptions({"auto"}), NON_NEGATIVE, default="auto")
+    sparsity_target: float = parameter(FRACTION, default=0.1)
+    sparsity_warm_up: int = parameter(AT_LEAST_ZERO, default=0)
+    n_active: int | None = parameter(AT_LEAST_ONE, None, default=None)
+    auxiliary_weight: float = parameter(NON_NEGATIVE, default=1.0)
+    sparse_output: bool = parameter("boolean", default=False)
 
     def transform(self, X):
         """Map rows to their codes.
@@ -369,15 +322,11 @@ class SparseAutoencoder(BaseAutoencoder):
         checked = self._check(X, "transform")
         if not (isinstance(checked, np.ndarray) or sparse.issparse(checked)):
             return super().transform(X)
-        return self._sparse_codes(checked)
-
-    def _sparse_codes(self, X):
-        """Encode chunk by chunk, so that the dense codes are never there as a whole."""
-        encode, row_bytes = forward(self.encoder_, arrays.torch_dtype(X)), self._widest * X.dtype.itemsize
-        with torch.inference_mode():
+        encode = forward(self.encoder_, arrays.torch_dtype(checked))
+        with torch.inference_mode():  # chunk by chunk, so that the dense codes are never there as a whole
             parts = [
                 sparse.csr_array(encode(x.to(self.device_), None).cpu().numpy())
-                for _, x in chunks(arrays.to_torch(X), row_bytes)
+                for _, x in chunks(arrays.to_torch(checked), self._widest * checked.dtype.itemsize)
             ]
         return _align_api_if_sparse(sparse.vstack(parts, format="csr"))
 
@@ -423,15 +372,15 @@ class SparseAutoencoder(BaseAutoencoder):
             )
         selection: tuple | None = None
         if self._selects:
-            selection = ("topk", self._n_active()) if self.sparsity == "topk" else ("threshold",)
-            self._n_active()
+            n_active = self._n_active()
+            selection = ("topk", n_active) if self.sparsity == "topk" else ("threshold",)
         return architecture._replace(code_activation=activation, selection=selection)
 
     @torch.no_grad()
     def _initialize_weights(self, setup: Setup, encoder: Any, decoder: Any) -> None:
         if self._bounds_columns:
             weight = decoder.blocks[0].linear.weight
-            sparsity.UnitLength()(weight.t())
+            sparsity.scale_to_unit_length(weight.t())
             if len(encoder.blocks) == len(decoder.blocks) == 1:
                 encoder.blocks[0].linear.weight.copy_(weight.t())
         usual, linear = 0.0, encoder.blocks[-1].linear
@@ -444,11 +393,11 @@ class SparseAutoencoder(BaseAutoencoder):
             return linear(x)
 
         data, width = setup.data, setup.architecture.encoder_layer_sizes[-1]
-        found = activity(preactivation, data.inputs(), data.train_rows, data.row_weight(), width)
+        found = activity(preactivation, data.inputs(), data, width)
         linear.bias.sub_((found.mean - usual).to(linear.bias.dtype))
 
     def _projections(self, setup: Setup) -> list[Callable[[torch.Tensor], object]]:
-        return [sparsity.UnitLength()] if self._bounds_columns else []
+        return [sparsity.scale_to_unit_length] if self._bounds_columns else []
 
     def _penalties(self, setup: Setup) -> list[Penalty]:
         if self.sparsity not in _AUTO_WEIGHTS:
@@ -475,8 +424,7 @@ class SparseAutoencoder(BaseAutoencoder):
         return architecture.code_activation not in _NEVER_NEGATIVE
 
     def _dead_units(self, setup: Setup) -> DeadUnits:
-        dead = None
-        units = getattr(setup.previous, "_dead_unit_numbers", ())
+        dead, units = None, getattr(setup.previous, "_dead_unit_numbers", ())
         if units:
             dead = torch.zeros(self.n_components, dtype=setup.dtype, device=setup.device)
             dead[list(units)] = 1
@@ -487,20 +435,17 @@ class SparseAutoencoder(BaseAutoencoder):
 
     def _finalize_networks(self, fit: Fit, encoder: Any, decoder: Any, architecture: Architecture) -> tuple:
         if self.sparsity == "batch_topk":
-            data = fit.setup.data
-            freeze_threshold(encoder, fit.inputs, data.train_rows, data.row_weight(), self._n_active())
+            freeze_threshold(encoder, fit.inputs, fit.setup.data, self._n_active())
         return encoder, decoder, architecture
 
     def _fitted_attributes(self, fit: Fit, encoder: Any, decoder: Any) -> dict[str, Any]:
         data, architecture = fit.setup.data, fit.architecture
-        width = architecture.encoder_layer_sizes[-1]
-        found = activity(encoder.encode, fit.inputs, data.train_rows, data.row_weight(), width)
+        found = activity(encoder.encode, fit.inputs, data, architecture.encoder_layer_sizes[-1])
         dead = found.dead(architecture.code_activation, self._selects)
-        mean = found.mean.to(arrays.torch_dtype(data.X)).cpu().numpy()
         known = getattr(fit.objective.bottleneck, "dead_units", None)
         numbers = () if known is None or known.dead is None else tuple(known.dead.nonzero()[:, 0].tolist())
         return {
-            "mean_activation_": arrays.to_namespace_of(data.X, mean),
+            "mean_activation_": arrays.array_like(data.X, found.mean),
             "dead_fraction_": int(dead.sum()) / len(dead),
             "_dead_unit_numbers": numbers,
         }

@@ -2,20 +2,18 @@
 
 import functools
 from collections.abc import Callable
-from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import Any
 
-from sklearn.base import _fit_context
-from sklearn.callback import with_callbacks
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import StrOptions
 
-from ._base import BaseAutoencoder
+from ._base import TakesSampleWeight
 from ._data.corruption import NOISES
-from ._training.fitting import Fit, Phase, fit_networks
+from ._support.parameters import AT_LEAST_ONE, NON_NEGATIVE, parameter
+from ._training.fitting import Fit, Phase
 from ._training.pretraining import Pretraining
 
 
-class StackedAutoencoder(BaseAutoencoder):
+class StackedAutoencoder(TakesSampleWeight):
     """Stacked autoencoder: greedy layer-wise pretraining, then joint fine-tuning.
 
     The first layer is trained as a shallow autoencoder of the data, the second as one of the first layer's codes,
@@ -206,50 +204,10 @@ class StackedAutoencoder(BaseAutoencoder):
     [10, 10, 10]
     """
 
-    pretrain_max_iter: int = 50
-    fine_tune: bool = True
-    noise: str | Callable | None = None
-    noise_level: float = 0.3
-    tied_weights: bool = False
-
-    _parameter_constraints: ClassVar[dict] = {
-        "pretrain_max_iter": [Interval(Integral, 1, None, closed="left")],
-        "fine_tune": ["boolean"],
-        "noise": [StrOptions(set(NOISES)), callable, None],
-        "noise_level": [Interval(Real, 0, None, closed="left")],
-        "tied_weights": ["boolean"],
-    }
-
-    @with_callbacks
-    @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None, sample_weight=None):
-        """Pretrain one layer after the other on X, then fine-tune all of them together.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Training data, real and finite.
-        y : None
-            Ignored.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Non-negative weights of the rows. Without ``noise``, an integer weight is equivalent to repeating the
-            row, zero to leaving it out.
-
-        Returns
-        -------
-        self : object
-            Fitted estimator.
-
-        Raises
-        ------
-        ValueError
-            If X is not two-dimensional, contains NaN or infinity, or has values outside the range of the loss; if
-            parameters contradict each other; if ``early_stopping`` has too few rows to hold some out; or if
-            training diverges.
-        RuntimeError
-            If ``device`` is not available.
-        """
-        return fit_networks(self, X, sample_weight=sample_weight)
+    pretrain_max_iter: int = parameter(AT_LEAST_ONE, default=50)
+    fine_tune: bool = parameter("boolean", default=True)
+    noise: str | Callable | None = parameter(StrOptions(set(NOISES)), callable, None, default=None)
+    noise_level: float = parameter(NON_NEGATIVE, default=0.3)
 
     def _phases(self, fit: Fit) -> list[Phase]:
         phases = []
@@ -270,7 +228,8 @@ class StackedAutoencoder(BaseAutoencoder):
                 f"{sizes[1][:-1]} is not hidden_layer_sizes={sizes[0][:-1]} reversed. "
                 "Leave decoder_hidden_layer_sizes at None."
             )
-        return [*zip(fit.encoder.children(), [*fit.decoder.children()][::-1], strict=True)]
+        networks: tuple[Any, Any] = fit.encoder, fit.decoder
+        return [*zip(networks[0].blocks, networks[1].blocks[::-1], strict=True)]
 
     def _fitted_attributes(self, fit: Fit, encoder: Any, decoder: Any) -> dict[str, Any]:
         curves = getattr(fit.setup.previous, "layer_loss_curves_", fit.layer_loss_curves)

@@ -1,24 +1,21 @@
 """The variational autoencoder."""
 
-from dataclasses import field
-from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import torch
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import StrOptions
 
 from ._base import BaseAutoencoder
 from ._bottleneck.gaussian import GaussianBottleneck
 from ._data import arrays
 from ._fitted.activity import active_units
-from ._fitted.generation import generate
-from ._fitted.sampling import Densities, check_n_samples, standard_normal
+from ._fitted.sampling import Densities, check_n_samples, generate, standard_normal
+from ._networks.building import Architecture
 from ._networks.inference import forward
-from ._networks.networks import Architecture, bounded
+from ._networks.networks import bounded
 from ._objectives import likelihoods
-from ._objectives.likelihood_initialization import start_at_moments
-from ._objectives.likelihood_loss import negative_log_likelihood
 from ._objectives.losses import Loss, loss_by
+from ._support.parameters import AT_LEAST_ONE, NON_NEGATIVE, POSITIVE, parameter
 from ._support.warnings import warn
 from ._training.fitting import Fit
 from ._training.loop import History
@@ -263,26 +260,17 @@ class VAESampler(BaseAutoencoder):
     True
     """
 
-    n_components: int = field(default=8, kw_only=False)
-    loss: Any = None
-    likelihood: Any = "gaussian"
-    decoder_variance: Any = "learned"
-    beta: float = 1.0
-    kl_warm_up: float = 0.0
-    free_bits: float = 0.0
-    n_mc_samples: int = 1
-    n_importance_samples: int = 64
+    n_components: int = parameter(AT_LEAST_ONE, default=8, positional=True)
+    loss: Any = parameter(*BaseAutoencoder._parameter_constraints["loss"], None, default=None)
+    likelihood: Any = parameter(StrOptions(set(likelihoods.LIKELIHOODS)), "array-like", default="gaussian")
+    decoder_variance: Any = parameter(StrOptions({"learned"}), POSITIVE, default="learned")
+    beta: float = parameter(NON_NEGATIVE, default=1.0)
+    kl_warm_up: float = parameter(NON_NEGATIVE, default=0.0)
+    free_bits: float = parameter(NON_NEGATIVE, default=0.0)
+    n_mc_samples: int = parameter(AT_LEAST_ONE, default=1)
+    n_importance_samples: int = parameter(AT_LEAST_ONE, default=64)
 
-    _parameter_constraints: ClassVar[dict] = {
-        "loss": [*BaseAutoencoder._parameter_constraints["loss"], None],
-        "likelihood": [StrOptions(set(likelihoods.LIKELIHOODS)), "array-like"],
-        "decoder_variance": [StrOptions({"learned"}), Interval(Real, 0, None, closed="neither")],
-        "beta": [Interval(Real, 0, None, closed="left")],
-        "kl_warm_up": [Interval(Real, 0, None, closed="left")],
-        "free_bits": [Interval(Real, 0, None, closed="left")],
-        "n_mc_samples": [Interval(Integral, 1, None, closed="left")],
-        "n_importance_samples": [Interval(Integral, 1, None, closed="left")],
-    }
+    tied_weights: ClassVar = False  # type: ignore[misc]  # no parameter: the encoder has two heads
 
     # Using the model --------------------------------------------------------------------------------------
 
@@ -423,20 +411,11 @@ class VAESampler(BaseAutoencoder):
         densities = Densities(
             forward(self.encoder_, dtype, heads=True),
             forward(self.decoder_, dtype, linked=False),
-            self._per_row_loss(),
+            _loss(self._objective["loss"], self._objective["likelihood"], self.decoder_).per_row,
             standard_normal(n_samples, self._n_features_out, torch.empty(0, dtype=dtype, device=self.device_)),
             self._widest,
         )
         return self._stream(X, lambda x, out: estimate(densities, x, out), 1)[:, 0]
-
-    def _per_row_loss(self):
-        loss, parts = self._objective["loss"], self._objective["likelihood"]
-        loss = (
-            negative_log_likelihood(parts, self.decoder_)
-            if loss is None
-            else loss_by(loss, mean_over_features=False)
-        )
-        return loss.per_row
 
     @property
     def _widest(self) -> int:
@@ -468,18 +447,16 @@ class VAESampler(BaseAutoencoder):
         )
 
     def _initialize_weights(self, setup: Setup, encoder: Any, decoder: Any) -> None:
-        start_at_moments(self._parts(setup.architecture), encoder, decoder, setup.data)
+        likelihoods.start_at_moments(self._parts(setup.architecture), encoder, decoder, setup.data)
 
     def _parts(self, architecture: Architecture) -> likelihoods.Parts:
         """Return which likelihood rules which columns; none with a plain loss."""
         return () if self.loss is not None else likelihoods.partition(self.likelihood, architecture.n_features)
 
     def _reconstruction_loss(self, setup: Setup, decoder: Any) -> Loss:
-        if self.loss is not None:
-            return loss_by(self.loss, mean_over_features=False)
         if decoder.variance_floor is not None and self.decoder_variance != "learned":
             decoder.variance_floor.fill_(self.decoder_variance)
-        return negative_log_likelihood(self._parts(setup.architecture), decoder)
+        return _loss(self.loss, self._parts(setup.architecture), decoder)
 
     def _bottleneck(self, setup: Setup) -> GaussianBottleneck:
         return GaussianBottleneck(
@@ -496,7 +473,7 @@ class VAESampler(BaseAutoencoder):
         return {
             "reconstruction_curve_": setup.curve("reconstruction_curve_", parts.get("reconstruction", [])),
             "kl_curve_": setup.curve("kl_curve_", parts.get("kl", [])),
-            "n_active_units_": active_units(encoder.forward_centred, fit.inputs, setup.data.train_rows),
+            "n_active_units_": active_units(encoder.forward_centred, fit.inputs, setup.data),
             "_objective": {"likelihood": self._parts(setup.architecture), "loss": self.loss},
         }
 
@@ -508,3 +485,10 @@ class VAESampler(BaseAutoencoder):
                 "kl_warm_up, or train longer (max_iter) or faster (learning_rate); independent columns cannot be "
                 "compressed at all.",
             )
+
+
+def _loss(loss: Any, parts: likelihoods.Parts, decoder: Any) -> Loss:
+    """Return the loss of whole rows: a plain one, or minus the log-likelihood."""
+    if loss is not None:
+        return loss_by(loss, mean_over_features=False)
+    return likelihoods.negative_log_likelihood(parts, decoder)

@@ -1,10 +1,8 @@
 """What every estimator holds on to after a fit, and how much it takes while it works."""
 
-import gc
 import subprocess
 import sys
 import tracemalloc
-import types
 from functools import partial
 
 import numpy as np
@@ -20,6 +18,7 @@ from estimators import (
     row_methods,
     rows,
 )
+from holdings import n_bytes, reachable
 from scipy import sparse
 from sklearn.base import clone, is_classifier
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -27,40 +26,11 @@ from torch.utils._pytree import tree_leaves
 
 import skae._data.rows as rows_module
 from skae import AutoencoderTransformer, VAESampler
-from skae._data.rows import Rows
-from skae._data.training_data import TrainingData
+from skae._data.rows import Rows, TrainingData
 from skae._training.fitting import Fit
+from skae._training.loop import Step
 from skae._training.optimizers import Optimizer
 from skae._training.setup import Run
-from skae._training.step import Step
-
-SHARED = type | types.ModuleType | types.BuiltinFunctionType | types.CodeType  # not an estimator's own
-
-
-def reachable(model):
-    """Everything that an estimator holds on to, through attributes, containers, tensors and closures."""
-    todo, seen = [vars(model)], {}  # which keeps what it has seen, so that no id is used again
-    while todo:
-        thing = todo.pop()
-        if id(thing) in seen or isinstance(thing, SHARED):
-            continue
-        seen[id(thing)] = thing
-        if isinstance(thing, types.FunctionType):  # its globals are everybody's
-            todo += [thing.__closure__, thing.__defaults__, thing.__kwdefaults__]
-        else:
-            todo += gc.get_referents(thing)
-        if isinstance(thing, torch.Tensor) and thing.is_leaf:
-            todo.append(thing.grad)
-    return list(seen.values())
-
-
-def n_bytes(things):
-    """Memory behind tensors and arrays, shared memory counted once."""
-    storages = [thing.untyped_storage() for thing in things if isinstance(thing, torch.Tensor)]
-    found = {storage.data_ptr(): storage.nbytes() for storage in storages}
-    arrays = [thing for thing in things if isinstance(thing, np.ndarray)]
-    return sum(found.values()) + sum(a.nbytes for a in arrays if a.ctypes.data not in found)
-
 
 # After a fit -----------------------------------------------------------------------------------------------
 

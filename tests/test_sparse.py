@@ -13,10 +13,11 @@ from sklearn import config_context
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
-from test_explicit import N_ROWS, assert_steps_agree, both_steps
+from step_parity import N_ROWS, assert_steps_agree, both_fits, modes
 
 from skae import AutoencoderTransformer, SparseAutoencoder
-from skae._training.fitting import Fit
+from skae._training.fitting import prepare
+from skae._training.setup import Mode
 
 KINDS = ["kl", "l1", "topk", "batch_topk", "winner_take_all"]
 SELECTING = ["topk", "batch_topk"]
@@ -32,9 +33,9 @@ def shallow(n_components, kind, **parameters):
 
 GRADIENTS = {
     "kl": {"sparsity": "kl"},
-    "kl_warmup": {"sparsity": "kl", "sparsity_warm_up": 3},
+    "kl_warm_up": {"sparsity": "kl", "sparsity_warm_up": 3},
     "l1": {"sparsity": "l1"},
-    "l1_warmup": {"sparsity": "l1", "sparsity_warm_up": 3},
+    "l1_warm_up": {"sparsity": "l1", "sparsity_warm_up": 3},
     "l1_signed": {"sparsity": "l1", "code_activation": "tanh"},
     "topk": {"sparsity": "topk"},
     "topk_signed": {"sparsity": "topk", "code_activation": "identity"},
@@ -46,7 +47,7 @@ GRADIENTS = {
 
 def sparse_steps(weight=None, **parameters):
     settings = {"n_components": 6, "n_active": 2, "sparsity_weight": 0.4, "learning_rate": 0.3}
-    return both_steps(weight, estimator_class=SparseAutoencoder, **{**settings, **parameters})
+    return both_fits(weight, estimator_class=SparseAutoencoder, **{**settings, **parameters})
 
 
 @pytest.mark.parametrize("tied", [False, True])
@@ -55,7 +56,7 @@ def sparse_steps(weight=None, **parameters):
 def test_closed_form_gradients_equal_autograds(parameters, weighted, tied):
     weight = np.random.default_rng(1).integers(0, 4, N_ROWS).astype(float) if weighted else None
     pair = sparse_steps(weight, tied_weights=tied, **parameters)
-    assert_steps_agree(pair, sizes=(10, 10, 3))
+    assert_steps_agree(*pair, sizes=(10, 10, 3))
 
 
 @pytest.mark.parametrize("loss", ["squared_error", "binary_cross_entropy"])
@@ -65,12 +66,13 @@ def test_closed_form_gradients_equal_autograds(parameters, weighted, tied):
 def test_closed_form_gradients_of_the_auxiliary_loss(kind, weighted, hidden, loss):
     weight = np.random.default_rng(1).integers(1, 4, N_ROWS).astype(float) if weighted else None
     pair = sparse_steps(weight, sparsity=kind, hidden_layer_sizes=hidden, auxiliary_weight=0.3, loss=loss)
-    for step, _ in pair:
-        step.bridge._revival.set_silent(torch.tensor([1.0, 0, 0, 1, 0, 1], dtype=torch.float64))
-        step.bridge._revival._joining = 0.3
-    assert pair[0][0].bridge.repeats == 2
-    assert_steps_agree(pair, sizes=(10, 10, 3))
-    assert_array_equal(pair[0][0].bridge.silent, pair[1][0].bridge.silent)
+    ours, theirs = (fit.objective.bottleneck for fit in pair)
+    for bottleneck in (ours, theirs):
+        bottleneck.dead_units.set_dead(torch.tensor([1.0, 0, 0, 1, 0, 1], dtype=torch.float64))
+        bottleneck.dead_units._joining = 0.3
+    assert ours.n_passes == 2
+    assert_steps_agree(*pair, sizes=(10, 10, 3))
+    assert_array_equal(ours.dead_units.dead, theirs.dead_units.dead)
 
 
 def own_error(reconstruction, target):
@@ -86,7 +88,7 @@ def test_whole_fits_agree(kind, wine):
     assert_allclose(ours.loss_curve_, theirs.loss_curve_, rtol=1e-7)
     assert_allclose(ours.transform(X), theirs.transform(X), rtol=1e-5, atol=1e-6)
     assert_allclose(ours.mean_activation_, theirs.mean_activation_, rtol=1e-5, atol=1e-6)
-    assert ours._silent_units == theirs._silent_units
+    assert ours._dead_unit_numbers == theirs._dead_unit_numbers
 
 
 # The objective, by hand ------------------------------------------------------------------------------------
@@ -171,7 +173,7 @@ def test_topk_keeps_exactly_k(hidden, activation, dtype, digits):
 def test_topk_keeps_the_k_largest(digits):
     model = shallow(50, "topk", n_active=5, code_activation="identity", max_iter=5).fit(digits)
     with torch.no_grad():
-        every = model.encoder_.core(torch.tensor(digits - model.offset_).float()).numpy()
+        every = model.encoder_.forward_centred(torch.tensor(digits - model.offset_).float()).numpy()
     codes = model.transform(digits)
     kept = codes != 0
     assert_allclose(codes[kept], every[kept], rtol=1e-3, atol=1e-5)
@@ -314,17 +316,27 @@ def test_decoder_weights_of_a_unit_have_length_one(kind, loss, wine):
     assert not np.allclose(tied.encoder_[0].linear.weight.norm(dim=1).detach(), 1, rtol=1e-3)
 
 
-def test_silent_units_are_carried_through_partial_fit(digits):
+def test_dead_units_are_carried_through_partial_fit(digits):
+    """Passes over as many rows as a window holds are the epochs of a fit."""
+    X = np.resize(digits, (2000, 64))
     settings = {"n_active": 1, "learning_rate": 0.01, "batch_size": 300}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        reference = shallow(150, "topk", max_iter=4, **settings).fit(digits)
-    model = shallow(150, "topk", **settings)
+    reference = shallow(40, "topk", max_iter=4, **settings).fit(X)
+    model = shallow(40, "topk", **settings)
     for _ in range(4):
-        model.partial_fit(digits)
-    assert model._silent_units
-    assert model._silent_units == reference._silent_units
-    assert_same(model.transform(digits), reference.transform(digits))
+        model.partial_fit(X)
+    assert model._dead_unit_numbers
+    assert model._dead_unit_numbers == reference._dead_unit_numbers
+    assert_same(model.transform(X), reference.transform(X))
+
+
+def test_a_window_goes_on_from_portion_to_portion(digits):
+    """No unit is dead for 2000 rows before there have been as many, however they are dealt out."""
+    X = np.resize(digits, (2000, 64))
+    for n_portions in (2, 4):
+        model = shallow(50, "topk", n_active=1, learning_rate=0.05)
+        known = [model.partial_fit(portion)._dead_unit_numbers for portion in np.split(X, n_portions)]
+        assert known[:-1] == [()] * (n_portions - 1)
+        assert known[-1]
 
 
 # Sparse matrices -------------------------------------------------------------------------------------------
@@ -433,6 +445,13 @@ def test_mixed_precision(kind, digits):
 
 def test_fewer_features_than_units_is_linear_only_in_name(wine):
     """Biases of a sparse linear network are trained, unlike those of PCA's."""
-    step = Fit(shallow(4, "l1", code_activation="identity"), wine).step
-    assert not step.optimizer.weights_only
-    assert Fit(AutoencoderTransformer(4, hidden_layer_sizes=()), wine).step.optimizer.weights_only
+    moved = []
+    for model in (shallow(4, "l1", code_activation="identity"), AutoencoderTransformer(4, hidden_layer_sizes=())):
+        fit = prepare(model, wine, Mode.FRESH)
+        before = [p.detach().clone() for p in (*fit.encoder.parameters(), *fit.decoder.parameters())]
+        with modes(fit):
+            fit.step(torch.arange(len(wine)))
+        fit.step.publish()
+        after = [*fit.encoder.parameters(), *fit.decoder.parameters()]
+        moved.append([bool((p != q).any()) for p, q in zip(after, before, strict=True) if p.ndim == 1])
+    assert moved == [[True, True], [False, False]]

@@ -8,41 +8,43 @@ and the encoder to lower softplus(-D(z)), which has a slope also where D is sure
 are binary cross-entropies: the encoder's calls codes draws of the prior.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .._networks.activations import ACTIVATIONS
 from .._networks.building import initialize
 from .._networks.networks import Block, Linear
 from .._objectives.losses import binary_cross_entropy
+from .._support.sizes import of_size
 from .._training.bottleneck import Bottleneck
-from .._training.layers import Affine, Call, views
+from .._training.layers import Affine, BufferPool, Chain, FlatLayers, dense_layers
 from .._training.optimizers import Optimizer, scaled_rate
-from .._training.plans import BufferPool, chain
 
 ACTIVATION = "leaky_relu"
 
 
-class Judgement(NamedTuple):
-    """The memory of so many codes under judgement, and the calls that take them there and back."""
+class Judgement(Chain):
+    """The memory of ``n`` codes under judgement, and the calls that take them there and back."""
 
-    x: Tensor  # (n, n_components)
-    dx: Tensor
-    logits: Tensor  # (n, 1), then the derivative with respect to them
-    target: Tensor
-    forward: list[Call]
-    backward: list[Call]
-    backward_to_input: list[Call]
+    def __init__(self, layers: Sequence[Affine], n: int, pool: BufferPool) -> None:
+        width = layers[0].fan_in
+        h, self.dx = pool.with_ones("x", n, width), pool.empty("dx", n, width)
+        self.x = h[:, :-1]
+        self.logits = pool.empty("logits", n, 1)  # then the derivative with respect to them
+        self.target = self.logits.new_zeros(n, 1)  # where the first half are draws of the prior
+        self.target[: n // 2] = 1
+        super().__init__(layers, h, self.dx, self.logits, self.logits, pool)
+        down = reversed([*zip(layers, self.buffers, strict=True)])
+        self.backward_to_input = [call for layer, p in down for call in layer.backward_to_input(p)]
 
 
-class Discriminator:
-    """A dense network from codes to one logit, with all parameters in one vector.
+class Discriminator(FlatLayers):
+    """A dense network from codes to one logit.
 
     Parameters
     ----------
@@ -55,28 +57,13 @@ class Discriminator:
     """
 
     def __init__(
-        self,
-        widths: tuple[int, ...],
-        generator: torch.Generator,
-        dtype: torch.dtype,
-        device: torch.device,
+        self, widths: tuple[int, ...], generator: torch.Generator, dtype: torch.dtype, device: torch.device
     ) -> None:
         self.widths = widths
-        linears = [Linear(*pair) for pair in pairwise(widths)]
-        activations = [*[ACTIVATION] * (len(linears) - 1), "identity"]
-        initialize([nn.Sequential(*map(Block, linears, activations))], generator)
-        self.layers = [
-            Affine(linear, ACTIVATIONS[name]) for linear, name in zip(linears, activations, strict=True)
-        ]
-        n_parameters = sum(rows * columns for rows, columns in (layer.shape for layer in self.layers))
-        self.parameters = torch.zeros(n_parameters, dtype=dtype, device=device)
-        self.gradient = torch.zeros_like(self.parameters)
-        self.is_weight = torch.zeros_like(self.parameters, dtype=torch.bool)
-        bound = (views(self.layers, flat) for flat in self.flat)
-        for layer, weight, gradient, mask in zip(self.layers, *bound, strict=True):
-            layer.load(weight)
-            layer.mark_weight(mask)
-            layer.bind(weight, gradient)
+        activations = [*[ACTIVATION] * (len(widths) - 2), "identity"]
+        blocks = [Block(Linear(*pair), name) for pair, name in zip(pairwise(widths), activations, strict=True)]
+        initialize([nn.Sequential(*blocks)], generator)
+        super().__init__(dense_layers(blocks), dtype, device)
         self._pool = BufferPool(self.parameters)
         self._judgements: dict[int, Judgement] = {}
 
@@ -94,45 +81,28 @@ class Discriminator:
         if tuple(plain[0]) == self.widths:
             self.parameters.copy_(torch.tensor(plain[1]))
 
-    def _judge(self, n: int) -> Judgement:
-        if n not in self._judgements:
-            pool, first = self._pool, self.layers[0]
-            h, dh = pool.with_ones("x", n, first.fan_in), pool.empty("dx", n, first.fan_in)
-            logits, target = pool.empty("logits", n, 1), pool.empty("target", n, 1)
-            up = [*zip(self.layers, chain(self.layers, h, dh, logits, logits, pool), strict=True)]
-            self._judgements[n] = Judgement(
-                h[:, :-1],
-                dh,
-                logits,
-                target,
-                [call for layer, p in up for call in layer.forward(p)],
-                [call for layer, p in reversed(up) for call in layer.backward(p)],
-                [call for layer, p in reversed(up) for call in layer.backward_to_input(p)],
-            )
-        return self._judgements[n]
+    def _judge(self, *codes: Tensor) -> Judgement:
+        """Compute the logits of these codes, all of one shape."""
+        n = sum(map(len, codes))
+        judged = of_size(self._judgements, n, lambda: Judgement(self.layers, n, self._pool))
+        torch.cat(codes, out=judged.x)
+        for call in judged.forward:
+            call()
+        return judged
 
     def differentiate(self, draws: Tensor, codes: Tensor) -> Tensor:
         """Write the gradient of its loss on as many draws as codes; return the loss, summed over pairs."""
-        n = len(codes)
-        judged = self._judge(2 * n)
-        judged.x[:n], judged.x[n:] = draws, codes
-        judged.target[:n], judged.target[n:] = 1, 0
-        for call in judged.forward:
-            call()
+        judged = self._judge(draws, codes)
         total = binary_cross_entropy(judged.logits, judged.target, None, judged.logits)
-        judged.logits.mul_(1 / (2 * n))
+        judged.logits.mul_(1 / len(judged.logits))
         for call in judged.backward:
             call()
         return total * 0.5
 
     def pull(self, codes: Tensor) -> Tensor:
         """Return the derivative of the encoder's loss, summed over rows, with respect to codes."""
-        judged = self._judge(len(codes))
-        judged.x.copy_(codes)
-        judged.target.fill_(1)
-        for call in judged.forward:
-            call()
-        binary_cross_entropy(judged.logits, judged.target, None, judged.logits)
+        judged = self._judge(codes)
+        judged.logits.sigmoid_().sub_(1)
         for call in judged.backward_to_input:
             call()
         return judged.dx

@@ -1,12 +1,11 @@
 """Dead units of sparse codes: which units win for no row of a window, and how they come back."""
 
-import functools
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from .winners import MOST_SIZES, cutoff, lowered
+from .winners import cutoff, lowered
 
 
 class DeadUnits:
@@ -35,8 +34,8 @@ class DeadUnits:
         self.set_dead(dead)
         self._joining = min(1.0, 4 * share)
         self._n_windows = max(1, round(self.n_rows / window))  # of an epoch
-        self._won: dict[int, Tensor] = {}  # by number of rows of a batch
-        self._seen, self._due = 0, self._end_of_window(1)
+        self._highest: Tensor | None = None  # that each unit has passed on in this window, at places of a batch
+        self._set_seen(0)
 
     def set_dead(self, dead: Tensor | None) -> None:
         """Say which units are dead: ones for these, or None for no unit."""
@@ -52,48 +51,43 @@ class DeadUnits:
         if self._least is None:
             self._least = magnitude.new_full((magnitude.shape[1],), torch.inf)
         theirs = magnitude.index_select(1, self._units)  # type: ignore[arg-type]
-        weight = None if row_weight is None else row_weight[:, 0]
-        self._least.index_copy_(0, self._units, lowered(cutoff(theirs, weight, self._joining)))  # type: ignore[arg-type]
+        self._least.index_copy_(0, self._units, lowered(cutoff(theirs, row_weight, self._joining)))  # type: ignore[arg-type]
         torch.ge(magnitude, self._least, out=out)
         torch.maximum(out, winners, out=out)
 
     def watch(self, magnitude: Tensor) -> None:
         """Note who wins, given what is passed on of a batch; after a window, who did not."""
         n = magnitude.size(0)
-        won = self._won.get(n)
-        if won is None:
-            if len(self._won) == MOST_SIZES:
-                self._won = {1: self._highest()[None]}
-            won = self._won[n] = self._won.get(n, torch.zeros_like(magnitude))
-        torch.maximum(won, magnitude, out=won)  # over rows only at the end: one cheap pass for each batch
+        if self._highest is None:
+            self._highest = torch.zeros_like(magnitude)
+        elif self._highest.size(0) < n:
+            self._highest = torch.cat([self._highest, torch.zeros_like(magnitude[self._highest.size(0) :])])
+        highest = self._highest if self._highest.size(0) == n else self._highest[:n]
+        torch.maximum(highest, magnitude, out=highest)  # over rows only at the end: one cheap pass for each batch
         self._seen += n
         if self._seen >= self._due:
-            self._review(magnitude.dtype)
+            self._review(self._highest)
 
-    def _highest(self) -> Tensor:
-        """Return the largest that each unit has passed on in this window."""
-        return functools.reduce(torch.maximum, [won.amax(0) for won in self._won.values()])
-
-    def _review(self, dtype: torch.dtype) -> None:
+    def _review(self, highest: Tensor) -> None:
         """Find out who has been dead for a window."""
-        highest = self._highest()
-        self.set_dead((highest <= 0).to(dtype) if highest.min() <= 0 else None)
-        for won in self._won.values():
-            won.zero_()
-        if self._seen >= self.n_rows:
-            self._seen = 0
-        self._due = self._end_of_window(1 + self._seen * self._n_windows // self.n_rows)
+        dead = highest.amax(0) <= 0
+        self.set_dead(dead.to(highest.dtype) if dead.any() else None)
+        highest.zero_()
+        self._set_seen(0 if self._seen >= self.n_rows else self._seen)
 
-    def _end_of_window(self, number: int) -> int:
-        return -(-number * self.n_rows // self._n_windows)
+    def _set_seen(self, n_rows: int) -> None:
+        """Note how many rows of this epoch have been seen, and after how many the window ends."""
+        self._seen = n_rows
+        number = 1 + n_rows * self._n_windows // self.n_rows
+        self._due = -(-number * self.n_rows // self._n_windows)
 
     def state(self) -> dict[str, Any]:
         """Return what has been seen so far."""
-        return {"dead": self.dead, "highest": self._highest() if self._won else None, "seen": self._seen}
+        highest = None if self._highest is None else self._highest.amax(0)
+        return {"dead": self.dead, "highest": highest, "seen": self._seen}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Carry on from what `state` returned."""
         self.set_dead(state["dead"])
-        self._won = {} if state["highest"] is None else {1: state["highest"][None].clone()}
-        self._seen = state["seen"]
-        self._due = self._end_of_window(1 + self._seen * self._n_windows // self.n_rows)
+        self._highest = None if state["highest"] is None else state["highest"][None].clone()
+        self._set_seen(state["seen"])

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from .._data.corruption import restarted
 from .._networks.networks import LOG_VARIANCE_BOUND
-from .._objectives.warm_up import WarmUp
+from .._objectives.penalties import WarmUp
 from .._training.bottleneck import Bottleneck
 
 
@@ -65,7 +65,7 @@ class GaussianBottleneck(Bottleneck):
 
     def forward(self, code: Tensor, z: Tensor, row_weight: Tensor | None) -> None:
         """Draw z."""
-        self._read(code)
+        self._read(code, row_weight)
         draws = z.view(self._noise.shape)
         if z.dtype == self.dtype:
             torch.addcmul(self._mean, self._deviation, self._noise, out=draws)
@@ -74,11 +74,12 @@ class GaussianBottleneck(Bottleneck):
 
     def forward_autograd(self, code: Tensor, row_weight: Tensor | None) -> Tensor:
         """Do as `forward`, differentiable by autograd."""
-        self._read(code)
+        self._read(code, row_weight)
         return torch.addcmul(self._mean, self._deviation, self._noise).view(-1, self._mean.shape[1])
 
-    def _read(self, code: Tensor) -> None:
+    def _read(self, code: Tensor, row_weight: Tensor | None) -> None:
         """Take the mean and the log-variance from the code layer, and draw the noise."""
+        self._row_weight = row_weight
         self._mean, raw = code.to(self.dtype).chunk(2, 1)
         self._tanh = torch.tanh(raw * self._inverse_bound)  # as `bounded`; the gradient needs it once more
         self._log_variance = self._tanh * self._bound
@@ -94,15 +95,21 @@ class GaussianBottleneck(Bottleneck):
         self._counted = None
         if self.free_bits:
             # Units below their free bits cost those, and get no gradient from the divergence.
-            self._counted = (kl.detach().mean(0) > self.free_bits).to(kl.dtype)
+            self._counted = (self._mean_over_rows(kl.detach()) > self.free_bits).to(kl.dtype)
             own = (kl * self._counted).sum(1) + self.free_bits * (1 - self._counted).sum()
-        self.add("kl", rows.detach().sum())
+        rows = rows.detach()
+        self.add("kl", rows.sum() if self._row_weight is None else torch.dot(rows, self._row_weight[:, 0]))
         self.add("reconstruction", reconstruction)
         own = own if self.beta == 1 else own * self.beta
         if own.requires_grad and self.beta:
             felt = own * (self.warm_up.value / self.beta)
             return felt + (own - felt).detach()
         return own
+
+    def _mean_over_rows(self, each: Tensor) -> Tensor:
+        if self._row_weight is None:
+            return each.mean(0)
+        return (each * self._row_weight).sum(0) / self._row_weight.sum()
 
     def backward(self, code: Tensor, dz: Tensor, dcode: Tensor, row_weight: Tensor | None) -> None:
         """Write the derivative with respect to the code layer's output."""

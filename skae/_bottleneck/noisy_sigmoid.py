@@ -11,7 +11,7 @@ Under much noise only large logits tell the decoder anything, so that the units 
 import torch
 from torch import Tensor
 
-from .._objectives.warm_up import WarmUp
+from .._objectives.penalties import WarmUp
 from .._training.bottleneck import Bottleneck
 
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from .._training.bottleneck import Bottleneck
 from .dead_units import DeadUnits
-from .winners import Choose, of_size
+from .winners import Choose
 
 
 class SparseBottleneck(Bottleneck):
@@ -26,10 +26,8 @@ class SparseBottleneck(Bottleneck):
     def __init__(self, choose: Choose, signed: bool, dead_units: DeadUnits | None = None) -> None:
         super().__init__()
         self._choose, self._signed, self.dead_units = choose, signed, dead_units
-        self._masks: dict[int, tuple[Tensor, Tensor]] = {}  # by number of rows: who wins, and who does or joins
-        self._winners = self._joined = torch.empty(0, 0)
-        self._anybody_joins = False  # in the last batch
-        self._halves: dict[int, tuple[Tensor, Tensor, Tensor]] = {}  # of memory that is served time after time
+        self._winners = torch.empty(0, 0)  # ones for the units that won in the last batch
+        self._joined: Tensor | None = None  # ones for these and the dead units that joined them, if any
 
     @property
     def n_passes(self) -> int:  # type: ignore[override]
@@ -48,13 +46,11 @@ class SparseBottleneck(Bottleneck):
     def _decide(self, code: Tensor, row_weight: Tensor | None) -> None:
         """Decide who is passed on, and who joins."""
         magnitude = code.abs() if self._signed else code
-        self._winners, self._joined = of_size(
-            self._masks, code.size(0), lambda: (torch.empty_like(code), torch.empty_like(code))
-        )
+        self._winners, self._joined = torch.empty_like(code), None
         self._choose(magnitude, row_weight, self._winners)
         joining = self._joining
-        self._anybody_joins = joining is not None
         if joining is not None:
+            self._joined = torch.empty_like(code)
             joining.join(magnitude, row_weight, self._winners, self._joined)
 
     def _watch(self, passed: Tensor) -> None:
@@ -64,30 +60,26 @@ class SparseBottleneck(Bottleneck):
     def forward(self, code: Tensor, z: Tensor, row_weight: Tensor | None) -> None:
         """Write the codes of winners and, for a second pass, those of winners and dead units."""
         self._decide(code, row_weight)
-        if self._anybody_joins:
-            _, z, joined = self._split(z)
+        if self._joined is not None:
+            z, joined = z.chunk(2)
             torch.mul(code, self._joined, out=joined)
         torch.mul(code, self._winners, out=z)
         self._watch(z)
 
     def backward(self, code: Tensor, dz: Tensor, dcode: Tensor, row_weight: Tensor | None) -> None:
         """Write the derivative with respect to the code."""
-        if not self._anybody_joins:
+        if self._joined is None:
             torch.mul(dz, self._winners, out=dcode)
-            return
-        _, passed, joined = self._split(dz)
-        torch.mul(passed, self._winners, out=dcode).addcmul_(joined, self._joined)
-
-    def _split(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return memory, whose number is then no other's, and its two halves."""
-        return of_size(self._halves, id(rows), lambda: (rows, *rows.chunk(2)))  # type: ignore[return-value, arg-type]
+        else:
+            passed, joined = dz.chunk(2)
+            torch.mul(passed, self._winners, out=dcode).addcmul_(joined, self._joined)
 
     def forward_autograd(self, code: Tensor, row_weight: Tensor | None) -> Tensor:
         """Do as `forward`, differentiable by autograd."""
         self._decide(code.detach(), row_weight)
         z = code * self._winners
         self._watch(z.detach())
-        return torch.cat([z, code * self._joined]) if self._anybody_joins else z
+        return z if self._joined is None else torch.cat([z, code * self._joined])
 
     def state(self) -> dict[str, Any]:
         """Return what is known of dead units."""

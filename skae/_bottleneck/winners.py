@@ -6,26 +6,15 @@ row's code depends on that row alone.
 
 import math
 from collections.abc import Callable
-from typing import TypeVar
 
 import torch
 from torch import Tensor
 
+from .._networks.selection import top_k
+
 # Writes ones for the units that win and zeros for the others, given (magnitude, row_weight, out).
 Choose = Callable[[Tensor, Tensor | None, Tensor], object]
-T = TypeVar("T")
-MOST_SIZES = 8  # of batches that memory is kept for
 _SLACK = 1e-6  # more than the rounding that tells equal rows apart which stand at different places of a batch
-
-
-def of_size(kept: dict[int, T], n: int, make: Callable[[], T]) -> T:
-    """Return what is kept for batches of ``n`` rows, made anew for sizes that are not among the last few."""
-    found = kept.get(n)
-    if found is None:
-        if len(kept) == MOST_SIZES:
-            kept.clear()
-        found = kept[n] = make()
-    return found
 
 
 def cutoff(magnitude: Tensor, weight: Tensor | None, share: float) -> Tensor:
@@ -37,7 +26,7 @@ def cutoff(magnitude: Tensor, weight: Tensor | None, share: float) -> Tensor:
     Parameters
     ----------
     magnitude : Tensor of shape (n,) or (n, m)
-    weight : Tensor of shape (n,) or None
+    weight : Tensor of shape (n,) or (n, 1), or None
     share : float in (0, 1]
 
     Returns
@@ -48,7 +37,7 @@ def cutoff(magnitude: Tensor, weight: Tensor | None, share: float) -> Tensor:
         n_kept = max(1, math.ceil(share * len(magnitude) * (1 - _SLACK)))
         return magnitude.amin(0) if n_kept == len(magnitude) else magnitude.topk(n_kept, 0).values[-1]
     ordered, order = magnitude.sort(0, descending=True)
-    held = weight[order].cumsum(0)
+    held = weight.flatten()[order].cumsum(0)
     last = (held < share * (1 - _SLACK) * held[-1]).sum(0, keepdim=True)
     return ordered.gather(0, last)[0]
 
@@ -58,7 +47,7 @@ def batch_cutoff(magnitude: Tensor, row_weight: Tensor | None, k: int) -> Tensor
     flat = magnitude.reshape(-1)
     if row_weight is None:
         return torch.topk(flat, magnitude.size(0) * k, 0, True, False)[0].min()
-    return cutoff(flat, row_weight.expand_as(magnitude).reshape(-1), k / magnitude.shape[1])
+    return cutoff(flat, row_weight.expand_as(magnitude), k / magnitude.shape[1])
 
 
 def lowered(cut: Tensor) -> Tensor:
@@ -67,36 +56,14 @@ def lowered(cut: Tensor) -> Tensor:
 
 def by_row(k: int) -> Choose:
     """Let the units of a row compete: k win."""
-    memory: dict[int, tuple[Tensor, Tensor, Tensor]] = {}  # by number of rows
-
-    def choose(magnitude: Tensor, row_weight: Tensor | None, out: Tensor) -> None:
-        n = magnitude.size(0)
-
-        def allocate() -> tuple[Tensor, Tensor, Tensor]:
-            index = torch.empty(n, k, dtype=torch.int64, device=magnitude.device)
-            return magnitude.new_empty(n, k), index, magnitude.new_ones(n, k)
-
-        values, index, ones = of_size(memory, n, allocate)
-        torch.topk(magnitude, k, 1, True, False, out=(values, index))
-        out.zero_().scatter_(1, index, ones)
-
-    return choose
+    return lambda magnitude, weight, out: top_k(magnitude, k, out)
 
 
 def by_batch(k: int) -> Choose:
     """Let all units of all rows compete: k for each row win, on average."""
-
-    def choose(magnitude: Tensor, row_weight: Tensor | None, out: Tensor) -> None:
-        torch.ge(magnitude, lowered(batch_cutoff(magnitude, row_weight, k)), out=out)
-
-    return choose
+    return lambda magnitude, weight, out: torch.ge(magnitude, lowered(batch_cutoff(magnitude, weight, k)), out=out)
 
 
 def by_unit(rate: float) -> Choose:
     """Let the rows compete for each unit: the share ``rate`` of them wins."""
-
-    def choose(magnitude: Tensor, row_weight: Tensor | None, out: Tensor) -> None:
-        weight = None if row_weight is None else row_weight[:, 0]
-        torch.ge(magnitude, lowered(cutoff(magnitude, weight, rate)), out=out)
-
-    return choose
+    return lambda magnitude, weight, out: torch.ge(magnitude, lowered(cutoff(magnitude, weight, rate)), out=out)

@@ -87,10 +87,14 @@ class Piecewise(nn.Module):
 
     def __init__(self, pieces: tuple[tuple[str, tuple[int, ...]], ...]) -> None:
         super().__init__()
-        self.pieces = [(link_activation(name).module(), selector(columns)) for name, columns in pieces]
+        named = [(name, selector(columns)) for name, columns in pieces if name != "identity"]
+        self.pieces = [(link_activation(name).module(), columns) for name, columns in named]
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x.clone()
+        return self.overwrite(x.clone())
+
+    def overwrite(self, x: Tensor) -> Tensor:
+        """Do as `forward`, in place."""
         for module, columns in self.pieces:
             x[:, columns] = module(x[:, columns])
         return x
@@ -100,15 +104,7 @@ def link_activation(link: Link) -> Activation:
     """Return a link's module and its pass on buffers."""
     if isinstance(link, str):
         return Activation(Exp, torch.exp_) if link == "exp" else ACTIVATIONS[link]
-    pieces = [(link_activation(name), selector(columns)) for name, columns in link]
-
-    def forward(z: Tensor) -> None:
-        for activation, columns in pieces:
-            part = z[:, columns]
-            activation.apply_(part)
-            z[:, columns] = part
-
-    return Activation(lambda: Piecewise(link), forward)
+    return Activation(lambda: Piecewise(link), Piecewise(link).overwrite)
 
 
 def selector(columns: Sequence[int]) -> slice | Tensor:

@@ -5,6 +5,7 @@ calls that memory "channels last", so that a row becomes an image, and an image 
 the order in which processors convolve fastest.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -59,10 +60,10 @@ class Layers(NamedTuple):
     """
 
     linear: nn.Module
-    before: tuple[nn.Module, ...]
-    after: tuple[nn.Module, ...]
-    n_places: int
-    widest: int
+    before: tuple[nn.Module, ...] = ()
+    after: tuple[nn.Module, ...] = ()
+    n_places: int = 1
+    widest: int = 0
 
 
 class ToImages(nn.Module):
@@ -87,23 +88,22 @@ class ToRows(nn.Module):
         self.heads = heads
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.heads == 1:
-            return x.permute(0, 2, 3, 1).flatten(1)
         return x.unflatten(1, (self.heads, -1)).permute(0, 1, 3, 4, 2).flatten(1)
 
 
-class Convolution(nn.Conv2d):
+class Undrawn:
+    """A layer that leaves drawing its weights to `initialize`, off the global generator."""
+
+    def reset_parameters(self) -> None:
+        """Draw nothing."""
+
+
+class Convolution(Undrawn, nn.Conv2d):
     """`torch.nn.Conv2d` that leaves drawing its weights to `initialize`."""
 
-    def reset_parameters(self) -> None:
-        pass
 
-
-class TransposedConvolution(nn.ConvTranspose2d):
+class TransposedConvolution(Undrawn, nn.ConvTranspose2d):
     """`torch.nn.ConvTranspose2d` that leaves drawing its weights to `initialize`."""
-
-    def reset_parameters(self) -> None:
-        pass
 
 
 class Tied(nn.Module):
@@ -186,7 +186,7 @@ def encoder_layers(images: Images, channels: Sequence[int], *, bias: bool, heads
         stride = 1 if images.pools else factor
         linear = Convolution(n_in, n_out * n_heads, k, stride, k // 2, bias=bias or is_code)
         pool = (nn.MaxPool2d(factor, ceil_mode=True),) if images.pools and factor > 1 else ()
-        (h, w), n_places = sides[i], _area(sides[i] if images.pools else sides[i + 1])
+        (h, w), n_places = sides[i], math.prod(sides[i] if images.pools else sides[i + 1])
         widest = max(h * w * n_in, n_places * n_out * n_heads)
         found.append(Layers(linear, (ToImages(h, w, n_in),), (*pool, ToRows(n_heads)), n_places, widest))
     return found
@@ -223,25 +223,16 @@ def decoder_layers(
             padding = _output_padding(large, factor)
             linear = TransposedConvolution(n_in, n_out, k, factor, k // 2, padding, bias=own_bias)
         upsample = (nn.Upsample(size=large),) if grows else ()
-        n_places = _area(large if grows else small)
-        widest = max(n_places * n_in, _area(large) * n_out)
+        n_places = math.prod(large if grows else small)
+        widest = max(n_places * n_in, math.prod(large) * n_out)
         found.append(Layers(linear, (ToImages(*small, n_in), *upsample), (ToRows(),), n_places, widest))
     return found
 
 
-def _area(sides: tuple[int, int]) -> int:
-    return sides[0] * sides[1]
-
-
 # What brings the activations of a hidden layer to mean zero and variance one, before two parameters of each unit
 # or channel: over the rows of a batch (Ioffe and Szegedy 2015), or over each row (Ba, Kiros and Hinton 2016).
-_NORMALIZATIONS: dict[str, tuple[Callable[[int], nn.Module], Callable[[int], nn.Module]]] = {
+# For rows and for images.
+NORMALIZATIONS: dict[str, tuple[Callable[[int], nn.Module], Callable[[int], nn.Module]]] = {
     "batch": (nn.BatchNorm1d, nn.BatchNorm2d),
     "layer": (nn.LayerNorm, lambda channels: nn.GroupNorm(1, channels)),
 }
-NORMALIZATIONS = tuple(_NORMALIZATIONS)
-
-
-def normalization_module(name: str, width: int, *, of_images: bool) -> nn.Module:
-    """Return a new module that normalises rows of ``width`` units, or images of ``width`` channels."""
-    return _NORMALIZATIONS[name][of_images](width)

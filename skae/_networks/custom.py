@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from .activations import ACTIVATIONS
-from .networks import Architecture
+from .building import Architecture
 
 
 class Linked(nn.Module):
@@ -43,16 +43,15 @@ def load_weights(network: nn.Module, fitted: nn.Module) -> None:
         If they do not fit.
     """
     beside = ("offset", "selection.threshold")  # no weights: they come from the rows
-    weights = {name: t for name, t in fitted.state_dict().items() if name not in beside}
-    shapes = [
-        {name: tuple(getattr(t, "shape", ())) for name, t in state.items() if name not in beside}
-        for state in (network.state_dict(), weights)
-    ]
-    now, then = shapes
+    now, then = (
+        {name: t for name, t in each.state_dict().items() if name not in beside} for each in (network, fitted)
+    )
+    shapes = [{name: tuple(getattr(t, "shape", ())) for name, t in state.items()} for state in (now, then)]
+    new, old = shapes
     mismatch = [
-        f"{name} of shape {now.get(name, 'none')}, which was {then.get(name, 'none')}"
-        for name in {**now, **then}
-        if now.get(name) != then.get(name)
+        f"{name} of shape {new.get(name, 'none')}, which was {old.get(name, 'none')}"
+        for name in {**new, **old}
+        if new.get(name) != old.get(name)
     ]
     if mismatch:
         raise ValueError(
@@ -62,7 +61,7 @@ def load_weights(network: nn.Module, fitted: nn.Module) -> None:
             f"has changed since: the networks now have {'; '.join(mismatch)}. Fit with warm_start=False, or set "
             "it back."
         )
-    network.load_state_dict(weights, strict=False)
+    network.load_state_dict(then, strict=False)
 
 
 def check_own_networks(encoder: nn.Module, decoder: nn.Module, shape: Architecture, like: Tensor) -> None:

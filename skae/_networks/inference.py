@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from .activations import ACTIVATIONS, link_activation
-from .networks import Block, Decoder, Encoder, GaussianEncoder, TiedLinear, dense_blocks
+from .networks import Decoder, Encoder, GaussianEncoder, compression, dense_blocks
 
 Forward = Callable[[Tensor, Tensor | None], Tensor]
 FOLDING_ERROR = 1e-3  # at most, of what goes into the first activation
@@ -29,11 +29,8 @@ def forward(network: nn.Module, dtype: torch.dtype, *, linked: bool = True, head
     heads : bool
         Whether a `GaussianEncoder` gives its two heads side by side instead of the mean alone.
     """
-    if isinstance(network, Encoder | Decoder) and network.is_chain and dense_blocks(network):
-        dense = DenseForward(network, dtype, linked=linked, heads=heads)
-        if isinstance(network, Encoder) and network.log_scale is not None:
-            return _after(network.compress, dense)
-        return dense
+    if isinstance(network, Encoder | Decoder) and network.blocks and dense_blocks(network):
+        return DenseForward(network, dtype, linked=linked, heads=heads)
     parameters = [*network.parameters(), *network.buffers()]
     if any(p.is_floating_point() and p.dtype != dtype for p in parameters):
         network = copy.deepcopy(network).to(dtype)
@@ -51,16 +48,6 @@ def forward(network: nn.Module, dtype: torch.dtype, *, linked: bool = True, head
     return apply
 
 
-def _after(first: Callable[[Tensor], Tensor], then: Forward) -> Forward:
-    return lambda x, out=None: then(first(x), out)  # type: ignore[misc]
-
-
-def _weight(block: Block) -> Tensor:
-    """Return a block's weight, (fan_in, fan_out)."""
-    linear = block.linear
-    return linear.partner.weight.detach() if isinstance(linear, TiedLinear) else linear.weight.detach().t()
-
-
 class DenseForward:
     """A dense network as a list of matrix products with preallocated results."""
 
@@ -68,7 +55,7 @@ class DenseForward:
         self, network: Encoder | Decoder, dtype: torch.dtype, *, linked: bool = True, heads: bool = False
     ) -> None:
         blocks = network.blocks
-        weights = [_weight(block) for block in blocks]
+        weights = [block.linear.weight.detach().t() for block in blocks]
         biases = [block.linear.bias.detach() for block in blocks]
         activations = [ACTIVATIONS[block.activation] for block in blocks]
         if isinstance(network, Decoder):
@@ -91,19 +78,21 @@ class DenseForward:
         if isinstance(network, GaussianEncoder) and not heads:
             weight, bias, activation = self.layers[-1]
             self.layers[-1] = weight[:, : len(bias) // 2], bias[: len(bias) // 2], activation
-        self._buffers: list[Tensor] = []
-        self._centred: Tensor | None = None
+        self._compress = compression(network)
+        centred = [] if self._offset is None else [len(self._offset)]
+        self._widths = [*centred, *(weight.shape[1] for weight, _, _ in self.layers)]
+        self._buffers: list[Tensor] = []  # for all results but the last
 
     def __call__(self, x: Tensor, out: Tensor | None = None) -> Tensor:
         n = len(x)
+        if self._compress is not None:
+            x = self._compress(x)
         if not self._buffers or len(self._buffers[0]) < n:
-            self._buffers = [x.new_empty(n, weight.shape[1]) for weight, _, _ in self.layers[:-1]]
+            self._buffers = [x.new_empty(n, width) for width in self._widths[:-1]]
         outs = [buffer[:n] for buffer in self._buffers]
-        outs.append(x.new_empty(n, self.layers[-1][0].shape[1]) if out is None else out)
+        outs.append(x.new_empty(n, self._widths[-1]) if out is None else out)
         if self._offset is not None:
-            if self._centred is None or len(self._centred) < n:
-                self._centred = torch.empty_like(x)
-            x = torch.sub(x, self._offset, out=self._centred[:n])
+            x = torch.sub(x, self._offset, out=outs.pop(0))
         for (weight, bias, activation), z in zip(self.layers, outs, strict=True):
             torch.addmm(bias, x, weight, out=z)
             activation.apply_(z)

@@ -59,7 +59,6 @@ class NestedDecoder(Decoder):
     """
 
     ends: Tensor
-    is_chain = False
 
     def __init__(self, blocks: Sequence[Block], width: int, link: Link) -> None:
         ends = torch.tensor(group_ends(width))

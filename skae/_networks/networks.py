@@ -7,7 +7,7 @@ a shallow autoencoder, and so is every pair inwards.
 
 import copy
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,39 +19,8 @@ from .convolutions import Layers, Tied, ToRows
 from .selection import Selection
 
 
-class Architecture(NamedTuple):
-    """All that is needed to build the networks again: plain values, kept beside the weights."""
-
-    n_features: int
-    encoder_layer_sizes: tuple[int, ...]
-    decoder_layer_sizes: tuple[int, ...]
-    activation: str = "relu"
-    code_activation: str = "identity"
-    output_activation: str = "identity"
-    link: Link = "identity"
-    tied_weights: bool = False
-    centred: bool = True
-    selection: tuple | None = None  # see `selection`
-    code_heads: int = 1  # outputs of the encoder per unit of the code: two where it is normally distributed
-    uncentred: tuple[int, ...] = ()  # columns to leave as they are when the others are centred
-    n_variances: int = 0  # columns with a normal likelihood
-    learns_variances: bool = False
-    compresses: bool = False  # whether some inputs pass through a logarithm first
-    normalization: str | None = None
-    images: tuple | None = None  # see `Images`; hidden layer sizes then count channels
-    prefixes: bool = False  # whether prefixes of the code have decoders of their own
-
-    @property
-    def linear(self) -> bool:
-        """Whether both networks are dense and linear maps."""
-        shallow = len(self.encoder_layer_sizes) == len(self.decoder_layer_sizes) == 1
-        ends = {self.code_activation, self.output_activation, self.link}
-        dense = self.images is None and self.normalization is None
-        return dense and ends == {"identity"} and (self.activation == "identity" or shallow)
-
-
 class Linear(nn.Linear):
-    """`torch.nn.Linear` that leaves drawing its weights to `initialize`, off the global generator."""
+    """`torch.nn.Linear` that leaves drawing its weights to `initialize`."""
 
     def reset_parameters(self) -> None:
         pass
@@ -95,14 +64,13 @@ class Block(nn.Sequential):
         normalization: nn.Module | None = None,
         layers: Layers | None = None,
     ) -> None:
-        before, after = ((), ()) if layers is None else (layers.before, layers.after)
+        layers = Layers(linear) if layers is None else layers
         between = [] if normalization is None else [normalization]
         between += [] if activation == "identity" else [ACTIVATIONS[activation].module()]
-        super().__init__(*before, linear, *between, *after)
+        super().__init__(*layers.before, linear, *between, *layers.after)
         self.activation = activation
-        self.is_dense = normalization is None and layers is None  # what has a step in closed form
-        self.widest = 0 if layers is None else layers.widest
-        self.n_places = 1 if layers is None else layers.n_places
+        self.is_dense = normalization is None and not layers.before  # what has a step in closed form
+        self.widest, self.n_places = layers.widest, layers.n_places
         self._parts = (linear, normalization, layers)
 
     @property
@@ -118,7 +86,49 @@ class Block(nn.Sequential):
         return self.with_activation("identity")
 
 
-class Encoder(nn.Sequential):
+class Network(nn.Sequential):
+    """Blocks one after the other: what the encoder and the decoder have in common.
+
+    Attributes
+    ----------
+    offset : Tensor of shape (n_features,) or None
+        What the rows of the data were centred by.
+    """
+
+    offset: Tensor | None
+
+    def __init__(self, blocks: Sequence[nn.Module]) -> None:
+        super().__init__(*blocks)
+        self.register_buffer("offset", None)
+        # The most numbers that convolution blocks make of a row; 0 where all blocks are dense.
+        self._widest = max((getattr(block, "widest", 0) for block in blocks), default=0)
+
+    @property
+    def blocks(self) -> list[Block]:
+        return [block for block in self if isinstance(block, Block)]
+
+    def forward_centred(self, x: Tensor) -> Tensor:
+        """Map what the first block takes, of the weights' dtype, to what the last block returns.
+
+        Where nothing is kept for a gradient, a few images at a time pass through convolutions. What these make of
+        an image is many times as large: all images at once would need much memory, and leave the processor's
+        cache. Accelerators want many at once.
+        """
+        n_rows = len(x)
+        if self._widest and not torch.is_grad_enabled() and not self.training and x.device.type == "cpu":
+            n_rows = chunk_rows(self._widest * x.itemsize)
+        return self._map(x) if len(x) <= n_rows else torch.cat([self._map(part) for part in x.split(n_rows)])
+
+    def _map(self, x: Tensor) -> Tensor:
+        for module in self:
+            x = x if isinstance(module, Selection) else module(x)
+        return x
+
+    def _cast(self, x: Tensor) -> Tensor:
+        return x.to(next(self.parameters()).dtype)
+
+
+class Encoder(Network):
     """Blocks from the data to the code: float (n, n_features) -> (n, n_components).
 
     The training data's mean is subtracted in the precision that it comes in; only then is the input cast
@@ -133,23 +143,15 @@ class Encoder(nn.Sequential):
         0, or the number of features: those with a positive ``log_scale`` s enter as log(1 + x / s).
     """
 
-    offset: Tensor | None
     log_scale: Tensor | None
     selection: Selection | None
-    is_chain = True  # whether rows pass through all blocks one after the other
 
     def __init__(
         self, blocks: Sequence[nn.Module], selection: Selection | None = None, n_compressed: int = 0
     ) -> None:
-        super().__init__(*blocks)
-        self.register_buffer("offset", None)
+        super().__init__(blocks)
         self.register_buffer("log_scale", torch.zeros(n_compressed) if n_compressed else None)
         self.selection = selection
-        self._widest = _widest(blocks)
-
-    @property
-    def blocks(self) -> list[Block]:
-        return [block for block in self if isinstance(block, Block)]
 
     def compress(self, x: Tensor) -> Tensor:
         """Bring counts and other positive values of any scale to the scale that networks learn at."""
@@ -158,33 +160,27 @@ class Encoder(nn.Sequential):
         log_scale = self.log_scale.to(x.dtype)
         return torch.where(log_scale > 0, torch.log1p(x.clamp_min(0) / log_scale), x)
 
-    def forward_centred(self, x: Tensor) -> Tensor:
-        """Map rows that are centred, cast and compressed already, up to where a selection would follow."""
-        return _in_parts(self, self._widest, self._map, x)
-
-    def _map(self, x: Tensor) -> Tensor:
-        for module in self:
-            x = x if isinstance(module, Selection) else module(x)
-        return x
-
-    def to_fine_tune(self) -> "Encoder":
-        """Return a copy that ends in a code to be trained further: bits become a logistic code again."""
-        same = copy.deepcopy(self)
-        if self.selection is None or self.selection.smooth is None:
-            return same
-        *hidden, code = same.blocks
-        smooth = Encoder([*hidden, code.with_activation(self.selection.smooth)])
-        smooth.offset, smooth.log_scale = same.offset, same.log_scale
-        return smooth
-
     def encode(self, x: Tensor) -> Tensor:
         """Map rows that are centred, cast and compressed already to their codes."""
-        return _in_parts(self, self._widest, super().forward, x)
+        code = self.forward_centred(x)
+        return code if self.selection is None else self.selection(code)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.compress(x)  # columns that are compressed are not centred
-        x = x if self.offset is None else x - self.offset
-        return self.encode(x.to(next(self.parameters()).dtype))
+        return self.encode(self._cast(x if self.offset is None else x - self.offset))
+
+    def to_fine_tune(self) -> "Encoder":
+        """Return a copy that ends in a code to be trained further: bits become a logistic code again."""
+        if self.selection is None or self.selection.smooth is None:
+            return copy.deepcopy(self)
+        *hidden, code = self.blocks
+        return self._with_blocks([*hidden, code.with_activation(self.selection.smooth)])
+
+    def _with_blocks(self, blocks: Sequence[Block]) -> "Encoder":
+        """Return a copy that returns what other blocks do."""
+        encoder = Encoder(blocks)
+        encoder.offset, encoder.log_scale = self.offset, self.log_scale
+        return copy.deepcopy(encoder)
 
 
 class GaussianEncoder(Encoder):
@@ -218,9 +214,7 @@ class GaussianEncoder(Encoder):
         else:
             linear.out_channels //= 2
             blocks[-1][-1] = ToRows()
-        encoder = Encoder(blocks)
-        encoder.offset, encoder.log_scale = copy.deepcopy(self.offset), copy.deepcopy(self.log_scale)
-        return encoder
+        return self._with_blocks(blocks)
 
 
 LOG_VARIANCE_BOUND = 10.0
@@ -231,7 +225,7 @@ def bounded(raw: Tensor) -> Tensor:
     return LOG_VARIANCE_BOUND * torch.tanh(raw / LOG_VARIANCE_BOUND)
 
 
-class Decoder(nn.Sequential):
+class Decoder(Network):
     """Blocks from the code to the data's space: float (n, n_components) -> (n, n_features).
 
     Parameters
@@ -245,34 +239,18 @@ class Decoder(nn.Sequential):
     learns_variances : bool
     """
 
-    offset: Tensor | None
     variance_floor: Tensor | None
     log_variance: nn.Parameter | None
-    is_chain = True  # whether rows pass through all blocks one after the other
 
     def __init__(
         self, blocks: Sequence[nn.Module], link: Link, n_variances: int = 0, learns_variances: bool = False
     ) -> None:
-        super().__init__(*blocks)
+        super().__init__(blocks)
         self.link = link
-        self._link = (
-            None if link == "identity" else link_activation(link).module(),
-        )  # no submodule: blocks stay countable
-        self.register_buffer("offset", None)
+        # Inside a tuple it is no submodule: blocks stay countable.
+        self._link = (None if link == "identity" else link_activation(link).module(),)
         self.register_buffer("variance_floor", torch.ones(n_variances) if n_variances else None)
         self.log_variance = nn.Parameter(torch.zeros(n_variances)) if learns_variances else None
-        self._widest = _widest(blocks)
-
-    @property
-    def blocks(self) -> list[Block]:
-        return [block for block in self if isinstance(block, Block)]
-
-    def forward_centred(self, z: Tensor) -> Tensor:
-        """Map codes to what the loss takes: centred rows, or logits."""
-        return _in_parts(self, self._widest, self._map, z)
-
-    def _map(self, z: Tensor) -> Tensor:
-        return super().forward(z)
 
     def initialize(self, generator: torch.Generator) -> None:
         """Change what `initialize` has drawn where that is not all."""
@@ -280,17 +258,15 @@ class Decoder(nn.Sequential):
     def reconstruct_centred(self, z: Tensor) -> Tensor:
         """Map codes to rows that are centred as those in training are."""
         (link,) = self._link
-        return self._cast(z) if link is None else link(self._cast(z))
+        x = self.forward_centred(self._cast(z))
+        return x if link is None else link(x)
 
     def forward(self, z: Tensor) -> Tensor:
         return self._move(self.reconstruct_centred(z))
 
     def before_link(self, z: Tensor) -> Tensor:
         """Map codes to what the link takes: rows, or the likelihood's parameter."""
-        return self._move(self._cast(z))
-
-    def _cast(self, z: Tensor) -> Tensor:
-        return self.forward_centred(z.to(next(self.parameters()).dtype))
+        return self._move(self.forward_centred(self._cast(z)))
 
     def _move(self, x: Tensor) -> Tensor:
         return x if self.offset is None else x + self.offset
@@ -303,23 +279,6 @@ class Decoder(nn.Sequential):
         return self.variance_floor + self.log_variance.exp()
 
 
-def _widest(blocks: Sequence[nn.Module]) -> int:
-    """Return the most numbers that convolution blocks make of a row; 0 where all blocks are dense."""
-    return max((getattr(block, "widest", 0) for block in blocks), default=0)
-
-
-def _in_parts(network: nn.Module, widest: int, apply: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """Apply a network's blocks to a few images at a time, where nothing is kept for a gradient.
-
-    What convolutions make of an image is many times as large: all images at once would need much memory, and
-    leave the processor's cache. Accelerators want many at once.
-    """
-    if not widest or torch.is_grad_enabled() or network.training or x.device.type != "cpu":
-        return apply(x)
-    n_rows = chunk_rows(widest * x.itemsize)
-    return apply(x) if len(x) <= n_rows else torch.cat([apply(part) for part in x.split(n_rows)])
-
-
 def compression(encoder: nn.Module) -> Callable[[Tensor], Tensor] | None:
     """Return what is done to rows, centred and cast, before an encoder's first block; None for nothing."""
     return encoder.compress if isinstance(encoder, Encoder) and encoder.log_scale is not None else None
@@ -327,18 +286,15 @@ def compression(encoder: nn.Module) -> Callable[[Tensor], Tensor] | None:
 
 def dense_blocks(network: nn.Module) -> list[Any]:
     """Return the blocks of a network made of dense ones, and of a selection at most; else an empty list."""
-    modules = [module for module in network.children() if not isinstance(module, Selection)]
-    blocks = [module for module in modules if getattr(module, "is_dense", False)]
-    return blocks if len(blocks) == len(modules) else []
+    blocks = [module for module in network.children() if not isinstance(module, Selection)]
+    return blocks if all(getattr(block, "is_dense", False) for block in blocks) else []
 
 
 def weights(networks: Sequence[nn.Module]) -> list[nn.Parameter]:
     """Trainable parameters that the L2 penalty shrinks: all but biases and normalisations, each once."""
-    unique = {id(p): p for network in networks for p in network.parameters()}
-    return [p for p in unique.values() if p.requires_grad and p.ndim > 1]
+    return [p for p in nn.ModuleList(networks).parameters() if p.requires_grad and p.ndim > 1]
 
 
 def n_parameters(networks: Sequence[nn.Module]) -> int:
     """Number of trainable parameters, a shared one counted once."""
-    unique = {id(p): p for network in networks for p in network.parameters()}
-    return sum(p.numel() for p in unique.values() if p.requires_grad)
+    return sum(p.numel() for p in nn.ModuleList(networks).parameters() if p.requires_grad)

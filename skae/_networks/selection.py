@@ -16,16 +16,17 @@ class Selection(nn.Module):
         """Write ones for units that are kept and zeros for the others."""
         raise AssertionError("a selection defines its choice")  # pragma: no cover
 
-    def keep_(self, code: Tensor) -> Tensor:
-        """Set all but the units that are kept to zero, in place."""
+    def _kept(self, code: Tensor) -> Tensor:
         kept = torch.empty_like(code)
         self.choose(code.abs(), kept)
-        return code.mul_(kept)
+        return kept
+
+    def keep_(self, code: Tensor) -> Tensor:
+        """Set all but the units that are kept to zero, in place."""
+        return code.mul_(self._kept(code))
 
     def forward(self, code: Tensor) -> Tensor:
-        kept = torch.empty_like(code)
-        self.choose(code.detach().abs(), kept)
-        return code * kept
+        return code * self._kept(code.detach())
 
 
 class TopK(Selection):

@@ -1,126 +1,21 @@
-"""Likelihoods p(x|z): their logarithms, closed-form gradients, draws, and how they share out the columns.
+"""A likelihood as a whole: which family rules which columns, its loss, its draws, and where networks start."""
 
-A decoder's output is the distribution's parameter behind a link: the mean itself (gaussian), the logit
-(bernoulli), or the logarithm of the mean (poisson, exponential).
-"""
-
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from numbers import Integral
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from .._data.rows import TrainingData
 from .._networks.activations import Link, selector
-from .._networks.networks import Decoder
-from .gaussian_likelihood import gaussian
-from .losses import LOSSES, Loss, accumulator, check_range, observed, weigh
+from .._networks.networks import Decoder, GaussianEncoder, Linear
+from .likelihood_families import LIKELIHOODS
+from .losses import Loss, check_range
 
-
-class Likelihood(NamedTuple):
-    """One family of distributions.
-
-    Attributes
-    ----------
-    link : str
-        Name of what carries the decoder's output to the distribution's mean.
-    inverse : callable (mean) -> output
-        The inverse of the link, for means on the edge too.
-    loss : callable (Decoder) -> Loss
-        Minus the log-likelihood; a normal distribution's variance is the decoder's.
-    draw : callable (mean, generator) -> Tensor
-        Of a normal distribution, draws around 0 with variance 1.
-    support : tuple of float
-        The smallest and the largest value.
-    remedy : str
-        What to do about other values.
-    """
-
-    link: str
-    inverse: Callable[[Tensor], Tensor]
-    loss: Callable[[Decoder], Loss]
-    draw: Callable[[Tensor, torch.Generator], Tensor]
-    support: tuple[float, float] = (-math.inf, math.inf)
-    remedy: str = ""
-
-
-def _poisson(output: Tensor, target: Tensor, weight: Tensor | None, gradient: Tensor) -> Tensor:
-    """With o the logarithm of the mean: l = e^o - t o + log t!, dl/do = e^o - t."""
-    target, dtype = observed(target, weight), accumulator(output)
-    constant = weigh(torch.lgamma(target.to(dtype) + 1), weight).sum()
-    rate = output.exp()
-    total = weigh(rate - target * output, weight).sum(dtype=dtype) + constant
-    weigh(torch.sub(rate, target, out=gradient), weight)
-    return total
-
-
-def _exponential(output: Tensor, target: Tensor, weight: Tensor | None, gradient: Tensor) -> Tensor:
-    """With o the logarithm of the mean: l = o + t e^-o, dl/do = 1 - t e^-o."""
-    ratio = output.neg().exp_().mul_(observed(target, weight))
-    total = weigh(output + ratio, weight).sum(dtype=accumulator(output))
-    weigh(torch.neg(ratio, out=gradient).add_(1), weight)
-    return total
-
-
-def _where_positive(target: Tensor, entries: Tensor) -> Tensor:
-    return torch.where(target >= 0, entries, math.inf)  # impossible otherwise: a score must not call it likely
-
-
-_POISSON = Loss(
-    lambda o, t: _where_positive(t, o.exp() - t * o + torch.lgamma(t + 1)),
-    _poisson,
-    shift_invariant=False,
-)
-_EXPONENTIAL = Loss(
-    lambda o, t: _where_positive(t, o + t * torch.exp(-o)),
-    _exponential,
-    shift_invariant=False,
-)
-
-
-def _logit(mean: Tensor) -> Tensor:
-    return torch.logit(mean, 1e-3)
-
-
-def _log(mean: Tensor) -> Tensor:
-    return mean.clamp_min(1e-3).log()
-
-
-_AT_LEAST_ZERO = "Give it what is counted or measured, not standardised, or use likelihood='gaussian'."
-
-LIKELIHOODS = {
-    "gaussian": Likelihood(
-        "identity",
-        lambda mean: mean,
-        gaussian,
-        lambda mean, generator: mean.new_empty(mean.shape).normal_(generator=generator),
-    ),
-    "bernoulli": Likelihood(
-        "sigmoid",
-        _logit,
-        lambda decoder: LOSSES["binary_cross_entropy"],
-        lambda mean, generator: torch.bernoulli(mean, generator=generator),
-        (0.0, 1.0),
-        "Scale X with sklearn.preprocessing.MinMaxScaler, or use likelihood='gaussian'.",
-    ),
-    "exponential": Likelihood(
-        "exp",
-        _log,
-        lambda decoder: _EXPONENTIAL,
-        lambda mean, generator: torch.empty_like(mean).exponential_(generator=generator).mul_(mean),
-        (0.0, math.inf),
-        _AT_LEAST_ZERO,
-    ),
-    "poisson": Likelihood(
-        "exp",
-        _log,
-        lambda decoder: _POISSON,
-        lambda mean, generator: torch.poisson(mean, generator=generator),
-        (0.0, math.inf),
-        _AT_LEAST_ZERO,
-    ),
-}
+VARIANCE_FLOOR = 1e-4  # of a learned variance, as a share of the column's own
+CONSTANT_FLOOR = 1e-2  # of a constant column's variance, as a share of the others' mean
 
 Parts = tuple[tuple[str, tuple[int, ...]], ...]
 
@@ -190,13 +85,50 @@ def draw(parts: Parts, decoder: Decoder, mean: Tensor, generator: torch.Generato
     x = torch.empty_like(mean)
     for name, columns in parts:
         picked = selector(columns)
-        means = mean[:, picked]
-        drawn = LIKELIHOODS[name].draw(means, generator)
-        if name == "gaussian":
-            variance = decoder.variance.detach().to(mean)  # type: ignore[union-attr]
-            drawn = drawn.mul_(variance.sqrt()).add_(means)
-        x[:, picked] = drawn
+        x[:, picked] = LIKELIHOODS[name].draw(mean[:, picked], decoder, generator)
     return x
+
+
+def negative_log_likelihood(parts: Parts, decoder: Decoder) -> Loss:
+    """Return minus the log-likelihood as a loss, summed over features, in nats."""
+    losses = [LIKELIHOODS[name].loss(decoder) for name, _ in parts]
+    loss = losses[0] if len(losses) == 1 else _joined(losses, [columns for _, columns in parts])
+    return loss._replace(link="identity", mean_over_features=False, check=partial(_check_support, parts))
+
+
+def _joined(losses: list[Loss], columns: list[tuple[int, ...]]) -> Loss:
+    """Join losses of some columns each to one of all columns."""
+    pieces = [(loss, selector(own)) for loss, own in zip(losses, columns, strict=True)]
+    order = torch.tensor([column for own in columns for column in own]).argsort()
+
+    def entrywise(output: Tensor, target: Tensor) -> Tensor:
+        entries = [loss.entrywise(output[:, own], target[:, own]) for loss, own in pieces]  # type: ignore[misc]
+        return torch.cat(entries, 1)[:, order]
+
+    def sum_and_gradient(output: Tensor, target: Tensor, weight: Tensor | None, gradient: Tensor) -> Tensor:
+        totals = []
+        for loss, own in pieces:
+            share = weight if weight is None or weight.shape[1] == 1 else weight[:, own]
+            part = gradient[:, own]
+            total = loss.sum_and_gradient(output[:, own], target[:, own], share, part)  # type: ignore[misc]
+            totals.append(total)
+            if not isinstance(own, slice):  # a slice is a view, written in place
+                gradient[:, own] = part
+        return torch.stack(totals).sum()
+
+    heads = tuple(head for loss in losses for head in loss.heads)
+    return Loss(entrywise, sum_and_gradient, heads=heads, shift_invariant=False)
+
+
+def _check_support(parts: Parts, data: TrainingData) -> None:
+    """Check that each column's values lie where its likelihood is defined; ValueError if not."""
+    bounded = [(name, [*columns]) for name, columns in parts if LIKELIHOODS[name].remedy]
+    if bounded and len(parts) == 1:
+        check_support(bounded[0][0], *data.target_range())
+    elif bounded:
+        _, lowest, highest, _ = data.statistics()
+        for name, columns in bounded:
+            check_support(name, float(lowest[columns].min()), float(highest[columns].max()))
 
 
 def check_support(name: str, lowest: float, highest: float) -> None:
@@ -209,3 +141,69 @@ def check_support(name: str, lowest: float, highest: float) -> None:
     """
     family = LIKELIHOODS[name]
     check_range(f"likelihood={name!r}", family.support, family.remedy, lowest, highest)
+
+
+# Initialization --------------------------------------------------------------------------------------------
+
+
+def start_at_moments(parts: Parts, encoder: GaussianEncoder, decoder: Decoder, data: TrainingData) -> None:
+    """Let new networks start at each column's mean and variance.
+
+    Parameters
+    ----------
+    parts : Parts
+        Empty with a plain loss.
+    encoder : GaussianEncoder
+    decoder : Decoder
+    data : TrainingData
+        Centred, where it is.
+    """
+    if decoder.log_variance is not None:
+        _set_variances(dict(parts)["gaussian"], decoder, data)
+    if any(name != "gaussian" for name, _ in parts) or (parts and data.offset is None):
+        means = data.column_means()
+        for name, columns in parts:
+            if LIKELIHOODS[name].link == "exp":  # counts and other positive values x enter as log(1 + x / mean)
+                picked = selector(columns)
+                encoder.log_scale[picked] = means[picked].to(encoder.log_scale)  # type: ignore[index]
+        if data.offset is not None:
+            means = means - data.offset.to(means)  # of columns that are centred, nothing is left
+        _set_means(parts, decoder, means)
+
+
+def _set_means(parts: Parts, decoder: Decoder, means: Tensor) -> None:
+    """Let the last bias be the means behind the inverse link."""
+    last = decoder.blocks[-1]
+    if last.activation != "identity":
+        return
+    bias = last.linear.bias.detach()
+    # The bias of a convolution is its channel's, for all places.
+    channels = means.view(-1, len(bias))
+    shared = channels.mean(0).repeat(len(channels))
+    start = torch.zeros_like(means)
+    for name, columns in parts:
+        picked = selector(columns)
+        start[picked] = LIKELIHOODS[name].inverse(shared[picked])
+    bias.copy_(start.view(-1, len(bias)).mean(0))
+
+
+def _set_variances(columns: tuple[int, ...], decoder: Decoder, data: TrainingData) -> None:
+    """Let variances start at the columns' own, above a floor that no later variance falls below."""
+    assert decoder.log_variance is not None
+    assert decoder.variance_floor is not None
+    deviation, lowest, highest = (torch.as_tensor(s)[list(columns)].double() for s in data.statistics()[:3])
+    rounding = 2 * data.precision * torch.maximum(lowest.abs(), highest.abs())  # all there is in a constant column
+    varies = deviation > rounding.clamp_min(1e-15)
+    pooled = deviation[varies].square().mean() if varies.any() else torch.ones((), dtype=deviation.dtype)
+    own = torch.where(varies, deviation.square(), pooled)
+    constant = ~varies & varies.any()
+    # Were they narrower, a value that training did not show would drown all else in a score.
+    floor = torch.where(constant, CONSTANT_FLOOR, VARIANCE_FLOOR) * own
+    decoder.variance_floor.copy_(floor)
+    last = decoder.blocks[-1].linear
+    # A narrow distribution around what is not yet its mean would outweigh all other columns: the decoder starts
+    # at the mean of a constant column, or where it cannot, with a wide distribution.
+    reachable = isinstance(last, Linear)
+    decoder.log_variance.detach().copy_(torch.where(constant & reachable, floor, own).log())
+    if reachable:
+        last.weight.detach()[torch.tensor(columns)[~varies].to(last.weight.device)] = 0

@@ -1,4 +1,4 @@
-"""Penalties that an objective adds to the reconstruction loss: by autograd, and in closed form."""
+"""Penalties that an objective adds to the reconstruction loss, by autograd and in closed form; warm-ups."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,7 +7,30 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from .warm_up import WarmUp
+
+class WarmUp:
+    """A strength that rises evenly from zero over so many epochs; told between steps how many have passed.
+
+    Parameters
+    ----------
+    strength : float
+        What it rises to.
+    n_epochs : float
+        0 is no warm-up.
+
+    Attributes
+    ----------
+    value : float
+        The strength in the next step.
+    """
+
+    def __init__(self, strength: float, n_epochs: float) -> None:
+        self.strength, self.n_epochs = strength, n_epochs
+        self.value = 0.0 if n_epochs else strength
+
+    def advance(self, epochs: float) -> None:
+        """Take note of how many epochs have passed before the next step."""
+        self.value = self.strength * min(1.0, epochs / self.n_epochs) if self.n_epochs else self.strength
 
 
 class CodePenalty(NamedTuple):
@@ -60,10 +83,19 @@ class Penalty:
 
 
 def mean_over_rows(function: Callable[[Tensor, Tensor], Tensor]) -> Callable[..., Tensor]:
-    """Return the value of a penalty from a term ``function(x, code)`` of each row, (n,)."""
+    """Return the value of a penalty from a term ``function(x, code)`` of each row, (n,).
+
+    The function is an estimator's `_penalty`; the value raises ValueError where it returns another shape.
+    """
 
     def value(x: Tensor, code: Tensor, row_weight: Tensor | None) -> Tensor:
-        rows = function(x, code)
+        n, rows = len(code), function(x, code)
+        shape = tuple(getattr(rows, "shape", ()))
+        if shape != (n,):
+            raise ValueError(
+                f"_penalty returned shape {shape} for {n} rows, but it must return one value per row, shape "
+                f"({n},). Reduce over the units of the code only, for instance with .sum(1)."
+            )
         return (rows if row_weight is None else rows * row_weight[:, 0]).mean()
 
     return value
@@ -89,13 +121,8 @@ def contractive(strength: float, activation: str | None) -> Penalty:
     activation : str or None
         The code's, where the encoder has one layer, which has a closed form for some; None for deeper ones.
     """
-    closed_form = None
     derivatives = None if activation is None else _DERIVATIVES.get(activation)
-    if derivatives is not None:
-        closed_form = CodePenalty(
-            lambda layer, p, weight: _on_code(strength, derivatives, layer, p, weight),
-            lambda layer, p, weight: _on_weight(strength, derivatives, layer, p, weight),
-        )
+    closed_form = None if derivatives is None else _contractive_layer(strength, derivatives)
     return Penalty(mean_over_rows(lambda x, code: strength * jacobian_norm(x, code)), closed_form)
 
 
@@ -111,16 +138,20 @@ def jacobian_norm(x: Tensor, code: Tensor) -> Tensor:
     return squares
 
 
-def _on_code(strength, derivatives, layer, p, row_weight: Tensor | None) -> Tensor:
-    first, second = derivatives(p.a)
-    lengths = layer.weight[:-1].square().sum(0)
-    scale = strength / len(p.a) if row_weight is None else strength / len(p.a) * row_weight
-    # d/da of f'(z)^2 is 2 f'(z) f''(z) / f'(z): the activation's own derivative comes in afterwards.
-    p.dz.add_(2 * scale * second * lengths)
-    return (scale * first.square() * lengths).sum()
+def _contractive_layer(strength: float, derivatives: Callable[[Tensor], tuple[Tensor, Tensor]]) -> CodePenalty:
+    def per_row(p, row_weight: Tensor | None) -> float | Tensor:
+        return strength / len(p.a) if row_weight is None else strength / len(p.a) * row_weight
 
+    def on_code(layer, p, row_weight: Tensor | None) -> Tensor:
+        first, second = derivatives(p.a)
+        lengths = layer.weight[:-1].square().sum(0)
+        scale = per_row(p, row_weight)
+        # d/da of f'(z)^2 is 2 f'(z) f''(z) / f'(z): the activation's own derivative comes in afterwards.
+        p.dz.add_(2 * scale * second * lengths)
+        return (scale * first.square() * lengths).sum()
 
-def _on_weight(strength, derivatives, layer, p, row_weight: Tensor | None) -> None:
-    first, _ = derivatives(p.a)
-    scale = strength / len(p.a) if row_weight is None else strength / len(p.a) * row_weight
-    layer.gradient[:-1].add_(2 * layer.weight[:-1] * (scale * first.square()).sum(0))
+    def on_weight(layer, p, row_weight: Tensor | None) -> None:
+        first, _ = derivatives(p.a)
+        layer.gradient[:-1].add_(2 * layer.weight[:-1] * (per_row(p, row_weight) * first.square()).sum(0))
+
+    return CodePenalty(on_code, on_weight)

@@ -9,8 +9,7 @@ import math
 import torch
 from torch import Tensor
 
-from .penalties import CodePenalty, Penalty
-from .warm_up import WarmUp
+from .penalties import CodePenalty, Penalty, WarmUp, mean_over_rows
 
 
 class Scalar:
@@ -33,10 +32,6 @@ def l1(strength: WarmUp, signed: bool) -> Penalty:
     """Penalise the sum over units of |code|, averaged over rows; ``signed`` codes may be negative."""
     scalar = Scalar()
 
-    def value(x: Tensor, code: Tensor, row_weight: Tensor | None) -> Tensor:
-        rows = code.abs().sum(1)
-        return strength.value * (rows if row_weight is None else rows * row_weight[:, 0]).mean()
-
     def on_code(layer, p, row_weight: Tensor | None) -> Tensor:
         n = len(p.a)
         scale = scalar(strength.value / n, _wide(p.a))
@@ -49,34 +44,21 @@ def l1(strength: WarmUp, signed: bool) -> Penalty:
         p.dz.addcmul_(sign, scale)
         return _wide(sign.mul_(p.a)).sum().mul_(scale)
 
-    return Penalty(value, CodePenalty(on_code), strength)
-
-
-class Means:
-    """Buffers for the units' means r over a batch: (2, n_components) each, r and 1 - r side by side."""
-
-    def __init__(self, like: Tensor, target: float) -> None:
-        n_units = like.shape[1]
-        self.r = like.new_empty(2, n_units)
-        self.on, self.off = self.r[:1], self.r[1:]
-        self.flat = self.r.view(-1)
-        self.one = like.new_tensor(1.0)
-        self.least = like.new_tensor(1e-37)
-        self.shares = like.new_tensor([[target], [1 - target]]).repeat(1, n_units)
-        self.flat_shares = self.shares.view(-1)
+    norm = mean_over_rows(lambda x, code: code.abs().sum(1))
+    return Penalty(lambda *batch: strength.value * norm(*batch), CodePenalty(on_code), strength)
 
 
 class Divergence:
-    """Penalise how far each unit's mean activation r over a batch is from ``target``, summed over units.
+    """Penalise how far each unit's mean activation r over a batch is from ``target`` t, summed over units.
 
     Both are taken for probabilities: of a unit it is t log(t / r) + (1 - t) log((1 - t) / (1 - r)).
     """
 
     def __init__(self, strength: WarmUp, target: float) -> None:
         self.strength, self.target = strength, target
-        self._means: Means | None = None
         self._scalar = Scalar()
-        self._equal: dict[int, Tensor] = {}  # shares of rows without weights
+        self._r: Tensor | None = None
+        self._share = torch.empty(1, 0)  # of each row in the means, where rows have no weights
 
     def value(self, x: Tensor, code: Tensor, row_weight: Tensor | None) -> Tensor:
         """Compute it for autograd."""
@@ -88,29 +70,33 @@ class Divergence:
 
     def on_code(self, layer, p, row_weight: Tensor | None) -> Tensor:
         """Add the gradient, (1 - t) / (1 - r) - t / r times each row's share in the mean; return the value."""
-        code = _wide(p.a)
-        if self._means is None:
-            self._means = Means(code, self.target)
-        m, n = self._means, len(code)
-        strength = self.strength.value
-        share = self._equal_shares(code, n) if row_weight is None else (row_weight / row_weight.sum()).t()
-        torch.mm(share, code, out=m.on)
-        torch.sub(m.one, m.on, out=m.off)
+        code, n, strength = _wide(p.a), len(p.a), self.strength.value
+        if self._r is None:
+            self._r = self._allocate(code)
+        if row_weight is None and self._share.shape[1] != n:
+            self._share = code.new_full((1, n), 1 / n)
+        share = self._share if row_weight is None else (row_weight / row_weight.sum()).t()
+        torch.mm(share, code, out=self._on)
+        torch.sub(self._one, self._on, out=self._off)
         # A unit stuck at either end has no slope to come back by; this keeps its logarithm finite.
-        torch.maximum(m.r, m.least, out=m.r)
-        torch.div(m.shares, m.r, out=m.r)
-        slope = torch.sub(m.off, m.on)
+        torch.maximum(self._r, self._least, out=self._r)
+        torch.div(self._targets, self._r, out=self._r)
+        slope = torch.sub(self._off, self._on)
         if row_weight is None:
             p.dz.add_(slope, alpha=strength / n)
         else:
             p.dz.add_(share.t() * slope, alpha=strength)
-        value = torch.dot(m.flat_shares, m.flat.log_())
+        value = torch.dot(self._targets, self._r.log_())
         return value.mul_(self._scalar(strength, value))
 
-    def _equal_shares(self, code: Tensor, n: int) -> Tensor:
-        if n not in self._equal:
-            self._equal[n] = code.new_full((1, n), 1 / n)
-        return self._equal[n]
+    def _allocate(self, code: Tensor) -> Tensor:
+        """Return memory for r and, behind it, 1 - r; keep numbers as tensors beside it, since converting costs."""
+        width, t = code.shape[1], self.target
+        r = code.new_empty(2 * width)
+        self._on, self._off = r.view(2, 1, width)
+        self._targets = code.new_tensor([t, 1 - t]).repeat_interleave(width)
+        self._one, self._least = code.new_tensor(1.0), code.new_tensor(1e-37)
+        return r
 
 
 def kl(strength: WarmUp, target: float) -> Penalty:
@@ -119,14 +105,6 @@ def kl(strength: WarmUp, target: float) -> Penalty:
     return Penalty(divergence.value, CodePenalty(divergence.on_code), strength)
 
 
-class UnitLength:
-    """Scales the rows of one matrix to length one, in place, time after time."""
-
-    def __init__(self) -> None:
-        self._lengths: Tensor | None = None
-
-    def __call__(self, weight: Tensor) -> None:
-        """Scale the rows of ``weight``, (n_rows, n_columns)."""
-        if self._lengths is None:
-            self._lengths = weight.new_empty(len(weight), 1)
-        weight.div_(torch.linalg.vector_norm(weight, 2, 1, True, out=self._lengths))
+def scale_to_unit_length(weight: Tensor) -> None:
+    """Scale the rows of a matrix to length one, in place."""
+    weight.div_(torch.linalg.vector_norm(weight, 2, 1, True))

@@ -1,7 +1,10 @@
-"""Parameters as annotated fields of a class: its constructor, and their order and names."""
+"""Parameters as annotated fields of a class: its constructor, their order, names and constraints."""
 
 import dataclasses
-from typing import Any, ClassVar, dataclass_transform
+from numbers import Integral, Real
+from typing import Any, ClassVar, NamedTuple, dataclass_transform
+
+from sklearn.utils._param_validation import Interval
 
 # Parameters that several classes share, in the order of signatures: architecture, optimization, bookkeeping.
 SHARED_ORDER = (
@@ -13,67 +16,86 @@ SHARED_ORDER = (
     *("device", "dtype", "random_state", "verbose"),
 )
 
+# Frequent constraints.
+AT_LEAST_ONE = Interval(Integral, 1, None, closed="left")
+AT_LEAST_ZERO = Interval(Integral, 0, None, closed="left")
+POSITIVE = Interval(Real, 0, None, closed="neither")
+NON_NEGATIVE = Interval(Real, 0, None, closed="left")
+FRACTION = Interval(Real, 0, 1, closed="neither")
 
-@dataclass_transform(kw_only_default=True, eq_default=False, field_specifiers=(dataclasses.field,))
+
+class _Parameter(NamedTuple):
+    constraints: tuple[Any, ...] | None
+    default: Any
+    positional: bool = False
+    annotation: Any = None
+
+
+def parameter(*constraints: Any, default: Any, positional: bool = False) -> Any:
+    """Declare a parameter: scikit-learn's constraints, of which it has to meet one, and its default."""
+    return _Parameter(constraints, default, positional)
+
+
+@dataclass_transform(kw_only_default=True, eq_default=False, field_specifiers=(parameter,))
 class Parameters:
-    """Base of classes whose parameters are annotated fields; see `give_constructor`."""
+    """Base of classes whose parameters are annotated fields.
+
+    A parameter is a field with `parameter`, or with a plain default; an annotation ``ClassVar`` takes one away.
+    Where several classes declare it, the first in the order of method resolution counts, so that of two parents
+    neither brings back a default that it has inherited itself. Constraints may be given in
+    ``_parameter_constraints``, as scikit-learn has them; a class names its own. Parameters that may be positional
+    come first, then a class's own, then the shared ones.
+    """
 
     _parameter_names: ClassVar[tuple[str, ...]] = ()
     _parameter_constraints: ClassVar[dict] = {}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        give_constructor(cls)
+        _give_constructor(cls)
         if cls.__module__.startswith("skae."):
             cls.__module__ = "skae"  # files name classes by it: where a class lives inside may change
 
 
-def give_constructor(cls: Any) -> None:
-    """Give a class an explicit ``__init__`` that stores each of its parameters, as scikit-learn asks.
-
-    A parameter is an annotated field of the class or of a parent; an annotation ``ClassVar`` takes one away. Where
-    several classes declare it, the first in the order of method resolution counts, so that of two parents neither
-    brings back a default that it has inherited itself; and so it is with ``_parameter_constraints``, of which a
-    class names its own. Parameters that may be positional come first, then a class's own, then the shared ones.
-    """
-    cls._own_parameters = _own_parameters(cls)
-    inherited = [vars(parent).get("_parameter_constraints", {}) for parent in cls.__mro__[1:]]
-    cls._own_constraints = {
-        name: constraint
-        for name, constraint in vars(cls).get("_parameter_constraints", {}).items()
-        if not any(constraint is others.get(name) for others in inherited)
-    }
+def _give_constructor(cls: Any) -> None:
+    """Give a class an explicit ``__init__`` that stores each of its parameters, as scikit-learn asks."""
+    _declare(cls)
     declared: dict[str, Any] = {}
     constraints: dict[str, Any] = {}
     for parent in reversed(cls.__mro__):
-        declared |= vars(parent).get("_own_parameters", {})
+        for name, found in vars(parent).get("_own_parameters", {}).items():
+            is_default = found is not None and found.constraints is None and name in declared
+            declared[name] = declared[name]._replace(default=found.default) if is_default else found
         constraints |= vars(parent).get("_own_constraints", {})
     parameters = {name: found for name, found in declared.items() if found is not None}
     cls._parameter_constraints = {name: constraints[name] for name in parameters if name in constraints}
 
     def place(name: str) -> tuple[bool, int]:
-        return parameters[name][2], SHARED_ORDER.index(name) if name in SHARED_ORDER else -1
+        return not parameters[name].positional, SHARED_ORDER.index(name) if name in SHARED_ORDER else -1
 
     cls._parameter_names = tuple(sorted(parameters, key=place))
     fields = [
-        (name, parameters[name][0], dataclasses.field(default=parameters[name][1], kw_only=parameters[name][2]))
-        for name in cls._parameter_names
+        (name, p.annotation, dataclasses.field(default=p.default, kw_only=not p.positional))
+        for name, p in ((name, parameters[name]) for name in cls._parameter_names)
     ]
     made = dataclasses.make_dataclass(cls.__name__, fields, eq=False, repr=False)
     cls.__init__ = made.__init__  # type: ignore[misc]
 
 
-def _own_parameters(cls: Any) -> dict[str, Any]:
-    """Return annotation, default and whether it is keyword-only of each field; None for a `ClassVar`."""
-    own: dict[str, Any] = {}
+def _declare(cls: Any) -> None:
+    """Note what a class itself says of parameters, and leave their defaults in its body."""
+    cls._own_parameters, own = {}, vars(cls).get("_parameter_constraints", {})
+    inherited = [vars(parent).get("_parameter_constraints", {}) for parent in cls.__mro__[1:]]
+    cls._own_constraints = {
+        name: value for name, value in own.items() if not any(value is others.get(name) for others in inherited)
+    }
     for name, annotation in vars(cls).get("__annotations__", {}).items():
         if "ClassVar" in str(annotation):
-            own[name] = None
+            cls._own_parameters[name] = None
             continue
-        default: Any = vars(cls)[name]
-        keyword_only = True
-        if isinstance(default, dataclasses.Field):
-            default, keyword_only = default.default, bool(default.kw_only)
-            setattr(cls, name, default)
-        own[name] = annotation, default, keyword_only
-    return own
+        given = vars(cls)[name]
+        found = given if isinstance(given, _Parameter) else _Parameter(None, given)
+        if found.constraints is not None:
+            cls._own_constraints[name] = list(found.constraints)
+        setattr(cls, name, found.default)
+        cls._own_parameters[name] = found._replace(annotation=annotation)

@@ -10,7 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from .._networks.custom import forward_centred
 from .._networks.networks import Block, weights
-from .step import Step
+from .loop import Step
 
 
 class AutogradStep(Step):
@@ -67,7 +67,7 @@ class AutogradStep(Step):
         x = served.rows.batch(index)
         target = x if served.targets is None else served.targets.batch(index)
         x = x if objective.corruption is None else objective.corruption(x)
-        row_weight, weight = served.weights(index)
+        row_weight, weight = self._weights_of(index)
         penalized = penalized and bool(objective.penalties)
         with torch.autocast(served.rows.device.type, torch.bfloat16, enabled=self.low_precision):
             x = x.detach().requires_grad_() if penalized else x

@@ -65,7 +65,7 @@ class WeightAverage:
         return {"mean": self._mean, "reached": self._reached, "n_steps": self._n_steps}
 
     def load_state(self, state: dict[str, Tensor]) -> None:
-        """Carry on from a state that `state` returned, unless the weights have been changed since."""
+        """Carry on from a state that `state` returned; weights changed since are where it begins anew."""
+        self._n_steps.copy_(state["n_steps"])
         if torch.equal(state["mean"].to(self._mean), self._mean):
             self._reached.copy_(state["reached"])
-            self._n_steps.copy_(state["n_steps"])

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .._objectives.warm_up import WarmUp
+from .._objectives.penalties import WarmUp
 
 
 class Bottleneck:

@@ -12,11 +12,70 @@ from torch import Tensor
 
 from .._networks.nested import Parallel
 from .._networks.networks import Block
-from .layers import dense_layers, views
-from .plans import BufferPool, StepPlan
-from .step import Step
+from .bottleneck import Bottleneck
+from .layers import BufferPool, Chain, FlatLayers, Layer, dense_layers
+from .loop import Step
 
 MOST_PLANS = 8  # batch sizes to be prepared for at a time
+
+
+class StepPlan:
+    """All that a batch of ``n`` rows passes through, and the calls that take it there and back.
+
+    Attributes
+    ----------
+    n, n_passes : int
+        Rows of the batch, and how often each passes through the decoder.
+    x, target : Tensor of shape (n, d)
+        The first layer's input without its ones; the rows to reconstruct. One memory unless the two differ.
+    code, dcode : Tensor
+        The code layer's output and the derivative with respect to it.
+    z, dz : Tensor
+        The decoder's input and the derivative with respect to it: the same two without a bottleneck.
+    output, doutput : Tensor
+        The decoder's output and the derivative with respect to it: one memory where the output is linear.
+    encode, decode, decode_back, encode_back : lists of callables
+        The passes, in the order of a step.
+    """
+
+    def __init__(
+        self,
+        n: int,
+        encoder: Sequence[Layer],
+        decoder: Sequence[Layer],
+        bottleneck: Bottleneck | None,
+        pool: BufferPool,
+        has_target: bool,
+    ) -> None:
+        self.n, self.n_passes = n, 1 if bottleneck is None else bottleneck.n_passes
+        h = pool.with_ones("x", n, encoder[0].fan_in)
+        self.x = h[:, :-1]
+        self.target = pool.empty("target", n, decoder[-1].fan_out) if has_target else self.x
+        width = encoder[-1].fan_out
+        self.dcode = pool.empty("dcode", n, width)
+        if bottleneck is None:
+            z = pool.with_ones("z", n, width)
+            self.code, self.dz = z[:, :-1], self.dcode
+        else:
+            rows, z_width = self.n_passes * n, bottleneck.decoder_width(width)
+            z = pool.with_ones("z", rows, z_width)
+            self.code, self.dz = pool.empty("code", n, width), pool.empty("dz", rows, z_width)
+        self.z = z[:, :-1]
+        self.output = pool.empty("output", len(z), decoder[-1].fan_out)
+        linear = decoder[-1].activation.forward is None
+        self.doutput = self.output if linear else pool.empty("doutput", len(z), decoder[-1].fan_out)
+        up = Chain(encoder, h, None, self.code, self.dcode, pool)
+        down = Chain(decoder, z, self.dz, self.output, self.doutput, pool)
+        self.encoder = up.buffers
+        self.encode, self.decode = up.forward, down.forward
+        self.decode_back, self.encode_back = down.backward, up.backward
+        self._passes: list[tuple[Tensor, Tensor]] | None = None
+
+    def passes(self) -> list[tuple[Tensor, Tensor]]:
+        """Return output and doutput of each pass through the decoder, n rows each."""
+        if self._passes is None:
+            self._passes = [*zip(self.output.split(self.n), self.doutput.split(self.n), strict=True)]
+        return self._passes
 
 
 class ExplicitStep(Step):
@@ -37,33 +96,20 @@ class ExplicitStep(Step):
         served, objective = self.served, self.objective
         layers = dense_layers([*encoder, *decoder])
         self.encoder, self.decoder = layers[: len(encoder)], layers[len(encoder) :]
-        self.layers = [*layers, *objective.loss.heads]
+        dtype, device = served.rows.dtype, served.rows.device
+        # In mixed precision the products read and write bfloat16 copies; else the two vectors themselves.
+        self._flat = FlatLayers([*layers, *objective.loss.heads], dtype, device, self.low_precision)
+        self.parameters, self.gradient = self._flat.parameters, self._flat.gradient
+        self._weights, self._gradients = self._flat.weights, self._flat.gradients
+        self.multiply_adds = len(self.parameters)
         self._closed_forms: list[Any] = [penalty.closed_form for penalty in objective.penalties]
         self._plans: dict[tuple[int, int], StepPlan] = {}
-
-        self.multiply_adds = sum(rows * columns for rows, columns in (layer.shape for layer in self.layers))
-        dtype, device = served.rows.dtype, served.rows.device
-        self.parameters = torch.zeros(self.multiply_adds, dtype=dtype, device=device)
-        self.gradient = torch.zeros_like(self.parameters)
-        is_weight = torch.zeros_like(self.parameters, dtype=torch.bool)
-        # In mixed precision the products read and write bfloat16 copies of both; else the two themselves.
-        working = torch.bfloat16 if self.low_precision else dtype
-        self._weights, self._gradients = self.parameters.to(working), self.gradient.to(working)
         self._pool = BufferPool(self._weights)
         # Tensors, since a Python number costs a conversion at every step.
         self._features = self.decoder[-1].fan_out if objective.loss.mean_over_features else 1
         self._per_row = self.parameters.new_tensor(1 / self._features)
         self._scales: dict[int, Tensor] = {}
-
-        self._masters = views(self.layers, self.parameters)
-        for layer, master, mask in zip(self.layers, self._masters, views(self.layers, is_weight), strict=True):
-            layer.load(master)
-            layer.mark_weight(mask)
-        bound = (views(self.layers, flat) for flat in (self._weights, self._gradients))
-        for layer, weight, gradient in zip(self.layers, *bound, strict=True):
-            layer.bind(weight, gradient)
-        self._begin(is_weight)
-        self._follow()
+        self._begin(self._flat.is_weight)
 
     def differentiate(self, index: Tensor, backward: bool = True) -> Tensor:
         """Write the gradient of the objective, all but its L2 penalty; return its sum over the rows.
@@ -71,7 +117,7 @@ class ExplicitStep(Step):
         Without the pass ``backward``, it is the loss alone, without any penalty.
         """
         bottleneck, loss = self.objective.bottleneck, self.objective.loss
-        row_weight, weight = self.served.weights(index)
+        row_weight, weight = self._weights_of(index)
         plan = self._forward(index, row_weight)
         if plan.n_passes == 1:
             total = loss.sum_and_gradient(plan.output, plan.target, weight, plan.doutput)  # type: ignore[misc]
@@ -167,15 +213,10 @@ class ExplicitStep(Step):
             self._weights.copy_(self.parameters)
 
     def _store(self, parameters: Tensor) -> None:
-        masters = self._masters if parameters is self.parameters else views(self.layers, parameters)
-        for layer, master in zip(self.layers, masters, strict=True):
-            layer.store(master)
+        self._flat.store_modules(parameters)
 
     def _gathered(self) -> Tensor:
-        gathered = torch.empty_like(self.parameters)
-        for layer, master in zip(self.layers, views(self.layers, gathered), strict=True):
-            layer.load(master)
-        return gathered
+        return self._flat.load_modules(torch.empty_like(self.parameters))
 
     def _code_weights(self) -> Tensor:
-        return self._masters[len(self.encoder)][:-1]
+        return self._flat.masters[len(self.encoder)][:-1]

@@ -18,10 +18,10 @@ from .._networks.custom import Linked, check_own_networks, load_weights
 from .._networks.networks import Decoder, compression, n_parameters
 from .._objectives.losses import loss_by
 from .._objectives.penalties import Penalty, mean_over_rows
-from .loop import History
+from .loop import History, Step
 from .monitoring import Monitor, phase_task
+from .problem import Objective, Served
 from .setup import Mode, Setup, definitions, set_up, the_one
-from .step import Objective, Served, Step
 
 
 class Phase(NamedTuple):
@@ -117,11 +117,6 @@ class Fit:
             self.history = History()
             self.history.interrupted = history.interrupted
 
-    def forget_rows(self) -> None:
-        """Let go of the rows, between passes."""
-        self.setup.data = self.inputs = None  # type: ignore[assignment]
-        self.step.served = Served(None)  # type: ignore[arg-type]
-
     def measure(self) -> float:
         """Return the loss of the training rows under the weights as they are."""
         rows, row_bytes = self.setup.data.train_rows, self.inputs.n_features * self.inputs.dtype.itemsize
@@ -138,29 +133,33 @@ def prepare(estimator, X, mode: Mode, **data) -> Fit:
     """Make everything between validated rows and the first step of training."""
     setup = set_up(estimator, X, mode, data)
     encoder, decoder = _networks(setup)
+    bottleneck = the_one(estimator, "_bottleneck", setup)  # first, to say so where there are two
+    _give_weights(setup, encoder, decoder)
     loss = the_one(estimator, "_reconstruction_loss", setup, decoder) or loss_by(estimator.loss)
     loss.check(setup.data)
-    objective = Objective(
-        loss,
-        setup.corruption(),
-        the_one(estimator, "_bottleneck", setup),
-        _penalties(setup),
-        [project for hook in definitions(estimator, "_projections") for project in hook(setup)],
-    )
+    penalties = [penalty for hook in definitions(estimator, "_penalties") for penalty in hook(setup)]
+    penalties += [Penalty(mean_over_rows(hook)) for hook in definitions(estimator, "_penalty")]
+    projections = [project for hook in definitions(estimator, "_projections") for project in hook(setup)]
+    objective = Objective(loss, setup.corruption(), bottleneck, penalties, projections)
     return Fit(setup, encoder, decoder, setup.data.inputs(compression(encoder)), objective)
 
 
 def _networks(setup: Setup) -> tuple[Any, Any]:
-    """Build, or copy, both networks and give them their first weights."""
-    estimator, previous, data = setup.estimator, setup.previous, setup.data
+    """Build, or copy, both networks and draw their weights."""
+    estimator = setup.estimator
     encoder, decoder = build(setup.architecture)
-    if previous is None:
+    if setup.previous is None:
         initialize((encoder, decoder), setup.streams.weights)
     # Copied together, so that modules which share parameters still do.
     own = copy.deepcopy((estimator.encoder, estimator.decoder))
     encoder = encoder if own[0] is None else own[0]
     decoder = decoder if own[1] is None else own[1]
-    encoder, decoder = encoder.to(setup.device, setup.dtype), decoder.to(setup.device, setup.dtype)
+    return encoder.to(setup.device, setup.dtype), decoder.to(setup.device, setup.dtype)
+
+
+def _give_weights(setup: Setup, encoder: Any, decoder: Any) -> None:
+    """Give networks their first weights, which have been drawn, or those of the fit before."""
+    estimator, previous, data = setup.estimator, setup.previous, setup.data
     if previous is None:
         for hook in definitions(estimator, "_initialize_weights"):
             hook(setup, encoder, decoder)
@@ -170,15 +169,9 @@ def _networks(setup: Setup) -> tuple[Any, Any]:
     if data.offset is not None:  # these stay in the precision of the data
         encoder.offset = data.offset.to(setup.device)
         decoder.offset = data.target_offset.to(setup.device)  # type: ignore[union-attr]
-    if own != (None, None):
+    if estimator.encoder is not None or estimator.decoder is not None:
         like = torch.empty(0, dtype=setup.dtype, device=setup.device)
         check_own_networks(encoder, decoder, setup.architecture, like)
-    return encoder, decoder
-
-
-def _penalties(setup: Setup) -> list[Penalty]:
-    by_row = [Penalty(mean_over_rows(hook)) for hook in definitions(setup.estimator, "_penalty")]
-    return [p for hook in definitions(setup.estimator, "_penalties") for p in hook(setup)] + by_row
 
 
 # The stages -----------------------------------------------------------------------------------------------
@@ -270,28 +263,20 @@ def _attributes(fit: Fit, encoder: Any, decoder: Any) -> dict[str, Any]:
     fit.architecture = architecture
     if architecture.link != "identity" and not isinstance(decoder, Decoder):
         decoder = Linked(decoder, architecture.link)  # type: ignore[arg-type]
-    curve = setup.curve("loss_curve_", history.loss_curve)
     X, offset, corruption = data.X, data.offset, fit.objective.corruption
     if offset is None:
         offset = torch.zeros(X.shape[1], dtype=arrays.torch_dtype(X))
-    statistics = (
-        getattr(setup.previous, "_column_statistics", None) if corruption is None else corruption.statistics
-    )
+    known = getattr(setup.previous, "_column_statistics", None)
     fitted = {
         "encoder_": encoder,
         "decoder_": decoder,
         "offset_": arrays.to_namespace_of(X, offset.cpu().numpy()),
         "device_": setup.device,
         "n_parameters_": setup.previous.n_parameters_ if setup.goes_on else n_parameters((encoder, decoder)),
-        "loss_curve_": curve,
-        "loss_": curve[-1] if curve else history.loss,
-        "best_loss_": min(history.validation_loss_curve or curve, default=history.loss),
-        "n_iter_": len(curve),
         "_architecture": architecture._asdict(),
-        "_column_statistics": statistics,
+        "_column_statistics": known if corruption is None else corruption.statistics,
     }
-    if data.validation_rows is not None:
-        fitted["validation_loss_curve_"] = history.validation_loss_curve
+    fitted |= history.attributes(setup.curve("loss_curve_", history.loss_curve))
     for hook in definitions(estimator, "_fitted_attributes"):
         fitted |= hook(fit, encoder, decoder)
     return fitted

@@ -1,16 +1,18 @@
 """One pass of `partial_fit`: the networks, their step and its solver stay between passes, in an ongoing fit."""
 
 import contextlib
+import operator
 from collections.abc import Iterator
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from .._data import arrays
-from .._data.training_data import TrainingData
+from .._data.rows import TrainingData
 from .._networks.networks import compression
 from .fitting import Fit, fitted_attributes, prepare, restore_on_failure
 from .monitoring import Monitor
+from .problem import Served
 from .setup import Mode, centre
 
 
@@ -43,7 +45,7 @@ class OngoingFit:
     """
 
     def __init__(self, fit: Fit, estimator, state: dict[str, Any] | None) -> None:
-        self.fit, self._parameters = fit, _parameters(estimator)
+        self.fit, self._parameters, self._trained = fit, _parameters(estimator), _weights(fit)
         if state is not None and state["kind"] == self._kind:
             self._load(state)
 
@@ -55,7 +57,8 @@ class OngoingFit:
         """Tell whether the estimator still has the parameters and the networks of this fit."""
         decoder = getattr(estimator.decoder_, "unlinked", estimator.decoder_)
         networks = self.fit.encoder is estimator.encoder_ and self.fit.decoder is decoder
-        return networks and all(map(_same, _parameters(estimator), self._parameters))
+        kept = networks and all(map(operator.is_, _weights(self.fit), self._trained))
+        return kept and all(map(_same, _parameters(estimator), self._parameters))
 
     def serve(self, X, data: dict[str, Any]) -> None:
         """Take other rows."""
@@ -72,38 +75,37 @@ class OngoingFit:
         """Take a pass over the rows; return the fitted attributes."""
         fit, setup = self.fit, self.fit.setup
         schedule = setup.schedule(fit.step, 1)._replace(tol=None, first_epoch=setup.n_epochs_before)
-        monitor = (
-            Monitor(setup.estimator, None, None, None, lambda history: {}) if setup.estimator.verbose else None
-        )
-        fit.history = setup.train(fit.step, schedule, monitor)
+        verbose = Monitor(setup.estimator, None, None, None, lambda history: {})
+        fit.history = setup.train(fit.step, schedule, verbose if setup.estimator.verbose else None)
         return fitted_attributes(fit)
 
     @contextlib.contextmanager
     def restored_on_failure(self) -> Iterator[None]:
         """Leave networks and solver as they were where what is done inside fails; let go of the rows."""
-        step = self.fit.step
+        fit, step = self.fit, self.fit.step
         before, state = step.snapshot(), _copied(self.state())
+        buffers = [(b, b.clone()) for network in (fit.encoder, fit.decoder) for b in network.buffers()]
         try:
             yield
         except BaseException:
             step.restore(before)
+            step.take_sums()
             self._load(state)
             step.give_back()
+            for buffer, value in buffers:
+                buffer.copy_(value)
             raise
         finally:
-            self.fit.forget_rows()
+            fit.setup.data = fit.inputs = None  # type: ignore[assignment]
+            step.served = Served(None)  # type: ignore[arg-type]
 
     def state(self) -> dict[str, Any]:
         """Return what the next pass depends on beside the networks."""
         setup = self.fit.setup
         generators = (setup.streams.order, setup.streams.noise, setup.generator)
         states = [generator.get_state() for generator in generators]
-        return {
-            "kind": self._kind,
-            "step": self.fit.step.state(),
-            "generators": states,
-            "device": setup.device.type,
-        }
+        own = {"kind": self._kind, "device": setup.device.type}
+        return {**own, "step": self.fit.step.state(), "generators": states}
 
     def _load(self, state: dict[str, Any]) -> None:
         setup = self.fit.setup
@@ -112,6 +114,10 @@ class OngoingFit:
             generator.set_state(saved)
         if state["device"] == setup.device.type:
             setup.generator.set_state(state["generators"][2])
+
+
+def _weights(fit: Fit) -> list[nn.Parameter]:
+    return [*fit.encoder.parameters(), *fit.decoder.parameters()]
 
 
 def _copied(state: Any) -> Any:
@@ -126,6 +132,5 @@ def _parameters(estimator) -> list[Any]:
 
 
 def _same(one: Any, other: Any) -> bool:
-    return one is other or (
-        isinstance(one, str | float | int | tuple) and type(one) is type(other) and one == other
-    )
+    plain = isinstance(one, str | float | int | tuple) and type(one) is type(other)
+    return one is other or (plain and one == other)

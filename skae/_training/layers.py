@@ -188,7 +188,108 @@ def dense_layers(blocks: Sequence[Block | Parallel]) -> list[Layer]:
     return layers
 
 
-def views(layers: Sequence, flat: Tensor) -> list[Tensor]:
-    """Cut one vector of all layers' parameters into a view of each layer's shape."""
-    sizes = [fan_in * fan_out for fan_in, fan_out in (layer.shape for layer in layers)]
-    return [part.view(layer.shape) for part, layer in zip(flat.split(sizes), layers, strict=True)]
+class FlatLayers:
+    """Layers whose parameters are one vector, as is their gradient: what solvers and averages work on.
+
+    Parameters
+    ----------
+    layers : sequence
+        `Layer`, or others with the same ``shape``, ``bind``, ``load``, ``store`` and ``mark_weight``.
+    dtype : torch.dtype
+    device : torch.device
+    low_precision : bool
+        Whether the layers work in bfloat16 on copies of both vectors.
+
+    Attributes
+    ----------
+    parameters, gradient : Tensor of shape (n_parameters,)
+    is_weight : bool Tensor of shape (n_parameters,)
+        Where the L2 penalty applies.
+    masters : list of Tensor
+        The parameters of each layer, of its shape.
+    weights, gradients : Tensor of shape (n_parameters,)
+        What the layers work on: the first two themselves, or the copies.
+    """
+
+    def __init__(
+        self, layers: Sequence[Any], dtype: torch.dtype, device: torch.device, low_precision: bool = False
+    ) -> None:
+        self.layers = layers
+        n_parameters = sum(fan_in * fan_out for fan_in, fan_out in (layer.shape for layer in layers))
+        self.parameters = torch.zeros(n_parameters, dtype=dtype, device=device)
+        self.gradient = torch.zeros_like(self.parameters)
+        self.is_weight = torch.zeros_like(self.parameters, dtype=torch.bool)
+        self.masters = self.views(self.parameters)
+        self.load_modules(self.parameters)
+        working = torch.bfloat16 if low_precision else dtype
+        self.weights, self.gradients = self.parameters.to(working), self.gradient.to(working)
+        views = map(self.views, (self.is_weight, self.weights, self.gradients))
+        for layer, mask, weight, gradient in zip(layers, *views, strict=True):
+            layer.mark_weight(mask)
+            layer.bind(weight, gradient)
+
+    def views(self, flat: Tensor) -> list[Tensor]:
+        """Cut a vector into a view of each layer's shape."""
+        sizes = [fan_in * fan_out for fan_in, fan_out in (layer.shape for layer in self.layers)]
+        return [part.view(layer.shape) for part, layer in zip(flat.split(sizes), self.layers, strict=True)]
+
+    def load_modules(self, flat: Tensor) -> Tensor:
+        """Copy the modules' values into a vector; return it."""
+        for layer, master in zip(self.layers, self.views(flat), strict=True):
+            layer.load(master)
+        return flat
+
+    def store_modules(self, flat: Tensor) -> None:
+        """Copy a vector into the modules."""
+        masters = self.masters if flat is self.parameters else self.views(flat)
+        for layer, master in zip(self.layers, masters, strict=True):
+            layer.store(master)
+
+
+class BufferPool:
+    """Tensors by name, for batches of any size: a small batch uses the first rows of a large one's."""
+
+    def __init__(self, like: Tensor) -> None:
+        self._like = like
+        self._tensors: dict[object, Tensor] = {}
+
+    def empty(self, name: object, n: int, width: int) -> Tensor:
+        """Return memory of shape (n, width)."""
+        return self._get(name, n, lambda: self._like.new_empty(n, width))
+
+    def with_ones(self, name: object, n: int, width: int) -> Tensor:
+        """Return memory of shape (n, width + 1) whose last column is ones."""
+        # Rows start 64 bytes apart or a multiple of it: matrix products read them faster.
+        stride = -(-(width + 1) // 16) * 16
+        return self._get(name, n, lambda: self._like.new_ones(n, stride))[:, : width + 1]
+
+    def _get(self, name: object, n: int, allocate: Callable[[], Tensor]) -> Tensor:
+        if name not in self._tensors or len(self._tensors[name]) < n:
+            self._tensors[name] = allocate()
+        return self._tensors[name][:n]
+
+
+class Chain:
+    """A stack of layers with its memory, from the input ``h`` to ``output``, and the calls of its passes."""
+
+    def __init__(
+        self,
+        layers: Sequence[Layer],
+        h: Tensor,
+        dh: Tensor | None,
+        output: Tensor,
+        doutput: Tensor,
+        pool: BufferPool,
+    ) -> None:
+        n, hidden = len(h), layers[:-1]
+        inputs = [h, *(pool.with_ones(("h", id(layer)), n, layer.fan_out) for layer in hidden)]
+        outputs = [*(above[:, :-1] for above in inputs[1:]), output]
+        da = [*(pool.empty(("dz", id(layer)), n, layer.fan_out) for layer in hidden), doutput]
+        dh_ = [dh, *da[:-1]]
+        self.buffers: list[LayerBuffers] = []
+        for i, (layer, a) in enumerate(zip(layers, outputs, strict=True)):
+            z = pool.empty(("z", id(layer)), n, layer.fan_out) if layer.activation.saves_input else a
+            self.buffers.append(LayerBuffers(inputs[i], z, a, da[i], dh_[i]))
+        pairs = [*zip(layers, self.buffers, strict=True)]
+        self.forward = [call for layer, p in pairs for call in layer.forward(p)]
+        self.backward = [call for layer, p in reversed(pairs) for call in layer.backward(p)]

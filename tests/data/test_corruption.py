@@ -7,7 +7,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse, stats
 
 from skae import DenoisingAutoencoder
-from skae._training.fitting import Fit
+from skae._training.fitting import prepare
+from skae._training.setup import Mode
 
 N = 20_000
 SCALES = np.array([0.0, 1.0, 10.0, 1e-3])  # the first column is constant
@@ -27,13 +28,14 @@ def started(noise, level=None, X=None, **parameters):
     """A fit that is ready for its first batch."""
     level = LEVELS.get(noise, 0.3) if level is None else level
     parameters = {"dtype": "float64", "random_state": 0, **parameters}
-    return Fit(DenoisingAutoencoder(noise=noise, noise_level=level, **parameters), rows() if X is None else X)
+    model = DenoisingAutoencoder(noise=noise, noise_level=level, **parameters)
+    return prepare(model, rows() if X is None else X, Mode.FRESH)
 
 
 def corrupted(fit, X):
     """X with noise, in the data's space, as the networks of a fit would see it in one batch."""
-    offset = 0 if fit.data.offset is None else fit.data.offset
-    noisy = fit.step.corrupt(torch.from_numpy(X) - offset) + offset
+    offset = 0 if fit.setup.data.offset is None else fit.setup.data.offset
+    noisy = fit.objective.corruption(torch.from_numpy(X) - offset) + offset
     return noisy.numpy()
 
 
@@ -99,9 +101,11 @@ def test_level_one_changes_every_entry(noise, expected):
 def test_sparse_rows_get_the_noise_of_dense_ones(noise, dtype):
     X = np.random.default_rng(0).poisson(0.7, size=(300, 4)).astype(dtype)
     dense, csr = (started(noise, None, rows_, dtype=np.dtype(dtype).name) for rows_ in (X, sparse.csr_array(X)))
-    offset = dense.data.offset.to(csr.dtype)
+    offset = dense.setup.data.offset.to(csr.setup.dtype)
     batch = torch.from_numpy(X) - offset
-    assert_allclose(csr.step.corrupt(batch) + offset, dense.step.corrupt(batch) + offset, rtol=1e-5, atol=1e-5)
+    assert_allclose(
+        csr.objective.corruption(batch) + offset, dense.objective.corruption(batch) + offset, rtol=1e-5, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("noise", LEVELS)
@@ -110,7 +114,7 @@ def test_a_column_far_from_zero_gets_its_noise_in_single_precision(noise):
     X = np.random.default_rng(0).normal(size=(2000, 2)) + np.array([0, 1e9])
     fit = started(noise, 0.5, X, dtype="float32")
     batch = torch.from_numpy(X - X.mean(0)).float()
-    noisy = fit.step.corrupt(batch).double().numpy()
+    noisy = fit.objective.corruption(batch).double().numpy()
     if noise == "masking":
         assert set(noisy[noisy[:, 1] < -1e8, 1].round(-3)) == {-1e9}
         return
@@ -137,12 +141,12 @@ def test_noise_may_be_written_over_the_batch(noise, shape):
     X = rows(100)
     fit, other = started(noise, None, X), started(noise, None, X)
     batch = torch.from_numpy(X)[: shape[0]].clone()
-    expected, kept = other.step.corrupt(batch), batch.clone()
+    expected, kept = other.objective.corruption(batch), batch.clone()
     strided = torch.zeros(shape[0], shape[1] + 3, dtype=torch.float64)[:, :-3]
-    other.step.corrupt.generator.set_state(fit.step.corrupt.generator.get_state())
-    assert other.step.corrupt(batch, out=strided) is strided
+    other.objective.corruption.generator.set_state(fit.objective.corruption.generator.get_state())
+    assert other.objective.corruption(batch, out=strided) is strided
     assert torch.equal(batch, kept)
-    assert fit.step.corrupt(batch, out=batch) is batch
+    assert fit.objective.corruption(batch, out=batch) is batch
     assert torch.equal(batch, expected)
     assert torch.equal(strided, expected)
 
@@ -152,7 +156,7 @@ def test_mixed_precision_draws_fine_fractions(noise):
     """A fraction of 1/1000 is none of bfloat16's 256."""
     fit = started(noise, 0.001, np.ones((1, 500)) + rows(2)[:, :1], dtype="bfloat16")
     batch = torch.full((2000, 500), 0.5, dtype=torch.bfloat16)
-    changed = (fit.step.corrupt(batch) != batch).double().mean()
+    changed = (fit.objective.corruption(batch) != batch).double().mean()
     assert abs(changed - 0.001) < 0.0002
 
 
@@ -163,7 +167,7 @@ def test_repeated_noise_repeats_and_leaves_the_stream_alone(noise):
     corrupted(fit, X)
     held_out = []
     for _ in range(2):
-        with fit.step.corrupt.repeated():
+        with fit.objective.corruption.held_out():
             held_out.append(corrupted(fit, X))
     corrupted(other, X)
     assert_array_equal(held_out[0], held_out[1])
@@ -193,7 +197,7 @@ def test_a_callable_gets_rows_in_the_datas_space_and_a_generator(output_activati
     assert_allclose(corrupted(fit, X), 2 * X, **EXACT)
     assert_allclose(given[0][0], X, **EXACT)
     assert type(given[0][1]) is torch.Generator
-    assert given[0][1].device == fit.device
+    assert given[0][1].device == fit.setup.device
 
 
 def test_a_callable_draws_from_the_fits_own_generator():

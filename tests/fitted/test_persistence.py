@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 from estimators import assert_same, classifier, fitted, rows
+from own_modules import TiedPair
 from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from test_custom import TiedPair
 from torch import nn
 
 from skae import AutoencoderTransformer, VAESampler

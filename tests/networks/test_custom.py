@@ -7,6 +7,7 @@ import pytest
 import torch
 from estimators import assert_same, rows
 from numpy.testing import assert_allclose
+from own_modules import TiedPair
 from sklearn.base import clone
 from torch import nn
 
@@ -28,26 +29,6 @@ def decoder():
 def configured(**parameters):
     settings = {"max_iter": 5, "tol": None, "random_state": 0, "learning_rate": 1e-2, "batch_size": 20}
     return AutoencoderTransformer(2, **{**settings, **parameters})
-
-
-class TiedPair:
-    """An encoder and a decoder that share one parameter."""
-
-    class Down(nn.Module):
-        def __init__(self, weight):
-            super().__init__()
-            self.weight = weight
-
-        def forward(self, x):
-            return x @ self.weight
-
-    class Up(Down):
-        def forward(self, z):
-            return z @ self.weight.t()
-
-    def __init__(self):
-        weight = nn.Parameter(0.3 * torch.randn(5, 2, generator=torch.Generator().manual_seed(0)))
-        self.encoder, self.decoder = self.Down(weight), self.Up(weight)
 
 
 def snapshot(module):

@@ -8,8 +8,7 @@ from likelihood_cases import LAYOUTS, decoder_of, targets
 from numpy.testing import assert_allclose
 
 from skae._networks.networks import Block, Decoder, Linear
-from skae._objectives.likelihood_loss import negative_log_likelihood
-from skae._objectives.likelihoods import partition
+from skae._objectives.likelihoods import negative_log_likelihood, partition
 from skae._objectives.losses import CROSS_ENTROPY, LOSSES, loss_by
 
 N, D = 12, 4

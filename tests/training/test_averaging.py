@@ -15,7 +15,8 @@ from skae import AdversarialAutoencoder, AutoencoderTransformer
 from skae._bottleneck.adversary import Adversary
 from skae._bottleneck.nested_dropout import NestedDropout
 from skae._objectives.losses import LOSSES
-from skae._training.step import Objective, Served, Step
+from skae._training.loop import Step
+from skae._training.problem import Objective, Served
 
 
 class Walk(Step):
@@ -37,10 +38,10 @@ class Walk(Step):
             pass
 
     def __init__(self, trained=False):
-        super().__init__(Served(None), Objective(LOSSES["squared_error"]), averages=True, trains_biases=True)
+        super().__init__(Served(None), Objective(LOSSES["squared_error"]), self.Solver, averages=True)
         self.parameters, self.gradient = torch.zeros(2, 1, dtype=torch.float64)
         self.module = float("nan")
-        self._begin(self.Solver, torch.ones(1))
+        self._begin(torch.ones(1))
         if trained:
             self.average.trust()
 

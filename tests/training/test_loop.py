@@ -11,17 +11,17 @@ from sklearn.neural_network import MLPRegressor
 
 from skae import AutoencoderTransformer
 from skae._objectives.losses import LOSSES
-from skae._objectives.warm_up import WarmUp
+from skae._objectives.penalties import WarmUp
 from skae._training.bottleneck import Bottleneck
-from skae._training.loop import DivergedError, Schedule, train
-from skae._training.step import Objective, Served, Step
+from skae._training.loop import Step, train
+from skae._training.problem import DivergedError, Objective, Schedule, Served
 
 
 class ScriptedStep(Step):
     """A step that replays losses, epoch by epoch; its only parameter counts the batches taken."""
 
     def __init__(self, losses, held_out=None, bottleneck=None):
-        super().__init__(Served(None), Objective(LOSSES["squared_error"], bottleneck=bottleneck), False, True)
+        super().__init__(Served(None), Objective(LOSSES["squared_error"], bottleneck=bottleneck), None)
         self.losses, self.held_out = losses, held_out
         self.parameters = torch.zeros(1)
         self.epoch, self.batches = 0, []

@@ -5,15 +5,16 @@ import pytest
 import torch
 from estimators import fourth_power
 from numpy.testing import assert_allclose
-from test_explicit import both_steps, unit_rows
+from step_parity import assert_close, both_fits, modes, unit_rows, values
 from torch.nn import functional as F
 
 from skae import AdversarialAutoencoder
 from skae._bottleneck.adversary import Adversary, Discriminator
 from skae._training.autograd import AutogradStep
 from skae._training.explicit import ExplicitStep
-from skae._training.fitting import Fit
+from skae._training.fitting import prepare
 from skae._training.optimizers import SGD
+from skae._training.setup import Mode
 
 
 def discriminator(*hidden, width=3):
@@ -75,75 +76,74 @@ PARAMETERS = [
 @pytest.mark.parametrize("parameters", PARAMETERS, ids=str)
 def test_both_steps_agree(parameters):
     """Batch after batch, with rows held out in between: networks, discriminators and draws stay together."""
-    pair = both_steps(estimator_class=AdversarialAutoencoder, learning_rate=0.1, **parameters)
-    (explicit, _), (autograd, _) = pair
+    fits = both_fits(estimator_class=AdversarialAutoencoder, learning_rate=0.1, **parameters)
     for start, stop in ((0, 10), (10, 20), (20, 23), (0, 10)):
-        index = torch.arange(start, stop)
-        assert_allclose(explicit.evaluate(index), autograd.evaluate(index), rtol=1e-8)
-        assert_allclose(explicit(index), autograd(index), rtol=1e-8)
-        ours, theirs = explicit.bridge, autograd.bridge
+        index, losses = torch.arange(start, stop), []
+        for fit in fits:
+            with modes(fit):
+                losses.append([float(fit.step.evaluate(index)), float(fit.step(index))])
+        assert_allclose(*losses, rtol=1e-8)
+        ours, theirs = (fit.objective.bottleneck for fit in fits)
         assert_allclose(ours.discriminator.parameters, theirs.discriminator.parameters, rtol=1e-5, atol=1e-9)
         assert torch.equal(ours.generator.get_state(), theirs.generator.get_state())
-        explicit.publish()
-        for network, other in zip(pair[0][1], pair[1][1], strict=True):
-            for (name, p), q in zip(network.state_dict().items(), other.state_dict().values(), strict=True):
-                assert_allclose(p, q, rtol=1e-5, atol=1e-9, err_msg=name)
+        assert_close(*map(values, fits), rtol=1e-5)
 
 
 def test_the_pull_is_in_proportion_to_the_reconstruction_loss():
     """The gradient of the codes is that of loss + (loss, held fixed) weight mean softplus(-D)."""
-    (step, (encoder, decoder)), _ = both_steps(
-        estimator_class=AdversarialAutoencoder, adversarial_weight=2.0, discriminator_noise=0.0
-    )
-    index = torch.arange(9)
-    step.differentiate(index)
+    fit, _ = both_fits(estimator_class=AdversarialAutoencoder, adversarial_weight=2.0, discriminator_noise=0.0)
+    with modes(fit):
+        fit.step.differentiate(torch.arange(9))
+    encoder, decoder = fit.encoder, fit.decoder
     weight = encoder.blocks[-1].linear.weight
     x = torch.tensor(unit_rows()[:9] - unit_rows().mean(0))
-    code = encoder.core(x)
-    loss = (decoder.core(code) - x).square().mean()
-    total = loss + loss.detach() * 2.0 * F.softplus(-step.bridge.discriminator.logits(code)).mean()
-    (expected,) = torch.autograd.grad(total, weight)
-    ours = step.encoder[-1].gradient[:-1].t()
+    code = encoder.forward_centred(x)
+    loss = (decoder.forward_centred(code) - x).square().mean()
+    total = loss + loss.detach() * 2.0 * F.softplus(-fit.objective.bottleneck.discriminator.logits(code)).mean()
+    (expected,) = torch.autograd.grad(total, weight, retain_graph=True)
+    ours = fit.step.encoder[-1].gradient[:-1].t()
     assert_allclose(ours, expected, rtol=1e-5, atol=1e-9)
-    (without,) = torch.autograd.grad((decoder.core(encoder.core(x)) - x).square().mean(), weight)
+    (without,) = torch.autograd.grad(loss, weight)
     assert (without - expected).abs().max() > 1e-3
 
 
 def adversary(**parameters):
     made, generator = discriminator(5), torch.Generator().manual_seed(0)
     solver = SGD(*made.flat, learning_rate=0.1)
-    settings = {"weight": 1.0, "noise": 0.3, "n_steps": 2, "n_rows": 14, "n_features": 4, **parameters}
+    settings = {"weight": 1.0, "noise": 0.3, "n_steps": 2, **parameters}
     return Adversary(made, solver, lambda n, g: codes(n), generator=generator, **settings)
 
 
 def test_rows_held_out_teach_nobody():
-    bridge, z = adversary(), torch.empty(7, 3, dtype=torch.float64)
-    bridge.forward(codes(), z, None)
-    before = bridge.discriminator.parameters.clone(), bridge.generator.get_state(), bridge.ledger.row_counts[:]
-    with bridge.repeated():
-        bridge.forward(codes(seed=9), z, None)
+    bottleneck, z = adversary(), torch.empty(7, 3, dtype=torch.float64)
+    bottleneck.forward(codes(), z, None)
+    before = bottleneck.discriminator.parameters.clone(), bottleneck.generator.get_state()
+    (noted,) = bottleneck.take_sums().values()
+    with bottleneck.held_out():
+        bottleneck.forward(codes(seed=9), z, None)
         assert_allclose(z, codes(seed=9))
-        given, own = bridge.through(codes(seed=9), None)
-        assert own is None
-        assert_allclose(given, codes(seed=9))
-    assert torch.equal(bridge.discriminator.parameters, before[0])
-    assert torch.equal(bridge.generator.get_state(), before[1])
-    assert bridge.ledger.row_counts == before[2] == [7]
+        assert_allclose(bottleneck.forward_autograd(codes(seed=9), None), codes(seed=9))
+        assert bottleneck.own_loss(torch.tensor(7.0)) is None
+    assert torch.equal(bottleneck.discriminator.parameters, before[0])
+    assert torch.equal(bottleneck.generator.get_state(), before[1])
+    assert noted > 0
+    assert bottleneck.take_sums() == {}
 
 
 def test_it_takes_as_many_steps_as_it_is_told():
+    """And notes their mean loss: of a solver that does nothing, that of one step."""
+    expected = float(discriminator(5).differentiate(codes(), codes()))
     for n_steps in (1, 3):
-        bridge, updates = adversary(n_steps=n_steps), []
-        update = bridge.solver.update
-        bridge.solver.update = lambda update=update, updates=updates: updates.append(update())
-        bridge.forward(codes(), torch.empty(7, 3, dtype=torch.float64), None)
+        bottleneck, updates = adversary(n_steps=n_steps, noise=0.0), []
+        bottleneck.solver.update = lambda updates=updates: updates.append(1)
+        bottleneck.forward(codes(), torch.empty(7, 3, dtype=torch.float64), None)
         assert len(updates) == n_steps
-        assert bridge.ledger.row_counts == [7]
+        assert_allclose(bottleneck.take_sums()["discriminator"], expected)
 
 
 def test_which_step_is_taken():
     for loss, kind in (("squared_error", ExplicitStep), (fourth_power, AutogradStep)):
-        assert isinstance(Fit(AdversarialAutoencoder(2, loss=loss), unit_rows()).step.step, kind)
+        assert isinstance(prepare(AdversarialAutoencoder(2, loss=loss), unit_rows(), Mode.FRESH).step, kind)
 
 
 def test_mixed_precision_stays_close():

@@ -1,0 +1,80 @@
+"""What a step is given: the rows, and the objective; and what the loop is given: when to stop."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from torch import Tensor
+
+from .._data.corruption import Corruption
+from .._data.rows import Rows
+from .._objectives.losses import Loss
+from .._objectives.penalties import Penalty
+from .bottleneck import Bottleneck
+
+
+class Served(NamedTuple):
+    """The rows that steps are taken on.
+
+    Attributes
+    ----------
+    rows : Rows
+        The inputs, centred.
+    targets : Rows or None
+        What to reconstruct; None reconstructs the inputs.
+    row_weight : Tensor of shape (n_rows,) or None
+        Weights of mean one over the rows trained on.
+    entry_weight : Rows or None
+        Weights of the targets' entries; an entry of weight zero is as good as missing.
+    """
+
+    rows: Rows
+    targets: Rows | None = None
+    row_weight: Tensor | None = None
+    entry_weight: Rows | None = None
+
+
+class Objective(NamedTuple):
+    """What is minimised, and how.
+
+    Attributes
+    ----------
+    loss : Loss
+    corruption : Corruption or None
+        Noise on the inputs, drawn anew for each batch; targets stay clean.
+    bottleneck : Bottleneck or None
+    penalties : sequence of Penalty
+    projections : sequence of callables (weight)
+        Called after each update with the decoder's weights of each unit of the code, (n_components, fan_out), to
+        change them in place.
+    """
+
+    loss: Loss
+    corruption: Corruption | None = None
+    bottleneck: Bottleneck | None = None
+    penalties: Sequence[Penalty] = ()
+    projections: Sequence[Callable[[Tensor], object]] = ()
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether there is nothing but the loss."""
+        return self.corruption is None and self.bottleneck is None and not (self.penalties or self.projections)
+
+
+class Schedule(NamedTuple):
+    """When to stop, and how to walk through the rows."""
+
+    max_iter: int
+    batch_size: int
+    shuffle: bool = True
+    tol: float | None = 1e-4
+    n_iter_no_change: int = 10
+    first_epoch: float = 0  # how many have passed before
+    merge_single: bool = False  # a last batch of one row joins the one before: batch normalization needs two
+
+
+class DivergedError(ArithmeticError):
+    """The loss or a weight stopped being finite; ``epoch`` says when."""
+
+    def __init__(self, epoch: int) -> None:
+        super().__init__(epoch)
+        self.epoch = epoch
