@@ -16,7 +16,7 @@ from ._base import BaseAutoencoder, UsesEncoder
 from ._data import arrays
 from ._networks.inference import forward
 from ._stacked import StackedAutoencoder
-from ._support import random
+from ._support.devices import random_seed
 from ._support.parameters import AT_LEAST_ZERO, parameter
 from ._training.fine_tuning import FineTuning
 from ._training.fitting import restore_on_failure
@@ -197,7 +197,7 @@ class AutoencoderClassifier(ClassifierMixin, UsesEncoder):
     def _pretrained(self, X, context) -> BaseAutoencoder:
         autoencoder = clone(self.autoencoder) if self.autoencoder is not None else default_autoencoder()
         if autoencoder.random_state is None and self.random_state is not None:
-            autoencoder.set_params(random_state=random.seed(self.random_state))
+            autoencoder.set_params(random_state=random_seed(self.random_state))
         task = context.subcontext(task_name="pretrain")
         with task.propagate_callback_context(autoencoder):
             task.call_on_fit_task_begin(estimator=self, X=X)

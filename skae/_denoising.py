@@ -17,7 +17,7 @@ from ._data.chunks import chunks
 from ._data.corruption import NOISES, Corruption
 from ._fitted import chain
 from ._fitted.sampling import check_n_samples
-from ._support import random
+from ._support.devices import random_streams
 from ._support.parameters import NON_NEGATIVE, parameter
 from ._training.fitting import Fit, fit_networks
 from ._training.incremental import update_networks
@@ -350,7 +350,7 @@ class DenoisingAutoencoder(BaseAutoencoder):
                 "cannot draw any, as sample has to. Fit it to clean rows only, with noise and noise_level."
             )
         output = arrays.Output(self.offset_, (n_samples, self.n_features_in_))
-        streams, dtype = random.streams(random_state), output.tensor.dtype
+        streams, dtype = random_streams(random_state), output.tensor.dtype
         walk, row_bytes = self._walk(dtype, streams.noise.initial_seed()), self._widest * dtype.itemsize
         if X_init is None:
             n_chains = n_samples

@@ -150,7 +150,7 @@ def test_chunks_change_nothing(monkeypatch):
     methods = ["score_samples", "reconstruction_probability"]
     scores = [getattr(model, method)(X) for method in methods]
     for n_bytes in (1, 8 * 5 * 16, 8 * 5 * 1000):  # one row and draw; some draws of a row; some rows
-        monkeypatch.setattr("skae._data.rows.CHUNK_BYTES", n_bytes)
+        monkeypatch.setattr("skae._data.chunks.CHUNK_BYTES", n_bytes)
         for method, expected in zip(methods, scores, strict=True):
             assert_allclose(getattr(model, method)(X), expected, rtol=1e-10)
 

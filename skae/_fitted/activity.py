@@ -9,8 +9,7 @@ from torch import Tensor
 
 from .._bottleneck.winners import batch_cutoff
 from .._data.chunks import chunk_rows, fold, spread, sum_rows, total
-from .._data.rows import Rows
-from .._data.training_data import TrainingData
+from .._data.rows import Rows, TrainingData
 from .._networks.networks import Encoder, Linear
 from .._networks.selection import Threshold
 from .._support.devices import sum_dtype

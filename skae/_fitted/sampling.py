@@ -15,7 +15,7 @@ from .._data import arrays
 from .._data.chunks import chunk_rows, slices
 from .._networks.inference import forward
 from .._networks.networks import bounded
-from .._support import random
+from .._support.devices import random_streams
 
 SEED = 0  # of the draws that scores are taken over: the same for every row, so that no row depends on others
 
@@ -61,7 +61,7 @@ def generate(
         From decoded rows, (n, n_features), to those that are returned; None returns the former.
     """
     check_is_fitted(estimator)
-    n_samples, streams = check_n_samples(n_samples), random.streams(random_state)
+    n_samples, streams = check_n_samples(n_samples), random_streams(random_state)
     output = arrays.Output(estimator.offset_, (n_samples, estimator.n_features_in_))
     dtype = output.tensor.dtype
     decode, like = forward(estimator.decoder_, dtype), torch.empty(0, dtype=dtype)

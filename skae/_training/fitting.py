@@ -117,11 +117,6 @@ class Fit:
             self.history = History()
             self.history.interrupted = history.interrupted
 
-    def forget_rows(self) -> None:
-        """Let go of the rows, between passes."""
-        self.setup.data = self.inputs = None  # type: ignore[assignment]
-        self.step.served = Served(None)  # type: ignore[arg-type]
-
     def measure(self) -> float:
         """Return the loss of the training rows under the weights as they are."""
         rows, row_bytes = self.setup.data.train_rows, self.inputs.n_features * self.inputs.dtype.itemsize
@@ -142,13 +137,10 @@ def prepare(estimator, X, mode: Mode, **data) -> Fit:
     _give_weights(setup, encoder, decoder)
     loss = the_one(estimator, "_reconstruction_loss", setup, decoder) or loss_by(estimator.loss)
     loss.check(setup.data)
-    objective = Objective(
-        loss,
-        setup.corruption(),
-        bottleneck,
-        _penalties(setup),
-        [project for hook in definitions(estimator, "_projections") for project in hook(setup)],
-    )
+    penalties = [penalty for hook in definitions(estimator, "_penalties") for penalty in hook(setup)]
+    penalties += [Penalty(mean_over_rows(hook)) for hook in definitions(estimator, "_penalty")]
+    projections = [project for hook in definitions(estimator, "_projections") for project in hook(setup)]
+    objective = Objective(loss, setup.corruption(), bottleneck, penalties, projections)
     return Fit(setup, encoder, decoder, setup.data.inputs(compression(encoder)), objective)
 
 
@@ -180,11 +172,6 @@ def _give_weights(setup: Setup, encoder: Any, decoder: Any) -> None:
     if estimator.encoder is not None or estimator.decoder is not None:
         like = torch.empty(0, dtype=setup.dtype, device=setup.device)
         check_own_networks(encoder, decoder, setup.architecture, like)
-
-
-def _penalties(setup: Setup) -> list[Penalty]:
-    by_row = [Penalty(mean_over_rows(hook)) for hook in definitions(setup.estimator, "_penalty")]
-    return [p for hook in definitions(setup.estimator, "_penalties") for p in hook(setup)] + by_row
 
 
 # The stages -----------------------------------------------------------------------------------------------
@@ -276,28 +263,20 @@ def _attributes(fit: Fit, encoder: Any, decoder: Any) -> dict[str, Any]:
     fit.architecture = architecture
     if architecture.link != "identity" and not isinstance(decoder, Decoder):
         decoder = Linked(decoder, architecture.link)  # type: ignore[arg-type]
-    curve = setup.curve("loss_curve_", history.loss_curve)
     X, offset, corruption = data.X, data.offset, fit.objective.corruption
     if offset is None:
         offset = torch.zeros(X.shape[1], dtype=arrays.torch_dtype(X))
-    statistics = (
-        getattr(setup.previous, "_column_statistics", None) if corruption is None else corruption.statistics
-    )
+    known = getattr(setup.previous, "_column_statistics", None)
     fitted = {
         "encoder_": encoder,
         "decoder_": decoder,
         "offset_": arrays.to_namespace_of(X, offset.cpu().numpy()),
         "device_": setup.device,
         "n_parameters_": setup.previous.n_parameters_ if setup.goes_on else n_parameters((encoder, decoder)),
-        "loss_curve_": curve,
-        "loss_": curve[-1] if curve else history.loss,
-        "best_loss_": min(history.validation_loss_curve or curve, default=history.loss),
-        "n_iter_": len(curve),
         "_architecture": architecture._asdict(),
-        "_column_statistics": statistics,
+        "_column_statistics": known if corruption is None else corruption.statistics,
     }
-    if data.validation_rows is not None:
-        fitted["validation_loss_curve_"] = history.validation_loss_curve
+    fitted |= history.attributes(setup.curve("loss_curve_", history.loss_curve))
     for hook in definitions(estimator, "_fitted_attributes"):
         fitted |= hook(fit, encoder, decoder)
     return fitted

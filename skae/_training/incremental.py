@@ -8,10 +8,11 @@ from typing import Any
 from torch import Tensor, nn
 
 from .._data import arrays
-from .._data.training_data import TrainingData
+from .._data.rows import TrainingData
 from .._networks.networks import compression
 from .fitting import Fit, fitted_attributes, prepare, restore_on_failure
 from .monitoring import Monitor
+from .problem import Served
 from .setup import Mode, centre
 
 
@@ -74,10 +75,8 @@ class OngoingFit:
         """Take a pass over the rows; return the fitted attributes."""
         fit, setup = self.fit, self.fit.setup
         schedule = setup.schedule(fit.step, 1)._replace(tol=None, first_epoch=setup.n_epochs_before)
-        monitor = (
-            Monitor(setup.estimator, None, None, None, lambda history: {}) if setup.estimator.verbose else None
-        )
-        fit.history = setup.train(fit.step, schedule, monitor)
+        verbose = Monitor(setup.estimator, None, None, None, lambda history: {})
+        fit.history = setup.train(fit.step, schedule, verbose if setup.estimator.verbose else None)
         return fitted_attributes(fit)
 
     @contextlib.contextmanager
@@ -97,19 +96,16 @@ class OngoingFit:
                 buffer.copy_(value)
             raise
         finally:
-            fit.forget_rows()
+            fit.setup.data = fit.inputs = None  # type: ignore[assignment]
+            step.served = Served(None)  # type: ignore[arg-type]
 
     def state(self) -> dict[str, Any]:
         """Return what the next pass depends on beside the networks."""
         setup = self.fit.setup
         generators = (setup.streams.order, setup.streams.noise, setup.generator)
         states = [generator.get_state() for generator in generators]
-        return {
-            "kind": self._kind,
-            "step": self.fit.step.state(),
-            "generators": states,
-            "device": setup.device.type,
-        }
+        own = {"kind": self._kind, "device": setup.device.type}
+        return {**own, "step": self.fit.step.state(), "generators": states}
 
     def _load(self, state: dict[str, Any]) -> None:
         setup = self.fit.setup
@@ -136,6 +132,5 @@ def _parameters(estimator) -> list[Any]:
 
 
 def _same(one: Any, other: Any) -> bool:
-    return one is other or (
-        isinstance(one, str | float | int | tuple) and type(one) is type(other) and one == other
-    )
+    plain = isinstance(one, str | float | int | tuple) and type(one) is type(other)
+    return one is other or (plain and one == other)

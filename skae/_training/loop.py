@@ -147,22 +147,18 @@ class Step:
             self.average.reset()
         self._follow()
 
+    def _stateful(self) -> dict[str, Any]:
+        parts = {"solver": self.optimizer, "average": self.average, "bottleneck": self.objective.bottleneck}
+        return {name: part for name, part in parts.items() if part is not None}
+
     def state(self) -> dict[str, Any]:
         """Return what the next step depends on beside the modules."""
-        parts: dict[str, Any] = {"solver": self.optimizer.state()}
-        if self.average is not None:
-            parts["average"] = self.average.state()
-        if self.objective.bottleneck is not None:
-            parts["bottleneck"] = self.objective.bottleneck.state()
-        return parts
+        return {name: part.state() for name, part in self._stateful().items()}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Carry on from what `state` returned."""
-        self.optimizer.load_state(state["solver"])
-        if self.average is not None:
-            self.average.load_state(state["average"])
-        if self.objective.bottleneck is not None:
-            self.objective.bottleneck.load_state(state["bottleneck"])
+        for name, part in self._stateful().items():
+            part.load_state(state[name])
 
     def _show(self) -> None:
         """Put the mean of the weights, where one is kept, in the place of those reached."""
@@ -170,7 +166,7 @@ class Step:
             self._follow()
 
     def _follow(self) -> None:
-        """Do what a change of ``parameters`` asks for; the two steps differ in this and in what follows."""
+        """Do what a change of ``parameters`` asks for; the steps differ in this and in what follows."""
 
     def _evaluate(self, index: Tensor) -> Tensor:
         raise NotImplementedError
@@ -207,6 +203,13 @@ class History:
         self.loss_curve.append(float(torch.stack(losses).sum()) / n_rows)
         for name, total in sums.items():
             self.parts.setdefault(name, []).append(float(total) / n_rows)
+
+    def attributes(self, curve: list[float]) -> dict[str, Any]:
+        """Return the fitted attributes that tell of training; ``curve`` may begin with earlier passes."""
+        watched = {"validation_loss_curve_": self.validation_loss_curve} if self.validation_loss_curve else {}
+        best = min(self.validation_loss_curve or curve, default=self.loss)
+        last = curve[-1] if curve else self.loss
+        return {"loss_curve_": curve, "loss_": last, "best_loss_": best, "n_iter_": len(curve), **watched}
 
 
 class _Watch:
@@ -246,22 +249,10 @@ def train(
 ) -> History:
     """Train until the loss is flat, the epochs are used up, or somebody says stop.
 
-    Parameters
-    ----------
-    step : Step
-    rows, held_out : int64 Tensors, or None
-        Numbers of the rows to train on, and of rows held out, on the rows' device. With the latter their loss is
-        what is watched, and the best weights come back, however the run ends.
-    schedule : Schedule
-    generator : torch.Generator
-        On the CPU; draws the order, so that it is the same on every device.
-    monitor : Monitor or None
-        Told of each epoch; may ask to stop.
-
-    Raises
-    ------
-    DivergedError
-        If the loss of an epoch, or a weight at the end, is not finite.
+    ``rows`` and ``held_out`` are numbers of rows, on the rows' device. With rows held out their loss is what is
+    watched, and the best weights come back, however the run ends. ``generator``, on the CPU, draws the order, so
+    that it is the same on every device. A `Monitor` is told of each epoch, and may ask to stop. `DivergedError` is
+    raised if the loss of an epoch, or a weight at the end, is not finite.
     """
     history, watch = History(), _Watch(step, schedule, held_out)
     losses: list[Tensor] = []
@@ -293,7 +284,7 @@ def train(
             history.end_epoch(losses, step.take_sums(), n_seen)
     if watch.best is not None:
         step.restore(watch.best)
-    # The loss was finite; the update after it may not have been.
+    # The loss was finite; the last update may not have been.
     if not torch.isfinite(torch.linalg.vector_norm(step.parameters, math.inf)):
         raise DivergedError(len(history.loss_curve))
     return history

@@ -10,12 +10,12 @@ from torch import Tensor, nn
 
 from .._data import arrays
 from .._data.corruption import Corruption
-from .._data.training_data import TrainingData
-from .._networks.building import Architecture
+from .._data.rows import TrainingData
+from .._networks.building import Architecture, describe
 from .._networks.networks import dense_blocks
-from .._support import devices, random
-from .._support.random import Streams
-from .architecture import describe
+from .._objectives.losses import loss_by
+from .._support import devices
+from .._support.devices import Streams, random_streams
 from .autograd import AutogradStep
 from .explicit import ExplicitStep
 from .loop import History, Step, train
@@ -168,8 +168,9 @@ def set_up(estimator, X, mode: Mode, data: dict[str, Any]) -> Setup:
     """Make all that a fit to validated rows is given; ``data`` is what else `TrainingData` takes."""
     previous = estimator if mode is not Mode.FRESH and hasattr(estimator, "encoder_") else None
     device = devices.resolve(estimator.device)
-    streams = random.streams(estimator.random_state)
-    architecture = describe(estimator, X.shape[1])
+    streams = random_streams(estimator.random_state)
+    loss = None if estimator.loss is None else loss_by(estimator.loss)
+    architecture = describe(estimator, X.shape[1], loss)
     for hook in definitions(estimator, "_adapt_architecture"):
         architecture = hook(architecture, mode)
     rows = TrainingData(

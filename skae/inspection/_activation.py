@@ -6,10 +6,9 @@ import numpy as np
 import torch
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
-from .._support import random
-from ._ascent import Region, best_of_starts
+from .._support.devices import random_seed
 from ._model import Model
-from ._units import Units, top_rows
+from ._units import Region, Units, best_of_starts, top_rows
 
 _POSITIVE = Interval(Real, 0, None, closed="neither")
 _AT_LEAST_ONE = Interval(Integral, 1, None, closed="left")
@@ -176,9 +175,11 @@ def maximize_activation(
     PreferredInputDisplay : The inputs, drawn.
     top_activating_samples : The samples with the highest activation of each unit.
 
-    Notes ----- With ``norm='best'`` and ``alpha=0`` the activation is at least as high as for every sample of X:
-    the search starts from the best one, and keeps the best input that it meets. With another norm it starts from
-    samples that are moved towards the mean until they are near enough, and may end below the best sample.
+    Notes
+    -----
+    With ``norm='best'`` and ``alpha=0`` the activation is at least as high as for every sample of X: the search
+    starts from the best one, and keeps the best input that it meets. With another norm it starts from samples
+    that are moved towards the mean until they are near enough, and may end below the best sample.
 
     A unit that is inactive for all starts, such as a dead one with a relu, has no gradient to follow, and its
     best sample is returned. Maximize its input before the activation then, for instance with ``layer='1.0'``. In
@@ -213,7 +214,7 @@ def maximize_activation(
     selected = Units(model, layer, units)
     best = top_rows(selected, rows, 1)[0].numpy()
     region = Region.around(rows, selected, best[:, 0], norm, bounded)
-    rng = np.random.default_rng(random.seed(random_state))
+    rng = np.random.default_rng(random_seed(random_state))
     starts = np.hstack([best, rng.integers(rows.shape[0], size=(len(best), n_init - 1))])
     settings = {"alpha": alpha, "learning_rate": learning_rate, "max_iter": max_iter}
     preferred = best_of_starts(selected, rows, starts, region, **settings)

@@ -1,17 +1,22 @@
-"""One row of data, or one filter, drawn as an image, bars or a line."""
+"""How displays draw: a row of data as an image, bars or a line, and a panel of a figure for each row."""
 
+import functools
+import inspect
 import math
+import re
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-KINDS = ("auto", "image", "bar", "line")
+_KINDS = ("auto", "image", "bar", "line")
+_PANEL_SIZES = {"image": (0.85, 0.85), "bar": (1.7, 1.5), "line": (1.7, 1.2)}  # inches
 _MOST_BARS = 40
 _MOST_NAMES = 20
 
 
 class Style(NamedTuple):
-    """How to draw rows: the parameters that `plot` methods share, and what the display knows about the rows."""
+    """How to draw rows: the parameters that `plot` methods share, and what `of` adds for the rows."""
 
     kind: str
     cmap: Any
@@ -20,27 +25,31 @@ class Style(NamedTuple):
     line_kw: dict | None
     image_shape: tuple[int, ...] | None = None
     limits: tuple[float, float] = (0.0, 1.0)
-    feature_names: Any = None
+    names: Sequence[str] = ()  # below bars and lines
 
-    def kind_of(self, values: np.ndarray) -> str:
-        """Return how to draw one row or filter: 'image', 'bar' or 'line'."""
-        if self.kind not in KINDS:
-            raise ValueError(f"kind={self.kind!r} is none of {KINDS}.")
-        image = self.image_shape is not None or values.ndim > 1
-        if self.kind == "image" and not image:
+    def of(self, values: np.ndarray, image_shape, limits: tuple[float, float], feature_names=None) -> "Style":
+        """Return the style for rows, or filters that have an image's shape, such as this one."""
+        shape = check_image_shape(image_shape, values.size) if values.ndim == 1 else values.shape
+        if self.kind not in _KINDS:
+            raise ValueError(f"kind={self.kind!r} is none of {_KINDS}.")
+        if self.kind == "image" and shape is None:
             raise ValueError(
                 f"kind='image', but the shape of an image of {values.size} values is unknown. Pass "
                 "image_shape=(height, width) to the display."
             )
-        if self.kind != "auto":
-            return self.kind
-        return "image" if image else "bar" if values.size <= _MOST_BARS else "line"
+        fitting = "bar" if values.size <= _MOST_BARS else "line"
+        kind = self.kind if self.kind != "auto" else fitting if shape is None else "image"
+        named = kind != "image" and feature_names is not None and len(feature_names) == values.size <= _MOST_NAMES
+        names = [str(name) for name in feature_names] if named else []
+        return self._replace(kind=kind, image_shape=shape, limits=limits, names=names)
 
-    def names_of(self, values: np.ndarray) -> list[str]:
-        """Return the tick labels below one row: none for images or too many features."""
-        known = self.feature_names is not None and self.kind_of(values) != "image"
-        names = [str(name) for name in self.feature_names] if known else []
-        return names if len(names) == values.size <= _MOST_NAMES else []
+    def panel_size(self, values: np.ndarray) -> tuple[float, float]:
+        """Return the width and the height of a panel for one row, in inches."""
+        width, height = _PANEL_SIZES[self.kind]
+        if self.kind == "image":
+            shape = self.tile(values).shape
+            height = min(3.0, max(0.3, width * shape[0] / shape[1]))
+        return width, height
 
     def show(self, ax, image: np.ndarray, **options) -> None:
         """Draw an image that `tile` or `mosaic` made."""
@@ -53,7 +62,7 @@ class Style(NamedTuple):
 
         Three channels are red, green and blue; any other number of channels is laid out side by side.
         """
-        image = values if self.image_shape is None else values.reshape(self.image_shape)
+        image = values.reshape(self.image_shape)
         if image.ndim == 2 or image.shape[2] == 1:
             return image.reshape(image.shape[:2])
         if image.shape[2] == 3:
@@ -63,16 +72,14 @@ class Style(NamedTuple):
 
     def draw(self, ax, values: np.ndarray) -> None:
         """Draw one row or filter."""
-        kind = self.kind_of(values)
-        if kind == "image":
+        if self.kind == "image":
             self.show(ax, self.tile(values))
             ax.set(xticks=[], yticks=[])
-            for spine in ax.spines.values():
-                spine.set(color="0.75", linewidth=0.6)
+            ax.spines[:].set(color="0.75", linewidth=0.6)
             return
         values, (low, high) = values.ravel(), self.limits
         places = np.arange(len(values))
-        if kind == "bar":
+        if self.kind == "bar":
             ax.bar(places, values, **{"width": 0.8, "color": "C0", **(self.bar_kw or {})})
             ax.axhline(0, color="0.6", linewidth=0.8, zorder=0)
             low, high = min(low, 0), max(high, 0)
@@ -81,8 +88,123 @@ class Style(NamedTuple):
         margin = 0.05 * (high - low)
         ax.set(xlim=(-0.7, len(values) - 0.3), ylim=(low - margin, high + margin))
         ax.tick_params(labelsize="x-small")
-        if names := self.names_of(values):
-            ax.set_xticks(places, names, rotation=90)
+        if self.names:
+            ax.set_xticks(places, self.names, rotation=90)
+
+
+class Display:
+    """A display, which draws in the axes of a figure."""
+
+    def _make_axes(self, ax, n_rows: int, n_columns: int, size: tuple[float, float], n_panels=None) -> np.ndarray:
+        """Set ``figure_`` and return an array of ``n_panels`` axes in it, row by row.
+
+        ``ax`` is None for a new figure of ``size`` (width, height) in inches, one Axes to be subdivided, which is
+        turned off, or one for each panel. Nothing global is changed, and no figure is shown or closed.
+        """
+        require_matplotlib(f"{type(self).__name__}.plot")
+        from matplotlib import pyplot as plt
+
+        places = [*np.ndindex(n_rows, n_columns)][:n_panels]
+        axes = [*np.ravel(ax)]
+        if isinstance(ax, list | tuple | np.ndarray) and len(axes) != len(places):
+            raise ValueError(
+                f"ax holds {len(axes)} axes, but the display has {len(places)} panels. Pass one for each, or one "
+                "to be subdivided; None is for a new figure."
+            )
+        if ax is None:
+            figure = plt.figure(figsize=np.maximum(size, (2.0, 1.6)), layout="constrained")
+            cells = figure.add_gridspec(n_rows, n_columns)
+            axes = [figure.add_subplot(cells[place]) for place in places]
+        elif len(axes) < len(places):
+            ax.set_axis_off()
+            if spec := ax.get_subplotspec():
+                cells = spec.subgridspec(n_rows, n_columns)
+                axes = [ax.figure.add_subplot(cells[place]) for place in places]
+            else:  # placed by hand
+                w, h = 1 / n_columns, 1 / n_rows
+                axes = [ax.inset_axes((c * w, 1 - (r + 1) * h, 0.9 * w, 0.9 * h)) for r, c in places]
+        self.figure_ = axes[0].figure
+        return np.array(axes, dtype=object)
+
+
+class PanelDisplay(Display):
+    """A display of rows of data, with a panel for each row."""
+
+    def __init__(self, image_shape, feature_names) -> None:
+        self.image_shape = image_shape
+        self.feature_names = feature_names
+
+    def _draw(
+        self, ax, values: np.ndarray, style: Style, *, limits=None, n_columns=None, titles=None, row_labels=None
+    ):
+        """Draw rows (n, n_features) or filters (n, height, width[, channels]), a panel for each.
+
+        ``n_columns`` of None makes about as many rows of panels as columns. ``titles`` has one for each panel, all
+        of equally many lines, and ``row_labels`` one for each row of panels; ``axes_`` has these rows then.
+        """
+        style = style.of(values[0], self.image_shape, limits or limits_of(values), self.feature_names)
+        n_columns = n_columns or math.ceil(math.sqrt(len(values)))
+        n_rows, is_image = math.ceil(len(values) / n_columns), style.kind == "image"
+        width, height = style.panel_size(values[0])
+        if titles:
+            height += 0.16 * (titles[0].count("\n") + 1)
+        labels_width = 0.75 if row_labels or not is_image else 0.0
+        names_height = 0.07 * max(map(len, style.names), default=0)
+        size = n_columns * width + labels_width, n_rows * height + names_height
+        self.axes_ = self._make_axes(ax, n_rows, n_columns, size, len(values))
+        for place, (panel, row) in enumerate(zip(self.axes_, values, strict=True)):
+            first = place % n_columns == 0
+            style.draw(panel, row)
+            if not is_image:
+                panel.tick_params(labelleft=first, labelbottom=place + n_columns >= len(values))
+            if titles:
+                panel.set_title(titles[place], fontsize="x-small", pad=2)
+            if row_labels and first:
+                beside = {"rotation": 0, "ha": "right", "va": "center"} if is_image else {}
+                panel.set_ylabel(row_labels[place // n_columns], fontsize="small", **beside)
+        if row_labels:
+            self.axes_ = self.axes_.reshape(n_rows, n_columns)
+        if ax is None:
+            self.figure_.get_layout_engine().set(w_pad=0.03, h_pad=0.03)
+        return self
+
+
+def require_matplotlib(caller: str) -> None:
+    """Raise an ImportError that says what to install if matplotlib is missing."""
+    try:
+        import matplotlib.pyplot  # noqa: F401
+    except ImportError as error:
+        raise ImportError(
+            f'{caller} draws with matplotlib, which is not installed. Install it with pip install "skae[plot]".'
+        ) from error
+
+
+def with_parameters_of(plot):
+    """Give a class method the parameters of `plot` for its ``**drawing``, in its signature and its docstring.
+
+    Before the method computes anything, its arguments are checked by the signature, and matplotlib is imported.
+    """
+    drawing = [p.replace(kind=p.KEYWORD_ONLY) for p in [*inspect.signature(plot).parameters.values()][1:]]
+    section = re.search(r"-\n(.*?)\n\n", inspect.getdoc(plot) or "", re.DOTALL)
+
+    def decorate(method):
+        own = inspect.signature(method)
+        signature = own.replace(parameters=[*[*own.parameters.values()][:-1], *drawing])
+
+        @functools.wraps(method)
+        def checked(cls, *args, **kwargs):
+            signature.bind(cls, *args, **kwargs)
+            require_matplotlib(f"{cls.__name__}.{method.__name__}")
+            return method(cls, *args, **kwargs)
+
+        checked.__signature__ = signature
+        if section is not None:
+            checked.__doc__ = inspect.getdoc(method).replace(
+                "**drawing : dict\n    Parameters of `plot`.", section[1]
+            )
+        return checked
+
+    return decorate
 
 
 def mosaic(images: np.ndarray, n_columns: int) -> np.ndarray:

@@ -1,9 +1,11 @@
 """The weights of a layer, as the features that its units detect."""
 
-from ._drawing import Style, limits_of
-from ._filters import filters
-from ._model import Model
-from ._panels import PanelDisplay, with_parameters_of
+import torch
+from torch import Tensor, nn
+
+from .._networks.convolutions import Tied
+from ._drawing import PanelDisplay, Style, limits_of, with_parameters_of
+from ._model import Model, find_layer
 from ._units import choose_units
 
 
@@ -139,23 +141,56 @@ class FeatureDisplay(PanelDisplay):
         ValueError
             If a layer or unit does not exist, the layer has no weights, or ``image_shape`` does not fit.
 
-        Notes ----- In a pipeline, these are the weights of the autoencoder's input. They are not rows, and are
-        not transformed back to the pipeline's input. In the last layer of a variational encoder, the units of
-        the means come first, those of the log-variances second.
+        Notes
+        -----
+        In a pipeline, these are the weights of the autoencoder's input. They are not rows, and are not transformed
+        back to the pipeline's input. In the last layer of a variational encoder, the units of the means come
+        first, those of the log-variances second.
         """
         model, decoding = Model(estimator), network == "decoder"
         if network not in ("encoder", "decoder"):
             raise ValueError(f"network={network!r} is neither 'encoder' nor 'decoder'.")
-        weights = filters(model.network(network), layer, decoding=decoding, combined=combined)
-        if weights.ndim > 2:  # (n_units, channels, *kernel) to (n_units, height, width, channels)
-            weights = weights.reshape(*weights.shape[:2], -1, weights.shape[-1]).permute(0, 2, 3, 1)
+        weights = _filters(model.attribute(f"{network}_"), layer, decoding, combined)
         chosen = choose_units(units, len(weights), 25)
-        weights = weights[chosen].numpy()
         panels = {}
         if weights.ndim == 2:
             names = getattr(model.autoencoder, "feature_names_in_", None)
             panels = model.panel_options(image_shape, weights.shape[1]) | {"feature_names": names}
-        elif weights.shape[3] == 1:
-            weights = weights[..., 0]
-        display = cls(weights, chosen, **panels)
-        return display.plot(**drawing)
+        return cls(weights[chosen].numpy(), chosen, **panels).plot(**drawing)
+
+
+def _filters(network: nn.Module, layer: int | str | None, decoding: bool, combined: bool) -> Tensor:
+    """Return the filters of a layer: (n_units, width) if it is dense, else (n_units, height, width[, channels]).
+
+    The units of an encoder's layer are its outputs, and their filters the incoming weights; the units of a
+    decoder's layer are its inputs, and their filters the outgoing weights. ``combined`` multiplies the weights by
+    those of the layers between this one and the data; a layer of None is the one next to the data.
+    """
+    weights = {}  # modules with weights, in order: their names and filters
+    for name, module in network.named_modules():
+        tied = isinstance(module, Tied)
+        if tied or isinstance(module, nn.Linear | nn.modules.conv._ConvNd):
+            weight = (module.partner if tied else module).weight.detach()
+            inputs_first = tied or getattr(module, "transposed", False)
+            weights[module] = name, weight if inputs_first == decoding else weight.transpose(0, 1)
+    if not weights:
+        raise ValueError("The network has no dense or convolutional layers, whose weights are its filters.")
+    towards_data = [*weights][:: 1 if decoding else -1]
+    inside = (
+        towards_data[-1:] if layer is None else [m for m in find_layer(network, layer).modules() if m in weights]
+    )
+    if not inside:
+        names = ", ".join(repr(name) for name, _ in weights.values())
+        raise ValueError(f"layer={layer!r} has no weights. Modules of the network that have: {names}.")
+    _, result = weights[inside[0]]
+    for module in towards_data[towards_data.index(inside[0]) + 1 :] if combined else []:
+        _, weight = weights[module]
+        if result.ndim != 2 or weight.ndim != 2:
+            raise ValueError(
+                "combined=True multiplies the weights of dense layers, but some between the layer and the "
+                "data are convolutional. Use combined=False."
+            )
+        result = result @ weight
+    if result.ndim > 2:  # (n_units, channels, *kernel)
+        result = result.reshape(*result.shape[:2], -1, result.shape[-1]).permute(0, 2, 3, 1).squeeze(3)
+    return result.to("cpu", torch.float64)

@@ -4,15 +4,14 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils import check_consistent_length
 
-from ._drawing import Style, check_image_shape, limits_of, mosaic
-from ._latent_grid import check_components, decoded_grid
+from ._drawing import Display, Style, limits_of, mosaic, with_parameters_of
+from ._latent_grid import check_components, latent_grid
 from ._model import Model, to_numpy
-from ._panels import make_axes, require_matplotlib, with_parameters_of
 
 _MOST_CLASSES = 20
 
 
-class LatentDisplay:
+class LatentDisplay(Display):
     """A scatter plot of two components of the codes, and beside it a grid of decoded codes.
 
     Use `from_estimator` to make one.
@@ -97,15 +96,13 @@ class LatentDisplay:
         display : LatentDisplay
             The display itself.
         """
-        require_matplotlib(f"{type(self).__name__}.plot")
         n_panels = 1 if self.grid is None else 2
-        self.figure_, self.axes_ = make_axes(ax, 1, n_panels, (5.0 * n_panels, 4.4))
+        self.axes_ = self._make_axes(ax, 1, n_panels, (5.0 * n_panels, 4.4))
         self.cells_ = None
         self._draw_codes(self.axes_[0], {"s": 8, "linewidths": 0, "alpha": 0.8, **(scatter_kw or {})})
         if self.grid is not None:
-            shape = check_image_shape(self.image_shape, self.grid.shape[2])
-            style = Style(kind, cmap, im_kw, bar_kw, line_kw, shape, limits_of(self.grid))
-            self._draw_grid(self.axes_[1], style)
+            style = Style(kind, cmap, im_kw, bar_kw, line_kw)
+            self._draw_grid(self.axes_[1], style.of(self.grid[0, 0], self.image_shape, limits_of(self.grid)))
         horizontal, vertical = (f"component {number}" for number in self.components)
         for panel, title in zip(self.axes_, ("codes", "decoded codes"), strict=False):
             panel.set(xlabel=horizontal, ylabel=vertical, title=title)
@@ -130,7 +127,7 @@ class LatentDisplay:
 
     def _draw_grid(self, ax, style: Style) -> None:
         n_points, height = len(self.grid), 1.0  # of a cell, whose width is 1
-        if style.kind_of(self.grid[0, 0]) == "image":
+        if style.kind == "image":
             style = style._replace(limits=self.limits or style.limits)
             rows = self.grid[::-1].reshape(n_points**2, -1)
             sheet = mosaic(np.stack([style.tile(row) for row in rows]), n_points)
@@ -217,10 +214,10 @@ class LatentDisplay:
         check_consistent_length(Z, y)
         options = {}
         if n_points is not None:
-            grid, codes = decoded_grid(model, Z, columns, n_points, spacing, coverage, extent, at)
+            place = {"spacing": spacing, "coverage": coverage, "extent": extent, "at": at, "n_points": n_points}
+            grid, codes = latent_grid(estimator, X, components=columns, return_codes=True, **place)
             shape = model.panel_options(image_shape, grid.shape[2])["image_shape"]
             limits = None if shape is None else limits_of(X.data if sparse.issparse(X) else to_numpy(X))
             values = codes[0, :, columns[0]], codes[:, 0, columns[1]]
             options = {"grid": grid, "grid_values": values, "image_shape": shape, "limits": limits}
-        display = cls(Z[:, columns], y=y, components=tuple(columns), **options)
-        return display.plot(**drawing)
+        return cls(Z[:, columns], y=y, components=tuple(columns), **options).plot(**drawing)

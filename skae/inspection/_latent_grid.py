@@ -93,46 +93,39 @@ def latent_grid(
     >>> grid.shape, codes.shape
     ((5, 5, 64), (5, 5, 2))
     """
+    if X is None and extent is None and spacing != "normal":
+        raise ValueError(
+            f"spacing={spacing!r} places the grid by the codes of rows, but X is None. Pass X or extent, or use "
+            "spacing='normal'."
+        )
     model = Model(estimator)
-    Z = None if X is None else model.encode(X)
-    grid, codes = decoded_grid(model, Z, components, n_points, spacing, coverage, extent, at)
+    Z = np.zeros((1, model.autoencoder._n_features_out)) if X is None else model.encode(X)
+    width = Z.shape[1]
+    columns = check_components(components, width)
+    axes = _grid_axes(Z[:, columns], n_points, spacing, coverage, extent)
+    if at is not None and np.shape(at) != (width,):
+        raise ValueError(f"at has shape {np.shape(at)}, but codes have {width} components: pass a value for each.")
+    codes = np.tile(np.asarray(Z.mean(axis=0) if at is None else at, dtype=Z.dtype), (n_points, n_points, 1))
+    codes[..., columns] = np.stack(np.meshgrid(*axes), axis=-1)
+    grid = model.decode(codes.reshape(-1, width)).reshape(n_points, n_points, -1)
     return (grid, codes) if return_codes else grid
 
 
-def decoded_grid(model: Model, Z, components, n_points: int, spacing: str, coverage: float, extent, at):
-    """Return a grid of decoded codes and the codes, see `latent_grid`; ``Z`` is the codes of rows, or None."""
-    width = model.code_width if Z is None else Z.shape[1]
-    columns = check_components(components, width)
-    axes = _grid_axes(Z, columns, n_points, spacing, coverage, extent)
-    if at is None:
-        at = np.zeros(width) if Z is None else Z.mean(axis=0)
-    elif np.shape(at) != (width,):
-        raise ValueError(f"at has shape {np.shape(at)}, but codes have {width} components: pass a value for each.")
-    codes = np.tile(np.asarray(at, dtype=np.float64 if Z is None else Z.dtype), (n_points, n_points, 1))
-    codes[..., columns[0]], codes[..., columns[1]] = np.meshgrid(*axes)
-    return model.decode(codes.reshape(-1, width)).reshape(n_points, n_points, -1), codes
-
-
-def _grid_axes(Z, columns: list[int], n_points: int, spacing: str, coverage: float, extent) -> list[np.ndarray]:
-    """Return the grid's values of the horizontal and of the vertical component."""
+def _grid_axes(plane, n_points: int, spacing: str, coverage: float, extent) -> list[np.ndarray]:
+    """Return the grid's values of the horizontal and of the vertical component; ``plane`` is those of rows."""
     if extent is not None and (len(extent) != 4 or spacing != "linear"):
         raise ValueError(
             f"extent={extent!r} with spacing={spacing!r}: extent is four numbers, the first and the last value of "
             "each component, and goes with spacing='linear'. Leave one of them at its default."
-        )
-    if Z is None and extent is None and spacing != "normal":
-        raise ValueError(
-            f"spacing={spacing!r} places the grid by the codes of rows, but X is None. Pass X or extent, or use "
-            "spacing='normal'."
         )
     tail = (1 - coverage) / 2
     probabilities = np.linspace(tail, 1 - tail, n_points)
     if spacing == "normal":
         return [ndtri(probabilities)] * 2
     if spacing == "quantile":
-        return [*np.quantile(Z[:, columns], probabilities, axis=0).T]
+        return [*np.quantile(plane, probabilities, axis=0).T]
     if extent is None:
-        extent = np.quantile(Z[:, columns], [tail, 1 - tail], axis=0).T
+        extent = np.quantile(plane, [tail, 1 - tail], axis=0).T
     return [np.linspace(first, last, n_points) for first, last in np.reshape(extent, (2, 2))]
 
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from ._drawing import Display, with_parameters_of
 from ._model import Model
-from ._panels import make_axes, require_matplotlib, with_parameters_of
 
 _CURVES = {
     "training": "loss_curve_",
@@ -13,7 +13,7 @@ _CURVES = {
 }
 
 
-class LossCurveDisplay:
+class LossCurveDisplay(Display):
     """Loss curves: training and validation loss by epoch, and the two terms of a variational autoencoder's loss.
 
     The phases of training are drawn from left to right: for a stacked autoencoder its layers, then fine-tuning;
@@ -67,11 +67,10 @@ class LossCurveDisplay:
         display : LossCurveDisplay
             The display itself.
         """
-        require_matplotlib(f"{type(self).__name__}.plot")
-        self.figure_, (self.ax_,) = make_axes(ax, 1, 1, (max(5.0, 1.6 * len(self.phases)), 3.6))
+        (self.ax_,) = self._make_axes(ax, 1, 1, (max(5.0, 1.6 * len(self.phases)), 3.6))
         self.lines_, colours, start = [], {}, 0
-        for number, (phase, curves) in enumerate(self.phases):
-            lines, length = {}, max(len(curve) for curve in curves.values())
+        for phase, curves in self.phases:
+            lines, length = {}, max(map(len, curves.values()))
             for name, curve in curves.items():
                 label = name if name not in colours else None
                 colour = colours.setdefault(name, f"C{len(colours)}")
@@ -82,9 +81,9 @@ class LossCurveDisplay:
                     best = int(np.argmin(curve))
                     self.ax_.plot(epochs[best], curve[best], "o", color=colour, ms=4)
             self.lines_.append(lines)
+            if start > 0:
+                self.ax_.axvline(start + 0.5, color="0.8", linewidth=0.8, zorder=0)
             if len(self.phases) > 1:
-                if number > 0:
-                    self.ax_.axvline(start + 0.5, color="0.8", linewidth=0.8, zorder=0)
                 place = {"transform": self.ax_.get_xaxis_transform(), "ha": "center", "fontsize": "small"}
                 self.ax_.text(start + 0.5 + length / 2, 1.02, phase, **place)
             start += length
@@ -160,7 +159,6 @@ def _phases(estimator, last: str | None = None) -> list[tuple[str, dict]]:
     layers = enumerate(getattr(estimator, "layer_loss_curves_", ()))
     phases += [(f"layer {i}", {"training": list(curve)}) for i, curve in layers if len(curve)]
     curves = {name: list(getattr(estimator, attribute, ())) for name, attribute in _CURVES.items()}
-    curves = {name: curve for name, curve in curves.items() if curve}
-    if curves:
+    if curves := {name: curve for name, curve in curves.items() if curve}:
         phases.append((last or ("fine-tuning" if phases else "training"), curves))
     return phases

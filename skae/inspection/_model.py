@@ -8,17 +8,14 @@ import torch
 from scipy import sparse
 from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing
-from sklearn.utils.validation import _num_samples, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from .._data import arrays
 from .._data.corruption import Corruption
 from .._networks.selection import Bits, Selection
-from .._support import random
+from .._support.devices import random_seed
 from ._drawing import check_image_shape
-
-_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
-_TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
 
 class Model:
@@ -36,40 +33,32 @@ class Model:
         The steps before the autoencoder.
     feature_names : ndarray of str or None
         Names of the pipeline's input features.
-    code_width : int or None
-        Number of components of the code.
     """
 
     def __init__(self, estimator) -> None:
         estimator = getattr(estimator, "best_estimator_", estimator)
         check_is_fitted(estimator)
         steps = _steps(estimator)
-        kinds = [[hasattr(step, name) for _, step in steps] for name in ("encoder_", "inverse_transform")]
-        found = [i for kind in kinds[::-1] for i, has in enumerate(kind) if has]
+        kinds = ("inverse_transform", "encoder_")
+        found = [i for kind in kinds for i, (_, step) in enumerate(steps) if hasattr(step, kind)]
         if not found:
             raise TypeError(
                 f"{type(estimator).__name__} contains neither a fitted autoencoder nor a transformer with an "
                 "inverse_transform. Pass a fitted autoencoder, or a Pipeline that contains one."
             )
         self.before, (_, self.autoencoder) = steps[: found[-1]], steps[found[-1]]
-        self.code_width: Any = getattr(self.autoencoder, "_n_features_out", None)
         self.feature_names = getattr(steps[0][1], "feature_names_in_", None)
 
-    # Networks ----------------------------------------------------------------------------------------------
-
-    def network(self, name: str) -> nn.Module:
-        """Return the encoder or the decoder, by that name."""
-        self._require(f"{name}_", "")
-        return getattr(self.autoencoder, f"{name}_")
-
-    def _require(self, attribute: str, purpose: str) -> None:
-        if not hasattr(self.autoencoder, attribute):
+    def attribute(self, name: str, purpose: str = "") -> Any:
+        """Return an attribute of the autoencoder, such as its encoder; a TypeError says if it has none."""
+        if not hasattr(self.autoencoder, name):
             inner = hasattr(self.autoencoder, "autoencoder_")
             hint = ", such as its autoencoder_, which is the one before fine-tuning" if inner else ""
             raise TypeError(
-                f"{type(self.autoencoder).__name__} has no {attribute}{purpose}. Pass a fitted autoencoder{hint}, "
-                "or a Pipeline that contains one."
+                f"{type(self.autoencoder).__name__} has no {name}{purpose}. Pass a fitted autoencoder{hint}, or a "
+                "Pipeline that contains one."
             )
+        return getattr(self.autoencoder, name)
 
     # Rows in and out ---------------------------------------------------------------------------------------
 
@@ -102,12 +91,7 @@ class Model:
 
     def decode(self, Z) -> np.ndarray:
         """Decode codes, to rows at the pipeline's input."""
-        self._require("inverse_transform", " to decode with")
-        return self.restore(self.autoencoder.inverse_transform(self._native(Z)))
-
-    def reconstruct(self, prepared) -> np.ndarray:
-        """Return the reconstructions of prepared rows, at the pipeline's input."""
-        return self.decode(self.autoencoder.transform(prepared))
+        return self.restore(self.attribute("inverse_transform", " to decode with")(self._native(Z)))
 
     def _native(self, X):
         """Move an ndarray to the array namespace that the autoencoder was fitted in."""
@@ -142,7 +126,7 @@ class Model:
                 "corrupt='auto', or pass corrupted rows as X_corrupted."
             )
         x = torch.as_tensor(to_numpy(arrays.check_rows(model, prepared, reset=False)))
-        generator = torch.Generator().manual_seed(random.seed(random_state))
+        generator = torch.Generator().manual_seed(random_seed(random_state))
         statistics = model._column_statistics
         noise = Corruption(model.noise, model.noise_level, statistics, generator, x.dtype)
         return self._native(noise(x).numpy())
@@ -191,15 +175,6 @@ def find_layer(network: nn.Module, layer: int | str | None) -> nn.Module:
     return found[layer]
 
 
-def layer_weight(module: nn.Module) -> tuple[Tensor, bool] | None:
-    """Return the weight of a dense or convolutional layer, and whether its first axis counts the inputs."""
-    tied = hasattr(module, "partner")  # to the encoder's layer whose weight, transposed, is used
-    if not tied and not isinstance(module, (nn.Linear, *_CONVOLUTIONS, *_TRANSPOSED)):
-        return None
-    source: Any = module.partner if tied else module
-    return source.weight.detach(), tied or isinstance(module, _TRANSPOSED)
-
-
 # Containers of rows ----------------------------------------------------------------------------------------
 
 
@@ -211,10 +186,5 @@ def to_numpy(X):
 
 
 def take(X, index):
-    """Return rows by number, in their own container."""
-    return _safe_indexing(X.tocsr() if sparse.issparse(X) else X, np.asarray(index))
-
-
-def first_rows(X, n_samples: int):
-    """Return the first ``n_samples`` rows, or all if there are fewer."""
-    return take(X, range(min(n_samples, _num_samples(X))))
+    """Return rows by number or slice, in their own container."""
+    return _safe_indexing(X.tocsr() if sparse.issparse(X) else X, index)

@@ -1,9 +1,8 @@
 """The inputs that maximize the activation of units."""
 
 from ._activation import maximize_activation, top_activating_samples
-from ._drawing import Style
+from ._drawing import PanelDisplay, Style, with_parameters_of
 from ._model import Model
-from ._panels import PanelDisplay, with_parameters_of
 from ._units import Units
 
 
@@ -176,5 +175,4 @@ class PreferredInputDisplay(PanelDisplay):
         options |= {"learning_rate": learning_rate, "random_state": random_state}
         inputs, activations = maximize_activation(estimator, X, **options)
         panels = model.panel_options(image_shape, inputs.shape[1])
-        display = cls(inputs, activations, best[:, 0], units, **panels)
-        return display.plot(**drawing)
+        return cls(inputs, activations, best[:, 0], units, **panels).plot(**drawing)

@@ -2,9 +2,8 @@
 
 import numpy as np
 
-from ._drawing import Style, limits_of
-from ._model import Model, first_rows, to_numpy
-from ._panels import PanelDisplay, with_parameters_of
+from ._drawing import PanelDisplay, Style, limits_of, with_parameters_of
+from ._model import Model, take, to_numpy
 
 
 class ReconstructionDisplay(PanelDisplay):
@@ -81,12 +80,10 @@ class ReconstructionDisplay(PanelDisplay):
             The display itself.
         """
         table = {"input": self.inputs, "corrupted": self.corrupted, "reconstruction": self.reconstructions}
-        table = {label: to_numpy(rows) for label, rows in table.items() if rows is not None}
-        limits = limits_of(*table.values()) if self.image_shape is None else limits_of(table["input"])
+        table = {label: rows for label, rows in table.items() if rows is not None}
+        limits = limits_of(*table.values()) if self.image_shape is None else limits_of(self.inputs)
         rows, style = np.concatenate([*table.values()]), Style(kind, cmap, im_kw, bar_kw, line_kw)
-        self._draw(ax, rows, style, limits=limits, n_columns=len(table["input"]), row_labels=[*table])
-        self.axes_ = self.axes_.reshape(len(table), -1)
-        return self
+        return self._draw(ax, rows, style, limits=limits, n_columns=len(self.inputs), row_labels=[*table])
 
     @classmethod
     @with_parameters_of(plot)
@@ -146,16 +143,16 @@ class ReconstructionDisplay(PanelDisplay):
                 f"X_corrupted has shape {np.shape(X_corrupted)}, but X has shape {np.shape(X)}: X_corrupted must "
                 "hold a version of each row in X."
             )
-        rows = first_rows(X, n_samples)
-        corrupted = None if X_corrupted is None else first_rows(X_corrupted, n_samples)
+        rows = take(X, slice(n_samples))
+        corrupted = None if X_corrupted is None else take(X_corrupted, slice(n_samples))
         prepared = model.prepare(rows if corrupted is None else corrupted)
         if corrupted is None and (corrupt is True or (corrupt == "auto" and model.has_noise)):
             prepared = model.corrupt(prepared, random_state)
             corrupted = model.restore(prepared)
-        reconstructions, rows, corrupted = model.reconstruct(prepared), to_numpy(rows), to_numpy(corrupted)
+        reconstructions = model.decode(model.autoencoder.transform(prepared))
+        rows, corrupted = to_numpy(rows), to_numpy(corrupted)
         panels = model.panel_options(image_shape, rows.shape[1])
-        display = cls(rows, reconstructions, corrupted=corrupted, **panels)
-        return display.plot(**drawing)
+        return cls(rows, reconstructions, corrupted=corrupted, **panels).plot(**drawing)
 
     @classmethod
     @with_parameters_of(plot)
@@ -192,5 +189,5 @@ class ReconstructionDisplay(PanelDisplay):
         shapes = {rows.shape for rows in (inputs, reconstructions, corrupted) if rows is not None}
         if len(shapes) > 1:
             raise ValueError(f"The arrays differ in shape: {sorted(shapes)}. Pass a reconstruction of each row.")
-        display = cls(inputs, reconstructions, corrupted=corrupted, image_shape=image_shape, feature_names=names)
-        return display.plot(**drawing)
+        panels = {"image_shape": image_shape, "feature_names": names}
+        return cls(inputs, reconstructions, corrupted=corrupted, **panels).plot(**drawing)

@@ -1,8 +1,7 @@
 """Generated samples."""
 
-from ._drawing import Style
+from ._drawing import PanelDisplay, Style, with_parameters_of
 from ._model import Model, to_numpy
-from ._panels import PanelDisplay, with_parameters_of
 
 
 class SampleDisplay(PanelDisplay):
@@ -116,8 +115,7 @@ class SampleDisplay(PanelDisplay):
             )
         options = {"mean": True} if mean else {}
         samples = model.restore(model.autoencoder.sample(n_samples, random_state=random_state, **options))
-        display = cls(samples, **model.panel_options(image_shape, samples.shape[1]))
-        return display.plot(**drawing)
+        return cls(samples, **model.panel_options(image_shape, samples.shape[1])).plot(**drawing)
 
     @classmethod
     @with_parameters_of(plot)
@@ -146,5 +144,4 @@ class SampleDisplay(PanelDisplay):
             If ``image_shape`` does not fit.
         """
         names = getattr(samples, "columns", None)
-        display = cls(to_numpy(samples), image_shape=image_shape, feature_names=names)
-        return display.plot(**drawing)
+        return cls(to_numpy(samples), image_shape=image_shape, feature_names=names).plot(**drawing)

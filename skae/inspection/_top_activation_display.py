@@ -1,9 +1,8 @@
 """The samples with the highest activation of each unit."""
 
 from ._activation import top_activating_samples
-from ._drawing import Style
+from ._drawing import PanelDisplay, Style, with_parameters_of
 from ._model import Model, take, to_numpy
-from ._panels import PanelDisplay, with_parameters_of
 from ._units import Units
 
 
@@ -89,9 +88,7 @@ class TopActivationDisplay(PanelDisplay):
         titles = [f"{a:.3g}" for a in self.activations.ravel()] if show_activations else None
         labels = [f"unit {unit}" for unit in self.units]
         style, n_columns = Style(kind, cmap, im_kw, bar_kw, line_kw), self.activations.shape[1]
-        self._draw(ax, samples, style, n_columns=n_columns, titles=titles, row_labels=labels)
-        self.axes_ = self.axes_.reshape(self.activations.shape)
-        return self
+        return self._draw(ax, samples, style, n_columns=n_columns, titles=titles, row_labels=labels)
 
     @classmethod
     @with_parameters_of(plot)
@@ -139,5 +136,5 @@ class TopActivationDisplay(PanelDisplay):
             estimator, X, layer=layer, units=units, n_samples=n_samples, return_activations=True
         )
         samples = to_numpy(take(X, indices.ravel())).reshape(*indices.shape, -1)
-        display = cls(samples, activations, indices, units, **model.panel_options(image_shape, samples.shape[2]))
-        return display.plot(**drawing)
+        panels = model.panel_options(image_shape, samples.shape[2])
+        return cls(samples, activations, indices, units, **panels).plot(**drawing)

@@ -74,7 +74,7 @@ def test_held_out_rows_are_neither_watched_nor_judged_by_dead_units():
     bottleneck = SparseBottleneck(by_row(1), False, DeadUnits(0.1, 0.5, 2, dead=torch.tensor([0.0, 1.0])))
     with bottleneck.held_out():
         assert bottleneck.n_passes == 1
-        passed_on(bottleneck, torch.ones(2, 2))
+        passed_on(bottleneck, torch.tensor([[1.0, 2.0], [1.0, 2.0]]))  # the dead unit wins, and is dead still
     assert_array_equal(bottleneck.dead_units.dead, [0, 1])
     assert bottleneck.n_passes == 2
 

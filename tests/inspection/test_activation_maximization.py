@@ -75,7 +75,7 @@ def test_more_samples_than_there_are_and_many_chunks(monkeypatch, X):
     model = fitted(CONFIGURATIONS["default"], X)
     whole = top_activating_samples(model, X, n_samples=100, layer=0)
     assert whole.shape == (8, 60)
-    monkeypatch.setattr("skae._data.rows.CHUNK_BYTES", 700)
+    monkeypatch.setattr("skae._data.chunks.CHUNK_BYTES", 700)
     assert_array_equal(top_activating_samples(model, X, n_samples=100, layer=0), whole)
     assert_array_equal(top_activating_samples(model, X, n_samples=7, layer=0), whole[:, :7])
 
@@ -165,7 +165,7 @@ def test_starts_are_seeded_and_chunks_do_not_matter(monkeypatch, X):
     few, many = (maximize_activation(model, X, n_init=n, **settings)[1] for n in (1, 30))
     assert (few <= many).all()
     assert (few < many).any()
-    monkeypatch.setattr("skae._data.rows.CHUNK_BYTES", 700)
+    monkeypatch.setattr("skae._data.chunks.CHUNK_BYTES", 700)
     assert_allclose(maximize_activation(model, X, random_state=3, max_iter=5), first, rtol=1e-12)
 
 

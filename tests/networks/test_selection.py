@@ -14,18 +14,19 @@ def codes(n=12, m=7):
 @pytest.mark.parametrize("kind", [("topk", 2), ("threshold",)])
 def test_what_is_left_after_training(kind):
     module = selection(kind)
-    if isinstance(module, Threshold):
-        module.threshold.fill_(0.7)
     code = codes()
+    if isinstance(module, Threshold):
+        code[0, 0] = 0.75  # what equals the threshold is kept
+        module.threshold.fill_(0.75)
     kept = module(code)
     assert torch.equal(module.keep_(code.clone()), kept)
     assert torch.equal(kept, torch.where(kept != 0, code, 0))
     if isinstance(module, TopK):
         assert_array_equal((kept != 0).sum(1), 2)
     else:
-        assert torch.equal(kept != 0, code.abs() >= 0.7)
+        assert torch.equal(kept != 0, code.abs() >= 0.75)
     assert_array_equal(module(code[3:4]), kept[3:4])
-    assert str(kind[-1] if len(kind) > 1 else 0.7) in repr(module)
+    assert str(kind[-1] if len(kind) > 1 else 0.75) in repr(module)
 
 
 def test_bits_are_rounded_logits_with_the_slope_of_the_logistic_function():

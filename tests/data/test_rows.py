@@ -1,6 +1,4 @@
-"""Rows on their way into the networks: right values, whatever their kind, and never all of them dense."""
-
-import tracemalloc
+"""Rows on their way into the networks: right values, whatever their kind."""
 
 import numpy as np
 import pytest
@@ -9,22 +7,11 @@ from numpy.testing import assert_allclose
 from scipy import sparse
 
 from skae import AutoencoderTransformer
+from skae._data import chunks as chunks_module
 from skae._data import rows as rows_module
-from skae._data.rows import CHUNK_BYTES, Rows, as_tensor, slices
+from skae._data.rows import Rows, codings
 
 CPU = torch.device("cpu")
-
-
-@pytest.mark.parametrize("n_rows", [0, 1, 7, 1000])
-@pytest.mark.parametrize("row_bytes", [1, 8, CHUNK_BYTES // 3, CHUNK_BYTES, 5 * CHUNK_BYTES])
-def test_chunks_cover_all_rows_and_are_bounded_in_bytes(n_rows, row_bytes):
-    covered = []
-    for part in slices(n_rows, row_bytes):
-        size = part.stop - part.start
-        assert size >= 1
-        assert size * row_bytes <= max(CHUNK_BYTES, row_bytes)
-        covered += range(part.start, part.stop)
-    assert covered == list(range(n_rows))
 
 
 def data(dtype):
@@ -93,41 +80,41 @@ def test_a_column_far_from_zero_survives(dtype):
     assert_allclose(model.reconstruct(1e9 + noise) - 1e9, reference.reconstruct(noise), atol=tolerance)
 
 
-def test_views_share_memory_and_are_not_written():
-    X = data(np.float64)
-    X.setflags(write=False)
-    tensor = as_tensor(X)
-    assert tensor.data_ptr() == X.ctypes.data
-    assert_allclose(tensor, X, rtol=0)
-    assert not X.flags.writeable
+@pytest.mark.parametrize("is_sparse", [False, True])
+@pytest.mark.parametrize("width", [0, 100])
+def test_numbered_rows_come_in_chunks_of_the_same_memory(is_sparse, width, monkeypatch):
+    monkeypatch.setattr(chunks_module, "CHUNK_BYTES", 500)
+    X, offset = data(np.float64), torch.full((6,), 0.5, dtype=torch.float64)
+    rows = Rows(sparse.csr_matrix(X) if is_sparse else torch.from_numpy(X), offset, torch.float32, CPU)
+    order, numbers, addresses = torch.randperm(50, generator=torch.Generator().manual_seed(0))[:33], [], set()
+    for index, x in rows.chunks(order, width):
+        assert_allclose(x, X[index] - 0.5, rtol=1e-6)
+        assert len(x) <= 500 // (4 * max(6, width)) or len(x) == 1
+        numbers.append(index)
+        addresses.add(x.data_ptr())
+    assert torch.equal(torch.cat(numbers), order)
+    assert len(addresses) == 1
+    assert [len(x) for _, x in rows.chunks(order, width, at_least=30)] == [30, 3]
 
 
-@pytest.mark.parametrize("method", ["fit", "partial_fit", "transform", "reconstruction_error", "score"])
-def test_sparse_rows_are_never_dense_all_at_once(method):
-    """Dense, these rows take 320 MB; peaks stay below a tenth of that, early stopping included."""
-    n_rows, n_features = 2000, 20_000
-    X = sparse.random_array((n_rows, n_features), density=1e-3, rng=np.random.default_rng(0), format="csr")
-    estimator = AutoencoderTransformer(
-        2, hidden_layer_sizes=(), batch_size=50, max_iter=1, tol=None, early_stopping=True
-    )
-    if method not in ("fit", "partial_fit"):
-        estimator.fit(X[:50])
-    tracemalloc.start()
-    try:
-        getattr(estimator, method)(X)
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert peak < n_rows * n_features * 8 / 10
+@pytest.mark.parametrize("chunk", [1, 100, 1 << 22])
+@pytest.mark.parametrize("prepared", [True, False])
+def test_what_changes_rows_comes_last(chunk, prepared, monkeypatch):
+    monkeypatch.setattr(chunks_module, "CHUNK_BYTES", chunk)
+    monkeypatch.setattr(rows_module, "SMALL_BYTES", 1 << 22 if prepared else 0)
+    X, offset = data(np.float64), torch.ones(6, dtype=torch.float64)
+    for kind in (torch.from_numpy, sparse.csr_matrix):
+        rows = Rows(kind(X), offset, torch.float32, CPU, torch.square)
+        assert_allclose(rows.batch(torch.tensor([7, 0, 7])), np.square(X[[7, 0, 7]] - 1), rtol=1e-6)
+        assert_allclose(rows[3:9], np.square(X[3:9] - 1), rtol=1e-6)
 
 
-def test_dense_rows_are_not_copied():
-    """Of 64 MB in float32, a fit and a transform take NumPy less than a tenth."""
-    X = np.random.default_rng(0).normal(size=(20_000, 800)).astype(np.float32)
-    tracemalloc.start()
-    try:
-        AutoencoderTransformer(2, hidden_layer_sizes=(), max_iter=1, tol=None).fit(X).transform(X)
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert peak < X.nbytes / 10
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_codings_are_what_the_network_makes_of_all_rows(dtype, monkeypatch):
+    monkeypatch.setattr(chunks_module, "CHUNK_BYTES", 500)
+    X, network = data(np.float64), torch.nn.Linear(6, 9).to(dtype)
+    mapped = codings(network, Rows(sparse.csr_matrix(X), None, dtype, CPU))
+    with torch.no_grad():
+        expected = network(torch.from_numpy(X).to(dtype))
+    assert_allclose(mapped.batch(torch.arange(50)), expected, rtol=1e-5, atol=1e-6)
+    assert not mapped.batch(torch.arange(50)).requires_grad

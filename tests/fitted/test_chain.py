@@ -182,7 +182,7 @@ def still(**parameters):
 
 @pytest.mark.parametrize("n_bytes", [1, 100, 1 << 22])
 def test_steps_burn_in_and_chains_are_counted_as_told(monkeypatch, n_bytes):
-    monkeypatch.setattr("skae._data.rows.CHUNK_BYTES", n_bytes)
+    monkeypatch.setattr("skae._data.chunks.CHUNK_BYTES", n_bytes)
     start, model = rows()[:4], still()
     sample = model.sample(10, 0, n_steps=3, burn_in=5, X_init=start)
     steps = 5 + 3 * (1 + np.arange(10) // 4)

@@ -1,0 +1,59 @@
+"""Statistics of columns, whatever the kind of X, against NumPy's."""
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose
+from scipy import sparse
+
+from skae._data import chunks as chunks_module
+from skae._data.chunks import column_means, column_statistics, extremes
+
+KINDS = {"dense": torch.from_numpy, "csr": sparse.csr_matrix, "fortran": lambda X: torch.from_numpy(X.T.copy()).T}
+
+
+@pytest.fixture(autouse=True)
+def _several_chunks(monkeypatch):
+    monkeypatch.setattr(chunks_module, "CHUNK_BYTES", 500)
+
+
+def data(dtype=np.float64):
+    return np.random.default_rng(0).poisson(0.7, size=(50, 6)).astype(dtype)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_column_means(kind, dtype, weighted):
+    X = data(dtype)
+    weight = np.random.default_rng(1).integers(0, 4, 50).astype(float) if weighted else None
+    means = column_means(KINDS[kind](X), None if weight is None else torch.from_numpy(weight))
+    assert means.dtype == torch.float64
+    expected = np.average(X.astype(float), axis=0, weights=weight)
+    assert_allclose(means, expected, rtol=1e-6 if kind == "csr" else 1e-12)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("shift", [-3.0, 0.0, 2.0])
+def test_extremes(kind, shift):
+    X = data() + shift
+    assert extremes(KINDS[kind](X)) == (X.min(), X.max())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_column_statistics(kind, dtype):
+    X = data(dtype) * [1, 2, 3, 4, 5, 0]
+    X = X.astype(dtype)
+    deviation, lowest, highest, mean = column_statistics(KINDS[kind](X))
+    exact = X.astype(float)
+    assert_allclose(deviation, exact.std(0), rtol=1e-5)
+    assert_allclose(mean, exact.mean(0), rtol=1e-5)
+    assert_allclose(lowest, X.min(0), rtol=0)
+    assert_allclose(highest, X.max(0), rtol=0)
+    assert all(isinstance(column, np.ndarray) for column in (deviation, lowest, highest, mean))
+
+
+def test_deviations_far_from_zero():
+    X = 1e9 + np.random.default_rng(0).normal(size=(500, 2))
+    assert_allclose(column_statistics(torch.from_numpy(X))[0], X.std(0), rtol=1e-9)
