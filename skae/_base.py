@@ -5,12 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import torch
-from sklearn.base import (
-    BaseEstimator,
-    ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
-    _fit_context,
-)
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin, _fit_context
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.utils._param_validation import StrOptions
@@ -53,7 +48,17 @@ class UsesEncoder(
         return arrays.check_rows(self, X, reset=False, method=method)
 
     def _stream(self, X, apply, width: int, dtype: torch.dtype | None = None):
-        return arrays.stream(X, apply, width, self.device_, dtype, self._widest)
+        """Apply a function of dense chunks to validated rows, into one preallocated array of ``width`` columns."""
+        output = arrays.Output(X, (X.shape[0], width), dtype)
+        here, widest = output.tensor.device == self.device_, max(width, X.shape[1], self._widest)
+        with torch.inference_mode():
+            for part, rows in chunks(arrays.to_torch(X), arrays.torch_dtype(X).itemsize * widest):
+                x, out = rows.to(self.device_), output.tensor[part]
+                if here:
+                    apply(x, out)
+                else:
+                    out.copy_(apply(x, torch.empty_like(out, device=self.device_)))
+        return output.array()
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

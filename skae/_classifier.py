@@ -10,7 +10,6 @@ from sklearn.base import ClassifierMixin, _fit_context, clone
 from sklearn.callback import with_callbacks
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from ._base import BaseAutoencoder, UsesEncoder
@@ -227,8 +226,8 @@ class AutoencoderClassifier(ClassifierMixin, UsesEncoder):
             If X is not two-dimensional, contains NaN or infinity, or differs from the data of `fit` in the number
             or the names of its features.
         """
-        check_is_fitted(self)
-        return self.classes_[np.argmax(self.predict_proba(X), axis=1)]
+        most_probable = np.argmax(self.predict_proba(X), axis=1)
+        return self.classes_[most_probable]
 
     def predict_proba(self, X):
         """Estimate the probability of each class.

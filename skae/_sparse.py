@@ -10,6 +10,7 @@ from scipy import sparse
 from sklearn.utils import _align_api_if_sparse
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils._set_output import _get_output_config
+from torch import nn
 
 from ._base import TakesSampleWeight
 from ._bottleneck.dead_units import DeadUnits
@@ -372,8 +373,7 @@ class SparseAutoencoder(TakesSampleWeight):
             )
         selection: tuple | None = None
         if self._selects:
-            n_active = self._n_active()
-            selection = ("topk", n_active) if self.sparsity == "topk" else ("threshold",)
+            selection = ("topk", self._n_active()) if self.sparsity == "topk" else ("threshold",)
         return architecture._replace(code_activation=activation, selection=selection)
 
     @torch.no_grad()
@@ -383,17 +383,11 @@ class SparseAutoencoder(TakesSampleWeight):
             sparsity.scale_to_unit_length(weight.t())
             if len(encoder.blocks) == len(decoder.blocks) == 1:
                 encoder.blocks[0].linear.weight.copy_(weight.t())
-        usual, linear = 0.0, encoder.blocks[-1].linear
-        if self.sparsity == "kl":
-            usual = math.log(self.sparsity_target / (1 - self.sparsity_target))
-
-        def preactivation(x: torch.Tensor) -> torch.Tensor:
-            for block in encoder.blocks[:-1]:
-                x = block(x)
-            return linear(x)
-
-        data, width = setup.data, setup.architecture.encoder_layer_sizes[-1]
-        found = activity(preactivation, data.inputs(), data, width)
+        target, linear = self.sparsity_target, encoder.blocks[-1].linear
+        usual = math.log(target / (1 - target)) if self.sparsity == "kl" else 0.0
+        preactivation = nn.Sequential(*encoder.blocks[:-1], linear)
+        width = setup.architecture.encoder_layer_sizes[-1]
+        found = activity(preactivation, setup.data.inputs(), setup.data, width)
         linear.bias.sub_((found.mean - usual).to(linear.bias.dtype))
 
     def _projections(self, setup: Setup) -> list[Callable[[torch.Tensor], object]]:

@@ -336,10 +336,7 @@ class VAESampler(BaseAutoencoder):
         TypeError, ValueError
             If ``n_samples`` is not an integer, or is below 1.
         """
-        return generate(self, n_samples, random_state, self._draw_codes, None if mean else self._draw_rows)
-
-    def _draw_codes(self, n: int, like: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        return like.new_empty(n, self._n_features_out).normal_(generator=generator)
+        return generate(self, n_samples, random_state, "normal", None if mean else self._draw_rows)
 
     def _draw_rows(self, x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         parts = self._objective["likelihood"]

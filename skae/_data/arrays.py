@@ -1,6 +1,5 @@
 """Between the caller's arrays and torch: NumPy, SciPy sparse, torch tensors and other array namespaces."""
 
-from collections.abc import Callable
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,8 +14,6 @@ from sklearn.utils._array_api import (
 )
 from sklearn.utils.validation import validate_data
 from torch import Tensor
-
-from .chunks import chunks
 
 
 def check_rows(estimator, X, y="no_validation", *, reset: bool = True, method: str | None = None):
@@ -120,30 +117,6 @@ class Output:
         """Return the filled array, in the caller's namespace and on the caller's device."""
         array = self.tensor if isinstance(self._like, Tensor) else self.tensor.numpy()
         return to_namespace_of(self._like, array)
-
-
-def stream(
-    X,
-    apply: Callable[[Tensor, Tensor | None], Tensor],
-    width: int,
-    device: torch.device,
-    dtype: torch.dtype | None = None,
-    widest: int = 0,
-):
-    """Apply a function of dense chunks to validated rows, into one preallocated array of ``width`` columns.
-
-    ``widest`` is that of the layers in between, which take memory as the rows do.
-    """
-    output = Output(X, (X.shape[0], width), dtype)
-    here, row_bytes = output.tensor.device == device, torch_dtype(X).itemsize * max(width, X.shape[1], widest)
-    with torch.inference_mode():
-        for part, rows in chunks(to_torch(X), row_bytes):
-            x, out = rows.to(device), output.tensor[part]
-            if here:
-                apply(x, out)
-            else:
-                out.copy_(apply(x, torch.empty_like(out, device=device)))
-    return output.array()
 
 
 def array_like(X, tensor: Tensor):

@@ -34,11 +34,6 @@ def slices(n_rows: int, row_bytes: int) -> Iterator[slice]:
         yield slice(start, min(start + step, n_rows))
 
 
-def index_chunks(order: Tensor, row_bytes: int, at_most: int) -> tuple[Tensor, ...]:
-    """Cut row numbers into chunks, of no more than ``at_most`` rows."""
-    return order.split(min(at_most, chunk_rows(row_bytes)))
-
-
 def spread(order: Tensor, at_most: int) -> Tensor:
     """Return at most so many of the row numbers, evenly spaced."""
     return order[:: -(-len(order) // at_most)]

@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 from torch.quasirandom import SobolEngine
 
+from .._bottleneck.prior import Prior, draw
 from .._data import arrays
 from .._data.chunks import chunk_rows, slices
 from .._networks.inference import forward
@@ -43,7 +44,7 @@ def generate(
     estimator,
     n_samples,
     random_state,
-    draw_codes: Callable[[int, Tensor, torch.Generator], Tensor],
+    prior: Prior,
     draw_rows: Callable[[Tensor, torch.Generator], Tensor] | None = None,
 ):
     """Return new rows, (n_samples, n_features), of the kind and dtype of the data that were given to ``fit``.
@@ -54,8 +55,8 @@ def generate(
         Fitted, or `sklearn.exceptions.NotFittedError` is raised.
     n_samples : int
     random_state : int, RandomState instance or None
-    draw_codes : callable (n, like, generator) -> Tensor of shape (n, n_components)
-        Of the dtype, and on the device, of ``like``.
+    prior : Prior
+        Of the codes.
     draw_rows : callable (x, generator) -> Tensor or None
         From decoded rows, (n, n_features), to those that are returned; None returns the former.
     """
@@ -66,7 +67,7 @@ def generate(
     decode, like = forward(estimator.decoder_, dtype), torch.empty(0, dtype=dtype)
     with torch.inference_mode():
         for part in slices(n_samples, estimator._widest * dtype.itemsize):
-            z = draw_codes(part.stop - part.start, like, streams.weights)
+            z = draw(prior, part.stop - part.start, estimator._n_features_out, like, streams.weights)
             x = decode(z.to(estimator.device_), None).cpu()
             output.tensor[part] = x if draw_rows is None else draw_rows(x, streams.noise)
     return output.array()

@@ -30,9 +30,9 @@ def resolve(device: str | torch.device) -> torch.device:
     RuntimeError
         If the machine has no such device, or if CUDA was started before this process was forked.
     """
-    if isinstance(device, str) and device == "auto":
-        found = [name for name in available() if name != "cpu"]
-        device = found[0] if found else "cpu"
+    there = available()
+    if device == "auto":
+        device = there[1] if len(there) > 1 else "cpu"
     try:
         resolved = torch.device(device)
     except (RuntimeError, TypeError):
@@ -47,7 +47,6 @@ def resolve(device: str | torch.device) -> torch.device:
             f"device={device!r}: CUDA cannot be used in a process that was forked after CUDA had started. "
             "Use joblib's default 'loky' backend or the 'spawn' start method, or n_jobs=1."
         )
-    there = available()
     name = str(resolved) if resolved.index is not None else f"{resolved.type}:0"
     if resolved.type not in there and name not in there:
         raise RuntimeError(

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from .._data import arrays
-from .._data.chunks import index_chunks
+from .._data.chunks import chunk_rows
 from .._data.rows import Rows
 from .._networks.building import build, initialize
 from .._networks.custom import Linked, check_own_networks, load_weights
@@ -121,7 +121,7 @@ class Fit:
         """Return the loss of the training rows under the weights as they are."""
         rows, row_bytes = self.setup.data.train_rows, self.inputs.n_features * self.inputs.dtype.itemsize
         with self.step.modes(self.setup.streams.noise):
-            losses = [self.step.evaluate(index) for index in index_chunks(rows, row_bytes, 1000)]
+            losses = [self.step.evaluate(index) for index in rows.split(min(1000, chunk_rows(row_bytes)))]
             return float(torch.stack(losses).sum()) / len(rows)
 
     def whole(self, name: str | None = None) -> Phase:
