@@ -2,13 +2,12 @@
 
 from typing import Any
 
-import torch
 from sklearn.utils._param_validation import StrOptions
 
 from ._base import BaseAutoencoder
 from ._bottleneck import prior as priors
 from ._bottleneck.adversary import Adversary, Discriminator
-from ._fitted.generation import generate
+from ._fitted.sampling import generate
 from ._networks.building import layer_sizes
 from ._support.parameters import AT_LEAST_ONE, NON_NEGATIVE, POSITIVE, parameter
 from ._training.fitting import Fit
@@ -281,10 +280,7 @@ class AdversarialAutoencoder(BaseAutoencoder):
         TypeError, ValueError
             If ``n_samples`` is not an integer, or is below 1.
         """
-        return generate(self, n_samples, random_state, self._draw_codes)
-
-    def _draw_codes(self, n: int, like: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        return priors.draw(self._prior, n, self._n_features_out, like, generator)
+        return generate(self, n_samples, random_state, self._prior)
 
     def _bottleneck(self, setup: Setup) -> Adversary:
         width = setup.architecture.encoder_layer_sizes[-1]

@@ -5,12 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import torch
-from sklearn.base import (
-    BaseEstimator,
-    ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
-    _fit_context,
-)
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin, _fit_context
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.utils._param_validation import StrOptions
@@ -18,8 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from ._data import arrays
-from ._data.chunks import chunks, fold, sum_rows
-from ._data.statistics import column_means
+from ._data.chunks import chunks, column_means, fold, sum_rows
 from ._fitted import persistence
 from ._networks.activations import ACTIVATIONS
 from ._networks.building import Architecture
@@ -40,9 +34,46 @@ from ._training.setup import Mode, Setup
 _ACTIVATION = StrOptions(set(ACTIVATIONS))
 
 
-class BaseAutoencoder(
+class UsesEncoder(
     TrainingParameters, CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
 ):
+    """What autoencoders share with the classifier: a fitted encoder for validated rows, and how it is saved."""
+
+    def _encode(self, X, method: str | None = None):
+        X = self._check(X, method)
+        return self._stream(X, forward(self.encoder_, arrays.torch_dtype(X)), self._n_features_out)
+
+    def _check(self, X, method: str | None = None):
+        check_is_fitted(self)
+        return arrays.check_rows(self, X, reset=False, method=method)
+
+    def _stream(self, X, apply, width: int, dtype: torch.dtype | None = None):
+        """Apply a function of dense chunks to validated rows, into one preallocated array of ``width`` columns."""
+        output = arrays.Output(X, (X.shape[0], width), dtype)
+        here, widest = output.tensor.device == self.device_, max(width, X.shape[1], self._widest)
+        with torch.inference_mode():
+            for part, rows in chunks(arrays.to_torch(X), arrays.torch_dtype(X).itemsize * widest):
+                x, out = rows.to(self.device_), output.tensor[part]
+                if here:
+                    apply(x, out)
+                else:
+                    out.copy_(apply(x, torch.empty_like(out, device=self.device_)))
+        return output.array()
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+    def __getstate__(self) -> dict[str, Any]:
+        return persistence.to_plain(dict(super().__getstate__()))
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(persistence.from_plain(dict(state), type(self).__name__))
+
+
+class BaseAutoencoder(UsesEncoder):
     """Base class of all autoencoders, for writing a variant.
 
     A variant is a subclass that holds only what it adds: annotated fields for its parameters, their
@@ -152,8 +183,7 @@ class BaseAutoencoder(
             If X is not two-dimensional, contains NaN or infinity, or differs from the data of `fit` in the number
             or the names of its features.
         """
-        X = self._check(X, "transform")
-        return self._stream(X, forward(self.encoder_, arrays.torch_dtype(X)), self._n_features_out)
+        return self._encode(X, "transform")
 
     def inverse_transform(self, Z):
         """Map codes to rows.
@@ -272,13 +302,6 @@ class BaseAutoencoder(
         encode, decode = forward(self.encoder_, dtype), forward(self.decoder_, dtype)
         return lambda x, out=None: decode(encode(x, None), out)
 
-    def _stream(self, X, apply, width: int, dtype: torch.dtype | None = None):
-        return arrays.stream(X, apply, width, self.device_, dtype, self._widest)
-
-    def _check(self, X, method: str):
-        check_is_fitted(self)
-        return arrays.check_rows(self, X, reset=False, method=method)
-
     @property
     def _n_features_out(self) -> int:
         return self._architecture["encoder_layer_sizes"][-1]
@@ -290,9 +313,7 @@ class BaseAutoencoder(
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
         tags.array_api_support = True
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 
     def __sklearn_clone__(self):
@@ -301,12 +322,6 @@ class BaseAutoencoder(
             # Copied together, so that modules which share parameters still do.
             clone.encoder, clone.decoder = copy.deepcopy((self.encoder, self.decoder))
         return clone
-
-    def __getstate__(self) -> dict[str, Any]:
-        return persistence.to_plain(dict(super().__getstate__()))
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(persistence.from_plain(dict(state), type(self).__name__))
 
     # Hooks for variants. Each is called for every class that defines it: none of them calls ``super()``. -----
 

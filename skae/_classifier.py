@@ -6,41 +6,24 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.base import (
-    BaseEstimator,
-    ClassifierMixin,
-    ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
-    _fit_context,
-    clone,
-)
-from sklearn.callback import CallbackSupportMixin, with_callbacks
+from sklearn.base import ClassifierMixin, _fit_context, clone
+from sklearn.callback import with_callbacks
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from ._base import BaseAutoencoder
+from ._base import BaseAutoencoder, UsesEncoder
 from ._data import arrays
-from ._fitted import persistence
 from ._networks.inference import forward
 from ._stacked import StackedAutoencoder
-from ._support import random
+from ._support.devices import random_seed
 from ._support.parameters import AT_LEAST_ZERO, parameter
 from ._training.fine_tuning import FineTuning
 from ._training.fitting import restore_on_failure
 from ._training.monitoring import Monitor, phase_task, warn_of_the_end
-from ._training.parameters import TrainingParameters
 
 
-class AutoencoderClassifier(
-    TrainingParameters,
-    CallbackSupportMixin,
-    ClassNamePrefixFeaturesOutMixin,
-    ClassifierMixin,
-    TransformerMixin,
-    BaseEstimator,
-):
+class AutoencoderClassifier(ClassifierMixin, UsesEncoder):
     """Classifier on an autoencoder's codes: pretrained on all rows, fine-tuned on labelled ones.
 
     An autoencoder is fitted to all rows, labelled or not. Then a softmax layer is put on its code layer, and
@@ -190,7 +173,7 @@ class AutoencoderClassifier(
             If ``device`` is not available.
         """
         with restore_on_failure(self):
-            X, y = arrays.check_rows_and_labels(self, X, y)
+            X, y = arrays.check_rows(self, X, y)
             labelled = _labelled(y)
             check_classification_targets(y[labelled])
             self.classes_, codes = np.unique(y[labelled], return_inverse=True)
@@ -214,7 +197,7 @@ class AutoencoderClassifier(
     def _pretrained(self, X, context) -> BaseAutoencoder:
         autoencoder = clone(self.autoencoder) if self.autoencoder is not None else default_autoencoder()
         if autoencoder.random_state is None and self.random_state is not None:
-            autoencoder.set_params(random_state=random.seed(self.random_state))
+            autoencoder.set_params(random_state=random_seed(self.random_state))
         task = context.subcontext(task_name="pretrain")
         with task.propagate_callback_context(autoencoder):
             task.call_on_fit_task_begin(estimator=self, X=X)
@@ -243,8 +226,8 @@ class AutoencoderClassifier(
             If X is not two-dimensional, contains NaN or infinity, or differs from the data of `fit` in the number
             or the names of its features.
         """
-        check_is_fitted(self)
-        return self.classes_[np.argmax(self.predict_proba(X), axis=1)]
+        most_probable = np.argmax(self.predict_proba(X), axis=1)
+        return self.classes_[most_probable]
 
     def predict_proba(self, X):
         """Estimate the probability of each class.
@@ -281,31 +264,15 @@ class AutoencoderClassifier(
         Z : ndarray of shape (n_samples, n_components)
             Codes of the fine-tuned encoder, of X's floating dtype.
         """
-        X = self._check(X)
-        return self._stream(X, forward(self.encoder_, arrays.torch_dtype(X)), self._n_features_out)
-
-    def _stream(self, X, apply, width: int):
-        return arrays.stream(X, apply, width, self.device_, widest=self.autoencoder_._widest)
-
-    def _check(self, X):
-        check_is_fitted(self)
-        return arrays.check_rows(self, X, reset=False)
+        return self._encode(X)
 
     @property
     def _n_features_out(self) -> int:
         return self.head_.in_features
 
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
-        return tags
-
-    def __getstate__(self) -> dict[str, Any]:
-        return persistence.classifier_to_plain(dict(super().__getstate__()))
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(persistence.classifier_from_plain(dict(state), type(self).__name__))
+    @property
+    def _widest(self) -> int:
+        return self.autoencoder_._widest
 
 
 def default_autoencoder() -> StackedAutoencoder:

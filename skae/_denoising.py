@@ -1,6 +1,5 @@
 """The denoising autoencoder."""
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -14,18 +13,14 @@ from torch import nn
 
 from ._base import BaseAutoencoder
 from ._data import arrays
-from ._data.chunks import chunks, slices, spread
-from ._data.corruption import NOISES, Corruption, Fills
+from ._data.chunks import chunks
+from ._data.corruption import NOISES, Corruption
 from ._fitted import chain
 from ._fitted.sampling import check_n_samples
-from ._networks.activations import link_activation
-from ._networks.custom import forward_centred
-from ._support import random
+from ._support.devices import random_streams
 from ._support.parameters import NON_NEGATIVE, parameter
 from ._training.fitting import Fit, fit_networks
 from ._training.incremental import update_networks
-
-MOST_ROWS = 10_000  # that the variance of residuals is measured on: enough for two decimals
 
 
 class DenoisingAutoencoder(BaseAutoencoder):
@@ -354,21 +349,17 @@ class DenoisingAutoencoder(BaseAutoencoder):
                 f"This {type(self).__name__} was fitted with X_clean: it has only seen examples of the noise and "
                 "cannot draw any, as sample has to. Fit it to clean rows only, with noise and noise_level."
             )
-        streams, output = (
-            random.streams(random_state),
-            arrays.Output(self.offset_, (n_samples, self.n_features_in_)),
-        )
-        dtype = output.tensor.dtype
-        if X_init is not None:
-            starts = arrays.to_torch(arrays.check_rows(self, X_init, reset=False))
-        n_chains = n_samples if X_init is None else min(n_samples, starts.shape[0])
+        output = arrays.Output(self.offset_, (n_samples, self.n_features_in_))
+        streams, dtype = random_streams(random_state), output.tensor.dtype
         walk, row_bytes = self._walk(dtype, streams.noise.initial_seed()), self._widest * dtype.itemsize
         if X_init is None:
-            statistics = self._column_statistics
-            draw = functools.partial(chain.start, statistics, dtype=dtype, generator=streams.weights)
-            drawn = ((part, draw(part.stop - part.start)) for part in slices(n_chains, row_bytes))
+            n_chains = n_samples
+            starts = chain.starts(self._column_statistics, n_chains, row_bytes, dtype, streams.weights)
+        else:
+            rows = arrays.to_torch(arrays.check_rows(self, X_init, reset=False))[:n_samples]
+            n_chains, starts = rows.shape[0], chunks(rows, row_bytes)
         with torch.inference_mode():
-            for part, x in drawn if X_init is None else chunks(starts[:n_chains], row_bytes):
+            for part, x in starts:
                 x = walk(x.to(self.device_, dtype), burn_in)
                 for first in range(0, n_samples, n_chains):
                     x = walk(x, n_steps)
@@ -380,11 +371,10 @@ class DenoisingAutoencoder(BaseAutoencoder):
         """Return ``walk(x, n)``, which takes n steps from rows on the networks' device."""
         noise, level, loss = self._chain
         generator = torch.Generator(self.device_).manual_seed(seed)
-        like = torch.empty(0, dtype=dtype, device=self.device_)
-        statistics = self._column_statistics
-        corrupt = Corruption(noise, level, statistics, Fills.of(statistics, like), generator)
-        restore, draw = self._reconstruction(dtype), _drawing(loss)
-        variance = arrays.to_torch(self.residual_variance_).to(like)
+        corrupt = Corruption(noise, level, self._column_statistics, generator, dtype)
+        restore = self._reconstruction(dtype)
+        draw = chain.bernoulli if loss == "binary_cross_entropy" else chain.normal
+        variance = arrays.to_torch(self.residual_variance_).to(self.device_, dtype)
 
         def walk(x: torch.Tensor, n_steps: int) -> torch.Tensor:
             for _ in range(n_steps):
@@ -395,17 +385,8 @@ class DenoisingAutoencoder(BaseAutoencoder):
 
     def _fitted_attributes(self, fit: Fit, encoder: Any, decoder: Any) -> dict[str, Any]:
         data = fit.setup.data
-        link = link_activation(fit.architecture.link).module()
-        encode, decode = forward_centred(encoder), forward_centred(decoder)
-        some = spread(data.train_rows, MOST_ROWS)
-        widest = max(*fit.architecture.encoder_layer_sizes, *fit.architecture.decoder_layer_sizes)
-        walks = [rows.chunks(some, widest) for rows in (fit.inputs, fit.targets)]
-        pairs = ((x, target) for (_, x), (_, target) in zip(*walks, strict=True))
-        corruption = fit.objective.corruption
-        variance = chain.residual_variance(lambda x: link(decode(encode(x))), corruption, pairs)
-        dtype = arrays.torch_dtype(data.X)
         return {
-            "residual_variance_": arrays.to_namespace_of(data.X, variance.to(dtype).numpy()),
+            "residual_variance_": arrays.array_like(data.X, chain.residual_variance(fit, encoder, decoder)),
             "_chain": None if data.paired else (self.noise, self.noise_level, self.loss),
         }
 
@@ -419,7 +400,3 @@ class DenoisingAutoencoder(BaseAutoencoder):
                 "hold the clean row of each noisy row in X."
             )
         return X_clean
-
-
-def _drawing(loss) -> chain.Draw:
-    return chain.bernoulli if loss == "binary_cross_entropy" else chain.normal

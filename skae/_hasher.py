@@ -7,8 +7,7 @@ import torch
 from ._base import BaseAutoencoder
 from ._bottleneck.noisy_sigmoid import NoisySigmoid
 from ._data import arrays
-from ._fitted.activity import activity
-from ._fitted.hashing import balance, bits_and_saturated, pack, some_rows
+from ._fitted.activity import activity, balance, bits_and_saturated, pack, some_rows
 from ._networks.building import Architecture
 from ._networks.inference import forward
 from ._objectives.penalties import WarmUp
@@ -280,10 +279,8 @@ class SemanticHasher(BaseAutoencoder):
 
     def _fitted_attributes(self, fit: Fit, encoder: Any, decoder: Any) -> dict[str, Any]:
         data, n_bits = fit.setup.data, fit.architecture.encoder_layer_sizes[-1]
-        measure = bits_and_saturated(encoder)
-        found = activity(measure, fit.inputs, data.train_rows, None, 2 * n_bits).mean
-        frequencies = found[:n_bits].to(arrays.torch_dtype(data.X)).cpu().numpy()
+        found = activity(bits_and_saturated(encoder), fit.inputs, data, 2 * n_bits).mean
         return {
-            "bit_frequencies_": arrays.to_namespace_of(data.X, frequencies),
+            "bit_frequencies_": arrays.array_like(data.X, found[:n_bits]),
             "saturation_": float(found[n_bits:].mean()),
         }

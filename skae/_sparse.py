@@ -10,6 +10,7 @@ from scipy import sparse
 from sklearn.utils import _align_api_if_sparse
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils._set_output import _get_output_config
+from torch import nn
 
 from ._base import TakesSampleWeight
 from ._bottleneck.dead_units import DeadUnits
@@ -322,15 +323,11 @@ class SparseAutoencoder(TakesSampleWeight):
         checked = self._check(X, "transform")
         if not (isinstance(checked, np.ndarray) or sparse.issparse(checked)):
             return super().transform(X)
-        return self._sparse_codes(checked)
-
-    def _sparse_codes(self, X):
-        """Encode chunk by chunk, so that the dense codes are never there as a whole."""
-        encode, row_bytes = forward(self.encoder_, arrays.torch_dtype(X)), self._widest * X.dtype.itemsize
-        with torch.inference_mode():
+        encode = forward(self.encoder_, arrays.torch_dtype(checked))
+        with torch.inference_mode():  # chunk by chunk, so that the dense codes are never there as a whole
             parts = [
                 sparse.csr_array(encode(x.to(self.device_), None).cpu().numpy())
-                for _, x in chunks(arrays.to_torch(X), row_bytes)
+                for _, x in chunks(arrays.to_torch(checked), self._widest * checked.dtype.itemsize)
             ]
         return _align_api_if_sparse(sparse.vstack(parts, format="csr"))
 
@@ -377,7 +374,6 @@ class SparseAutoencoder(TakesSampleWeight):
         selection: tuple | None = None
         if self._selects:
             selection = ("topk", self._n_active()) if self.sparsity == "topk" else ("threshold",)
-            self._n_active()
         return architecture._replace(code_activation=activation, selection=selection)
 
     @torch.no_grad()
@@ -387,17 +383,11 @@ class SparseAutoencoder(TakesSampleWeight):
             sparsity.scale_to_unit_length(weight.t())
             if len(encoder.blocks) == len(decoder.blocks) == 1:
                 encoder.blocks[0].linear.weight.copy_(weight.t())
-        usual, linear = 0.0, encoder.blocks[-1].linear
-        if self.sparsity == "kl":
-            usual = math.log(self.sparsity_target / (1 - self.sparsity_target))
-
-        def preactivation(x: torch.Tensor) -> torch.Tensor:
-            for block in encoder.blocks[:-1]:
-                x = block(x)
-            return linear(x)
-
-        data, width = setup.data, setup.architecture.encoder_layer_sizes[-1]
-        found = activity(preactivation, data.inputs(), data.train_rows, data.row_weight(), width)
+        target, linear = self.sparsity_target, encoder.blocks[-1].linear
+        usual = math.log(target / (1 - target)) if self.sparsity == "kl" else 0.0
+        preactivation = nn.Sequential(*encoder.blocks[:-1], linear)
+        width = setup.architecture.encoder_layer_sizes[-1]
+        found = activity(preactivation, setup.data.inputs(), setup.data, width)
         linear.bias.sub_((found.mean - usual).to(linear.bias.dtype))
 
     def _projections(self, setup: Setup) -> list[Callable[[torch.Tensor], object]]:
@@ -428,8 +418,7 @@ class SparseAutoencoder(TakesSampleWeight):
         return architecture.code_activation not in _NEVER_NEGATIVE
 
     def _dead_units(self, setup: Setup) -> DeadUnits:
-        dead = None
-        units = getattr(setup.previous, "_dead_unit_numbers", ())
+        dead, units = None, getattr(setup.previous, "_dead_unit_numbers", ())
         if units:
             dead = torch.zeros(self.n_components, dtype=setup.dtype, device=setup.device)
             dead[list(units)] = 1
@@ -440,20 +429,17 @@ class SparseAutoencoder(TakesSampleWeight):
 
     def _finalize_networks(self, fit: Fit, encoder: Any, decoder: Any, architecture: Architecture) -> tuple:
         if self.sparsity == "batch_topk":
-            data = fit.setup.data
-            freeze_threshold(encoder, fit.inputs, data.train_rows, data.row_weight(), self._n_active())
+            freeze_threshold(encoder, fit.inputs, fit.setup.data, self._n_active())
         return encoder, decoder, architecture
 
     def _fitted_attributes(self, fit: Fit, encoder: Any, decoder: Any) -> dict[str, Any]:
         data, architecture = fit.setup.data, fit.architecture
-        width = architecture.encoder_layer_sizes[-1]
-        found = activity(encoder.encode, fit.inputs, data.train_rows, data.row_weight(), width)
+        found = activity(encoder.encode, fit.inputs, data, architecture.encoder_layer_sizes[-1])
         dead = found.dead(architecture.code_activation, self._selects)
-        mean = found.mean.to(arrays.torch_dtype(data.X)).cpu().numpy()
         known = getattr(fit.objective.bottleneck, "dead_units", None)
         numbers = () if known is None or known.dead is None else tuple(known.dead.nonzero()[:, 0].tolist())
         return {
-            "mean_activation_": arrays.to_namespace_of(data.X, mean),
+            "mean_activation_": arrays.array_like(data.X, found.mean),
             "dead_fraction_": int(dead.sum()) / len(dead),
             "_dead_unit_numbers": numbers,
         }

@@ -212,12 +212,10 @@ class StackedAutoencoder(TakesSampleWeight):
     def _phases(self, fit: Fit) -> list[Phase]:
         phases = []
         if fit.setup.previous is None:
-            pairs = self._pairs(fit)
-            pretraining = Pretraining(fit, pairs)
-            phases = [
-                Phase(name, self.pretrain_max_iter, functools.partial(pretraining.step, number), is_whole=False)
-                for number, name in enumerate(f"pretrain-layer-{number}" for number in range(len(pairs)))
-            ]
+            pretraining = Pretraining(fit, self._pairs(fit))
+            for number in range(len(pretraining.pairs)):
+                step = functools.partial(pretraining.step, number)
+                phases.append(Phase(f"pretrain-layer-{number}", self.pretrain_max_iter, step, is_whole=False))
         return [*phases, fit.whole("fine-tune")] if self.fine_tune else phases
 
     def _pairs(self, fit: Fit) -> list[tuple[Any, Any]]:

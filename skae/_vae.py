@@ -9,8 +9,7 @@ from ._base import BaseAutoencoder
 from ._bottleneck.gaussian import GaussianBottleneck
 from ._data import arrays
 from ._fitted.activity import active_units
-from ._fitted.generation import generate
-from ._fitted.sampling import Densities, check_n_samples, standard_normal
+from ._fitted.sampling import Densities, check_n_samples, generate, standard_normal
 from ._networks.building import Architecture
 from ._networks.inference import forward
 from ._networks.networks import bounded
@@ -337,10 +336,7 @@ class VAESampler(BaseAutoencoder):
         TypeError, ValueError
             If ``n_samples`` is not an integer, or is below 1.
         """
-        return generate(self, n_samples, random_state, self._draw_codes, None if mean else self._draw_rows)
-
-    def _draw_codes(self, n: int, like: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        return like.new_empty(n, self._n_features_out).normal_(generator=generator)
+        return generate(self, n_samples, random_state, "normal", None if mean else self._draw_rows)
 
     def _draw_rows(self, x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         parts = self._objective["likelihood"]
@@ -412,20 +408,11 @@ class VAESampler(BaseAutoencoder):
         densities = Densities(
             forward(self.encoder_, dtype, heads=True),
             forward(self.decoder_, dtype, linked=False),
-            self._per_row_loss(),
+            _loss(self._objective["loss"], self._objective["likelihood"], self.decoder_).per_row,
             standard_normal(n_samples, self._n_features_out, torch.empty(0, dtype=dtype, device=self.device_)),
             self._widest,
         )
         return self._stream(X, lambda x, out: estimate(densities, x, out), 1)[:, 0]
-
-    def _per_row_loss(self):
-        loss, parts = self._objective["loss"], self._objective["likelihood"]
-        loss = (
-            likelihoods.negative_log_likelihood(parts, self.decoder_)
-            if loss is None
-            else loss_by(loss, mean_over_features=False)
-        )
-        return loss.per_row
 
     @property
     def _widest(self) -> int:
@@ -464,11 +451,9 @@ class VAESampler(BaseAutoencoder):
         return () if self.loss is not None else likelihoods.partition(self.likelihood, architecture.n_features)
 
     def _reconstruction_loss(self, setup: Setup, decoder: Any) -> Loss:
-        if self.loss is not None:
-            return loss_by(self.loss, mean_over_features=False)
         if decoder.variance_floor is not None and self.decoder_variance != "learned":
             decoder.variance_floor.fill_(self.decoder_variance)
-        return likelihoods.negative_log_likelihood(self._parts(setup.architecture), decoder)
+        return _loss(self.loss, self._parts(setup.architecture), decoder)
 
     def _bottleneck(self, setup: Setup) -> GaussianBottleneck:
         return GaussianBottleneck(
@@ -485,7 +470,7 @@ class VAESampler(BaseAutoencoder):
         return {
             "reconstruction_curve_": setup.curve("reconstruction_curve_", parts.get("reconstruction", [])),
             "kl_curve_": setup.curve("kl_curve_", parts.get("kl", [])),
-            "n_active_units_": active_units(encoder.forward_centred, fit.inputs, setup.data.train_rows),
+            "n_active_units_": active_units(encoder.forward_centred, fit.inputs, setup.data),
             "_objective": {"likelihood": self._parts(setup.architecture), "loss": self.loss},
         }
 
@@ -497,3 +482,10 @@ class VAESampler(BaseAutoencoder):
                 "kl_warm_up, or train longer (max_iter) or faster (learning_rate); independent columns cannot be "
                 "compressed at all.",
             )
+
+
+def _loss(loss: Any, parts: likelihoods.Parts, decoder: Any) -> Loss:
+    """Return the loss of whole rows: a plain one, or minus the log-likelihood."""
+    if loss is not None:
+        return loss_by(loss, mean_over_features=False)
+    return likelihoods.negative_log_likelihood(parts, decoder)

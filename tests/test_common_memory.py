@@ -26,8 +26,7 @@ from torch.utils._pytree import tree_leaves
 
 import skae._data.rows as rows_module
 from skae import AutoencoderTransformer, VAESampler
-from skae._data.rows import Rows
-from skae._data.training_data import TrainingData
+from skae._data.rows import Rows, TrainingData
 from skae._training.fitting import Fit
 from skae._training.loop import Step
 from skae._training.optimizers import Optimizer

@@ -13,7 +13,7 @@ from sklearn.callback import ProgressBar, ScoringMonitor
 from sklearn.exceptions import ConvergenceWarning
 
 from skae import AutoencoderTransformer, StackedAutoencoder
-from skae._support.random import streams
+from skae._support.devices import random_streams
 from skae._training import pretraining
 
 X = rows()
@@ -103,7 +103,7 @@ def by_hand(model, X):
     Each starts from the weights that the stacked one started with, which are those of a plain autoencoder of
     the same shape, and sees batches in the order that the stacked one has come to.
     """
-    order = streams(0).order
+    order = random_streams(0).order
     start = AutoencoderTransformer(
         model.n_components,
         hidden_layer_sizes=model.hidden_layer_sizes,

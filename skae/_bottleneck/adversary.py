@@ -22,9 +22,8 @@ from .._networks.networks import Block, Linear
 from .._objectives.losses import binary_cross_entropy
 from .._support.sizes import of_size
 from .._training.bottleneck import Bottleneck
-from .._training.layers import Affine, FlatLayers, dense_layers
+from .._training.layers import Affine, BufferPool, Chain, FlatLayers, dense_layers
 from .._training.optimizers import Optimizer, scaled_rate
-from .._training.plans import BufferPool, Chain
 
 ACTIVATION = "leaky_relu"
 

@@ -1,6 +1,6 @@
 """Between the caller's arrays and torch: NumPy, SciPy sparse, torch tensors and other array namespaces."""
 
-from collections.abc import Callable
+from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -15,35 +15,18 @@ from sklearn.utils._array_api import (
 from sklearn.utils.validation import validate_data
 from torch import Tensor
 
-from .chunks import chunks
 
-
-def check_rows(estimator, X, *, reset: bool, method: str | None = None):
+def check_rows(estimator, X, y="no_validation", *, reset: bool = True, method: str | None = None):
     """Validate X as scikit-learn does; floating dtypes stay, all others become float64, sparse becomes CSR.
 
-    ``method`` names a method of a fitted estimator, which takes the array namespace that `fit` was given.
+    With ``y``, class labels, return both. ``method`` names a method of a fitted estimator, which takes the array
+    namespace that `fit` was given.
 
     Raises
     ------
     ValueError
         For anything that is not a two-dimensional array of finite real numbers.
     """
-    _check_ndim(X)
-    X = X.detach() if isinstance(X, Tensor) else X
-    X = validate_data(estimator, X, accept_sparse="csr", dtype=_float_dtypes(X), reset=reset)
-    if method is not None:
-        check_same_namespace(X, estimator, attribute="offset_", method=method)
-    return X
-
-
-def check_rows_and_labels(estimator, X, y):
-    """Validate training rows as `check_rows` does, and their class labels."""
-    _check_ndim(X)
-    X = X.detach() if isinstance(X, Tensor) else X
-    return validate_data(estimator, X, y, accept_sparse="csr", dtype=_float_dtypes(X))
-
-
-def _check_ndim(X) -> None:
     ndim = getattr(X, "ndim", 2)
     if ndim > 2:
         raise ValueError(
@@ -51,6 +34,11 @@ def _check_ndim(X) -> None:
             "Pass X.reshape(len(X), -1); with image_shape=(height, width[, channels]) the networks turn the "
             "rows back into images."
         )
+    X = X.detach() if isinstance(X, Tensor) else X
+    checked = validate_data(estimator, X, y, accept_sparse="csr", dtype=_float_dtypes(X), reset=reset)
+    if method is not None:
+        check_same_namespace(checked, estimator, attribute="offset_", method=method)
+    return checked
 
 
 def check_codes(estimator, Z, width: int):
@@ -101,19 +89,10 @@ def as_tensor(X: np.ndarray | Tensor) -> Tensor:
         return X.detach()
     if any(stride < 0 for stride in X.strides) or not X.dtype.isnative:
         X = np.array(X, dtype=X.dtype.newbyteorder("="))
-    if not X.flags.writeable:
-        X = np.asarray(_Writeable(X))
+    if not X.flags.writeable:  # the same memory under an interface that does not say so
+        interface = X.__array_interface__ | {"data": (X.__array_interface__["data"][0], False)}
+        X = np.asarray(SimpleNamespace(__array_interface__=interface, owner=X))
     return torch.from_numpy(X)
-
-
-class _Writeable:
-    """An array's memory under an interface that does not say read-only."""
-
-    def __init__(self, X: np.ndarray) -> None:
-        interface = dict(X.__array_interface__)
-        interface["data"] = (interface["data"][0], False)
-        self.__array_interface__ = interface
-        self._owner = X
 
 
 def torch_dtype(X) -> torch.dtype:
@@ -140,28 +119,9 @@ class Output:
         return to_namespace_of(self._like, array)
 
 
-def stream(
-    X,
-    apply: Callable[[Tensor, Tensor | None], Tensor],
-    width: int,
-    device: torch.device,
-    dtype: torch.dtype | None = None,
-    widest: int = 0,
-):
-    """Apply a function of dense chunks to validated rows, into one preallocated array of ``width`` columns.
-
-    ``widest`` is that of the layers in between, which take memory as the rows do.
-    """
-    output = Output(X, (X.shape[0], width), dtype)
-    here, row_bytes = output.tensor.device == device, torch_dtype(X).itemsize * max(width, X.shape[1], widest)
-    with torch.inference_mode():
-        for part, rows in chunks(to_torch(X), row_bytes):
-            x, out = rows.to(device), output.tensor[part]
-            if here:
-                apply(x, out)
-            else:
-                out.copy_(apply(x, torch.empty_like(out, device=device)))
-    return output.array()
+def array_like(X, tensor: Tensor):
+    """Return a tensor as an array of X's kind, floating dtype and device."""
+    return to_namespace_of(X, tensor.to("cpu", torch_dtype(X)).numpy())
 
 
 def to_namespace_of(X, array):

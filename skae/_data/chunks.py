@@ -1,4 +1,4 @@
-"""Walking over rows a chunk at a time: the one place where CSR matrices are made dense, and rows are summed.
+"""Walking over rows a chunk at a time: the one place where CSR matrices are made dense, and columns measured.
 
 Chunks are bounded in bytes, so that a wide matrix needs no more memory than a narrow one. Memory for them is
 allocated once: new memory for each, beside small tensors that stay, leaves a heap of holes that can grow as large
@@ -9,7 +9,10 @@ would allocate the result a second time, in theirs.
 import functools
 from collections.abc import Callable, Iterable, Iterator
 
+import numpy as np
 import torch
+from scipy import sparse
+from sklearn.utils.sparsefuncs import mean_variance_axis, min_max_axis
 from torch import Tensor
 
 from .._support.devices import sum_dtype
@@ -29,11 +32,6 @@ def slices(n_rows: int, row_bytes: int) -> Iterator[slice]:
     step = chunk_rows(row_bytes)
     for start in range(0, n_rows, step):
         yield slice(start, min(start + step, n_rows))
-
-
-def index_chunks(order: Tensor, row_bytes: int, at_most: int) -> tuple[Tensor, ...]:
-    """Cut row numbers into chunks, of no more than ``at_most`` rows."""
-    return order.split(min(at_most, chunk_rows(row_bytes)))
 
 
 def spread(order: Tensor, at_most: int) -> Tensor:
@@ -126,3 +124,38 @@ def fold(terms: Iterable[tuple[Tensor, ...]], *joins: Callable[[Tensor, Tensor],
         return tuple(by(total, one) for by, total, one in zip(joins, totals, term, strict=True))
 
     return functools.reduce(join, terms)
+
+
+# Measuring columns: of tensors chunk by chunk, of CSR matrices by scikit-learn, without making them dense -----
+
+
+def column_means(X: "Tensor | sparse.csr_matrix", weight: Tensor | None = None) -> Tensor:
+    """Return the weighted mean of each column, summed in float64: shape (n_features,), float64."""
+    if sparse.issparse(X):
+        weights = None if weight is None else weight.cpu().numpy().astype(str(X.dtype))
+        return torch.from_numpy(mean_variance_axis(X, axis=0, weights=weights)[0]).double()
+    short = chunks(X, 64 * X.shape[1])  # which are converted while they are in the cache
+    if weight is None:
+        return total(sum_rows(x) for _, x in short) / len(X)
+    return total(sum_rows(x, weight[part]) for part, x in short) / sum_rows(weight).to(X.device)
+
+
+def extremes(X: "Tensor | sparse.csr_matrix") -> tuple[float, float]:
+    """Return the smallest and the largest entry."""
+    if sparse.issparse(X):
+        lowest, highest = min_max_axis(X, axis=0)
+    else:
+        lowest, highest = fold((x.aminmax() for _, x in chunks(X)), torch.minimum, torch.maximum)
+    return float(lowest.min()), float(highest.max())
+
+
+def column_statistics(X: "Tensor | sparse.csr_matrix") -> tuple[np.ndarray, ...]:
+    """Return each column's standard deviation, minimum, maximum and mean."""
+    if sparse.issparse(X):
+        mean, variance = mean_variance_axis(X, axis=0)
+        return np.sqrt(variance), *min_max_axis(X, axis=0), mean
+    mean = column_means(X)
+    terms = ((sum_rows((x - mean).square()), x.amin(0), x.amax(0)) for _, x in chunks(X))
+    squares, lowest, highest = fold(terms, torch.add, torch.minimum, torch.maximum)
+    columns = (squares / len(X)).sqrt(), lowest, highest, mean
+    return tuple(column.cpu().numpy() for column in columns)

@@ -5,31 +5,13 @@ extremes. Batches come centred, so that what a corruption puts in has to be cent
 """
 
 import contextlib
-import copy
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from .._support.sizes import of_size
 from .arrays import as_tensor
-
-
-class Fills(NamedTuple):
-    """What corruptions need of the training data: tensors of shape (n_features,), centred as batches are."""
-
-    deviation: Tensor
-    lowest: Tensor
-    highest: Tensor
-    zero: Tensor
-
-    @classmethod
-    def of(cls, statistics: tuple, like: Tensor, offset: Tensor | None = None) -> "Fills":
-        """Prepare column statistics for batches of ``like``'s dtype and device, centred by ``offset`` or not."""
-        deviation, lowest, highest = (as_tensor(s).cpu().double() for s in statistics[:3])
-        moved = torch.zeros_like(deviation) if offset is None else offset.cpu().double()
-        return cls(*(s.to(like) for s in (deviation, lowest - moved, highest - moved, -moved)))
 
 
 class Draw:
@@ -39,14 +21,15 @@ class Draw:
     as much as the arithmetic.
     """
 
-    def __init__(self, x: Tensor, level: float, fills: Fills) -> None:
+    @torch.inference_mode(False)  # for use in any mode
+    def __init__(self, x: Tensor, level: float, fills: list[Tensor]) -> None:
         precise = torch.float32 if x.dtype == torch.bfloat16 else x.dtype  # bfloat16 knows 256 fractions
         self.number = torch.empty(x.shape, dtype=precise, device=x.device)
         self.rounded = None if x.dtype == precise else torch.empty_like(x)
         self.changed, self.lowered = self.below = torch.empty(2, *x.shape, dtype=torch.bool, device=x.device)
         self.levels = self.number.new_tensor([level, level / 2]).view(2, 1, 1)
         self.level = self.levels[0]
-        self.scale = level * fills.deviation
+        self.scale = level * fills[0]
         self.lowest, self.highest, self.zero = (fill.to(x.dtype) for fill in fills[1:])
 
 
@@ -100,10 +83,12 @@ class Corruption:
     level : float
     statistics : tuple of four ndarrays of shape (n_features,)
         The columns' standard deviations, minima, maxima and means.
-    fills : Fills
-        The same, as batches need them.
     generator : torch.Generator
         On the batches' device.
+    dtype : torch.dtype
+        Of the batches.
+    offset : Tensor of shape (n_features,) or None
+        What batches are centred by.
     """
 
     def __init__(
@@ -111,16 +96,20 @@ class Corruption:
         noise: str | Callable,
         level: float,
         statistics: tuple,
-        fills: Fills,
         generator: torch.Generator,
+        dtype: torch.dtype,
+        offset: Tensor | None = None,
     ) -> None:
         if noise in ("masking", "salt_and_pepper") and level > 1:
             raise ValueError(
                 f"noise_level={level} with noise={noise!r} is a fraction of entries, so that it must be "
                 "in [0, 1]. Lower it, or use noise='gaussian', whose level has no upper bound."
             )
-        self.noise, self.level, self.statistics = noise, level, statistics
-        self.fills, self.generator = fills, generator
+        self.noise, self.level, self.statistics, self.generator = noise, level, statistics, generator
+        deviation, lowest, highest = (as_tensor(s).cpu().double() for s in statistics[:3])
+        zero = torch.zeros_like(deviation) if offset is None else -offset.cpu().double()
+        fills = (deviation, lowest + zero, highest + zero, zero)
+        self._fills = [fill.to(generator.device, dtype) for fill in fills]
         self._draws: dict[tuple, Draw] = {}
 
     def __call__(self, x: Tensor, out: Tensor | None = None) -> Tensor:
@@ -129,12 +118,12 @@ class Corruption:
             noisy = self._of_callable(x, self.noise)
             return noisy if out is None else out.copy_(noisy)
         out = torch.empty_like(x) if out is None else out
-        draw = of_size(self._draws, (x.shape, x.dtype), lambda: Draw(x, self.level, self.fills))
+        draw = of_size(self._draws, (x.shape, x.dtype), lambda: Draw(x, self.level, self._fills))
         NOISES[self.noise](x, draw, self.generator, out)
         return out
 
     def _of_callable(self, x: Tensor, noise: Callable) -> Tensor:
-        zero = self.fills.zero  # minus the offset
+        zero = self._fills[-1]
         noisy = noise(x - zero, self.generator)
         if not isinstance(noisy, Tensor):
             raise TypeError(
@@ -147,12 +136,6 @@ class Corruption:
                 "noise must keep the shape."
             )
         return noisy + zero
-
-    def apart(self) -> "Corruption":
-        """Return the same noise, from the same generator, with memory of its own: for another mode of torch."""
-        other = copy.copy(self)
-        other._draws = {}
-        return other
 
     def held_out(self):
         """Return a context in which the noise is the same each time."""

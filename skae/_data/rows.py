@@ -1,11 +1,14 @@
-"""Rows of X on their way into the networks: gathered, made dense, centred, cast; never all at once."""
+"""Rows on their way into the networks: weighted, split, centred; gathered, made dense and cast batch by batch."""
 
 from collections.abc import Callable, Iterator
 
 import torch
+from sklearn.utils.validation import _check_sample_weight
 from torch import Tensor, nn
 
+from . import arrays, chunks
 from .chunks import Buffer, Reader, chunk_rows, slices
+from .split import hold_out
 
 SMALL_BYTES = 1 << 22
 
@@ -105,3 +108,126 @@ def codings(network: nn.Module, rows: Rows) -> Rows:
         for index, x in rows.chunks(torch.arange(rows.n_rows, device=rows.device), width):
             mapped[index] = network(x)
     return Rows(mapped, None, rows.dtype, rows.device)
+
+
+class TrainingData:
+    """Rows for training.
+
+    Parameters
+    ----------
+    X : validated rows
+    X_clean : validated rows or None
+        What to restore from X; None restores X itself.
+    sample_weight : array-like of shape (n_samples,) or None
+    dtype : torch.dtype
+    device : torch.device
+        The networks'.
+
+    Attributes
+    ----------
+    train_rows, validation_rows : int64 Tensor on the device
+        Numbers of the rows to train on, and to hold out (None before `split`, and without early stopping).
+    offset, target_offset : Tensor of shape (n_features,) or None
+        What is subtracted from inputs and targets (None before `centre`).
+    """
+
+    def __init__(self, X, *, X_clean=None, sample_weight=None, dtype: torch.dtype, device: torch.device) -> None:
+        self.X, self.dtype, self.device = X, dtype, device
+        self.paired = X_clean is not None
+        self._inputs = arrays.to_torch(X)
+        self._targets = arrays.to_torch(X_clean) if self.paired else self._inputs
+        self._weight = None
+        if sample_weight is not None:
+            weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
+            self._weight = arrays.to_torch(weight).to(dtype)
+        # Rows of weight zero are as good as absent.
+        self._used = torch.ones(X.shape[0], dtype=torch.bool) if self._weight is None else self._weight.cpu() > 0
+        self.train_rows = self._used.nonzero()[:, 0].to(device)
+        self.validation_rows: Tensor | None = None
+        self.offset: Tensor | None = None
+        self.target_offset: Tensor | None = None
+
+    @property
+    def sample_weight(self) -> Tensor | None:
+        """The weights of all rows as they were given, on the device; None for equal ones."""
+        return None if self._weight is None else self._weight.to(self.device)
+
+    def split(self, fraction: float, generator: torch.Generator, groups: Tensor | None = None) -> None:
+        """Hold rows out for validation; with ``groups``, numbers of classes, of each class that can spare some.
+
+        Raises
+        ------
+        ValueError
+            If no row would be left to train on, or to hold out.
+        """
+        weight = self._used.double() if self._weight is None else self._weight
+        if groups is None:
+            groups = torch.zeros(len(weight), dtype=torch.int64)
+        held_out = torch.zeros(len(weight), dtype=torch.bool)
+        for group in groups.unique():
+            members = groups == group
+            chosen = hold_out(self._inputs, weight * members, fraction, generator)
+            if len(groups.unique()) == 1 or not (chosen == (members & self._used)).all():
+                held_out |= chosen
+        kept = self._used & ~held_out
+        if not (kept.any() and held_out.any()):
+            raise ValueError(
+                f"early_stopping=True cannot split n_samples={int(self._used.sum())} with validation_fraction="
+                f"{fraction}: no row would be left to {'hold out' if kept.any() else 'train on'}. Give fit more "
+                "rows that differ, change validation_fraction, or set early_stopping=False."
+            )
+        self.train_rows = kept.nonzero()[:, 0].to(self.device)
+        self.validation_rows = held_out.nonzero()[:, 0].to(self.device)
+
+    def centre(self, uncentred: tuple[int, ...] = ()) -> None:
+        """Subtract from rows the means of all columns but those given, in float64.
+
+        An offset is a bias by another name. As in PCA, it spares the networks the work of finding the mean,
+        and it keeps what a column like 1e9 + N(0, 1) holds through the cast to float32.
+        """
+        self.offset = self._mean(self._inputs)
+        self.target_offset = self._mean(self._targets) if self.paired else self.offset
+        for means in (self.offset, self.target_offset):
+            means[list(uncentred)] = 0
+
+    def _mean(self, rows) -> Tensor:
+        return chunks.column_means(rows, self._weight).to(arrays.torch_dtype(self.X))
+
+    def inputs(self, change: Callable[[Tensor], Tensor] | None = None) -> Rows:
+        """Serve the inputs; ``change`` is applied to each batch of them."""
+        return Rows(self._inputs, self.offset, self.dtype, self.device, change)
+
+    def targets(self) -> Rows | None:
+        """Serve the targets; None where they are the inputs."""
+        return Rows(self._targets, self.target_offset, self.dtype, self.device) if self.paired else None
+
+    def row_weight(self) -> Tensor | None:
+        """Return weights with mean one over the rows trained on, and over those held out."""
+        if self._weight is None:
+            return None
+        weight = self._weight.to(self.device, copy=True)
+        for rows in (self.train_rows, self.validation_rows):
+            if rows is not None:
+                weight[rows] /= weight[rows].mean()
+        return weight
+
+    def largest_magnitude(self) -> float:
+        """Return the largest absolute value of an input."""
+        return max(map(abs, chunks.extremes(self._inputs)))
+
+    def target_range(self) -> tuple[float, float]:
+        """Return the smallest and the largest target."""
+        return chunks.extremes(self._targets)
+
+    def column_means(self) -> Tensor:
+        """Return each target column's mean."""
+        return self._mean(self._targets)
+
+    @property
+    def precision(self) -> float:
+        """The relative spacing of the numbers that X is given in."""
+        return torch.finfo(arrays.torch_dtype(self.X)).eps
+
+    def statistics(self) -> tuple:
+        """Return each input column's standard deviation, minimum, maximum and mean, as NumPy arrays."""
+        return chunks.column_statistics(self._inputs)

@@ -1,21 +1,23 @@
-"""How much the units of a fitted encoder do on the rows that it was trained on."""
+"""What the units of an encoder do on the rows that it is trained on, and what is set by it: thresholds, bits."""
 
-from collections.abc import Callable
-from typing import NamedTuple
+import math
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from .._bottleneck.winners import batch_cutoff
-from .._data.chunks import fold, spread, sum_rows, total
-from .._data.rows import Rows
-from .._networks.networks import Encoder
+from .._data.chunks import chunk_rows, fold, spread, sum_rows, total
+from .._data.rows import Rows, TrainingData
+from .._networks.networks import Encoder, Linear
 from .._networks.selection import Threshold
 from .._support.devices import sum_dtype
 
 ACTIVE_VARIANCE = 0.01
 ENOUGH_ROWS = 5_000
 BOUNDED = ("sigmoid", "tanh")
+SATURATED = math.log(9)  # the logit beyond which a logistic unit is within 0.1 of either end
 
 
 class Activity(NamedTuple):
@@ -38,23 +40,21 @@ class Activity(NamedTuple):
 
 
 @torch.no_grad()
-def activity(encode: Callable, rows: Rows, order: Tensor, weight: Tensor | None, width: int) -> Activity:
-    """Measure what ``encode`` makes, ``width`` columns, of the rows numbered ``order``.
-
-    ``rows`` are centred; ``weight``, of all rows or None, has mean one over those numbered.
-    """
+def activity(encode: Callable, rows: Rows, data: TrainingData, width: int) -> Activity:
+    """Measure what ``encode`` makes, ``width`` columns, of the training rows, which are served by ``rows``."""
+    weight = data.row_weight()
 
     def term(index: Tensor, x: Tensor) -> tuple[Tensor, ...]:
         code = encode(x)
         return sum_rows(code, None if weight is None else weight[index]), code.amin(0), code.amax(0)
 
-    terms = (term(index, x) for index, x in rows.chunks(order, width))
+    terms = (term(index, x) for index, x in rows.chunks(data.train_rows, width))
     sums, lowest, highest = fold(terms, torch.add, torch.minimum, torch.maximum)
-    return Activity(sums / len(order), lowest, highest)
+    return Activity(sums / len(data.train_rows), lowest, highest)
 
 
 @torch.no_grad()
-def freeze_threshold(encoder: Encoder, rows: Rows, order: Tensor, weight: Tensor | None, n_active: int) -> None:
+def freeze_threshold(encoder: Encoder, rows: Rows, data: TrainingData, n_active: int) -> None:
     """Set the encoder's threshold so that ``n_active`` units of a row are kept on average.
 
     It is the mean over large random batches of the magnitude that the largest units of each go down to.
@@ -62,6 +62,7 @@ def freeze_threshold(encoder: Encoder, rows: Rows, order: Tensor, weight: Tensor
     selection, width = encoder.selection, encoder.blocks[-1].linear.bias.numel()
     if not isinstance(selection, Threshold):
         return
+    order, weight = data.train_rows, data.row_weight()
     shuffled = order[torch.randperm(len(order), generator=torch.Generator().manual_seed(0)).to(order.device)]
 
     def term(index: Tensor, x: Tensor) -> Tensor:
@@ -74,21 +75,67 @@ def freeze_threshold(encoder: Encoder, rows: Rows, order: Tensor, weight: Tensor
 
 
 @torch.no_grad()
-def active_units(encode: Callable[[Tensor], Tensor], rows: Rows, trained: Tensor) -> int:
+def active_units(encode: Callable[[Tensor], Tensor], rows: Rows, data: TrainingData) -> int:
     """Count the units whose posterior mean varies over training rows (Burda et al. 2016).
 
-    Of many rows, some that are evenly spaced are enough, and spare what an epoch of encoding costs.
-
-    Parameters
-    ----------
-    encode : callable (x) -> Tensor of shape (n, 2 n_components)
-        From centred rows to both heads.
-    rows : Rows
-    trained : int64 Tensor
-        Numbers of the training rows.
+    Of many rows, some that are evenly spaced are enough, and spare what an epoch of encoding costs. ``encode``
+    maps centred rows to both heads, (n, 2 n_components).
     """
-    some, dtype = spread(trained, ENOUGH_ROWS), sum_dtype(rows.device)
+    some, dtype = spread(data.train_rows, ENOUGH_ROWS), sum_dtype(rows.device)
     means = (encode(x).chunk(2, 1)[0].to(dtype) for _, x in rows.chunks(some))
     sums, squares = fold(((sum_rows(m), sum_rows(m.square())) for m in means), torch.add, torch.add)
     variance = squares / len(some) - (sums / len(some)).square()
     return int((variance > ACTIVE_VARIANCE).sum())
+
+
+# Bits ------------------------------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def balance(encoder: Encoder, batches: Iterable[Tensor]) -> None:
+    """Change the last layer so that logits are centred, uncorrelated and of variance one over batches of rows.
+
+    Bits then start set for half of the rows each, and uncorrelated. Directions in which the logits do not vary,
+    where there are more bits than directions, stay as they are.
+    """
+    linear: Any = encoder.blocks[-1].linear
+    if not isinstance(linear, Linear):
+        return  # units of a convolution share their weights
+    logits = torch.cat([encoder.forward_centred(rows).cpu() for rows in batches]).double()
+    mean = logits.mean(0)
+    covariance = torch.cov(logits.t(), correction=0).reshape(len(mean), -1)
+    if not covariance.isfinite().all():
+        return  # training will say what is wrong
+    variances, axes = torch.linalg.eigh(covariance)
+    varies = variances > 1e-6 * variances[-1]
+    scales = torch.where(varies, variances.clamp_min(1e-300).rsqrt(), 1.0)
+    whiten = (axes * scales) @ axes.t()
+    linear.weight.copy_(whiten @ linear.weight.cpu().double())
+    linear.bias.copy_(whiten @ (linear.bias.cpu().double() - mean))
+
+
+def bits_and_saturated(encoder: Encoder) -> Callable[[Tensor], Tensor]:
+    """Return what maps centred rows to their bits and, side by side, to ones for units that are saturated."""
+
+    def both(x: Tensor) -> Tensor:
+        logits = encoder.forward_centred(x)
+        return torch.cat([logits > 0, logits.abs() > SATURATED], 1).to(logits.dtype)
+
+    return both
+
+
+def pack(bits: Tensor) -> Tensor:
+    """Pack bits, ones and zeros of any dtype, (n, n_bits), into bytes, the first bit highest: uint8.
+
+    The last byte is filled up with zeros, as by `numpy.packbits`.
+    """
+    n_bytes = -(-bits.shape[1] // 8)
+    padded = torch.nn.functional.pad(bits, (0, 8 * n_bytes - bits.shape[1])).to(torch.int32)
+    values = 2 ** torch.arange(7, -1, -1, dtype=torch.int32, device=bits.device)
+    return (padded.view(-1, n_bytes, 8) * values).sum(2).to(torch.uint8)
+
+
+def some_rows(rows: Rows, order: Tensor) -> Iterator[Tensor]:
+    """Yield rows numbered ``order`` in chunks: all of them if one chunk can hold them, else a thousand or more."""
+    some = spread(order, max(1000, chunk_rows(rows.n_features * rows.dtype.itemsize)))
+    return (x for _, x in rows.chunks(some))

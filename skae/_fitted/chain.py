@@ -5,16 +5,19 @@ Bernoulli's. Where it is right, the chain's rows come to be distributed as the d
 """
 
 import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from .._data.arrays import as_tensor
-from .._data.chunks import fold, sum_rows
-from .._data.corruption import Corruption
+from .._data.chunks import slices, spread, sum_rows, total
+from .._networks.activations import link_activation
+from .._networks.custom import forward_centred
+from .._training.fitting import Fit
 
-Draw = Callable[[Tensor, Tensor, torch.Generator], Tensor]
+MOST_ROWS = 10_000  # that the variance of residuals is measured on: enough for two decimals
 
 
 def normal(mean: Tensor, variance: Tensor, generator: torch.Generator) -> Tensor:
@@ -27,32 +30,32 @@ def bernoulli(mean: Tensor, variance: Tensor, generator: torch.Generator) -> Ten
     return torch.bernoulli(mean, generator=generator)
 
 
-def residual_variance(
-    restore: Callable[[Tensor], Tensor], corrupt: Corruption | None, pairs: Iterable[tuple[Tensor, Tensor]]
-) -> Tensor:
-    """Return the mean square, (n_features,), of what is missing from restored rows, on the CPU.
+@torch.no_grad()
+def residual_variance(fit: Fit, encoder: Any, decoder: Any) -> Tensor:
+    """Return the mean square, (n_features,), of what is missing from restored training rows, on the CPU."""
+    corruption, architecture = fit.objective.corruption, fit.architecture
+    link = link_activation(architecture.link).module()
+    widest = max(*architecture.encoder_layer_sizes, *architecture.decoder_layer_sizes)
+    encode, decode = forward_centred(encoder), forward_centred(decoder)
 
-    Parameters
-    ----------
-    restore : callable (x) -> rows
-    corrupt : Corruption or None
-        Its generator is left as it was.
-    pairs : iterable of (x, target)
-        Inputs before their corruption, and what they are to be restored to.
+    def squares(x: Tensor, target: Tensor) -> Tensor:
+        restored = link(decode(encode(x if corruption is None else corruption(x))))
+        return sum_rows((restored - target).square_()).cpu().double()
+
+    some = spread(fit.setup.data.train_rows, MOST_ROWS)
+    pairs = zip(*(rows.chunks(some, widest) for rows in (fit.inputs, fit.targets)), strict=True)
+    with contextlib.nullcontext() if corruption is None else corruption.held_out():
+        return total(squares(x, target) for (_, x), (_, target) in pairs) / len(some)
+
+
+def starts(
+    statistics: tuple, n: int, row_bytes: int, dtype: torch.dtype, generator: torch.Generator
+) -> Iterator[tuple[slice, Tensor]]:
+    """Draw rows whose columns have the data's means, deviations and ranges, and nothing in common; on the CPU.
+
+    Yield them chunk by chunk, with the slice of ``n`` that each is.
     """
-    corrupt = None if corrupt is None else corrupt.apart()
-
-    def term(x: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        residual = restore(x if corrupt is None else corrupt(x)) - target
-        return sum_rows(residual.square_()).cpu().double(), torch.tensor(len(x))
-
-    with torch.no_grad(), contextlib.nullcontext() if corrupt is None else corrupt.held_out():
-        squares, n = fold((term(x, target) for x, target in pairs), torch.add, torch.add)
-    return squares / n
-
-
-def start(statistics: tuple, n: int, dtype: torch.dtype, generator: torch.Generator) -> Tensor:
-    """Draw rows whose columns have the data's means, deviations and ranges, and nothing in common; on the CPU."""
     deviation, lowest, highest, mean = (as_tensor(s).cpu().to(dtype) for s in statistics)
-    draws = torch.empty(n, len(mean), dtype=dtype).normal_(generator=generator)
-    return torch.addcmul(mean, draws, deviation).clamp_(lowest, highest)
+    for part in slices(n, row_bytes):
+        draws = torch.empty(part.stop - part.start, len(mean), dtype=dtype).normal_(generator=generator)
+        yield part, torch.addcmul(mean, draws, deviation).clamp_(lowest, highest)

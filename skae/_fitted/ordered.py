@@ -50,31 +50,23 @@ def adapt(estimator, architecture: Architecture, mode: Mode) -> Architecture:
 
 def _check_share(estimator, mode: Mode) -> None:
     """Check that ``n_components`` may be a share of the variance."""
-    problem = None
     if not estimator.ordered:
-        problem = (
-            "needs codes that are sorted by explained variance. Set ordered=True, or n_components to an integer, "
-            "the width of the code."
-        )
+        problem, remedy = "needs codes that are sorted by explained variance", "Set ordered=True"
     elif estimator.encoder is not None or estimator.decoder is not None:
-        problem = (
-            "makes skae truncate the networks that it builds, but encoder or decoder is a custom module. Set "
-            "n_components to an integer, the width of the code between them."
-        )
+        problem = "makes skae truncate the networks that it builds, but encoder or decoder is a custom module"
+        remedy = "Leave both at None"
     elif estimator.image_shape is not None and estimator.code_layer == "convolution":
-        problem = (
-            "removes units of the code, but with code_layer='convolution' they share their weights. Use "
-            "code_layer='dense', or set n_components to an integer."
-        )
+        problem = "removes units of the code, but with code_layer='convolution' they share their weights"
+        remedy = "Use code_layer='dense'"
     elif mode is Mode.INCREMENTAL and not hasattr(estimator, "n_components_"):
-        problem = (
-            "is found once training is over, but partial_fit does not know when that is. Call fit first, or set "
-            "n_components to an integer, the width of the code."
-        )
-    if problem is not None:
-        raise ValueError(
-            f"n_components={estimator.n_components} is a share of the variance to keep, which {problem}"
-        )
+        problem = "is found once training is over, but partial_fit does not know when that is"
+        remedy = "Call fit first"
+    else:
+        return
+    raise ValueError(
+        f"n_components={estimator.n_components} is a share of the variance to keep, which {problem}. {remedy}, or "
+        "set n_components to an integer, the width of the code."
+    )
 
 
 # Afterwards ------------------------------------------------------------------------------------------------
@@ -82,8 +74,9 @@ def _check_share(estimator, mode: Mode) -> None:
 
 def finalize(estimator, fit: Fit, encoder: Any, decoder: Any, architecture: Architecture) -> tuple:
     """Rotate the code of linear networks to principal axes; truncate it to the share of variance asked for."""
-    if is_linear(estimator, architecture):
-        rotate_to_principal_axes(encoder, decoder, _mean_over_rows(fit), only_rotate=estimator.tied_weights)
+    if estimator.ordered and is_linear(estimator, architecture):
+        mean = functools.partial(_mean, fit, fit.setup.data.train_rows)
+        rotate_to_principal_axes(encoder, decoder, mean, only_rotate=estimator.tied_weights)
     if isinstance(estimator.n_components, Integral) or fit.setup.previous is not None:
         return encoder, decoder, architecture
     _, shares = explained_variance(fit, encoder, decoder, architecture)
@@ -95,35 +88,26 @@ def finalize(estimator, fit: Fit, encoder: Any, decoder: Any, architecture: Arch
 
 def attributes(estimator, fit: Fit, encoder: Any, decoder: Any) -> dict[str, Any]:
     """Return what each unit explains and, of linear networks, the components."""
-
-    def array(tensor: Tensor):
-        X = fit.setup.data.X
-        return arrays.to_namespace_of(X, tensor.to("cpu", arrays.torch_dtype(X)).numpy())
-
+    X = fit.setup.data.X
     by_unit, shares = explained_variance(fit, encoder, decoder, fit.architecture)
-    own = {"components_": array(linear_map(decoder).t())} if is_linear(estimator, fit.architecture) else {}
     kept, asked = float(shares.sum()), estimator.n_components
     is_short = not isinstance(asked, Integral) and fit.setup.previous is None and kept < asked - 1e-6
-    return own | {
-        "explained_variance_": array(by_unit),
-        "explained_variance_ratio_": array(shares),
+    own = {
+        "explained_variance_": arrays.array_like(X, by_unit),
+        "explained_variance_ratio_": arrays.array_like(X, shares),
         "_short_of": kept if is_short else None,
     }
+    if is_linear(estimator, fit.architecture):
+        own["components_"] = arrays.array_like(X, linear_map(decoder).t())
+    return own
 
 
-def _mean_over_rows(
-    fit: Fit, rows: Tensor | None = None
-) -> Callable[[Callable[[Tensor, Tensor], Tensor]], Tensor]:
-    """Return ``mean(term)``: of ``term(x, weight)``, a sum over the rows of a chunk each times its weight."""
-    data, precision = fit.setup.data, sum_dtype(fit.inputs.device)
-    rows = data.train_rows if rows is None else rows
-    weight = torch.ones(fit.inputs.n_rows) if data.sample_weight is None else data.sample_weight
-    weight = weight.to(fit.inputs.device, precision)
-
-    def mean(term: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-        return total(term(x, weight[index]) for index, x in fit.inputs.chunks(rows)) / weight[rows].sum()
-
-    return mean
+def _mean(fit: Fit, rows: Tensor, term: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    """Return the mean over rows of ``term(x, weight)``, a sum over the rows of a chunk, each times its weight."""
+    weight, device = fit.setup.data.sample_weight, fit.inputs.device
+    weight = torch.ones(fit.inputs.n_rows) if weight is None else weight
+    weight = weight.to(device, sum_dtype(device))
+    return total(term(x, weight[index]) for index, x in fit.inputs.chunks(rows)) / weight[rows].sum()
 
 
 @torch.no_grad()
@@ -137,8 +121,7 @@ def explained_variance(fit: Fit, encoder: Any, decoder: Any, architecture: Archi
     n = float(len(rows) if data.sample_weight is None else data.sample_weight[rows].sum())
     encode = forward_centred(encoder)
     decode = decoder.reconstruct_centred if isinstance(decoder, Decoder) else decoder
-    mean = _mean_over_rows(fit, rows)
-    centre = mean(lambda x, weight: weight @ x.to(weight.dtype))
+    centre = _mean(fit, rows, lambda x, weight: weight @ x.to(weight.dtype))
 
     def left(x: Tensor, weight: Tensor) -> Tensor:
         code = encode(x)
@@ -149,7 +132,7 @@ def explained_variance(fit: Fit, encoder: Any, decoder: Any, architecture: Archi
             squares.append(weight @ (decode(prefix) - x).to(weight.dtype).square().sum(1))
         return torch.stack(squares)
 
-    variance = mean(left) * n / max(n - 1, 1.0)
+    variance = _mean(fit, rows, left) * n / max(n - 1, 1.0)
     by_unit = variance[:-1] - variance[1:]
     return by_unit, by_unit / variance[0] if variance[0] > 0 else torch.zeros_like(by_unit)
 
@@ -159,8 +142,7 @@ def explained_variance(fit: Fit, encoder: Any, decoder: Any, architecture: Archi
 
 def _weight(linear: Any) -> Tensor:
     """Return a layer's weight, (fan_out, fan_in), in float64 on the CPU."""
-    weight = linear.partner.weight.t() if isinstance(linear, TiedLinear) else linear.weight
-    return weight.detach().cpu().double()
+    return linear.weight.detach().cpu().double()
 
 
 def linear_map(decoder: Decoder) -> Tensor:

@@ -21,6 +21,7 @@ from .._support.warnings import warn
 from .._training.fine_tuning import to_fine_tune
 
 FORMAT = 1
+NETWORKS = ("encoder", "decoder", "head")
 # Other names in files of version 0.1.0.dev0: buffers of an encoder, and attributes of an estimator.
 FORMER_NAMES = {"typical": "log_scale"}
 FORMER_ATTRIBUTES = {"sparsity_warmup": "sparsity_warm_up", "_silent_units": "_dead_unit_numbers"}
@@ -42,13 +43,13 @@ def to_plain(state: dict[str, Any]) -> dict[str, Any]:
     state.update(zip(own, _freeze(*(state[name] for name in own)), strict=True))
     if "encoder_" not in state:
         return state
-    encoder, decoder = state.pop("encoder_"), state.pop("decoder_")
+    networks = {name: state.pop(f"{name}_") for name in NETWORKS if f"{name}_" in state}
     saved: dict[str, Any] = {"format": FORMAT}
-    if isinstance(encoder, Encoder) and isinstance(decoder, Decoder):
-        saved["encoder"] = {name: _array(t) for name, t in encoder.state_dict().items()}
-        saved["decoder"] = {name: _array(t) for name, t in decoder.state_dict().items()}
+    if "head" in networks or all(isinstance(network, Encoder | Decoder) for network in networks.values()):
+        for name, network in networks.items():
+            saved[name] = {part: _array(tensor) for part, tensor in network.state_dict().items()}
     else:
-        saved["modules"] = _freeze(encoder, decoder)
+        saved["modules"] = _freeze(*networks.values())
     state["_networks"] = saved
     state["device_"] = str(state["device_"])
     for key, value in state.items():
@@ -65,19 +66,23 @@ def from_plain(state: dict[str, Any], name: str) -> dict[str, Any]:
     if "_networks" not in state:
         return state
     saved = state.pop("_networks")
-    _check_format(saved, name)
-    device = _device(state["device_"], name)
-    if "modules" in saved:
-        encoder, decoder = _thaw(saved["modules"])
+    if saved["format"] > FORMAT:
+        raise ValueError(
+            f"This {name} was saved in format {saved['format']} by a newer version of skae; this version reads "
+            f"formats up to {FORMAT}. Upgrade skae to load it."
+        )
+    if "head" in saved:  # a classifier's, whose ``autoencoder_`` has saved itself
+        device = state["autoencoder_"].device_
+        head = Linear(*saved["head"]["weight"].shape[::-1])
+        networks = {"encoder": to_fine_tune(state["autoencoder_"].encoder_), "head": head}
     else:
-        arrays = {key: _tensors(saved[key]) for key in ("encoder", "decoder")}
-        encoder, decoder = build(Architecture(**state["_architecture"]))
-        for network, tensors in ((encoder, arrays["encoder"]), (decoder, arrays["decoder"])):
-            network.offset = tensors.get("offset")
-            network.load_state_dict(tensors, assign=True)
-            for parameter in network.parameters():
-                parameter.requires_grad_(True)
-    state["encoder_"], state["decoder_"] = encoder.to(device).eval(), decoder.to(device).eval()
+        device = _device(state["device_"], name)
+        pair = _thaw(saved["modules"]) if "modules" in saved else build(Architecture(**state["_architecture"]))
+        networks = dict(zip(("encoder", "decoder"), pair, strict=True))
+    for key, network in networks.items():
+        if key in saved:
+            _load(network, saved[key])
+        state[f"{key}_"] = network.to(device).eval()
     state["device_"] = device
     for key, value in state.items():
         if isinstance(value, dict) and value.keys() == {"array", "device"}:
@@ -86,44 +91,15 @@ def from_plain(state: dict[str, Any], name: str) -> dict[str, Any]:
     return state
 
 
-def classifier_to_plain(state: dict[str, Any]) -> dict[str, Any]:
-    """Do as `to_plain` for a classifier, whose ``autoencoder_`` saves itself."""
-    if "encoder_" in state:
-        encoder, head = state.pop("encoder_"), state.pop("head_")
-        arrays = [{name: _array(t) for name, t in m.state_dict().items()} for m in (encoder, head)]
-        state["_networks"] = {"format": FORMAT, "encoder": arrays[0], "head": arrays[1]}
-        del state["device_"]
-    return state
-
-
-def classifier_from_plain(state: dict[str, Any], name: str) -> dict[str, Any]:
-    """Undo `classifier_to_plain`; ``name`` is the estimator's, for messages."""
-    if "_networks" in state:
-        saved, autoencoder = state.pop("_networks"), state["autoencoder_"]
-        _check_format(saved, name)
-        encoder = to_fine_tune(autoencoder.encoder_)
-        encoder.load_state_dict(_tensors(saved["encoder"]))
-        head = Linear(*saved["head"]["weight"].shape[::-1])
-        head.load_state_dict(_tensors(saved["head"]), assign=True)
-        device = state["device_"] = autoencoder.device_
-        state["encoder_"], state["head_"] = encoder.to(device).eval(), head.to(device).eval()
-    return state
-
-
-def _check_format(saved: dict[str, Any], name: str) -> None:
-    if saved["format"] > FORMAT:
-        raise ValueError(
-            f"This {name} was saved in format {saved['format']} by a newer version of skae; this version reads "
-            f"formats up to {FORMAT}. Upgrade skae to load it."
-        )
+def _load(network: Any, arrays: dict[str, Any]) -> None:
+    tensors = {name: torch.tensor(array) for name, array in _renamed(arrays, FORMER_NAMES).items()}
+    if "offset" in tensors and network.offset is None:
+        network.offset = tensors["offset"]
+    network.load_state_dict(tensors, assign=True)
 
 
 def _array(tensor: Tensor):
     return tensor.detach().cpu().numpy().copy()
-
-
-def _tensors(arrays: dict[str, Any]) -> dict[str, Tensor]:
-    return {name: torch.tensor(array) for name, array in _renamed(arrays, FORMER_NAMES).items()}
 
 
 def _renamed(state: dict[str, Any], former: dict[str, str]) -> dict[str, Any]:
@@ -150,23 +126,16 @@ def _freeze(*modules: nn.Module) -> list[dict[str, Any]]:
 
 
 def _thaw(frozen: list[dict[str, Any]]) -> list[nn.Module]:
-    """Put tensors back where `_freeze` left arrays, in copies of the modules."""
-    tensors: dict[int, Tensor] = {}
-
-    def tensor(entry: Any) -> Any:
-        if not isinstance(entry, tuple):
-            return entry
-        kind, array, requires_grad = entry
-        if id(entry) not in tensors:
-            value = torch.tensor(array)
-            tensors[id(entry)] = nn.Parameter(value, requires_grad) if kind == "parameter" else value
-        return tensors[id(entry)]
-
-    thawed = copy.deepcopy([entry["module"] for entry in frozen])
-    for module in (m for network in thawed for m in network.modules()):
-        if isinstance(module, Encoder):
-            module._buffers = _renamed(module._buffers, FORMER_NAMES)
-        for registry in (module._parameters, module._buffers):
-            for key, entry in registry.items():
-                registry[key] = tensor(entry)
+    """Copy modules with tensors in the place of the arrays that `_freeze` left."""
+    modules: list[nn.Module] = [entry["module"] for entry in frozen]
+    memo: dict[int, Any] = {}
+    for module in (m for network in modules for m in network.modules()):
+        for entry in (*module._parameters.values(), *module._buffers.values()):
+            if isinstance(entry, tuple) and id(entry) not in memo:
+                kind, array, requires_grad = entry
+                tensor = torch.tensor(array)
+                memo[id(entry)] = nn.Parameter(tensor, requires_grad) if kind == "parameter" else tensor
+    thawed = copy.deepcopy(modules, memo)
+    for encoder in (m for network in thawed for m in network.modules() if isinstance(m, Encoder)):
+        encoder._buffers = _renamed(encoder._buffers, FORMER_NAMES)
     return thawed

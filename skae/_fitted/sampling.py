@@ -1,19 +1,79 @@
-"""Estimates over draws of the code: log p(x), and how probable a reconstruction is; a bounded chunk at a time."""
+"""Draws: new rows, from codes that are drawn from a prior; and estimates over draws of the code."""
 
 import functools
 import math
 from collections.abc import Callable, Iterator
 from numbers import Integral
 
-import numpy as np
 import torch
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 from torch.quasirandom import SobolEngine
 
+from .._bottleneck.prior import Prior, draw
+from .._data import arrays
 from .._data.chunks import chunk_rows, slices
+from .._networks.inference import forward
 from .._networks.networks import bounded
+from .._support.devices import random_streams
 
 SEED = 0  # of the draws that scores are taken over: the same for every row, so that no row depends on others
+
+# New rows --------------------------------------------------------------------------------------------------
+
+
+def check_n_samples(n_samples, name: str = "n_samples", least: int = 1) -> int:
+    """Check a number of samples, or another number called ``name``.
+
+    Raises
+    ------
+    TypeError
+        If it is no integer; a bool is none.
+    ValueError
+        If it is below ``least``.
+    """
+    rule = f"must be an integer of at least {least}"
+    if not isinstance(n_samples, Integral) or isinstance(n_samples, bool):
+        raise TypeError(f"{name}={n_samples!r} is of type {type(n_samples).__name__}, but {rule}.")
+    if n_samples < least:
+        raise ValueError(f"{name}={n_samples} was asked for, but {rule}.")
+    return int(n_samples)
+
+
+def generate(
+    estimator,
+    n_samples,
+    random_state,
+    prior: Prior,
+    draw_rows: Callable[[Tensor, torch.Generator], Tensor] | None = None,
+):
+    """Return new rows, (n_samples, n_features), of the kind and dtype of the data that were given to ``fit``.
+
+    Parameters
+    ----------
+    estimator : BaseAutoencoder
+        Fitted, or `sklearn.exceptions.NotFittedError` is raised.
+    n_samples : int
+    random_state : int, RandomState instance or None
+    prior : Prior
+        Of the codes.
+    draw_rows : callable (x, generator) -> Tensor or None
+        From decoded rows, (n, n_features), to those that are returned; None returns the former.
+    """
+    check_is_fitted(estimator)
+    n_samples, streams = check_n_samples(n_samples), random_streams(random_state)
+    output = arrays.Output(estimator.offset_, (n_samples, estimator.n_features_in_))
+    dtype = output.tensor.dtype
+    decode, like = forward(estimator.decoder_, dtype), torch.empty(0, dtype=dtype)
+    with torch.inference_mode():
+        for part in slices(n_samples, estimator._widest * dtype.itemsize):
+            z = draw(prior, part.stop - part.start, estimator._n_features_out, like, streams.weights)
+            x = decode(z.to(estimator.device_), None).cpu()
+            output.tensor[part] = x if draw_rows is None else draw_rows(x, streams.noise)
+    return output.array()
+
+
+# Estimates: log p(x), and how probable a reconstruction is; a bounded chunk at a time ------------------------
 
 
 class Densities:
@@ -78,21 +138,3 @@ def standard_normal(n_samples: int, width: int, like: Tensor) -> Tensor:
         return torch.special.ndtri(points + 2.0**-31).to(like)  # from the edges of cells to their middles
     generator = torch.Generator().manual_seed(SEED)
     return torch.empty(n_samples, width, dtype=torch.float64).normal_(generator=generator).to(like)
-
-
-def check_n_samples(n_samples, name: str = "n_samples", least: int = 1) -> int:
-    """Check a number of samples, or another number called ``name``.
-
-    Raises
-    ------
-    TypeError
-        If it is no integer; a bool is none.
-    ValueError
-        If it is below ``least``.
-    """
-    rule = f"must be an integer of at least {least}"
-    if not isinstance(n_samples, Integral) or isinstance(n_samples, bool | np.bool_):
-        raise TypeError(f"{name}={n_samples!r} is of type {type(n_samples).__name__}, but {rule}.")
-    if n_samples < least:
-        raise ValueError(f"{name}={n_samples} was asked for, but {rule}.")
-    return int(n_samples)

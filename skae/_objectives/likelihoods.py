@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .._data.training_data import TrainingData
+from .._data.rows import TrainingData
 from .._networks.activations import Link, selector
 from .._networks.networks import Decoder, GaussianEncoder, Linear
 from .likelihood_families import LIKELIHOODS

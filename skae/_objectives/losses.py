@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .._data.training_data import TrainingData
+from .._data.rows import TrainingData
 
 ROUNDING = 1e-6  # by which scaled data may miss the range that they were scaled to
 

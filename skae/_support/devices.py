@@ -1,9 +1,12 @@
-"""Devices: from a parameter to a `torch.device`, and the processor's state while a fit runs."""
+"""Devices, the processor's state while a fit runs, and random generators: no global state stays changed."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
+import numpy as np
 import torch
+from sklearn.utils import check_random_state
 
 KINDS = ("cpu", "cuda", "mps", "xpu")
 
@@ -27,9 +30,9 @@ def resolve(device: str | torch.device) -> torch.device:
     RuntimeError
         If the machine has no such device, or if CUDA was started before this process was forked.
     """
-    if isinstance(device, str) and device == "auto":
-        found = [name for name in available() if name != "cpu"]
-        device = found[0] if found else "cpu"
+    there = available()
+    if device == "auto":
+        device = there[1] if len(there) > 1 else "cpu"
     try:
         resolved = torch.device(device)
     except (RuntimeError, TypeError):
@@ -44,7 +47,6 @@ def resolve(device: str | torch.device) -> torch.device:
             f"device={device!r}: CUDA cannot be used in a process that was forked after CUDA had started. "
             "Use joblib's default 'loky' backend or the 'spawn' start method, or n_jobs=1."
         )
-    there = available()
     name = str(resolved) if resolved.index is not None else f"{resolved.type}:0"
     if resolved.type not in there and name not in there:
         raise RuntimeError(
@@ -83,3 +85,28 @@ def _flushes_denormals() -> bool:
     # torch has no getter; half of the smallest normal number is denormal, or zero where they are flushed.
     smallest = torch.full((1,), torch.finfo(torch.float64).tiny, dtype=torch.float64)
     return not bool(smallest.mul_(0.5).count_nonzero())
+
+
+# Random numbers --------------------------------------------------------------------------------------------
+
+
+class Streams(NamedTuple):
+    """One generator for each purpose, so that using more of one changes none of the others. On the CPU."""
+
+    weights: torch.Generator
+    split: torch.Generator
+    order: torch.Generator
+    noise: torch.Generator
+
+
+def random_seed(random_state) -> int:
+    """Draw a seed from scikit-learn's ``random_state``; None gives fresh entropy, not NumPy's global state."""
+    if random_state is None:
+        return int(np.random.SeedSequence().generate_state(1)[0])
+    return int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
+
+
+def random_streams(random_state) -> Streams:
+    """Derive the generators from scikit-learn's ``random_state``."""
+    seeds = np.random.SeedSequence(random_seed(random_state)).generate_state(len(Streams._fields), np.uint64)
+    return Streams(*(torch.Generator().manual_seed(int(s) >> 1) for s in seeds))

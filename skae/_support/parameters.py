@@ -67,17 +67,16 @@ def _give_constructor(cls: Any) -> None:
             is_default = found is not None and found.constraints is None and name in declared
             declared[name] = declared[name]._replace(default=found.default) if is_default else found
         constraints |= vars(parent).get("_own_constraints", {})
-    parameters = {name: found for name, found in declared.items() if found is not None}
-    cls._parameter_constraints = {name: constraints[name] for name in parameters if name in constraints}
 
     def place(name: str) -> tuple[bool, int]:
-        return not parameters[name].positional, SHARED_ORDER.index(name) if name in SHARED_ORDER else -1
+        return not declared[name].positional, SHARED_ORDER.index(name) if name in SHARED_ORDER else -1
 
-    cls._parameter_names = tuple(sorted(parameters, key=place))
-    fields = [
-        (name, p.annotation, dataclasses.field(default=p.default, kw_only=not p.positional))
-        for name, p in ((name, parameters[name]) for name in cls._parameter_names)
-    ]
+    cls._parameter_names = tuple(sorted((name for name, p in declared.items() if p is not None), key=place))
+    cls._parameter_constraints = {name: constraints[name] for name in cls._parameter_names if name in constraints}
+    fields = []
+    for name in cls._parameter_names:
+        p = declared[name]
+        fields.append((name, p.annotation, dataclasses.field(default=p.default, kw_only=not p.positional)))
     made = dataclasses.make_dataclass(cls.__name__, fields, eq=False, repr=False)
     cls.__init__ = made.__init__  # type: ignore[misc]
 

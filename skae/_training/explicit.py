@@ -12,11 +12,70 @@ from torch import Tensor
 
 from .._networks.nested import Parallel
 from .._networks.networks import Block
-from .layers import FlatLayers, dense_layers
+from .bottleneck import Bottleneck
+from .layers import BufferPool, Chain, FlatLayers, Layer, dense_layers
 from .loop import Step
-from .plans import BufferPool, StepPlan
 
 MOST_PLANS = 8  # batch sizes to be prepared for at a time
+
+
+class StepPlan:
+    """All that a batch of ``n`` rows passes through, and the calls that take it there and back.
+
+    Attributes
+    ----------
+    n, n_passes : int
+        Rows of the batch, and how often each passes through the decoder.
+    x, target : Tensor of shape (n, d)
+        The first layer's input without its ones; the rows to reconstruct. One memory unless the two differ.
+    code, dcode : Tensor
+        The code layer's output and the derivative with respect to it.
+    z, dz : Tensor
+        The decoder's input and the derivative with respect to it: the same two without a bottleneck.
+    output, doutput : Tensor
+        The decoder's output and the derivative with respect to it: one memory where the output is linear.
+    encode, decode, decode_back, encode_back : lists of callables
+        The passes, in the order of a step.
+    """
+
+    def __init__(
+        self,
+        n: int,
+        encoder: Sequence[Layer],
+        decoder: Sequence[Layer],
+        bottleneck: Bottleneck | None,
+        pool: BufferPool,
+        has_target: bool,
+    ) -> None:
+        self.n, self.n_passes = n, 1 if bottleneck is None else bottleneck.n_passes
+        h = pool.with_ones("x", n, encoder[0].fan_in)
+        self.x = h[:, :-1]
+        self.target = pool.empty("target", n, decoder[-1].fan_out) if has_target else self.x
+        width = encoder[-1].fan_out
+        self.dcode = pool.empty("dcode", n, width)
+        if bottleneck is None:
+            z = pool.with_ones("z", n, width)
+            self.code, self.dz = z[:, :-1], self.dcode
+        else:
+            rows, z_width = self.n_passes * n, bottleneck.decoder_width(width)
+            z = pool.with_ones("z", rows, z_width)
+            self.code, self.dz = pool.empty("code", n, width), pool.empty("dz", rows, z_width)
+        self.z = z[:, :-1]
+        self.output = pool.empty("output", len(z), decoder[-1].fan_out)
+        linear = decoder[-1].activation.forward is None
+        self.doutput = self.output if linear else pool.empty("doutput", len(z), decoder[-1].fan_out)
+        up = Chain(encoder, h, None, self.code, self.dcode, pool)
+        down = Chain(decoder, z, self.dz, self.output, self.doutput, pool)
+        self.encoder = up.buffers
+        self.encode, self.decode = up.forward, down.forward
+        self.decode_back, self.encode_back = down.backward, up.backward
+        self._passes: list[tuple[Tensor, Tensor]] | None = None
+
+    def passes(self) -> list[tuple[Tensor, Tensor]]:
+        """Return output and doutput of each pass through the decoder, n rows each."""
+        if self._passes is None:
+            self._passes = [*zip(self.output.split(self.n), self.doutput.split(self.n), strict=True)]
+        return self._passes
 
 
 class ExplicitStep(Step):

@@ -9,12 +9,11 @@ from sklearn.utils import compute_class_weight
 from torch import nn
 from torch.nn import functional as F
 
-from .._data.rows import Rows, codings
-from .._data.training_data import TrainingData
+from .._data.rows import Rows, TrainingData, codings
 from .._networks.building import initialize
 from .._networks.networks import Block, Encoder, Linear, compression, n_parameters
 from .._objectives.losses import CROSS_ENTROPY
-from .._support import random
+from .._support.devices import random_streams
 from .loop import History, Step
 from .problem import Objective, Served
 from .setup import Run
@@ -39,7 +38,7 @@ class FineTuning(Run):
         dtype, device = next(self.encoder.parameters()).dtype, autoencoder.device_
         weight = _weights(estimator.class_weight, estimator.classes_, codes)
         data = TrainingData(X, sample_weight=weight, dtype=dtype, device=device)
-        super().__init__(estimator, data, device, dtype, random.streams(estimator.random_state))
+        super().__init__(estimator, data, device, dtype, random_streams(estimator.random_state))
         self.y = estimator.classes_[codes]
         if estimator.early_stopping:
             data.split(estimator.validation_fraction, self.streams.split, groups=torch.from_numpy(codes))
@@ -86,19 +85,13 @@ class FineTuning(Run):
         return self._attributes(history, self.encoder, self.head)
 
     def _attributes(self, history: History, encoder: nn.Module, head: nn.Module) -> dict[str, Any]:
-        fitted = {
+        return {
             "encoder_": encoder.eval(),
             "head_": head.eval(),
             "device_": self.device,
             "n_parameters_": n_parameters((encoder, head)),
-            "loss_curve_": history.loss_curve,
-            "loss_": history.loss_curve[-1],
-            "best_loss_": min(history.validation_loss_curve or history.loss_curve),
-            "n_iter_": len(history.loss_curve),
+            **history.attributes(history.loss_curve),
         }
-        if self.data.validation_rows is not None:
-            fitted["validation_loss_curve_"] = history.validation_loss_curve
-        return fitted
 
 
 def to_fine_tune(encoder: nn.Module) -> Any:

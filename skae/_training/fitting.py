@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from .._data import arrays
-from .._data.chunks import index_chunks
+from .._data.chunks import chunk_rows
 from .._data.rows import Rows
 from .._networks.building import build, initialize
 from .._networks.custom import Linked, check_own_networks, load_weights
@@ -121,7 +121,7 @@ class Fit:
         """Return the loss of the training rows under the weights as they are."""
         rows, row_bytes = self.setup.data.train_rows, self.inputs.n_features * self.inputs.dtype.itemsize
         with self.step.modes(self.setup.streams.noise):
-            losses = [self.step.evaluate(index) for index in index_chunks(rows, row_bytes, 1000)]
+            losses = [self.step.evaluate(index) for index in rows.split(min(1000, chunk_rows(row_bytes)))]
             return float(torch.stack(losses).sum()) / len(rows)
 
     def whole(self, name: str | None = None) -> Phase:
@@ -263,7 +263,6 @@ def _attributes(fit: Fit, encoder: Any, decoder: Any) -> dict[str, Any]:
     fit.architecture = architecture
     if architecture.link != "identity" and not isinstance(decoder, Decoder):
         decoder = Linked(decoder, architecture.link)  # type: ignore[arg-type]
-    curve = setup.curve("loss_curve_", history.loss_curve)
     X, offset, corruption = data.X, data.offset, fit.objective.corruption
     if offset is None:
         offset = torch.zeros(X.shape[1], dtype=arrays.torch_dtype(X))
@@ -274,15 +273,10 @@ def _attributes(fit: Fit, encoder: Any, decoder: Any) -> dict[str, Any]:
         "offset_": arrays.to_namespace_of(X, offset.cpu().numpy()),
         "device_": setup.device,
         "n_parameters_": setup.previous.n_parameters_ if setup.goes_on else n_parameters((encoder, decoder)),
-        "loss_curve_": curve,
-        "loss_": curve[-1] if curve else history.loss,
-        "best_loss_": min(history.validation_loss_curve or curve, default=history.loss),
-        "n_iter_": len(curve),
         "_architecture": architecture._asdict(),
         "_column_statistics": known if corruption is None else corruption.statistics,
     }
-    if data.validation_rows is not None:
-        fitted["validation_loss_curve_"] = history.validation_loss_curve
+    fitted |= history.attributes(setup.curve("loss_curve_", history.loss_curve))
     for hook in definitions(estimator, "_fitted_attributes"):
         fitted |= hook(fit, encoder, decoder)
     return fitted

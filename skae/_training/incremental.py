@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from .._data import arrays
-from .._data.training_data import TrainingData
+from .._data.rows import TrainingData
 from .._networks.networks import compression
 from .fitting import Fit, fitted_attributes, prepare, restore_on_failure
 from .monitoring import Monitor

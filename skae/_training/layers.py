@@ -244,3 +244,52 @@ class FlatLayers:
         masters = self.masters if flat is self.parameters else self.views(flat)
         for layer, master in zip(self.layers, masters, strict=True):
             layer.store(master)
+
+
+class BufferPool:
+    """Tensors by name, for batches of any size: a small batch uses the first rows of a large one's."""
+
+    def __init__(self, like: Tensor) -> None:
+        self._like = like
+        self._tensors: dict[object, Tensor] = {}
+
+    def empty(self, name: object, n: int, width: int) -> Tensor:
+        """Return memory of shape (n, width)."""
+        return self._get(name, n, lambda: self._like.new_empty(n, width))
+
+    def with_ones(self, name: object, n: int, width: int) -> Tensor:
+        """Return memory of shape (n, width + 1) whose last column is ones."""
+        # Rows start 64 bytes apart or a multiple of it: matrix products read them faster.
+        stride = -(-(width + 1) // 16) * 16
+        return self._get(name, n, lambda: self._like.new_ones(n, stride))[:, : width + 1]
+
+    def _get(self, name: object, n: int, allocate: Callable[[], Tensor]) -> Tensor:
+        if name not in self._tensors or len(self._tensors[name]) < n:
+            self._tensors[name] = allocate()
+        return self._tensors[name][:n]
+
+
+class Chain:
+    """A stack of layers with its memory, from the input ``h`` to ``output``, and the calls of its passes."""
+
+    def __init__(
+        self,
+        layers: Sequence[Layer],
+        h: Tensor,
+        dh: Tensor | None,
+        output: Tensor,
+        doutput: Tensor,
+        pool: BufferPool,
+    ) -> None:
+        n, hidden = len(h), layers[:-1]
+        inputs = [h, *(pool.with_ones(("h", id(layer)), n, layer.fan_out) for layer in hidden)]
+        outputs = [*(above[:, :-1] for above in inputs[1:]), output]
+        da = [*(pool.empty(("dz", id(layer)), n, layer.fan_out) for layer in hidden), doutput]
+        dh_ = [dh, *da[:-1]]
+        self.buffers: list[LayerBuffers] = []
+        for i, (layer, a) in enumerate(zip(layers, outputs, strict=True)):
+            z = pool.empty(("z", id(layer)), n, layer.fan_out) if layer.activation.saves_input else a
+            self.buffers.append(LayerBuffers(inputs[i], z, a, da[i], dh_[i]))
+        pairs = [*zip(layers, self.buffers, strict=True)]
+        self.forward = [call for layer, p in pairs for call in layer.forward(p)]
+        self.backward = [call for layer, p in reversed(pairs) for call in layer.backward(p)]

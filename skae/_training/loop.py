@@ -204,6 +204,13 @@ class History:
         for name, total in sums.items():
             self.parts.setdefault(name, []).append(float(total) / n_rows)
 
+    def attributes(self, curve: list[float]) -> dict[str, Any]:
+        """Return the fitted attributes that tell of training; ``curve`` may begin with earlier passes."""
+        watched = {"validation_loss_curve_": self.validation_loss_curve} if self.validation_loss_curve else {}
+        best = min(self.validation_loss_curve or curve, default=self.loss)
+        last = curve[-1] if curve else self.loss
+        return {"loss_curve_": curve, "loss_": last, "best_loss_": best, "n_iter_": len(curve), **watched}
+
 
 class _Watch:
     """Keeps the best weights of rows held out, and counts epochs without improvement."""

@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import nn
 
-from .._data.corruption import Corruption, Fills
+from .._data.chunks import column_statistics
+from .._data.corruption import Corruption
 from .._data.rows import Rows, codings
-from .._data.statistics import column_statistics
 from .._objectives.losses import LOSSES
 from .fitting import Fit
 from .loop import Step
@@ -52,5 +51,4 @@ class Pretraining:
         if noise is None:
             return None
         statistics = column_statistics(rows[:])
-        fills = Fills.of(statistics, torch.empty(0, dtype=setup.dtype, device=setup.device))
-        return Corruption(noise, setup.estimator.noise_level, statistics, fills, setup.generator)
+        return Corruption(noise, setup.estimator.noise_level, statistics, setup.generator, setup.dtype)

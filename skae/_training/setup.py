@@ -10,12 +10,12 @@ from torch import Tensor, nn
 
 from .._data import arrays
 from .._data.corruption import Corruption
-from .._data.training_data import TrainingData
+from .._data.rows import TrainingData
 from .._networks.building import Architecture, describe
 from .._networks.networks import dense_blocks
 from .._objectives.losses import loss_by
-from .._support import devices, random
-from .._support.random import Streams
+from .._support import devices
+from .._support.devices import Streams, random_streams
 from .autograd import AutogradStep
 from .explicit import ExplicitStep
 from .loop import History, Step, train
@@ -161,14 +161,14 @@ class Setup(Run):
             return None
         # Statistics stay those of the first fit, so that portions given to partial_fit get the same noise.
         statistics = getattr(self.previous, "_column_statistics", None) or self.data.statistics()
-        return Corruption(noise, level, statistics, self.data.fills(statistics), self.generator)
+        return Corruption(noise, level, statistics, self.generator, self.dtype, self.data.offset)
 
 
 def set_up(estimator, X, mode: Mode, data: dict[str, Any]) -> Setup:
     """Make all that a fit to validated rows is given; ``data`` is what else `TrainingData` takes."""
     previous = estimator if mode is not Mode.FRESH and hasattr(estimator, "encoder_") else None
     device = devices.resolve(estimator.device)
-    streams = random.streams(estimator.random_state)
+    streams = random_streams(estimator.random_state)
     loss = None if estimator.loss is None else loss_by(estimator.loss)
     architecture = describe(estimator, X.shape[1], loss)
     for hook in definitions(estimator, "_adapt_architecture"):
@@ -204,7 +204,7 @@ def centre(setup: Setup) -> None:
     previous, architecture, estimator = setup.previous, setup.architecture, setup.estimator
     if previous is None:
         if architecture.centred:
-            setup.data.centre(uncentred=architecture.uncentred)
+            setup.data.centre(architecture.uncentred)
         return
     offset = getattr(previous.encoder_, "offset", None)
     if offset is not None and not architecture.centred:
@@ -214,7 +214,7 @@ def centre(setup: Setup) -> None:
             "take. Fit with warm_start=False, or set these parameters back."
         )
     if offset is not None:
-        setup.data.centre(offset, previous.decoder_.offset)
+        setup.data.offset, setup.data.target_offset = offset, previous.decoder_.offset
 
 
 # Hooks compose: each is called for every class that defines it, whatever the order of the parents. ----------

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
-from .._support import random
+from .._support.devices import random_seed
 from ._model import Model
 from ._units import Region, Units, best_of_starts, top_rows
 
@@ -214,7 +214,7 @@ def maximize_activation(
     selected = Units(model, layer, units)
     best = top_rows(selected, rows, 1)[0].numpy()
     region = Region.around(rows, selected, best[:, 0], norm, bounded)
-    rng = np.random.default_rng(random.seed(random_state))
+    rng = np.random.default_rng(random_seed(random_state))
     starts = np.hstack([best, rng.integers(rows.shape[0], size=(len(best), n_init - 1))])
     settings = {"alpha": alpha, "learning_rate": learning_rate, "max_iter": max_iter}
     preferred = best_of_starts(selected, rows, starts, region, **settings)

@@ -12,9 +12,9 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from .._data import arrays
-from .._data.corruption import Corruption, Fills
+from .._data.corruption import Corruption
 from .._networks.selection import Bits, Selection
-from .._support import random
+from .._support.devices import random_seed
 from ._drawing import check_image_shape
 
 
@@ -126,9 +126,9 @@ class Model:
                 "corrupt='auto', or pass corrupted rows as X_corrupted."
             )
         x = torch.as_tensor(to_numpy(arrays.check_rows(model, prepared, reset=False)))
-        generator = torch.Generator().manual_seed(random.seed(random_state))
+        generator = torch.Generator().manual_seed(random_seed(random_state))
         statistics = model._column_statistics
-        noise = Corruption(model.noise, model.noise_level, statistics, Fills.of(statistics, x), generator)
+        noise = Corruption(model.noise, model.noise_level, statistics, generator, x.dtype)
         return self._native(noise(x).numpy())
 
 

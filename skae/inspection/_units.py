@@ -7,8 +7,7 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
-from .._data.chunks import slices
-from .._data.statistics import column_statistics
+from .._data.chunks import column_statistics, slices
 from ._model import Model, find_layer
 
 

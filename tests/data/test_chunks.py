@@ -14,7 +14,6 @@ from skae._data.chunks import (
     Reader,
     chunks,
     fold,
-    index_chunks,
     slices,
     spread,
     sum_rows,
@@ -63,16 +62,6 @@ def test_slices_cover_all_rows_and_are_bounded_in_bytes(n_rows, row_bytes):
         assert size * row_bytes <= max(CHUNK_BYTES, row_bytes)
         covered += range(part.start, part.stop)
     assert covered == list(range(n_rows))
-
-
-@pytest.mark.parametrize(
-    ("row_bytes", "at_most", "expected"), [(1, 4, 4), (CHUNK_BYTES // 3, 4, 3), (1 << 30, 4, 1)]
-)
-def test_numbers_are_cut_by_bytes_and_by_rows(row_bytes, at_most, expected):
-    order = torch.randperm(10, generator=torch.Generator().manual_seed(0))
-    parts = index_chunks(order, row_bytes, at_most)
-    assert torch.equal(torch.cat(parts), order)
-    assert max(map(len, parts)) == expected
 
 
 @pytest.mark.parametrize(("n", "at_most"), [(1, 5), (5, 5), (6, 5), (99, 5), (100, 1)])

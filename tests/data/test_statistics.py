@@ -7,7 +7,7 @@ from numpy.testing import assert_allclose
 from scipy import sparse
 
 from skae._data import chunks as chunks_module
-from skae._data.statistics import column_means, column_statistics, extremes
+from skae._data.chunks import column_means, column_statistics, extremes
 
 KINDS = {"dense": torch.from_numpy, "csr": sparse.csr_matrix, "fortran": lambda X: torch.from_numpy(X.T.copy()).T}
 

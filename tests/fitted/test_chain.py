@@ -259,7 +259,7 @@ def test_residual_variance_is_that_of_rows_restored_from_noise(loss):
 
 
 def test_residual_variance_is_of_at_most_ten_thousand_rows(monkeypatch):
-    monkeypatch.setattr("skae._denoising.MOST_ROWS", 20)
+    monkeypatch.setattr("skae._fitted.chain.MOST_ROWS", 20)
     X = rows(70)
     model = denoiser(noise_level=0.0).fit(X)
     assert_allclose(model.residual_variance_, np.square(model.denoise(X) - X)[::4].mean(0), rtol=1e-6)

@@ -5,7 +5,7 @@ import pytest
 import torch
 from numpy.testing import assert_allclose
 
-from skae._fitted.hashing import balance, pack
+from skae._fitted.activity import balance, pack
 from skae._networks.building import Architecture, build, initialize
 
 
