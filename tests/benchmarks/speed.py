@@ -168,7 +168,6 @@ def variants():
         model = SparseAutoencoder(8, sparsity=sparsity, **{**settings, "code_activation": activation})
         models[f"sparse, {sparsity}"] = model
     costly = {"adversarial": AdversarialAutoencoder(8, **settings)}
-    costly["denoising, walkback 1"] = DenoisingAutoencoder(8, walkback=1, **settings)
     costly["ordered, 8 prefixes"] = AutoencoderTransformer(8, ordered=True, **settings)
     models |= costly
     pretrained = {"pretrain_max_iter": epochs, "fine_tune": False, **settings}
@@ -183,7 +182,7 @@ def variants():
     losses = squared_errors(race, X)
     for name in [name for name in models if name not in ("plain", *costly)]:
         yield race.row(name, "plain", 1.5, 0, ours=name, smaller=True, losses=losses)
-    for name in costly:  # more networks, or a second pass through the first ones: nothing is asked of them
+    for name in costly:  # more networks, a discriminator or decoders of prefixes: nothing is asked of them
         yield race.row(name, "plain", 0, 0, ours=name, smaller=True, losses=losses)
 
 
