@@ -76,13 +76,12 @@ class UsesEncoder(
 class BaseAutoencoder(UsesEncoder):
     """Base class of all autoencoders, for writing a variant.
 
-    A variant is a subclass that holds only what it adds: annotated fields for its parameters, their
-    ``_parameter_constraints``, and an override of one of the hooks at the end of this class; see the page of the
-    documentation on extending. The parameters, attributes and methods that all autoencoders share are described
-    with :class:`AutoencoderTransformer`.
-
-    Think twice before adding a method here.
+    A variant is a subclass that holds only what it adds. A parameter is an annotated field, with its constraint in
+    ``_parameter_constraints``; training is changed by :doc:`hooks </extending>`. The parameters, attributes and
+    methods that all autoencoders share are described with :class:`AutoencoderTransformer`.
     """
+
+    # Think twice before adding a method here.
 
     n_components: int = parameter(AT_LEAST_ONE, default=16, positional=True)
     hidden_layer_sizes: Any = parameter("array-like", AT_LEAST_ONE, default=(128,))

@@ -96,22 +96,23 @@ def denoising_chain():
     chains = model.sample(20 * 300, 0, burn_in=50, X_init=X[:20]).reshape(300, 20, 2)
     memory = [(chains[:-lag] * chains[lag:]).mean() / (chains**2).mean() for lag in (1, 20, 100)]
     spread = sample.std(0) / X.std(0)
+    name = "circle, chain of one fit"
     yield judged(
-        "circle: total variation distance (0.06 by chance)",
+        f"{name}: total variation distance (0.06 by chance)",
         f"{distance:.3f}",
         "",
         "<= 0.25",
         distance <= 0.25,
     )
     yield judged(
-        "circle: autocorrelation at lags 1, 20, 100",
+        f"{name}: autocorrelation at lags 1, 20, 100",
         ", ".join(f"{m:.2f}" for m in memory),
         "",
         "|last| <= 0.2",
         abs(memory[-1]) <= 0.2,
     )
     yield judged(
-        "circle: standard deviations / the data's",
+        f"{name}: standard deviations / the data's",
         ", ".join(f"{s:.2f}" for s in spread),
         "",
         "within 0.1 of 1",

@@ -182,7 +182,7 @@ def variants():
     losses = squared_errors(race, X)
     for name in [name for name in models if name not in ("plain", *costly)]:
         yield race.row(name, "plain", 1.5, 0, ours=name, smaller=True, losses=losses)
-    for name in costly:  # more networks, or a second pass through the first ones: nothing is asked of them
+    for name in costly:  # more networks, a discriminator or decoders of prefixes: nothing is asked of them
         yield race.row(name, "plain", 0, 0, ours=name, smaller=True, losses=losses)
 
 
