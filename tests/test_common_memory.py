@@ -24,7 +24,7 @@ from sklearn.base import clone, is_classifier
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-import skae._data.rows as rows_module
+import skae._data.chunks as chunks_module
 from skae import AutoencoderTransformer, VAESampler
 from skae._data.rows import Rows, TrainingData
 from skae._training.fitting import Fit
@@ -135,7 +135,7 @@ def test_results_are_streamed_into_one_array(estimator, monkeypatch):
     if isinstance(model, VAESampler):
         model.set_params(n_importance_samples=2)
     chunk, one_column = 1 << 13, 8 * len(X)
-    monkeypatch.setattr(rows_module, "CHUNK_BYTES", chunk)
+    monkeypatch.setattr(chunks_module, "CHUNK_BYTES", chunk)
     codes = model.transform(X)
     calls = dict.fromkeys(row_methods(model), X)
     results = {"transform": codes.nbytes, "reconstruct": X.nbytes, "predict_proba": 3 * one_column}
@@ -163,7 +163,7 @@ SPARSELY = [
 def test_sparse_rows_are_never_dense_all_at_once(estimator, monkeypatch):
     """Dense, these rows take 10 MB; no call takes a third of that, though some take batches of 200 rows."""
     X = sparse.random_array((1250, 1000), density=1e-3, rng=np.random.default_rng(0), format="csr")
-    monkeypatch.setattr(rows_module, "CHUNK_BYTES", 1 << 17)
+    monkeypatch.setattr(chunks_module, "CHUNK_BYTES", 1 << 17)
     few = {"batch_size": 12, "max_iter": 1, "pretrain_max_iter": 1, "n_importance_samples": 2, "noise_warm_up": 0}
     model = clone(estimator)
     if is_classifier(model):

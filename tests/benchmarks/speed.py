@@ -168,7 +168,6 @@ def variants():
         model = SparseAutoencoder(8, sparsity=sparsity, **{**settings, "code_activation": activation})
         models[f"sparse, {sparsity}"] = model
     costly = {"adversarial": AdversarialAutoencoder(8, **settings)}
-    costly["denoising, walkback 1"] = DenoisingAutoencoder(8, walkback=1, **settings)
     costly["ordered, 8 prefixes"] = AutoencoderTransformer(8, ordered=True, **settings)
     models |= costly
     pretrained = {"pretrain_max_iter": epochs, "fine_tune": False, **settings}

@@ -88,7 +88,7 @@ def test_numbered_rows_come_in_chunks_of_the_same_memory(is_sparse, width, monke
     rows = Rows(sparse.csr_matrix(X) if is_sparse else torch.from_numpy(X), offset, torch.float32, CPU)
     order, numbers, addresses = torch.randperm(50, generator=torch.Generator().manual_seed(0))[:33], [], set()
     for index, x in rows.chunks(order, width):
-        assert_allclose(x, X[index] - 0.5, rtol=1e-6)
+        assert_allclose(x, X[index.numpy()] - 0.5, rtol=1e-6)
         assert len(x) <= 500 // (4 * max(6, width)) or len(x) == 1
         numbers.append(index)
         addresses.add(x.data_ptr())
