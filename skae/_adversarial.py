@@ -3,6 +3,7 @@
 from typing import Any
 
 from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.validation import check_is_fitted
 
 from ._base import BaseAutoencoder
 from ._bottleneck import prior as priors
@@ -280,6 +281,7 @@ class AdversarialAutoencoder(BaseAutoencoder):
         TypeError, ValueError
             If ``n_samples`` is not an integer, or is below 1.
         """
+        check_is_fitted(self)
         return generate(self, n_samples, random_state, self._prior)
 
     def _bottleneck(self, setup: Setup) -> Adversary:
