@@ -5,6 +5,7 @@ extremes. Batches come centred, so that what a corruption puts in has to be cent
 """
 
 import contextlib
+import copy
 from collections.abc import Callable, Iterator
 
 import torch
@@ -136,6 +137,12 @@ class Corruption:
                 "noise must keep the shape."
             )
         return noisy + zero
+
+    def apart(self) -> "Corruption":
+        """Return the same noise, from the same generator, with memory of its own."""
+        other = copy.copy(self)
+        other._draws = {}
+        return other
 
     def held_out(self):
         """Return a context in which the noise is the same each time."""

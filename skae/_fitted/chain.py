@@ -33,7 +33,8 @@ def bernoulli(mean: Tensor, variance: Tensor, generator: torch.Generator) -> Ten
 @torch.no_grad()
 def residual_variance(fit: Fit, encoder: Any, decoder: Any) -> Tensor:
     """Return the mean square, (n_features,), of what is missing from restored training rows, on the CPU."""
-    corruption, architecture = fit.objective.corruption, fit.architecture
+    noise, architecture = fit.objective.corruption, fit.architecture
+    corruption = None if noise is None else noise.apart()  # chunks are no batches, whose memory is kept
     link = link_activation(architecture.link).module()
     widest = max(*architecture.encoder_layer_sizes, *architecture.decoder_layer_sizes)
     encode, decode = forward_centred(encoder), forward_centred(decoder)
