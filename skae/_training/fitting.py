@@ -247,7 +247,8 @@ def fitted_attributes(fit: Fit) -> dict[str, Any]:
     """Return the fitted attributes, once training is over."""
     fit.step.release()
     fitted = _attributes(fit, fit.encoder, fit.decoder)
-    fit.step.leave()
+    if fit.setup.mode is Mode.INCREMENTAL:
+        fit.step.leave()
     return fitted
 
 
