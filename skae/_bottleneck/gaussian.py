@@ -102,8 +102,8 @@ class GaussianBottleneck(Bottleneck):
         self.add("reconstruction", reconstruction)
         own = own if self.beta == 1 else own * self.beta
         if own.requires_grad and self.beta:
-            felt = own * (self.warm_up.value / self.beta)
-            return felt + (own - felt).detach()
+            warming = own * (self.warm_up.value / self.beta)
+            return warming + (own - warming).detach()
         return own
 
     def _mean_over_rows(self, each: Tensor) -> Tensor:

@@ -88,8 +88,8 @@ class AutogradStep(Step):
         each = loss.per_row(self._decode(z), target.repeat(passes, 1), repeated).view(passes, -1)
         rows = each[0]
         if passes > 1:
-            reported, felt = bottleneck.pass_weights(each.detach().sum(1))
-            gradient = felt @ each
+            reported, trained = bottleneck.pass_weights(each.detach().sum(1))
+            gradient = trained @ each
             rows = (reported @ each).detach() + gradient - gradient.detach()
         own = bottleneck.own_loss(rows.detach().sum())
         if own is None:

@@ -206,10 +206,10 @@ class History:
 
     def attributes(self, curve: list[float]) -> dict[str, Any]:
         """Return the fitted attributes that tell of training; ``curve`` may begin with earlier passes."""
-        watched = {"validation_loss_curve_": self.validation_loss_curve} if self.validation_loss_curve else {}
+        held_out = {"validation_loss_curve_": self.validation_loss_curve} if self.validation_loss_curve else {}
         best = min(self.validation_loss_curve or curve, default=self.loss)
         last = curve[-1] if curve else self.loss
-        return {"loss_curve_": curve, "loss_": last, "best_loss_": best, "n_iter_": len(curve), **watched}
+        return {"loss_curve_": curve, "loss_": last, "best_loss_": best, "n_iter_": len(curve), **held_out}
 
 
 class _Watch:
@@ -222,18 +222,18 @@ class _Watch:
 
     def look(self, history: History) -> bool:
         """Judge the epoch that has ended; return whether the loss has gone flat."""
-        schedule, watched = self.schedule, history.loss_curve[-1]
+        schedule, monitored = self.schedule, history.loss_curve[-1]
         if self.held_out is not None:
             losses = [self.step.evaluate(index) for index in self.held_out.split(schedule.batch_size)]
-            watched = float(torch.stack(losses).sum()) / len(self.held_out)
-            history.validation_loss_curve.append(watched)
-        if not (math.isfinite(history.loss_curve[-1]) and math.isfinite(watched)):
+            monitored = float(torch.stack(losses).sum()) / len(self.held_out)
+            history.validation_loss_curve.append(monitored)
+        if not (math.isfinite(history.loss_curve[-1]) and math.isfinite(monitored)):
             raise DivergedError(len(history.loss_curve))
         if len(history.loss_curve) <= self.step.warm_up_epochs - schedule.first_epoch:
             history.best_loss = math.inf
-        self.n_flat = 0 if watched < history.best_loss - (schedule.tol or 0) else self.n_flat + 1
-        if watched < history.best_loss:
-            history.best_loss = watched
+        self.n_flat = 0 if monitored < history.best_loss - (schedule.tol or 0) else self.n_flat + 1
+        if monitored < history.best_loss:
+            history.best_loss = monitored
             self.best = self.step.snapshot() if self.held_out is not None else None
         return schedule.tol is not None and self.n_flat > schedule.n_iter_no_change
 
