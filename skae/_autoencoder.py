@@ -1,5 +1,6 @@
 """The plain autoencoder."""
 
+from numbers import Integral
 from typing import Any
 
 from sklearn.utils._param_validation import Interval, RealNotInt
@@ -324,6 +325,8 @@ class AutoencoderTransformer(TakesSampleWeight):
         return [contractive(self.contractive, setup.architecture.code_activation if one_layer else None)]
 
     def _adapt_architecture(self, architecture: Architecture, mode: Mode) -> Architecture:
+        if isinstance(self.n_components, Integral) and not self.ordered:
+            return architecture
         return ordered.adapt(self, architecture, mode)
 
     def _bottleneck(self, setup: Setup) -> NestedDropout | None:
@@ -332,6 +335,8 @@ class AutoencoderTransformer(TakesSampleWeight):
         return NestedDropout(setup.architecture.encoder_layer_sizes[-1], setup.generator)
 
     def _finalize_networks(self, fit: Fit, encoder: Any, decoder: Any, architecture: Architecture) -> tuple:
+        if not self.ordered:
+            return encoder, decoder, architecture
         return ordered.finalize(self, fit, encoder, decoder, architecture)
 
     def _fitted_attributes(self, fit: Fit, encoder: Any, decoder: Any) -> dict[str, Any]:

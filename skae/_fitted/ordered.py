@@ -74,7 +74,7 @@ def _check_share(estimator, mode: Mode) -> None:
 
 def finalize(estimator, fit: Fit, encoder: Any, decoder: Any, architecture: Architecture) -> tuple:
     """Rotate the code of linear networks to principal axes; truncate it to the share of variance asked for."""
-    if estimator.ordered and is_linear(estimator, architecture):
+    if is_linear(estimator, architecture):
         mean = functools.partial(_mean, fit, fit.setup.data.train_rows)
         rotate_to_principal_axes(encoder, decoder, mean, only_rotate=estimator.tied_weights)
     if isinstance(estimator.n_components, Integral) or fit.setup.previous is not None:
