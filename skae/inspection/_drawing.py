@@ -179,29 +179,36 @@ def require_matplotlib(caller: str) -> None:
         ) from error
 
 
-def with_parameters_of(plot):
-    """Give a class method the parameters of `plot` for its ``**drawing``, in its signature and its docstring.
+def with_parameters_of(**functions):
+    """Give a class method that makes a display the parameters of other functions, in its signature and docstring.
 
-    Before the method computes anything, its arguments are checked by the signature, and matplotlib is imported.
+    With ``drawing=plot`` it gets the arguments for `plot` as a dictionary ``drawing``. Parameters that the method
+    declares itself, and ``return_*``, are left out. Before it computes anything, its arguments are checked by the
+    signature, and matplotlib is imported.
     """
-    drawing = [p.replace(kind=p.KEYWORD_ONLY) for p in [*inspect.signature(plot).parameters.values()][1:]]
-    section = re.search(r"-\n(.*?)\n\n", inspect.getdoc(plot) or "", re.DOTALL)
 
     def decorate(method):
         own = inspect.signature(method)
-        signature = own.replace(parameters=[*[*own.parameters.values()][:-1], *drawing])
+        parameters = [p for p in own.parameters.values() if p.name not in functions]
+        names, doc = {}, inspect.getdoc(method) or ""
+        for key, function in functions.items():
+            others = inspect.signature(function).parameters.values()
+            new = [p for p in others if p.name not in {"self", *own.parameters} and "return_" not in p.name]
+            parameters += [p.replace(kind=p.KEYWORD_ONLY) for p in new]
+            names[key] = {p.name for p in new}
+            described = inspect.getdoc(function) or ""
+            entries = [re.search(rf"^{p.name}\b.* : .*(\n .*)*", described, re.MULTILINE) for p in new]
+            placeholder = f"**{key} : dict\n    Parameters of `{function.__name__}`."
+            doc = doc.replace(placeholder, "\n".join(entry[0] for entry in entries if entry))
 
         @functools.wraps(method)
         def checked(cls, *args, **kwargs):
-            signature.bind(cls, *args, **kwargs)
+            checked.__signature__.bind(cls, *args, **kwargs)
             require_matplotlib(f"{cls.__name__}.{method.__name__}")
-            return method(cls, *args, **kwargs)
+            options = {key: {n: kwargs.pop(n) for n in names[key] & kwargs.keys()} for key in names}
+            return method(cls, *args, **kwargs, **options)
 
-        checked.__signature__ = signature
-        if section is not None:
-            checked.__doc__ = inspect.getdoc(method).replace(
-                "**drawing : dict\n    Parameters of `plot`.", section[1]
-            )
+        checked.__signature__, checked.__doc__ = own.replace(parameters=parameters), doc
         return checked
 
     return decorate

@@ -98,9 +98,9 @@ class FeatureDisplay(PanelDisplay):
         return self
 
     @classmethod
-    @with_parameters_of(plot)
+    @with_parameters_of(drawing=plot)
     def from_estimator(
-        cls, estimator, *, network="encoder", layer=None, units=None, combined=False, image_shape=None, **drawing
+        cls, estimator, *, network="encoder", layer=None, units=None, combined=False, image_shape=None, drawing
     ):
         """Draw the weights of a layer of a fitted autoencoder.
 

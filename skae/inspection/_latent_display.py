@@ -149,21 +149,9 @@ class LatentDisplay(Display):
         ax.set_yticks((shown + 0.5) * height, up)
 
     @classmethod
-    @with_parameters_of(plot)
+    @with_parameters_of(place=latent_grid, drawing=plot)
     def from_estimator(
-        cls,
-        estimator,
-        X,
-        y=None,
-        *,
-        components=(0, 1),
-        n_points=10,
-        spacing="linear",
-        coverage=0.95,
-        extent=None,
-        at=None,
-        image_shape=None,
-        **drawing,
+        cls, estimator, X, y=None, *, components=(0, 1), n_points=10, image_shape=None, place, drawing
     ):
         """Draw the codes of rows, and a grid of decoded codes.
 
@@ -180,17 +168,11 @@ class LatentDisplay(Display):
             The two components of the code to draw, the horizontal one first.
         n_points : int or None, default=10
             Number of values of each component in the grid. None draws the codes alone.
-        spacing : {'linear', 'quantile', 'normal'}, default='linear'
-            Spacing of the grid's values, see :func:`latent_grid`.
-        coverage : float, default=0.95
-            Fraction of the codes, or of the normal distribution, between the first value and the last.
-        extent : (float, float, float, float) or None, default=None
-            First and last value of the horizontal component and of the vertical one, for ``spacing='linear'``.
-        at : array-like of shape (n_components,) or None, default=None
-            Values of the components that do not vary in the grid. None is their mean.
         image_shape : tuple of int or None, default=None
             (height, width) or (height, width, channels) if rows are images, flattened in C order. None is the
             autoencoder's own ``image_shape`` if it has one that fits; else rows are drawn as bars or lines.
+        **place : dict
+            Parameters of `latent_grid`.
         **drawing : dict
             Parameters of `plot`.
 
@@ -214,8 +196,8 @@ class LatentDisplay(Display):
         check_consistent_length(Z, y)
         options = {}
         if n_points is not None:
-            place = {"spacing": spacing, "coverage": coverage, "extent": extent, "at": at, "n_points": n_points}
-            grid, codes = latent_grid(estimator, X, components=columns, return_codes=True, **place)
+            place |= {"components": components, "n_points": n_points}
+            grid, codes = latent_grid(estimator, X, return_codes=True, **place)
             shape = model.panel_options(image_shape, grid.shape[2])["image_shape"]
             limits = None if shape is None else limits_of(X.data if sparse.issparse(X) else to_numpy(X))
             values = codes[0, :, columns[0]], codes[:, 0, columns[1]]

@@ -33,7 +33,7 @@ def latent_grid(
     at=None,
     return_codes=False,
 ):
-    """Decode a grid of codes in a plane of latent space.
+    """Decode a grid of codes in a plane of latent space, such as that of a variational autoencoder [1]_.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def latent_grid(
     spacing : {'linear', 'quantile', 'normal'}, default='linear'
         Spacing of the values. 'linear': evenly spaced. 'quantile': at evenly spaced quantiles of the codes of X,
         so that they are dense where codes are. 'normal': at evenly spaced quantiles of the standard normal
-        distribution, the prior of a variational autoencoder [1]_; X is not used.
+        distribution, the prior of a variational autoencoder; X is not used.
     coverage : float, default=0.95
         Fraction of the distribution between the first value and the last, for each component.
     extent : (float, float, float, float) or None, default=None

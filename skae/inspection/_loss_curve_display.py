@@ -93,8 +93,8 @@ class LossCurveDisplay(Display):
         return self
 
     @classmethod
-    @with_parameters_of(plot)
-    def from_estimator(cls, estimator, **drawing):
+    @with_parameters_of(drawing=plot)
+    def from_estimator(cls, estimator, *, drawing):
         """Draw the loss curves of a fitted estimator.
 
         Parameters
@@ -124,8 +124,8 @@ class LossCurveDisplay(Display):
         return cls(phases).plot(**drawing)
 
     @classmethod
-    @with_parameters_of(plot)
-    def from_curves(cls, training, *, validation=None, **drawing):
+    @with_parameters_of(drawing=plot)
+    def from_curves(cls, training, *, validation=None, drawing):
         """Draw given losses.
 
         Parameters

@@ -97,24 +97,8 @@ class PreferredInputDisplay(PanelDisplay):
         return self._draw(ax, self.inputs, Style(kind, cmap, im_kw, bar_kw, line_kw), titles=titles)
 
     @classmethod
-    @with_parameters_of(plot)
-    def from_estimator(
-        cls,
-        estimator,
-        X,
-        *,
-        layer=None,
-        units=None,
-        norm="best",
-        bounded=True,
-        alpha=0.0,
-        n_init=4,
-        learning_rate=0.1,
-        max_iter=200,
-        random_state=None,
-        image_shape=None,
-        **drawing,
-    ):
+    @with_parameters_of(search=maximize_activation, drawing=plot)
+    def from_estimator(cls, estimator, X, *, layer=None, units=None, image_shape=None, search, drawing):
         """Draw the preferred inputs of the units of a fitted autoencoder.
 
         Parameters
@@ -131,25 +115,11 @@ class PreferredInputDisplay(PanelDisplay):
             ``encoder_.named_modules()``, such as ``'0.0'`` for the first layer before its activation.
         units : int, array-like of int or None, default=None
             Units of that layer, counted from zero. None is the first 25, or all if there are fewer.
-        norm : {'best', 'mean'}, float or None, default='best'
-            The largest Euclidean distance from the mean of X, in units of the autoencoder's input: 'best' is
-            that of the sample with the unit's highest activation, 'mean' the mean over samples; or a number
-            (Erhan et al. 2009). None is no limit.
-        bounded : bool, default=True
-            Whether each feature stays between its minimum and maximum in X.
-        alpha : float, default=0.0
-            Strength of an L2 penalty on the distance from the mean, see :func:`maximize_activation`.
-        n_init : int, default=4
-            Number of starts for each unit: the sample with its highest activation, and random samples.
-        learning_rate : float, default=0.1
-            Length of the first step, as a fraction of the largest distance. It decreases linearly to zero.
-        max_iter : int, default=200
-            Number of steps.
-        random_state : int, RandomState instance or None, default=None
-            Seed of the random starts.
         image_shape : tuple of int or None, default=None
             (height, width) or (height, width, channels) if rows are images, flattened in C order. None is the
             autoencoder's own ``image_shape`` if it has one that fits; else rows are drawn as bars or lines.
+        **search : dict
+            Parameters of `maximize_activation`.
         **drawing : dict
             Parameters of `plot`.
 
@@ -171,8 +141,6 @@ class PreferredInputDisplay(PanelDisplay):
         units = Units(model, layer, units, at_most=25).chosen
         options = {"layer": layer, "units": units, "return_activations": True}
         _, best = top_activating_samples(estimator, X, n_samples=1, **options)
-        options |= {"norm": norm, "bounded": bounded, "alpha": alpha, "n_init": n_init, "max_iter": max_iter}
-        options |= {"learning_rate": learning_rate, "random_state": random_state}
-        inputs, activations = maximize_activation(estimator, X, **options)
+        inputs, activations = maximize_activation(estimator, X, **options, **search)
         panels = model.panel_options(image_shape, inputs.shape[1])
         return cls(inputs, activations, best[:, 0], units, **panels).plot(**drawing)

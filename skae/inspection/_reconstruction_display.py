@@ -86,7 +86,7 @@ class ReconstructionDisplay(PanelDisplay):
         return self._draw(ax, rows, style, limits=limits, n_columns=len(self.inputs), row_labels=[*table])
 
     @classmethod
-    @with_parameters_of(plot)
+    @with_parameters_of(drawing=plot)
     def from_estimator(
         cls,
         estimator,
@@ -97,7 +97,7 @@ class ReconstructionDisplay(PanelDisplay):
         n_samples=8,
         image_shape=None,
         random_state=None,
-        **drawing,
+        drawing,
     ):
         """Draw rows and their reconstructions by an estimator.
 
@@ -155,8 +155,8 @@ class ReconstructionDisplay(PanelDisplay):
         return cls(rows, reconstructions, corrupted=corrupted, **panels).plot(**drawing)
 
     @classmethod
-    @with_parameters_of(plot)
-    def from_arrays(cls, inputs, reconstructions, *, corrupted=None, image_shape=None, **drawing):
+    @with_parameters_of(drawing=plot)
+    def from_arrays(cls, inputs, reconstructions, *, corrupted=None, image_shape=None, drawing):
         """Draw given rows and reconstructions.
 
         Parameters

@@ -68,10 +68,8 @@ class SampleDisplay(PanelDisplay):
         return self._draw(ax, self.samples, Style(kind, cmap, im_kw, bar_kw, line_kw))
 
     @classmethod
-    @with_parameters_of(plot)
-    def from_estimator(
-        cls, estimator, *, n_samples=25, mean=False, random_state=None, image_shape=None, **drawing
-    ):
+    @with_parameters_of(drawing=plot)
+    def from_estimator(cls, estimator, *, n_samples=25, mean=False, random_state=None, image_shape=None, drawing):
         """Draw samples of a fitted generative model.
 
         Parameters
@@ -118,8 +116,8 @@ class SampleDisplay(PanelDisplay):
         return cls(samples, **model.panel_options(image_shape, samples.shape[1])).plot(**drawing)
 
     @classmethod
-    @with_parameters_of(plot)
-    def from_samples(cls, samples, *, image_shape=None, **drawing):
+    @with_parameters_of(drawing=plot)
+    def from_samples(cls, samples, *, image_shape=None, drawing):
         """Draw given samples.
 
         Parameters

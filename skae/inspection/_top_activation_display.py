@@ -91,8 +91,8 @@ class TopActivationDisplay(PanelDisplay):
         return self._draw(ax, samples, style, n_columns=n_columns, titles=titles, row_labels=labels)
 
     @classmethod
-    @with_parameters_of(plot)
-    def from_estimator(cls, estimator, X, *, layer=None, units=None, n_samples=8, image_shape=None, **drawing):
+    @with_parameters_of(drawing=plot)
+    def from_estimator(cls, estimator, X, *, layer=None, units=None, n_samples=8, image_shape=None, drawing):
         """Draw the samples with the highest activation of the units of a fitted autoencoder.
 
         Parameters
