@@ -1,5 +1,6 @@
 """From an estimator's parameters to an `Architecture`, and from that to two networks with their first weights."""
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 from numbers import Integral
@@ -14,8 +15,6 @@ from .convolutions import (
     Images,
     Layers,
     Tied,
-    TiedConvolution,
-    TransposedConvolution,
     decoder_layers,
     encoder_layers,
 )
@@ -193,47 +192,37 @@ def _images(e: Any, n_features: int, hidden: tuple[int, ...], code_width: int) -
 def build(architecture: Architecture) -> tuple[Encoder, Decoder]:
     """Build both networks with uninitialised weights in float32 on the CPU."""
     a = architecture
-    encoder, decoder = _dense_blocks(a) if a.images is None else _image_blocks(a, Images(*a.images))
+    up, down = _dense_layers(a) if a.images is None else _image_layers(a, Images(*a.images))
     kind = Encoder if a.code_heads == 1 else GaussianEncoder
-    n_compressed = a.n_features if a.compresses else 0
-    encoder_ = kind(encoder, None if a.selection is None else selection(a.selection), n_compressed)
+    chosen = None if a.selection is None else selection(a.selection)
+    encoder = kind(_blocks(a, up, a.code_activation), chosen, a.n_features if a.compresses else 0)
+    blocks = _blocks(a, down, a.output_activation)
     if a.prefixes:
-        return encoder_, NestedDecoder(decoder, a.encoder_layer_sizes[-1], a.link)
-    return encoder_, Decoder(decoder, a.link, a.n_variances, a.learns_variances)
+        return encoder, NestedDecoder(blocks, a.encoder_layer_sizes[-1], a.link)
+    return encoder, Decoder(blocks, a.link, a.n_variances, a.learns_variances)
 
 
-def _dense_blocks(a: Architecture) -> tuple[list[Block], list[Block]]:
+def _dense_layers(a: Architecture) -> tuple[list[Any], list[Any]]:
     *hidden, code = a.encoder_layer_sizes
-    up: list[Any] = _linears((a.n_features, *hidden, code * a.code_heads), bias=a.normalization != "batch")
-    down: list[Any] = _linears((code, *a.decoder_layer_sizes), bias=a.normalization != "batch")
+    up = [Linear(*widths) for widths in pairwise((a.n_features, *hidden, code * a.code_heads))]
     if a.tied_weights:
-        pairs = zip(reversed(up), down, strict=True)
-        down = [TiedLinear(partner, bias=linear.bias is not None) for partner, linear in pairs]
-    return _blocks(a, up, a.code_activation), _blocks(a, down, a.output_activation)
+        return up, [TiedLinear(partner) for partner in reversed(up)]
+    return up, [Linear(*widths) for widths in pairwise((code, *a.decoder_layer_sizes))]
 
 
-def _linears(widths: Sequence[int], bias: bool) -> list[Linear]:
-    """Return linear layers; ``bias`` says whether all but the last have biases."""
-    shapes = [*pairwise(widths)]
-    return [Linear(*shape, bias=bias) for shape in shapes[:-1]] + [Linear(*shapes[-1])]
-
-
-def _image_blocks(a: Architecture, images: Images) -> tuple[list[Block], list[Block]]:
-    """Return convolution blocks and, where the code is dense, a block between them and the code on each side."""
+def _image_layers(a: Architecture, images: Images) -> tuple[list[Any], list[Any]]:
+    """Return those of convolution blocks and, where the code is dense, a layer on each side of it."""
     *hidden, code = a.encoder_layer_sizes
     *decoder_hidden, _ = a.decoder_layer_sizes
-    bias = a.normalization != "batch"  # which would take a bias out again
-    height, width = images.sides()[-1]
-    dense = images.has_dense_code
-    code_channels = () if dense else (code // (height * width),)
-    up: list[Any] = encoder_layers(images, (*hidden, *code_channels), bias=bias, heads=a.code_heads)
+    n_places = math.prod(images.sides()[-1])
+    code_channels = () if images.has_dense_code else (code // n_places,)
+    up: list[Any] = encoder_layers(images, (*hidden, *code_channels), a.code_heads)
     tied = [layers.linear for layers in up] if a.tied_weights else None
-    down: list[Any] = decoder_layers(images, (*code_channels, *decoder_hidden), bias=bias, tied=tied)
-    if dense:
-        up.append(Linear(height * width * hidden[-1], code * a.code_heads))
-        fan_out = height * width * decoder_hidden[0]
-        down.insert(0, TiedLinear(up[-1], bias) if a.tied_weights else Linear(code, fan_out, bias=bias))
-    return _blocks(a, up, a.code_activation), _blocks(a, down, a.output_activation)
+    down: list[Any] = decoder_layers(images, (*code_channels, *decoder_hidden), tied)
+    if images.has_dense_code:
+        up.append(Linear(n_places * hidden[-1], code * a.code_heads))
+        down.insert(0, TiedLinear(up[-1]) if a.tied_weights else Linear(code, n_places * decoder_hidden[0]))
+    return up, down
 
 
 def _blocks(a: Architecture, parts: Sequence[Any], last: str) -> list[Block]:
@@ -244,8 +233,9 @@ def _blocks(a: Architecture, parts: Sequence[Any], last: str) -> list[Block]:
         linear: Any = layers.linear
         hidden, normalization = part is not parts[-1], None
         if hidden and a.normalization is not None:
-            n_units = linear.weight.shape[isinstance(linear, TransposedConvolution | TiedConvolution)]
-            normalization = NORMALIZATIONS[a.normalization][part is layers](n_units)
+            normalization = NORMALIZATIONS[a.normalization][part is layers](len(linear.bias))
+            if a.normalization == "batch":
+                linear.bias = None  # it would be taken out again
         blocks.append(Block(linear, a.activation if hidden else last, normalization, layers))
     return blocks
 

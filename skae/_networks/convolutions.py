@@ -115,14 +115,13 @@ class Tied(nn.Module):
         The layer whose weight this one uses, transposed.
     n_units : int
         How many biases there are.
-    bias : bool
     """
 
-    def __init__(self, partner: nn.Module, n_units: int, bias: bool) -> None:
+    def __init__(self, partner: nn.Module, n_units: int) -> None:
         super().__init__()
         # Inside a tuple the partner is no submodule: its weight is counted, saved and penalised once.
         self._partner = (partner,)
-        self.bias: Any = nn.Parameter(torch.empty(n_units)) if bias else None
+        self.bias = nn.Parameter(torch.empty(n_units))
 
     @property
     def partner(self) -> Any:
@@ -141,11 +140,10 @@ class TiedConvolution(Tied):
     partner : Convolution
     sides : (height, width)
         Of the images that come out.
-    bias : bool
     """
 
-    def __init__(self, partner: nn.Conv2d, sides: tuple[int, int], bias: bool = True) -> None:
-        super().__init__(partner, partner.in_channels, bias)
+    def __init__(self, partner: nn.Conv2d, sides: tuple[int, int]) -> None:
+        super().__init__(partner, partner.in_channels)
         self.output_padding = _output_padding(sides, partner.stride[0])
 
     @property
@@ -165,7 +163,7 @@ def _output_padding(sides: tuple[int, int], stride: int) -> tuple[int, int]:
     return (sides[0] - 1) % stride, (sides[1] - 1) % stride
 
 
-def encoder_layers(images: Images, channels: Sequence[int], *, bias: bool, heads: int = 1) -> list[Layers]:
+def encoder_layers(images: Images, channels: Sequence[int], heads: int) -> list[Layers]:
     """Return the layers of the encoder's convolution blocks.
 
     Parameters
@@ -173,8 +171,6 @@ def encoder_layers(images: Images, channels: Sequence[int], *, bias: bool, heads
     images : Images
     channels : sequence of int
         Of the feature maps that the blocks return, without counting heads.
-    bias : bool
-        Whether the convolutions of hidden blocks have biases.
     heads : int
         Of a code that is convolutional.
     """
@@ -184,7 +180,7 @@ def encoder_layers(images: Images, channels: Sequence[int], *, bias: bool, heads
         is_code = i == len(channels) - 1 and not images.has_dense_code
         n_heads, factor = heads if is_code else 1, images.factors[i]
         stride = 1 if images.pools else factor
-        linear = Convolution(n_in, n_out * n_heads, k, stride, k // 2, bias=bias or is_code)
+        linear = Convolution(n_in, n_out * n_heads, k, stride, k // 2)
         pool = (nn.MaxPool2d(factor, ceil_mode=True),) if images.pools and factor > 1 else ()
         (h, w), n_places = sides[i], math.prod(sides[i] if images.pools else sides[i + 1])
         widest = max(h * w * n_in, n_places * n_out * n_heads)
@@ -192,9 +188,7 @@ def encoder_layers(images: Images, channels: Sequence[int], *, bias: bool, heads
     return found
 
 
-def decoder_layers(
-    images: Images, channels: Sequence[int], *, bias: bool, tied: Sequence[nn.Conv2d] | None
-) -> list[Layers]:
+def decoder_layers(images: Images, channels: Sequence[int], tied: Sequence[nn.Conv2d] | None) -> list[Layers]:
     """Return the layers of the decoder's convolution blocks, which take the encoder's back.
 
     Parameters
@@ -202,26 +196,21 @@ def decoder_layers(
     images : Images
     channels : sequence of int
         Of the feature maps that the blocks are given.
-    bias : bool
-        Whether the convolutions of hidden blocks have biases.
     tied : sequence of Convolution or None
         The encoder's convolutions, whose kernels to share.
     """
     found = []
     sides, k = images.sides()[::-1], images.kernel_size
-    widths = [*pairwise((*channels, images.shape[2]))]
-    for i, (n_in, n_out) in enumerate(widths):
-        factor, own_bias = images.factors[-1 - i], bias or i == len(widths) - 1
-        small, large = sides[i], sides[i + 1]
+    for i, (n_in, n_out) in enumerate(pairwise((*channels, images.shape[2]))):
+        factor, small, large = images.factors[-1 - i], sides[i], sides[i + 1]
         grows = images.pools and factor > 1
         linear: nn.Module
         if tied is not None:
-            linear = TiedConvolution(tied[-1 - i], large, own_bias)
+            linear = TiedConvolution(tied[-1 - i], large)
         elif images.pools or factor == 1:
-            linear = Convolution(n_in, n_out, k, 1, k // 2, bias=own_bias)
+            linear = Convolution(n_in, n_out, k, 1, k // 2)
         else:
-            padding = _output_padding(large, factor)
-            linear = TransposedConvolution(n_in, n_out, k, factor, k // 2, padding, bias=own_bias)
+            linear = TransposedConvolution(n_in, n_out, k, factor, k // 2, _output_padding(large, factor))
         upsample = (nn.Upsample(size=large),) if grows else ()
         n_places = math.prod(large if grows else small)
         widest = max(n_places * n_in, math.prod(large) * n_out)

@@ -37,7 +37,7 @@ def forward(network: nn.Module, dtype: torch.dtype, *, linked: bool = True, head
 
     call: Callable = network
     if isinstance(network, GaussianEncoder):
-        call = network.heads if heads else network.means
+        call = network.heads if heads else lambda x: network(x)[0]
     elif not linked:
         call = network.before_link  # type: ignore[assignment]
 

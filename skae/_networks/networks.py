@@ -15,22 +15,19 @@ from torch.nn import functional as F
 
 from .._data.chunks import chunk_rows
 from .activations import ACTIVATIONS, Link, link_activation
-from .convolutions import Layers, Tied, ToRows
+from .convolutions import Layers, Tied, ToRows, Undrawn
 from .selection import Selection
 
 
-class Linear(nn.Linear):
+class Linear(Undrawn, nn.Linear):
     """`torch.nn.Linear` that leaves drawing its weights to `initialize`."""
-
-    def reset_parameters(self) -> None:
-        pass
 
 
 class TiedLinear(Tied):
     """The transpose of another layer's linear map; see `Tied`."""
 
-    def __init__(self, partner: nn.Linear, bias: bool = True) -> None:
-        super().__init__(partner, partner.in_features, bias)
+    def __init__(self, partner: nn.Linear) -> None:
+        super().__init__(partner, partner.in_features)
 
     @property
     def weight(self) -> Tensor:
@@ -80,10 +77,6 @@ class Block(nn.Sequential):
     def with_activation(self, activation: str) -> "Block":
         """Return a block of the same layers and another activation."""
         return Block(self._parts[0], activation, *self._parts[1:])
-
-    def without_activation(self) -> "Block":
-        """Return a block of the same layers that lacks the activation."""
-        return self.with_activation("identity")
 
 
 class Network(nn.Sequential):
@@ -197,10 +190,6 @@ class GaussianEncoder(Encoder):
     def heads(self, x: Tensor) -> Tensor:
         """Return the mean and the unbounded log-variance side by side."""
         return super().forward(x)
-
-    def means(self, x: Tensor) -> Tensor:
-        """Return the mean alone."""
-        return self.heads(x).chunk(2, dim=1)[0]
 
     @torch.no_grad()
     def to_fine_tune(self) -> Encoder:

@@ -40,7 +40,7 @@ class Pretraining:
             self._rows = codings(self.pairs[number - 1][0], self._rows)
             loss = LOSSES["squared_error"]
             if decode.activation == "sigmoid":
-                loss, decode = LOSSES["binary_cross_entropy"], decode.without_activation()
+                loss, decode = LOSSES["binary_cross_entropy"], decode.with_activation("identity")
             corruption = self._corruption_of(self._rows)
         served = Served(self._rows, None, setup.data.row_weight())
         return setup.make_step(nn.Sequential(encode), nn.Sequential(decode), served, Objective(loss, corruption))
