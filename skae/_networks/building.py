@@ -229,14 +229,14 @@ def _blocks(a: Architecture, parts: Sequence[Any], last: str) -> list[Block]:
     """Complete linear layers and those of convolution blocks; ``last`` is the last one's activation."""
     blocks = []
     for part in parts:
-        layers = part if isinstance(part, Layers) else Layers(part)
-        linear: Any = layers.linear
+        is_image = isinstance(part, Layers)
+        linear: Any = part.linear if is_image else part
         hidden, normalization = part is not parts[-1], None
         if hidden and a.normalization is not None:
-            normalization = NORMALIZATIONS[a.normalization][part is layers](len(linear.bias))
+            normalization = NORMALIZATIONS[a.normalization][is_image](len(linear.bias))
             if a.normalization == "batch":
                 linear.bias = None  # it would be taken out again
-        blocks.append(Block(linear, a.activation if hidden else last, normalization, layers))
+        blocks.append(Block(part, a.activation if hidden else last, normalization))
     return blocks
 
 

@@ -46,8 +46,7 @@ def load_weights(network: nn.Module, fitted: nn.Module) -> None:
     now, then = (
         {name: t for name, t in each.state_dict().items() if name not in beside} for each in (network, fitted)
     )
-    shapes = [{name: tuple(getattr(t, "shape", ())) for name, t in state.items()} for state in (now, then)]
-    new, old = shapes
+    new, old = ({name: tuple(getattr(t, "shape", ())) for name, t in state.items()} for state in (now, then))
     mismatch = [
         f"{name} of shape {new.get(name, 'none')}, which was {old.get(name, 'none')}"
         for name in {**new, **old}

@@ -45,30 +45,24 @@ class Block(nn.Sequential):
 
     Parameters
     ----------
-    linear : torch.nn.Module
-        Of rows or, in a convolution block, of images.
+    linear : torch.nn.Module or Layers
+        Of rows or, in a convolution block with all that it is made of, of images.
     activation : str
     normalization : torch.nn.Module or None
         What comes between the two.
-    layers : Layers or None
-        What else there is to a convolution block.
     """
 
     def __init__(
-        self,
-        linear: nn.Module,
-        activation: str,
-        normalization: nn.Module | None = None,
-        layers: Layers | None = None,
+        self, linear: nn.Module | Layers, activation: str, normalization: nn.Module | None = None
     ) -> None:
-        layers = Layers(linear) if layers is None else layers
+        layers = linear if isinstance(linear, Layers) else Layers(linear)
         between = [] if normalization is None else [normalization]
         between += [] if activation == "identity" else [ACTIVATIONS[activation].module()]
-        super().__init__(*layers.before, linear, *between, *layers.after)
+        super().__init__(*layers.before, layers.linear, *between, *layers.after)
         self.activation = activation
         self.is_dense = normalization is None and not layers.before  # what has a step in closed form
         self.widest, self.n_places = layers.widest, layers.n_places
-        self._parts = (linear, normalization, layers)
+        self._parts = (layers.linear, normalization, layers)
 
     @property
     def linear(self) -> "Linear | TiedLinear":
@@ -76,7 +70,8 @@ class Block(nn.Sequential):
 
     def with_activation(self, activation: str) -> "Block":
         """Return a block of the same layers and another activation."""
-        return Block(self._parts[0], activation, *self._parts[1:])
+        _, normalization, layers = self._parts
+        return Block(layers, activation, normalization)
 
 
 class Network(nn.Sequential):

@@ -12,21 +12,16 @@ class Selection(nn.Module):
 
     smooth: str | None = None  # the activation that stands for it where the encoder is trained further
 
-    def choose(self, magnitude: Tensor, out: Tensor) -> None:
-        """Write ones for units that are kept and zeros for the others."""
+    def kept(self, magnitude: Tensor) -> Tensor:
+        """Return ones for units that are kept and zeros for the others."""
         raise AssertionError("a selection defines its choice")  # pragma: no cover
-
-    def _kept(self, code: Tensor) -> Tensor:
-        kept = torch.empty_like(code)
-        self.choose(code.abs(), kept)
-        return kept
 
     def keep_(self, code: Tensor) -> Tensor:
         """Set all but the units that are kept to zero, in place."""
-        return code.mul_(self._kept(code))
+        return code.mul_(self.kept(code.abs()))
 
     def forward(self, code: Tensor) -> Tensor:
-        return code * self._kept(code.detach())
+        return code * self.kept(code.detach().abs())
 
 
 class TopK(Selection):
@@ -36,8 +31,8 @@ class TopK(Selection):
         super().__init__()
         self.n_active = n_active
 
-    def choose(self, magnitude: Tensor, out: Tensor) -> None:
-        top_k(magnitude, self.n_active, out)
+    def kept(self, magnitude: Tensor) -> Tensor:
+        return top_k(magnitude, self.n_active, torch.empty_like(magnitude))
 
     def extra_repr(self) -> str:
         return f"n_active={self.n_active}"
@@ -52,8 +47,8 @@ class Threshold(Selection):
         super().__init__()
         self.register_buffer("threshold", torch.zeros(()))
 
-    def choose(self, magnitude: Tensor, out: Tensor) -> None:
-        torch.ge(magnitude, self.threshold.to(magnitude.dtype), out=out)
+    def kept(self, magnitude: Tensor) -> Tensor:
+        return (magnitude >= self.threshold.to(magnitude.dtype)).to(magnitude.dtype)
 
     def extra_repr(self) -> str:
         return f"threshold={self.threshold.item():.4g}"
@@ -79,6 +74,6 @@ def selection(description: tuple) -> Selection:
     return {"topk": TopK, "threshold": Threshold, "bits": Bits}[kind](*parameters)
 
 
-def top_k(magnitude: Tensor, k: int, out: Tensor) -> None:
+def top_k(magnitude: Tensor, k: int, out: Tensor) -> Tensor:
     """Write ones at the k largest entries of each row, zeros elsewhere."""
-    out.zero_().scatter_(1, torch.topk(magnitude, k, 1, True, False)[1], 1)
+    return out.zero_().scatter_(1, torch.topk(magnitude, k, 1, True, False)[1], 1)

@@ -83,6 +83,17 @@ def weigh(x: Tensor, weight: Tensor | None) -> Tensor:
     return x if weight is None else x.mul_(weight)
 
 
+def weighted_rows(rows: Tensor, n: int, weight: Tensor | None, name: str, subject: str, advice: str) -> Tensor:
+    """Return what a user's function returned for n rows, weighted; ValueError if it is not one value per row."""
+    shape = tuple(getattr(rows, "shape", ()))
+    if shape != (n,):
+        raise ValueError(
+            f"{name} returned shape {shape} for {n} rows, but {subject} must return one value per row, shape "
+            f"({n},). {advice}"
+        )
+    return rows if weight is None else rows * weight[:, 0]
+
+
 def accumulator(x: Tensor) -> torch.dtype:
     """Return the dtype to sum in."""
     return torch.float32 if x.dtype == torch.bfloat16 else x.dtype
@@ -198,20 +209,13 @@ def own_loss(function: Callable[[Tensor, Tensor], Tensor]) -> Loss:
     """Return a user's function (output, target) -> (n,) as a loss, which checks what it returns."""
 
     def rowwise(output: Tensor, target: Tensor, weight: Tensor | None) -> Tensor:
-        n = len(target)
         if weight is not None and weight.shape[1] != 1:
             raise ValueError(
                 f"loss={function!r} returns one value per row, so that single entries cannot be weighted. Use one "
                 f"of the built-in losses {', '.join(map(repr, LOSSES))}, which can be, or weights of rows alone."
             )
-        rows = function(output, target)
-        shape = tuple(getattr(rows, "shape", ()))
-        if shape != (n,):
-            raise ValueError(
-                f"loss={function!r} returned shape {shape} for {n} rows, but a loss must return one value "
-                f"per row, shape ({n},). Reduce over features only, for instance with .mean(1)."
-            )
-        return rows if weight is None else rows * weight[:, 0]
+        advice = "Reduce over features only, for instance with .mean(1)."
+        return weighted_rows(function(output, target), len(target), weight, f"loss={function!r}", "a loss", advice)
 
     return Loss(None, None, mean_over_features=False, shift_invariant=False, rowwise=rowwise)
 

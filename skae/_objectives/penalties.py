@@ -1,11 +1,12 @@
 """Penalties that an objective adds to the reconstruction loss, by autograd and in closed form; warm-ups."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+
+from .losses import weighted_rows
 
 
 class WarmUp:
@@ -52,8 +53,7 @@ class CodePenalty(NamedTuple):
     on_weight: Callable[[Any, Any, Tensor | None], object] | None = None
 
 
-@dataclass
-class Penalty:
+class Penalty(NamedTuple):
     """A term added to the objective.
 
     Attributes
@@ -71,16 +71,6 @@ class Penalty:
     closed_form: CodePenalty | None = None
     warm_up: WarmUp | None = None
 
-    @property
-    def warms_up(self) -> bool:
-        """Whether the strength changes over epochs."""
-        return self.warm_up is not None and self.warm_up.n_epochs > 0
-
-    def advance(self, epochs: float) -> None:
-        """Take note of how many epochs have passed before the next step."""
-        if self.warm_up is not None:
-            self.warm_up.advance(epochs)
-
 
 def mean_over_rows(function: Callable[[Tensor, Tensor], Tensor]) -> Callable[..., Tensor]:
     """Return the value of a penalty from a term ``function(x, code)`` of each row, (n,).
@@ -89,14 +79,8 @@ def mean_over_rows(function: Callable[[Tensor, Tensor], Tensor]) -> Callable[...
     """
 
     def value(x: Tensor, code: Tensor, row_weight: Tensor | None) -> Tensor:
-        n, rows = len(code), function(x, code)
-        shape = tuple(getattr(rows, "shape", ()))
-        if shape != (n,):
-            raise ValueError(
-                f"_penalty returned shape {shape} for {n} rows, but it must return one value per row, shape "
-                f"({n},). Reduce over the units of the code only, for instance with .sum(1)."
-            )
-        return (rows if row_weight is None else rows * row_weight[:, 0]).mean()
+        advice = "Reduce over the units of the code only, for instance with .sum(1)."
+        return weighted_rows(function(x, code), len(code), row_weight, "_penalty", "it", advice).mean()
 
     return value
 
@@ -109,7 +93,6 @@ _DERIVATIVES: dict[str, Callable[[Tensor], tuple[Tensor, Tensor]]] = {
     "sigmoid": lambda a: (a * (1 - a), a * (1 - a) * (1 - 2 * a)),
     "tanh": lambda a: (1 - a * a, -2 * a * (1 - a * a)),
 }
-_DERIVATIVES["logistic"] = _DERIVATIVES["sigmoid"]
 
 
 def contractive(strength: float, activation: str | None) -> Penalty:

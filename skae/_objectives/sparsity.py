@@ -4,45 +4,29 @@ Also what goes with them: decoder weights of unit length, without which an L1 te
 weights.
 """
 
-import math
-
 import torch
 from torch import Tensor
 
+from .._support.sizes import of_size
+from .losses import accumulator
 from .penalties import CodePenalty, Penalty, WarmUp, mean_over_rows
-
-
-class Scalar:
-    """A number as a tensor, made anew only where it changes: to convert it costs more than to multiply."""
-
-    def __init__(self) -> None:
-        self._value, self._tensor = math.nan, torch.empty(())
-
-    def __call__(self, value: float, like: Tensor) -> Tensor:
-        if value != self._value:
-            self._value, self._tensor = value, like.new_tensor(value)
-        return self._tensor
-
-
-def _wide(a: Tensor) -> Tensor:
-    return a.float() if a.dtype == torch.bfloat16 else a
 
 
 def l1(strength: WarmUp, signed: bool) -> Penalty:
     """Penalise the sum over units of |code|, averaged over rows; ``signed`` codes may be negative."""
-    scalar = Scalar()
+    scales: dict[float, Tensor] = {}  # tensors: to convert a number costs more than to multiply
 
     def on_code(layer, p, row_weight: Tensor | None) -> Tensor:
-        n = len(p.a)
-        scale = scalar(strength.value / n, _wide(p.a))
+        value, dtype = strength.value / len(p.a), accumulator(p.a)
+        scale = of_size(scales, value, lambda: p.a.new_tensor(value, dtype=dtype))
         if row_weight is None and not signed:
             p.dz.add_(scale)  # a rectifier's own derivative takes it away again where the code is zero
-            return _wide(p.a).sum().mul_(scale)
+            return p.a.to(dtype).sum().mul_(scale)
         sign = p.a.sign()
         if row_weight is not None:
             sign.mul_(row_weight)
         p.dz.addcmul_(sign, scale)
-        return _wide(sign.mul_(p.a)).sum().mul_(scale)
+        return sign.mul_(p.a).to(dtype).sum().mul_(scale)
 
     norm = mean_over_rows(lambda x, code: code.abs().sum(1))
     return Penalty(lambda *batch: strength.value * norm(*batch), CodePenalty(on_code), strength)
@@ -56,9 +40,9 @@ class Divergence:
 
     def __init__(self, strength: WarmUp, target: float) -> None:
         self.strength, self.target = strength, target
-        self._scalar = Scalar()
+        self._strengths: dict[float, Tensor] = {}  # tensors: to convert a number costs more than to multiply
+        self._shares: dict[int, Tensor] = {}  # of each row in the means, where rows have no weights
         self._r: Tensor | None = None
-        self._share = torch.empty(1, 0)  # of each row in the means, where rows have no weights
 
     def value(self, x: Tensor, code: Tensor, row_weight: Tensor | None) -> Tensor:
         """Compute it for autograd."""
@@ -70,12 +54,13 @@ class Divergence:
 
     def on_code(self, layer, p, row_weight: Tensor | None) -> Tensor:
         """Add the gradient, (1 - t) / (1 - r) - t / r times each row's share in the mean; return the value."""
-        code, n, strength = _wide(p.a), len(p.a), self.strength.value
+        code, n, strength = p.a.to(accumulator(p.a)), len(p.a), self.strength.value
         if self._r is None:
             self._r = self._allocate(code)
-        if row_weight is None and self._share.shape[1] != n:
-            self._share = code.new_full((1, n), 1 / n)
-        share = self._share if row_weight is None else (row_weight / row_weight.sum()).t()
+        if row_weight is None:
+            share = of_size(self._shares, n, lambda: code.new_full((1, n), 1 / n))
+        else:
+            share = (row_weight / row_weight.sum()).t()
         torch.mm(share, code, out=self._on)
         torch.sub(self._one, self._on, out=self._off)
         # A unit stuck at either end has no slope to come back by; this keeps its logarithm finite.
@@ -87,7 +72,7 @@ class Divergence:
         else:
             p.dz.add_(share.t() * slope, alpha=strength)
         value = torch.dot(self._targets, self._r.log_())
-        return value.mul_(self._scalar(strength, value))
+        return value.mul_(of_size(self._strengths, strength, lambda: value.new_tensor(strength)))
 
     def _allocate(self, code: Tensor) -> Tensor:
         """Return memory for r and, behind it, 1 - r; keep numbers as tensors beside it, since converting costs."""

@@ -1,4 +1,4 @@
-"""Memory that is kept for batches of a few sizes."""
+"""What is kept for the few sizes that batches have, or other keys."""
 
 from collections.abc import Callable, Hashable
 from typing import TypeVar
@@ -9,7 +9,7 @@ MOST_SIZES = 8
 
 
 def of_size(kept: dict[K, T], size: K, make: Callable[[], T]) -> T:
-    """Return what is kept for batches of this size, made anew for sizes that are not among the last few."""
+    """Return what is kept for batches of this size or another key, made anew if that is not among the last few."""
     found = kept.get(size)
     if found is None:
         if len(kept) == MOST_SIZES:

@@ -85,16 +85,6 @@ class Bottleneck:
         finally:
             self.is_held_out = False
 
-    @property
-    def warms_up(self) -> bool:
-        """Whether something changes over epochs."""
-        return self.warm_up is not None and self.warm_up.n_epochs > 0
-
-    def advance(self, epochs: float) -> None:
-        """Take note of how many epochs have passed before the next step."""
-        if self.warm_up is not None:
-            self.warm_up.advance(epochs)
-
     def add(self, name: str, total: Tensor) -> None:
         """Add a sum over the rows of a batch to those of the epoch; on the device, so that no step waits."""
         if self.is_held_out:

@@ -40,8 +40,8 @@ class Step:
         self._make_optimizer, self._averages, self._trains_biases = make_optimizer, averages, trains_biases
         self.average: WeightAverage | None = None
         bottleneck = objective.bottleneck
-        terms: list[Any] = [*objective.penalties, *([bottleneck] if bottleneck is not None else [])]
-        self.warms_up = any(term.warms_up for term in terms)  # and must be told of epochs by `advance`
+        warm_ups = [term.warm_up for term in (*objective.penalties, bottleneck) if term is not None]
+        self.warm_ups = [warm_up for warm_up in warm_ups if warm_up is not None and warm_up.n_epochs > 0]
         self.warm_up_epochs = bottleneck.warm_up.n_epochs if bottleneck is not None and bottleneck.warm_up else 0.0
         self._moving: Tensor | None = None  # ones for parameters that are trained, where not all are
         self._left: Tensor | None = None  # what the modules held when they were given back
@@ -89,13 +89,6 @@ class Step:
                 if source is not None:
                     stack.enter_context(source.held_out())
             return self._evaluate(index)
-
-    def advance(self, epochs: float) -> None:
-        """Take note of how many epochs have passed before the next step."""
-        if self.objective.bottleneck is not None:
-            self.objective.bottleneck.advance(epochs)
-        for penalty in self.objective.penalties:
-            penalty.advance(epochs)
 
     def take_sums(self) -> dict[str, Tensor]:
         """Return what the bottleneck has added up over the epoch, by name."""
@@ -263,8 +256,8 @@ def train(
             if monitor is not None:
                 monitor.begin_epoch()
             for index in _batches(rows, schedule, generator):
-                if step.warms_up:
-                    step.advance(schedule.first_epoch + len(history.loss_curve) + n_seen / len(rows))
+                for warm_up in step.warm_ups:
+                    warm_up.advance(schedule.first_epoch + len(history.loss_curve) + n_seen / len(rows))
                 losses.append(step(index))
                 n_seen += len(index)
             history.end_epoch(losses, step.take_sums(), n_seen)

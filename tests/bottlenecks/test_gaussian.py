@@ -196,7 +196,7 @@ def test_warm_up_weighs_the_gradient_and_not_the_loss():
     code = torch.ones(5, 2, dtype=torch.float64)
     bottleneck, gradients, losses = gaussian(warm_up=2.0, beta=3.0), [], []
     for epochs in (0, 0.5, 1, 1.5, 2, 2.5):
-        bottleneck.advance(epochs)
+        bottleneck.warm_up.advance(epochs)
         z = through(bottleneck, code)
         losses.append(bottleneck.own_loss(torch.tensor(0.0)).clone())
         dcode = torch.empty_like(code)

@@ -33,7 +33,7 @@ def test_both_steps(loss, noise_level):
     fits = both_steps(loss=loss, noise_level=noise_level)
     for epochs in (0.0, 0.8, 2.0):
         for fit in fits:
-            fit.step.advance(epochs)
+            fit.objective.bottleneck.warm_up.advance(epochs)
         assert_steps_agree(*fits, sizes=(10, 9, 4))
         assert [fit.objective.bottleneck.warm_up.value for fit in fits] == [noise_level * epochs / 2] * 2
 
@@ -80,7 +80,7 @@ def test_noise_grows_evenly_and_then_stays(passes):
     levels = []
     for epoch in range(6):
         for part in (0, 0.5, 0.75):
-            fit.step.advance(fit.setup.n_epochs_before + epoch + part)
+            fit.objective.bottleneck.warm_up.advance(fit.setup.n_epochs_before + epoch + part)
             levels.append(fit.objective.bottleneck.warm_up.value)
     expected = [2 * min(4, passes + epoch + part) for epoch in range(6) for part in (0, 0.5, 0.75)]
     assert_allclose(levels, expected)

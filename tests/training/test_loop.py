@@ -164,24 +164,30 @@ def test_an_epoch_cut_short_counts_with_the_rows_it_has_seen():
 # Warm-ups --------------------------------------------------------------------------------------------------
 
 
-class Warming(Bottleneck):
-    def __init__(self, n_epochs):
-        super().__init__()
-        self.warm_up, self.told = WarmUp(2.0, n_epochs), []
+class NotingWarmUp(WarmUp):
+    def __init__(self, strength, n_epochs):
+        super().__init__(strength, n_epochs)
+        self.told = []
 
     def advance(self, epochs):
         super().advance(epochs)
-        self.told.append((epochs, self.warm_up.value))
+        self.told.append((epochs, self.value))
+
+
+class Warming(Bottleneck):
+    def __init__(self, n_epochs):
+        super().__init__()
+        self.warm_up = NotingWarmUp(2.0, n_epochs)
 
 
 def test_a_bottleneck_is_told_how_far_training_has_come():
     """By rows, not by batches, and from where an earlier pass has left off."""
     bottleneck = Warming(2)
     run([2, 1], n_rows=10, batch_size=8, bottleneck=bottleneck, first_epoch=0.5)
-    assert_allclose(bottleneck.told, [(0.5, 0.5), (1.3, 1.3), (1.5, 1.5), (2.3, 2.0)])
+    assert_allclose(bottleneck.warm_up.told, [(0.5, 0.5), (1.3, 1.3), (1.5, 1.5), (2.3, 2.0)])
     silent = Warming(0)
     run([2, 1], bottleneck=silent)
-    assert silent.told == []
+    assert silent.warm_up.told == []
     assert silent.warm_up.value == 2.0
 
 
