@@ -10,6 +10,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from .._data.chunks import Buffer
 from .activations import ACTIVATIONS, link_activation
 from .networks import Decoder, Encoder, GaussianEncoder, compression, dense_blocks
 
@@ -80,17 +81,15 @@ class DenseForward:
             self.layers[-1] = weight[:, : len(bias) // 2], bias[: len(bias) // 2], activation
         self._compress = compression(network)
         centred = [] if self._offset is None else [len(self._offset)]
-        self._widths = [*centred, *(weight.shape[1] for weight, _, _ in self.layers)]
-        self._buffers: list[Tensor] = []  # for all results but the last
+        *widths, self._width = [*centred, *(weight.shape[1] for weight, _, _ in self.layers)]
+        self._buffers = [Buffer(width, dtype, weights[0].device) for width in widths]
 
     def __call__(self, x: Tensor, out: Tensor | None = None) -> Tensor:
         n = len(x)
         if self._compress is not None:
             x = self._compress(x)
-        if not self._buffers or len(self._buffers[0]) < n:
-            self._buffers = [x.new_empty(n, width) for width in self._widths[:-1]]
-        outs = [buffer[:n] for buffer in self._buffers]
-        outs.append(x.new_empty(n, self._widths[-1]) if out is None else out)
+        outs = [buffer(n) for buffer in self._buffers]
+        outs.append(x.new_empty(n, self._width) if out is None else out)
         if self._offset is not None:
             x = torch.sub(x, self._offset, out=outs.pop(0))
         for (weight, bias, activation), z in zip(self.layers, outs, strict=True):

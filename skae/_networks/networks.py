@@ -15,12 +15,15 @@ from torch.nn import functional as F
 
 from .._data.chunks import chunk_rows
 from .activations import ACTIVATIONS, Link, link_activation
-from .convolutions import Layers, Tied, ToRows, Undrawn
+from .convolutions import Layers, Tied, ToRows
 from .selection import Selection
 
 
-class Linear(Undrawn, nn.Linear):
+class Linear(nn.Linear):
     """`torch.nn.Linear` that leaves drawing its weights to `initialize`."""
+
+    def reset_parameters(self) -> None:
+        pass
 
 
 class TiedLinear(Tied):
