@@ -8,8 +8,11 @@ import torch
 from torch import Tensor
 
 from .._support.sizes import of_size
-from .losses import accumulator
 from .penalties import CodePenalty, Penalty, WarmUp, mean_over_rows
+
+
+def _wide(a: Tensor) -> Tensor:
+    return a.float() if a.dtype == torch.bfloat16 else a  # `to` costs even where it changes nothing
 
 
 def l1(strength: WarmUp, signed: bool) -> Penalty:
@@ -17,16 +20,16 @@ def l1(strength: WarmUp, signed: bool) -> Penalty:
     scales: dict[float, Tensor] = {}  # tensors: to convert a number costs more than to multiply
 
     def on_code(layer, p, row_weight: Tensor | None) -> Tensor:
-        value, dtype = strength.value / len(p.a), accumulator(p.a)
-        scale = of_size(scales, value, lambda: p.a.new_tensor(value, dtype=dtype))
+        value = strength.value / len(p.a)
+        scale = of_size(scales, value, lambda: _wide(p.a).new_tensor(value))
         if row_weight is None and not signed:
             p.dz.add_(scale)  # a rectifier's own derivative takes it away again where the code is zero
-            return p.a.to(dtype).sum().mul_(scale)
+            return _wide(p.a).sum().mul_(scale)
         sign = p.a.sign()
         if row_weight is not None:
             sign.mul_(row_weight)
         p.dz.addcmul_(sign, scale)
-        return sign.mul_(p.a).to(dtype).sum().mul_(scale)
+        return _wide(sign.mul_(p.a)).sum().mul_(scale)
 
     norm = mean_over_rows(lambda x, code: code.abs().sum(1))
     return Penalty(lambda *batch: strength.value * norm(*batch), CodePenalty(on_code), strength)
@@ -54,7 +57,7 @@ class Divergence:
 
     def on_code(self, layer, p, row_weight: Tensor | None) -> Tensor:
         """Add the gradient, (1 - t) / (1 - r) - t / r times each row's share in the mean; return the value."""
-        code, n, strength = p.a.to(accumulator(p.a)), len(p.a), self.strength.value
+        code, n, strength = _wide(p.a), len(p.a), self.strength.value
         if self._r is None:
             self._r = self._allocate(code)
         if row_weight is None:
