@@ -10,14 +10,7 @@ import torch
 from torch import nn
 
 from .activations import Link
-from .convolutions import (
-    NORMALIZATIONS,
-    Images,
-    Layers,
-    Tied,
-    decoder_layers,
-    encoder_layers,
-)
+from .convolutions import NORMALIZATIONS, Images, Layers, Tied, decoder_layers, encoder_layers
 from .nested import NestedDecoder
 from .networks import Block, Decoder, Encoder, GaussianEncoder, Linear, TiedLinear
 from .selection import selection

@@ -159,9 +159,7 @@ def _product(left: Tensor, right: Tensor, out: Tensor) -> Call:
 def _activate(activation: Activation, p: LayerBuffers) -> list[Call]:
     if activation.forward is None:
         return []
-    return [
-        partial(activation.forward, p.z, out=p.a) if activation.saves_input else partial(activation.forward, p.z)
-    ]
+    return [partial(activation.forward, p.z, **({"out": p.a} if activation.saves_input else {}))]
 
 
 def _derive(activation: Activation, p: LayerBuffers) -> list[Call]:

@@ -182,9 +182,7 @@ class History:
     def __init__(self) -> None:
         self.loss_curve: list[float] = []
         self.validation_loss_curve: list[float] = []
-        self.parts: dict[
-            str, list[float]
-        ] = {}  # what the bottleneck adds up, by name: means over the epoch's rows
+        self.parts: dict[str, list[float]] = {}  # sums of the bottleneck, by name: means over the epoch's rows
         self.best_loss = math.inf
         self.converged = False  # stopped because the monitored loss went flat
         self.stopped = False  # stopped from outside, by a callback or the keyboard

@@ -90,19 +90,10 @@ class Adam(Optimizer):
         self._one = torch.ones_like(self.n_steps)  # adding a Python number costs a conversion each time
         self._kernel: Callable[..., object] = self._formula
         if fused_adam is not None and parameters.device.type in ("cpu", "cuda"):
-            buffers = self.parameters, self.gradient, self.mean, self.variance
-            self._kernel = partial(
-                fused_adam,
-                *([buffer] for buffer in buffers),
-                [],
-                [self.n_steps],
-                beta1=self.beta1,
-                beta2=self.beta2,
-                weight_decay=0.0,
-                eps=self.epsilon,
-                amsgrad=False,
-                maximize=False,
-            )
+            buffers = [[flat] for flat in (parameters, gradient, self.mean, self.variance)]
+            constants = {"beta1": self.beta1, "beta2": self.beta2, "eps": self.epsilon}
+            unused = {"weight_decay": 0.0, "amsgrad": False, "maximize": False}
+            self._kernel = partial(fused_adam, *buffers, [], [self.n_steps], **constants, **unused)
 
     def descend(self) -> None:
         self.n_steps.add_(self._one)

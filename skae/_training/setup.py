@@ -173,12 +173,8 @@ def set_up(estimator, X, mode: Mode, data: dict[str, Any]) -> Setup:
     architecture = describe(estimator, X.shape[1], loss)
     for hook in definitions(estimator, "_adapt_architecture"):
         architecture = hook(architecture, mode)
-    rows = TrainingData(
-        X,
-        dtype=_dtype(estimator, device, X, mode is Mode.INCREMENTAL and previous is not None),
-        device=device,
-        **data,
-    )
+    dtype = _dtype(estimator, device, X, mode is Mode.INCREMENTAL and previous is not None)
+    rows = TrainingData(X, dtype=dtype, device=device, **data)
     if estimator.early_stopping and mode is not Mode.INCREMENTAL:
         rows.split(estimator.validation_fraction, streams.split)
     generator = torch.Generator(device).manual_seed(streams.noise.initial_seed())
