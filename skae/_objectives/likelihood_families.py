@@ -1,7 +1,7 @@
 """Families of likelihoods p(x|z): their logarithms, closed-form gradients and draws.
 
 A decoder's output is the distribution's parameter behind a link: the mean itself (gaussian), the logit
-(bernoulli), or the logarithm of the mean (poisson, exponential).
+(bernoulli), the logits of all categories (categorical), or the logarithm of the mean (poisson, exponential).
 """
 
 import math
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from .._networks.networks import Decoder
-from .losses import LOSSES, Loss, accumulator, observed, weigh
+from .losses import CROSS_ENTROPY, LOSSES, Loss, accumulator, observed, weigh
 
 
 class Likelihood(NamedTuple):
@@ -31,6 +31,8 @@ class Likelihood(NamedTuple):
         The smallest and the largest value.
     remedy : str
         What to do about other values.
+    joint : bool
+        Whether the columns of a pair are one variable, whose rows are one-hot.
     """
 
     link: str
@@ -39,6 +41,7 @@ class Likelihood(NamedTuple):
     draw: Callable[[Tensor, Decoder, torch.Generator], Tensor]
     support: tuple[float, float] = (-math.inf, math.inf)
     remedy: str = ""
+    joint: bool = False
 
 
 # The normal likelihood, with the variances of a decoder, which may be learned ---------------------------------
@@ -152,6 +155,10 @@ def _draw_gaussian(mean: Tensor, decoder: Decoder, generator: torch.Generator) -
     return mean.new_empty(mean.shape).normal_(generator=generator).mul_(deviation).add_(mean)
 
 
+def _draw_one_hot(mean: Tensor, decoder: Decoder, generator: torch.Generator) -> Tensor:
+    return torch.zeros_like(mean).scatter_(1, torch.multinomial(mean, 1, generator=generator), 1)
+
+
 def _log(mean: Tensor) -> Tensor:
     return mean.clamp_min(1e-3).log()
 
@@ -183,5 +190,15 @@ LIKELIHOODS = {
         lambda mean, decoder, generator: torch.poisson(mean, generator=generator),
         (0.0, math.inf),
         _AT_LEAST_ZERO,
+    ),
+    "categorical": Likelihood(
+        "softmax",
+        _log,
+        lambda decoder: CROSS_ENTROPY,
+        _draw_one_hot,
+        (0.0, 1.0),
+        "Encode the variable with sklearn.preprocessing.OneHotEncoder, without drop, and give missing values a "
+        "category of their own.",
+        joint=True,
     ),
 }
