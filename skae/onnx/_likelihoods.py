@@ -106,6 +106,11 @@ def _huber(graph: Graph, o: str, t: str) -> str:
     return graph.multiply(clipped, graph.subtract(residual, graph.multiply(clipped, 0.5)))
 
 
+def _categorical(graph: Graph, o: str, t: str) -> str:
+    """With o the logits of a variable's categories: -t log softmax(o)."""
+    return graph.op("Neg", graph.multiply(t, graph.op("LogSoftmax", o, axis=2)))
+
+
 _Entrywise = Callable[[Graph, str, str], str]
 _LOSSES: dict[str, _Entrywise] = {
     "squared_error": _squared_error,
@@ -115,6 +120,7 @@ _LOSSES: dict[str, _Entrywise] = {
 }
 _FAMILIES: dict[str, _Entrywise] = {
     "bernoulli": _cross_entropy,
+    "categorical": _categorical,
     "poisson": _poisson,
     "exponential": _exponential,
 }

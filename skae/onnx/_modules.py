@@ -51,6 +51,8 @@ def activate(graph: Graph, name: str, x: str) -> str:
         return graph.op(_BY_OPERATOR[name], x)
     if name == "exp":
         return graph.op("Exp", x)
+    if name == "softmax":
+        return graph.op("Softmax", x, axis=1)
     if name == "elu":  # whose operator the runtime has for float32 only
         below = graph.subtract(graph.op("Exp", graph.op("Min", x, 0.0)), 1.0)
         return graph.where(graph.op("Greater", x, 0.0), x, below)

@@ -95,6 +95,7 @@ def test_images_of_odd_sides(shape, settings, rows):
         {"likelihood": "poisson"},
         {"likelihood": "exponential"},
         {"likelihood": [("poisson", [0, 3]), ("gaussian", [1]), ("bernoulli", [2, 4])]},
+        {"likelihood": [("categorical", [0, 3]), ("gaussian", [1]), ("categorical", [2, 4])]},
         {"loss": "huber"},
         {"loss": "absolute_error"},
         {"loss": "binary_cross_entropy"},
@@ -104,6 +105,7 @@ def test_images_of_odd_sides(shape, settings, rows):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_likelihoods(settings, dtype, rows):
     X = np.round(rows).astype(dtype)
+    X[:, 3:] = 1 - X[:, [0, 2]]
     model = VAESampler(2, max_iter=2, tol=None, n_importance_samples=8, random_state=0, **settings).fit(X)
     results = run(to_onnx(model, X, outputs=list(METHODS)), X)
     for method, result in zip(METHODS.values(), results, strict=True):
