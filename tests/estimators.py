@@ -11,6 +11,7 @@ import skae
 from skae import (
     AdversarialAutoencoder,
     AutoencoderClassifier,
+    AutoencoderImputer,
     AutoencoderTransformer,
     BaseAutoencoder,
     DenoisingAutoencoder,
@@ -156,6 +157,13 @@ CLASSIFIERS_OF_IMAGES = {
     "classifier_images": classifier(of_images(StackedAutoencoder, random_state=None), n_frozen_layers=1),
 }
 
+# Imputers have no code: they share what every transformer promises, and `test_imputer.py` has the rest.
+IMPUTERS = {
+    "imputer": AutoencoderImputer(n_estimators=2, max_iter=2, hidden_layer_sizes=(8,), random_state=0),
+    "imputer_alone": AutoencoderImputer(n_estimators=1, max_iter=20, hidden_layer_sizes=(), random_state=0),
+    "imputer_float64": AutoencoderImputer(max_iter=3, n_components=1, dtype="float64", random_state=0),
+}
+
 # Codes in SciPy's CSR format, which those tests that look into the codes do not take.
 SPARSE_OUTPUT = {"sparse_output": configured(SparseAutoencoder, sparsity="topk", sparse_output=True)}
 
@@ -185,6 +193,7 @@ PUBLIC_CLASSES = [
     for name in skae.__all__
     if inspect.isclass(value := getattr(skae, name)) and value is not skae.BaseAutoencoder
 ]
+WITH_CODES = [cls for cls in PUBLIC_CLASSES if not issubclass(cls, AutoencoderImputer)]
 
 
 def rows(n_samples=60, n_features=5, seed=0):

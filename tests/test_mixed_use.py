@@ -5,7 +5,7 @@ import inspect
 import numpy as np
 import pandas as pd
 import pytest
-from estimators import PUBLIC_CLASSES, assert_same, configured, labels, row_methods, rows, width_parameter
+from estimators import WITH_CODES, assert_same, configured, labels, row_methods, rows, width_parameter
 from scipy import sparse
 from sklearn.base import clone, is_classifier
 from sklearn.compose import ColumnTransformer
@@ -44,8 +44,8 @@ def last_step(pipeline):
     return pipeline.steps[-1][0]
 
 
-every_class = pytest.mark.parametrize("estimator_class", PUBLIC_CLASSES, ids=lambda c: c.__name__)
-transformers = [c for c in PUBLIC_CLASSES if hasattr(c, "transform")]
+every_class = pytest.mark.parametrize("estimator_class", WITH_CODES, ids=lambda c: c.__name__)
+transformers = [c for c in WITH_CODES if hasattr(c, "transform")]
 every_transformer = pytest.mark.parametrize("estimator_class", transformers, ids=lambda c: c.__name__)
 
 
