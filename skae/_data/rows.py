@@ -1,5 +1,6 @@
 """Rows on their way into the networks: weighted, split, centred; gathered, made dense and cast batch by batch."""
 
+import copy
 from collections.abc import Callable, Iterator
 
 import torch
@@ -146,6 +147,18 @@ class TrainingData:
         self.validation_rows: Tensor | None = None
         self.offset: Tensor | None = None
         self.target_offset: Tensor | None = None
+        self._served: Rows | None = None
+
+    def part(self, index: Tensor) -> "TrainingData":
+        """Return the same data with only the rows numbered ``index`` to train on.
+
+        Centring, and the memory of rows that are prepared, is that of all rows, and shared.
+        """
+        part = copy.copy(self)
+        part._used = torch.zeros_like(self._used)
+        part._used[index] = self._used[index]
+        part.train_rows, part.validation_rows = part._used.nonzero()[:, 0].to(self.device), None
+        return part
 
     @property
     def sample_weight(self) -> Tensor | None:
@@ -160,7 +173,7 @@ class TrainingData:
         ValueError
             If no row would be left to train on, or to hold out.
         """
-        weight = self._used.double() if self._weight is None else self._weight
+        weight = self._used.double() if self._weight is None else self._weight.cpu() * self._used
         if groups is None:
             groups = torch.zeros(len(weight), dtype=torch.int64)
         held_out = torch.zeros(len(weight), dtype=torch.bool)
@@ -194,8 +207,12 @@ class TrainingData:
         return chunks.column_means(rows, self._weight).to(arrays.torch_dtype(self.X))
 
     def inputs(self, change: Callable[[Tensor], Tensor] | None = None) -> Rows:
-        """Serve the inputs; ``change`` is applied to each batch of them."""
-        return Rows(self._inputs, self.offset, self.dtype, self.device, change)
+        """Serve the inputs, once they are centred; ``change`` is applied to each batch of them."""
+        if change is not None:
+            return Rows(self._inputs, self.offset, self.dtype, self.device, change)
+        if self._served is None:
+            self._served = Rows(self._inputs, self.offset, self.dtype, self.device)
+        return self._served
 
     def targets(self) -> Rows | None:
         """Serve the targets; None where they are the inputs."""

@@ -18,10 +18,11 @@ from .._networks.custom import Linked, check_own_networks, load_weights
 from .._networks.networks import Decoder, compression, n_parameters
 from .._objectives.losses import loss_by
 from .._objectives.penalties import Penalty, mean_over_rows
-from .loop import History, Step
+from .loop import History
 from .monitoring import Monitor, phase_task
 from .problem import Objective, Served
 from .setup import Mode, Setup, definitions, set_up, the_one
+from .step import Step
 
 
 class Phase(NamedTuple):
