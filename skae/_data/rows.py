@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from sklearn.utils.validation import _check_sample_weight
@@ -147,12 +148,12 @@ class TrainingData:
         self.validation_rows: Tensor | None = None
         self.offset: Tensor | None = None
         self.target_offset: Tensor | None = None
-        self._served: Rows | None = None
+        self._shared: dict[Any, Any] = {}  # what has been made once for all parts of these data
 
     def part(self, index: Tensor) -> "TrainingData":
         """Return the same data with only the rows numbered ``index`` to train on.
 
-        Centring, and the memory of rows that are prepared, is that of all rows, and shared.
+        Centring and the scale of noise are those of all rows, and what has been made of rows is shared.
         """
         part = copy.copy(self)
         part._used = torch.zeros_like(self._used)
@@ -198,10 +199,12 @@ class TrainingData:
         An offset is a bias by another name. As in PCA, it spares the networks the work of finding the mean,
         and it keeps what a column like 1e9 + N(0, 1) holds through the cast to float32.
         """
-        self.offset = self._mean(self._inputs)
-        self.target_offset = self._mean(self._targets) if self.paired else self.offset
-        for means in (self.offset, self.target_offset):
-            means[list(uncentred)] = 0
+        if uncentred not in self._shared:
+            means = self._mean(self._inputs)
+            self._shared[uncentred] = means, self._mean(self._targets) if self.paired else means
+            for means in self._shared[uncentred]:
+                means[list(uncentred)] = 0
+        self.offset, self.target_offset = self._shared[uncentred]
 
     def _mean(self, rows) -> Tensor:
         return chunks.column_means(rows, self._weight).to(arrays.torch_dtype(self.X))
@@ -210,9 +213,10 @@ class TrainingData:
         """Serve the inputs, once they are centred; ``change`` is applied to each batch of them."""
         if change is not None:
             return Rows(self._inputs, self.offset, self.dtype, self.device, change)
-        if self._served is None:
-            self._served = Rows(self._inputs, self.offset, self.dtype, self.device)
-        return self._served
+        key = "inputs", id(self.offset)
+        if key not in self._shared:
+            self._shared[key] = Rows(self._inputs, self.offset, self.dtype, self.device), self.offset
+        return self._shared[key][0]
 
     def targets(self) -> Rows | None:
         """Serve the targets; None where they are the inputs."""

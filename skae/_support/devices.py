@@ -110,11 +110,3 @@ def random_streams(random_state) -> Streams:
     """Derive the generators from scikit-learn's ``random_state``."""
     seeds = np.random.SeedSequence(random_seed(random_state)).generate_state(len(Streams._fields), np.uint64)
     return Streams(*(torch.Generator().manual_seed(int(s) >> 1) for s in seeds))
-
-
-def restarted_streams(streams: Streams, number: int) -> Streams:
-    """Derive the generators of another start on the same rows, held out alike; a start has a number from 1 on."""
-    seed = np.random.SeedSequence((streams.weights.initial_seed(), number))
-    seeds = seed.generate_state(len(Streams._fields), np.uint64)
-    fresh = Streams(*(torch.Generator().manual_seed(int(s) >> 1) for s in seeds))
-    return fresh._replace(split=streams.split)

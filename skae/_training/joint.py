@@ -1,8 +1,8 @@
 """Several models of one shape trained at once: their steps taken together, on a leading axis of models.
 
 Each model has its own step, as if it were alone: rows, order, noise, loss, penalties, solver, running mean, and
-its own walk through the epochs. What they share is memory. Parameters and buffers of a model are a slice of tensors
-with a leading axis, so that the passes through the layers, which are most of the calls of a small step, are played
+its own walk through the epochs. What they share is memory. Parameters and buffers of a model are a slice of
+tensors with a leading axis, so that the passes through the layers, most of the calls of a small step, are played
 once for all models, with ``torch.bmm`` in the place of ``torch.mm``.
 """
 
@@ -226,13 +226,17 @@ def _walk_together(steps: Sequence[ExplicitStep], walks: Sequence[Epochs]) -> li
 
     for model, walk in enumerate(walks):
         advance(model, partial(next, walk))
-    joint, members = None, []
+    members: list[int] = []
     while len(ends) < len(walks):
-        if joint is None or len(members) + len(ends) > len(walks):  # some have ended: the others close ranks
+        if not members or len(members) + len(ends) > len(walks):  # some have ended: the others close ranks
             members = [model for model in batches if model not in ends]
-            joint = JointStep([steps[model] for model in members])
+            with torch.inference_mode(False):  # what is allocated outlives the modes of training
+                joint = JointStep([steps[model] for model in members]) if len(members) > 1 else None
         try:
-            losses = joint([batches[model] for model in members])
+            if joint is None:
+                losses = [steps[model](batches[model]) for model in members]
+            else:
+                losses = joint([batches[model] for model in members])
         except KeyboardInterrupt as interrupt:
             for model in members:
                 advance(model, partial(walks[model].throw, interrupt))

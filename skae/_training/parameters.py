@@ -18,7 +18,6 @@ class TrainingParameters(Parameters):
     momentum: float = parameter(Interval(Real, 0, 1, closed="left"), default=0.9)
     batch_size: Any = parameter(StrOptions({"auto"}), AT_LEAST_ONE, default="auto")
     max_iter: int = parameter(AT_LEAST_ONE, default=200)
-    n_init: int = parameter(AT_LEAST_ONE, default=1)
     shuffle: bool = parameter("boolean", default=True)
     tol: float | None = parameter(NON_NEGATIVE, None, default=1e-4)
     n_iter_no_change: int = parameter(AT_LEAST_ONE, default=10)

@@ -173,8 +173,8 @@ class Setup(Run):
         return Corruption(noise, level, statistics, self.generator, self.dtype, self.data.offset)
 
 
-def set_up(estimator, X, mode: Mode, data: dict[str, Any]) -> Setup:
-    """Make all that a fit to validated rows is given; ``data`` is what else `TrainingData` takes."""
+def set_up(estimator, X, mode: Mode, make_data: Callable[..., TrainingData]) -> Setup:
+    """Make all that a fit to validated rows is given; ``make_data`` takes their dtype and device."""
     previous = estimator if mode is not Mode.FRESH and hasattr(estimator, "encoder_") else None
     device = devices.resolve(estimator.device)
     streams = random_streams(estimator.random_state)
@@ -183,7 +183,7 @@ def set_up(estimator, X, mode: Mode, data: dict[str, Any]) -> Setup:
     for hook in definitions(estimator, "_adapt_architecture"):
         architecture = hook(architecture, mode)
     dtype = _dtype(estimator, device, X, mode is Mode.INCREMENTAL and previous is not None)
-    rows = TrainingData(X, dtype=dtype, device=device, **data)
+    rows = make_data(dtype=dtype, device=device)
     if estimator.early_stopping and mode is not Mode.INCREMENTAL:
         rows.split(estimator.validation_fraction, streams.split)
     generator = torch.Generator(device).manual_seed(streams.noise.initial_seed())
