@@ -245,10 +245,10 @@ class BaseAutoencoder(UsesEncoder):
         error : ndarray of shape (n_samples,) or (n_samples, n_features)
             Squared errors, in squared units of X, of X's floating dtype.
         """
-        return self._squared_errors(X, "reconstruction_error", SupportWatch(self._supports_of_inputs), per_feature)
+        X = self._check(X, "reconstruction_error")
+        return self._squared_errors(X, per_feature, SupportWatch(self._supports_of_inputs))
 
-    def _squared_errors(self, X, method: str, watch: SupportWatch, per_feature: bool = False):
-        X = self._check(X, method)
+    def _squared_errors(self, X, per_feature: bool, watch: SupportWatch):
         reconstruct = self._reconstruction(arrays.torch_dtype(X))
 
         def squared_error(x, out):
@@ -273,7 +273,8 @@ class BaseAutoencoder(UsesEncoder):
             normal. Rows with values that the loss does not take, such as outside [0, 1] for binary cross-entropy,
             score -inf, with a warning.
         """
-        return -self._squared_errors(X, "score_samples", SupportWatch(self._supports, math.inf))
+        X = self._check(X, "score_samples")
+        return -self._squared_errors(X, False, SupportWatch(self._supports, math.inf))
 
     def score(self, X, y=None):
         """Compute the R^2 of the reconstruction: the fraction of the variance of X that it explains.
