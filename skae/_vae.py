@@ -233,9 +233,9 @@ class VAESampler(BaseAutoencoder):
     `reconstruction_probability`, which are then log-densities up to a constant, and `sample` returns means.
 
     *Support.* A fitted model cannot have seen rows outside the support of its likelihood, or of a bounded
-    ``loss``: numbers outside [0, 1] for 'bernoulli', negative ones for 'poisson' and 'exponential', categories that
-    are not one-hot. `fit` refuses them. Their scores are -inf, and all methods that take rows warn of them. Numbers
-    between the integers are accepted by 'bernoulli' and 'poisson', in `fit` as in scores.
+    ``loss``: numbers outside [0, 1] for 'bernoulli', negative ones for 'poisson' and 'exponential', categories
+    that are not one-hot. `fit` refuses them. Their scores are -inf, and all methods that take rows warn of them.
+    Numbers between the integers are accepted by 'bernoulli' and 'poisson', in `fit` as in scores.
 
     *Scores* use the same draws for every row, whatever ``random_state``: they are repeatable, and the score of a
     row does not depend on the other rows.
