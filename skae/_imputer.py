@@ -73,17 +73,15 @@ class AutoencoderImputer(CallbackSupportMixin, Parameters, TransformerMixin, Bas
         it 800 steps. The networks are those of the step at which held-out entries were filled best.
     device : str or torch.device, default='cpu'
         Device of the networks: 'cpu', 'cuda', 'cuda:1', 'mps', 'xpu', or 'auto' for the first accelerator
-        available, else the CPU. Asking for a device that is not available is an error. The Gaussians are always on
-        the CPU.
-    dtype : {'auto', 'float32', 'float64'}, default='auto'
-        Precision in which networks are trained; 'auto' is float32. The Gaussians, and the networks in `transform`
-        on devices that have it, use float64.
+        available, else the CPU. Asking for a device that is not available is an error.
+    dtype : {'float32', 'float64'}, default='float32'
+        Precision in which networks are trained.
     random_state : int, RandomState instance or None, default=None
-        Seed of which entries are held out, of the networks' weights and batches, and of draws. With an int, fits
-        on the CPU of one machine are reproducible bit for bit. The global generators of NumPy and torch are
-        neither read nor changed.
+        Seed of the initial weights, the held-out rows, the order of the rows and the noise. With an int, fits on
+        the CPU of one machine are reproducible bit for bit. The global generators of NumPy and torch are neither
+        read nor changed.
     verbose : bool or int, default=False
-        Whether to print the error of held-out entries every 50 steps.
+        Whether to print the loss of each epoch.
 
     Attributes
     ----------
@@ -128,6 +126,9 @@ class AutoencoderImputer(CallbackSupportMixin, Parameters, TransformerMixin, Bas
     drawn from one of the networks with probability ``network_share_``, else from the copula or the Gaussian by
     their shares. The parameters of the Gaussians, and which network it is, are drawn anew for each call. Fit
     whatever is wanted to several such tables, and combine by Rubin's rules [3]_.
+
+    *Precision.* The Gaussians are always fitted on the CPU in float64; in `transform` the networks use float64
+    too, on devices that have it. ``random_state`` also decides which entries are held out, and what is drawn.
 
     *Integers.* Filled entries are expected values: round them where only integers make sense.
 
@@ -175,7 +176,7 @@ class AutoencoderImputer(CallbackSupportMixin, Parameters, TransformerMixin, Bas
     batch_size: Any = parameter(StrOptions({"auto"}), AT_LEAST_ONE, default="auto")
     max_iter: Any = parameter(StrOptions({"auto"}), AT_LEAST_ONE, default="auto")
     device: Any = parameter(str, torch.device, default="cpu")
-    dtype: str = parameter(StrOptions({"auto", "float32", "float64"}), default="auto")
+    dtype: str = parameter(StrOptions({"float32", "float64"}), default="float32")
     random_state: Any = parameter("random_state", default=None)
     verbose: Any = parameter("verbose", default=False)
 

@@ -11,6 +11,7 @@ from .normal_scores import NormalScores
 
 SHRINKAGES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 FIRST = 2  # where the search starts
+STANDARD_ERRORS = 2.0  # beyond which a difference of means is not by chance
 
 
 class Linear(NamedTuple):
@@ -36,11 +37,23 @@ class Linear(NamedTuple):
 
 def fit_linear(x: Tensor, observed: Tensor, shrinkage: float) -> Linear:
     """Fit both Gaussians to the observed entries of standardised rows."""
-    maps, patterns = NormalScores.of(x, observed), Patterns(observed)
-    columns, scores = (
-        fit_gaussian(rows, observed, shrinkage=shrinkage, patterns=patterns) for rows in (x, maps.to_scores(x))
-    )
+    patterns = Patterns(observed)
+    columns = fit_gaussian(x, observed, shrinkage=shrinkage, patterns=patterns)
+    maps = NormalScores.of(x, observed, missing_by_others(columns, x, observed))
+    scores = fit_gaussian(maps.to_scores(x), observed, shrinkage=shrinkage, patterns=patterns)
     return Linear(columns, scores, maps)
+
+
+def missing_by_others(fitted: Gaussian, x: Tensor, observed: Tensor) -> Tensor:
+    """Tell of which columns the observed entries are no fair sample: those missing depend on other columns.
+
+    EM corrects means for that. Where it does so by more than chance, the distribution of the observed entries is
+    not that of all, and scores by it would fill wrongly.
+    """
+    n_seen = observed.sum(0).clamp_min(1)
+    mean = torch.where(observed, x, 0.0).sum(0) / n_seen
+    chance = fitted.covariance.diagonal() * (1 / n_seen - 1 / len(x))
+    return (fitted.mean - mean).square() > STANDARD_ERRORS**2 * chance + 1e-9
 
 
 def best_shrinkage(x: Tensor, seen: Tensor, held_out: Tensor) -> float:

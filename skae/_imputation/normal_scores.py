@@ -25,16 +25,17 @@ class NormalScores:
     Parameters
     ----------
     values, knots : sequence of ndarray
-        Of each column: values in ascending order, and their scores.
+        Of each column: values in ascending order, and their scores. Those of a column without are its values.
     """
 
     def __init__(self, values: Sequence[np.ndarray], knots: Sequence[np.ndarray]) -> None:
         self.values, self.knots = list(values), list(knots)
 
     @classmethod
-    def of(cls, x: Tensor, observed: Tensor) -> "NormalScores":
-        """Return the maps of what is observed of rows (n, d)."""
-        columns = (_knots(one[seen].numpy()) for one, seen in zip(x.T, observed.T, strict=True))
+    def of(cls, x: Tensor, observed: Tensor, as_they_are: Tensor) -> "NormalScores":
+        """Return the maps of what is observed of rows (n, d), and the identity for columns ``as_they_are``."""
+        seen = torch.where(as_they_are, False, observed)
+        columns = (_knots(one[here].numpy()) for one, here in zip(x.T, seen.T, strict=True))
         return cls(*zip(*columns, strict=True))
 
     def to_scores(self, x: Tensor) -> Tensor:
@@ -54,16 +55,17 @@ class NormalScores:
 
     @staticmethod
     def _interpolate(x: Tensor, from_: list[np.ndarray], to: list[np.ndarray]) -> Tensor:
-        columns = [np.interp(*column) for column in zip(x.T.numpy(), from_, to, strict=True)]
+        columns = [
+            np.interp(column, knots, values) if len(knots) else column
+            for column, knots, values in zip(x.T.numpy(), from_, to, strict=True)
+        ]
         return torch.from_numpy(np.stack(columns, 1))
 
 
 def _knots(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the values of a column, and the normal scores of the middles of their ranks."""
-    if not len(x):
-        return np.zeros(1), np.zeros(1)
     values, counts = np.unique(x, return_counts=True)
-    rank = (counts.cumsum() - 0.5 * counts) / len(x)
+    rank = (counts.cumsum() - 0.5 * counts) / max(1, len(x))
     if len(values) > MOST_KNOTS:
         kept = np.linspace(0, len(values) - 1, MOST_KNOTS).round().astype(int)
         values, rank = values[kept], rank[kept]

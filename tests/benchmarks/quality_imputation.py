@@ -97,7 +97,7 @@ def ours(seed):
 
 @row
 def imputation():
-    """Hidden cells of four tables, beside what scikit-learn has and EM; boosted trees, which are slow, on one mask."""
+    """Hidden cells of four tables, beside what scikit-learn has and EM; slow boosted trees on one mask only."""
     for name, load in TABLES.items():
         X = load().data
         for hidden, required, aim in zip(HIDDEN, *REQUIRED[name], strict=True):

@@ -11,7 +11,7 @@ from skae._imputation.normal_scores import MOST_KNOTS, NormalScores
 def fitted(*columns):
     x = torch.from_numpy(np.stack(columns, 1))
     observed = ~x.isnan()
-    return NormalScores.of(x, observed), torch.where(observed, x, 0.0)
+    return NormalScores.of(x, observed, torch.zeros(x.shape[1], dtype=torch.bool)), torch.where(observed, x, 0.0)
 
 
 def test_scores_are_normal_and_keep_the_order():
@@ -51,10 +51,19 @@ def test_expectations_are_means_over_the_scores_distribution():
     assert_allclose(maps.expectation(mean, torch.zeros_like(variance)), maps.to_values(mean))
 
 
-def test_columns_without_values_and_of_one_value_are_constant():
-    maps, _ = fitted(np.full(4, np.nan), np.full(4, 7.0))
-    z = torch.tensor([[-1.0, -1.0], [2.0, 2.0]], dtype=torch.float64)
-    assert_allclose(maps.to_values(z), [[0, 7], [0, 7]])
+def test_columns_of_one_value_are_constant():
+    maps, _ = fitted(np.full(4, 7.0))
+    assert_allclose(maps.to_values(torch.tensor([[-1.0], [2.0]], dtype=torch.float64)), [[7], [7]])
+
+
+def test_columns_that_are_left_as_they_are():
+    x = torch.from_numpy(np.random.default_rng(5).lognormal(size=(50, 2)))
+    maps = NormalScores.of(x, torch.ones(x.shape, dtype=torch.bool), torch.tensor([False, True]))
+    scores = maps.to_scores(x)
+    assert_allclose(scores[:, 1], x[:, 1])
+    assert not np.allclose(scores[:, 0], x[:, 0])
+    assert_allclose(maps.to_values(scores), x)
+    assert_allclose(maps.expectation(scores, torch.ones_like(scores))[:, 1], x[:, 1])
 
 
 def test_long_columns_keep_few_knots():
