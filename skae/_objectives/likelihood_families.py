@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from .._networks.networks import Decoder
+from .._support.devices import normal, uniform
 from .losses import LOSSES, Loss, accumulator, observed, weigh
 
 
@@ -149,7 +150,7 @@ _EXPONENTIAL = Loss(
 
 def _draw_gaussian(mean: Tensor, decoder: Decoder, generator: torch.Generator) -> Tensor:
     deviation = decoder.variance.detach().to(mean).sqrt()  # type: ignore[union-attr]
-    return mean.new_empty(mean.shape).normal_(generator=generator).mul_(deviation).add_(mean)
+    return normal(mean.shape, mean, generator).mul_(deviation).add_(mean)
 
 
 def _log(mean: Tensor) -> Tensor:
@@ -164,7 +165,7 @@ LIKELIHOODS = {
         "sigmoid",
         lambda mean: torch.logit(mean, 1e-3),
         lambda decoder: LOSSES["binary_cross_entropy"],
-        lambda mean, decoder, generator: torch.bernoulli(mean, generator=generator),
+        lambda mean, decoder, generator: (uniform(mean.shape, mean, generator) < mean).to(mean.dtype),
         (0.0, 1.0),
         "Scale X with sklearn.preprocessing.MinMaxScaler, or use likelihood='gaussian'.",
     ),
@@ -172,7 +173,7 @@ LIKELIHOODS = {
         "exp",
         _log,
         lambda decoder: _EXPONENTIAL,
-        lambda mean, decoder, generator: torch.empty_like(mean).exponential_(generator=generator).mul_(mean),
+        lambda mean, decoder, generator: uniform(mean.shape, mean, generator).neg_().log1p_().neg_().mul_(mean),
         (0.0, math.inf),
         _AT_LEAST_ZERO,
     ),
@@ -180,7 +181,7 @@ LIKELIHOODS = {
         "exp",
         _log,
         lambda decoder: _POISSON,
-        lambda mean, decoder, generator: torch.poisson(mean, generator=generator),
+        lambda mean, decoder, generator: torch.poisson(mean.float(), generator=generator).to(mean.dtype),
         (0.0, math.inf),
         _AT_LEAST_ZERO,
     ),
