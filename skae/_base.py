@@ -199,7 +199,7 @@ class BaseAutoencoder(UsesEncoder):
         -------
         X : ndarray of shape (n_samples, n_features)
             Reconstructions, in units of X and of Z's floating dtype; probabilities for binary cross-entropy and
-            the Bernoulli likelihood.
+            the Bernoulli and categorical likelihoods.
         """
         check_is_fitted(self)
         Z = arrays.check_codes(self, Z, self._n_features_out)

@@ -33,7 +33,8 @@ class VAESampler(BaseAutoencoder):
     score [3]_.
 
     Scale the features first: the initial weights and the learning rate suit standardised data. The data must lie
-    in [0, 1] for ``likelihood='bernoulli'`` and must not be negative for 'poisson' and 'exponential'.
+    in [0, 1] for ``likelihood='bernoulli'``, must not be negative for 'poisson' and 'exponential', and must be
+    one-hot for 'categorical'.
 
     Parameters
     ----------
@@ -41,8 +42,10 @@ class VAESampler(BaseAutoencoder):
         Width of the code: the number of latent variables.
     likelihood : str or sequence of (str, columns) pairs, default='gaussian'
         Distribution p(x|z) of a row given its code: 'gaussian', 'bernoulli' (data in [0, 1]), 'exponential'
-        (non-negative data) or 'poisson' (counts). Pairs such as ``[("gaussian", [0, 1]), ("bernoulli", [2])]``
-        give each column its own; ``columns`` are integers, and each column belongs to one pair.
+        (non-negative data), 'poisson' (counts) or 'categorical' (one-hot columns). Pairs such as
+        ``[("gaussian", [0, 1]), ("categorical", [2, 3, 4])]`` give each column its own; ``columns`` are integers,
+        and each column belongs to one pair. The columns of a 'categorical' pair are one variable, with a category
+        each; give every variable a pair.
     decoder_variance : float or 'learned', default='learned'
         Variance of 'gaussian' columns: one number for all of them, in squared units of X, or learned for each
         column, the same for all rows. A learned variance starts at the column's own and stays above 1e-4 times
@@ -155,7 +158,8 @@ class VAESampler(BaseAutoencoder):
         log-variance of q(z|x), each of shape (n, n_components).
     decoder_ : torch.nn.Module
         Decoder, on ``device_`` and in evaluation mode: maps codes of shape (n, n_components) to the mean of
-        p(x|z), of shape (n, n_features), in units of X. Its ``variance`` is that of each 'gaussian' column.
+        p(x|z), of shape (n, n_features), in units of X; for 'bernoulli' and 'categorical' columns, to
+        probabilities. Its ``variance`` is that of each 'gaussian' column.
     n_active_units_ : int
         Number of latent variables in use: those whose posterior mean has a variance above 0.01 over the training
         rows [2]_. Of more than 5,000 rows, an evenly spaced subset is used.
@@ -213,13 +217,14 @@ class VAESampler(BaseAutoencoder):
     'identity' or 'tanh', applies to both. The log-variance is ``10 * tanh(output / 10)``, so that no variance
     vanishes or overflows.
 
-    *Likelihoods.* The decoder's output is the mean of a Gaussian, the logit of a Bernoulli distribution, and the
-    logarithm of the mean of an exponential or Poisson distribution. The biases of its last layer start where these
-    give the means of the columns. Exponential and Poisson columns enter the encoder as ``log(1 + x / m)``, with
-    the mean m of the column, so that counts may be large. Gaussian columns are centred, as described for
-    :class:`AutoencoderTransformer`, if ``output_activation='identity'``; the other likelihoods need 'identity'.
-    Log-likelihoods include all constants. For data between 0 and 1, such as grey levels, the Bernoulli one is the
-    usual cross-entropy, but not the logarithm of a probability.
+    *Likelihoods.* The decoder's output is the mean of a Gaussian, the logit of a Bernoulli distribution, the
+    logits of the categories of a categorical one, which the softmax turns into probabilities, and the
+    logarithm of the mean of an exponential or Poisson distribution. The biases of its last layer start where
+    these give the means of the columns. Exponential and Poisson columns enter the encoder as
+    ``log(1 + x / m)``, with the mean m of the column, so that counts may be large. Gaussian columns are
+    centred, as described for :class:`AutoencoderTransformer`, if ``output_activation='identity'``; the other
+    likelihoods need 'identity'. Log-likelihoods include all constants. For data between 0 and 1, such as
+    grey levels, the Bernoulli one is the usual cross-entropy, but not the logarithm of a probability.
 
     *Plain losses.* With ``loss``, ``exp(-loss)`` takes the place of p(x|z) in `score_samples` and
     `reconstruction_probability`, which are then log-densities up to a constant, and `sample` returns means.

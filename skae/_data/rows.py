@@ -216,6 +216,10 @@ class TrainingData:
         """Return the smallest and the largest target."""
         return chunks.extremes(self._targets)
 
+    def target_chunks(self) -> Iterator[tuple[slice, Tensor]]:
+        """Walk over the targets as they were given: yield which rows, and the rows."""
+        return chunks.chunks(self._targets)
+
     def column_means(self) -> Tensor:
         """Return each target column's mean."""
         return self._mean(self._targets)

@@ -1,7 +1,7 @@
 """Families of likelihoods p(x|z): their logarithms, closed-form gradients and draws.
 
 A decoder's output is the distribution's parameter behind a link: the mean itself (gaussian), the logit
-(bernoulli), or the logarithm of the mean (poisson, exponential).
+(bernoulli), the logits of all categories (categorical), or the logarithm of the mean (poisson, exponential).
 """
 
 import math
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from .._networks.networks import Decoder
 from .._support.devices import normal, uniform
-from .losses import LOSSES, Loss, accumulator, observed, weigh
+from .losses import CROSS_ENTROPY, LOSSES, Loss, accumulator, observed, weigh
 
 
 class Likelihood(NamedTuple):
@@ -32,6 +32,8 @@ class Likelihood(NamedTuple):
         The smallest and the largest value.
     remedy : str
         What to do about other values.
+    joint : bool
+        Whether the columns of a pair are one variable, whose rows are one-hot.
     """
 
     link: str
@@ -40,6 +42,7 @@ class Likelihood(NamedTuple):
     draw: Callable[[Tensor, Decoder, torch.Generator], Tensor]
     support: tuple[float, float] = (-math.inf, math.inf)
     remedy: str = ""
+    joint: bool = False
 
 
 # The normal likelihood, with the variances of a decoder, which may be learned ---------------------------------
@@ -153,6 +156,10 @@ def _draw_gaussian(mean: Tensor, decoder: Decoder, generator: torch.Generator) -
     return normal(mean.shape, mean, generator).mul_(deviation).add_(mean)
 
 
+def _draw_one_hot(mean: Tensor, decoder: Decoder, generator: torch.Generator) -> Tensor:
+    return torch.zeros_like(mean).scatter_(1, torch.multinomial(mean.float(), 1, generator=generator), 1)
+
+
 def _log(mean: Tensor) -> Tensor:
     return mean.clamp_min(1e-3).log()
 
@@ -184,5 +191,15 @@ LIKELIHOODS = {
         lambda mean, decoder, generator: torch.poisson(mean.float(), generator=generator).to(mean.dtype),
         (0.0, math.inf),
         _AT_LEAST_ZERO,
+    ),
+    "categorical": Likelihood(
+        "softmax",
+        _log,
+        lambda decoder: CROSS_ENTROPY,
+        _draw_one_hot,
+        (0.0, 1.0),
+        "Encode the variable with sklearn.preprocessing.OneHotEncoder, without drop, and give missing values a "
+        "category of their own.",
+        joint=True,
     ),
 }

@@ -12,7 +12,7 @@ from .._data.rows import TrainingData
 from .._networks.activations import Link, selector
 from .._networks.networks import Decoder, GaussianEncoder, Linear
 from .likelihood_families import LIKELIHOODS
-from .losses import Loss, check_range
+from .losses import ROUNDING, Loss, check_range
 
 VARIANCE_FLOOR = 1e-4  # of a learned variance, as a share of the column's own
 CONSTANT_FLOOR = 1e-2  # of a constant column's variance, as a share of the others' mean
@@ -23,15 +23,18 @@ Parts = tuple[tuple[str, tuple[int, ...]], ...]
 def partition(likelihood: str | Sequence, n_features: int) -> Parts:
     """Share out the columns: one entry ``(name, columns in ascending order)`` for each family there is.
 
+    Where the columns of a pair are one variable, each pair has an entry of its own, in the order given.
+
     Raises
     ------
     ValueError
         If ``likelihood`` is no name and no sequence of pairs, or if a column is missing or named twice.
     """
     pairs = [(likelihood, range(n_features))] if isinstance(likelihood, str) else [*likelihood]
-    owner: dict[int, str] = {}
-    for pair in pairs:
+    owner: dict[int, tuple[str, int]] = {}
+    for number, pair in enumerate(pairs):
         name, columns = _pair(pair)
+        group = name, number if LIKELIHOODS[name].joint else 0
         for column in columns:
             if not isinstance(column, Integral) or isinstance(column, bool) or not 0 <= int(column) < n_features:
                 raise ValueError(
@@ -40,18 +43,18 @@ def partition(likelihood: str | Sequence, n_features: int) -> Parts:
                 )
             if column in owner:
                 raise ValueError(f"likelihood names column {column} twice, but each column belongs to one pair.")
-            owner[int(column)] = name
+            owner[int(column)] = group
     missing = sorted({*range(n_features)} - {*owner})
     if missing:
         raise ValueError(
             f"likelihood names no distribution for columns {missing[:10]}{'...' if missing[10:] else ''} of the "
             f"{n_features} features of X. Add them to one of the pairs."
         )
-    return tuple(
-        (name, tuple(column for column in range(n_features) if owner[column] == name))
-        for name in LIKELIHOODS
-        if name in owner.values()
-    )
+    groups: dict[tuple[str, int], list[int]] = {}
+    for column in range(n_features):
+        groups.setdefault(owner[column], []).append(column)
+    rank = [*LIKELIHOODS].index
+    return tuple((name, tuple(groups[name, n])) for name, n in sorted(groups, key=lambda g: (rank(g[0]), g[1])))
 
 
 def _pair(pair: Any) -> tuple[str, Sequence]:
@@ -72,7 +75,8 @@ def _pair(pair: Any) -> tuple[str, Sequence]:
 def link(parts: Parts) -> Link:
     """Return the link of the decoder that these likelihoods need."""
     links = {LIKELIHOODS[name].link for name, _ in parts}
-    return links.pop() if len(links) == 1 else tuple((LIKELIHOODS[name].link, c) for name, c in parts)
+    is_one = len(parts) == 1 or (len(links) == 1 and not LIKELIHOODS[parts[0][0]].joint)
+    return links.pop() if is_one else tuple((LIKELIHOODS[name].link, columns) for name, columns in parts)
 
 
 def n_gaussian(parts: Parts) -> int:
@@ -122,13 +126,18 @@ def _joined(losses: list[Loss], columns: list[tuple[int, ...]]) -> Loss:
 
 def _check_support(parts: Parts, data: TrainingData) -> None:
     """Check that each column's values lie where its likelihood is defined; ValueError if not."""
-    bounded = [(name, [*columns]) for name, columns in parts if LIKELIHOODS[name].remedy]
+    one_hot = [columns for name, columns in parts if LIKELIHOODS[name].joint]
+    if one_hot:
+        for rows, x in data.target_chunks():
+            for columns in one_hot:
+                check_one_hot(columns, x, first_row=rows.start)
+    bounded = [(n, [*picked]) for n, picked in parts if LIKELIHOODS[n].remedy and not LIKELIHOODS[n].joint]
     if bounded and len(parts) == 1:
         check_support(bounded[0][0], *data.target_range())
     elif bounded:
         _, lowest, highest, _ = data.statistics()
-        for name, columns in bounded:
-            check_support(name, float(lowest[columns].min()), float(highest[columns].max()))
+        for name, picked in bounded:
+            check_support(name, float(lowest[picked].min()), float(highest[picked].max()))
 
 
 def check_support(name: str, lowest: float, highest: float) -> None:
@@ -141,6 +150,46 @@ def check_support(name: str, lowest: float, highest: float) -> None:
     """
     family = LIKELIHOODS[name]
     check_range(f"likelihood={name!r}", family.support, family.remedy, lowest, highest)
+
+
+def check_one_hot(columns: Sequence[int], x: Tensor, weight: Tensor | None = None, first_row: int = 0) -> None:
+    """Check that these columns of rows are one-hot.
+
+    Parameters
+    ----------
+    columns : sequence of int
+        Of one categorical variable.
+    x : Tensor of shape (n, d)
+    weight : Tensor of shape (n, d) or None
+        Of entries. A variable whose entries all have weight zero is missing, whatever they hold.
+    first_row : int
+        Number of the first row, for the message.
+
+    Raises
+    ------
+    ValueError
+        With the column, the row and the value, and what to do, if they are not.
+    """
+    picked = selector(columns)
+    block = x[:, picked]
+    present = torch.ones(len(x), dtype=torch.bool, device=x.device)
+    if weight is not None:
+        present = (weight[:, picked] > 0).any(1)
+    is_bit = (block.abs() <= ROUNDING) | ((block - 1).abs() <= ROUNDING)
+    wrong = present & ~(is_bit.all(1) & ((block.sum(1) - 1).abs() <= len(columns) * ROUNDING))
+    if not wrong.any():
+        return
+    row = int(wrong.nonzero()[0, 0])
+    ones = [column for column, value in zip(columns, block[row].tolist(), strict=True) if value > 0.5]
+    if not is_bit[row].all():
+        place = int((~is_bit[row]).nonzero()[0, 0])
+        found = f"column {columns[place]} holds {float(block[row, place]):g}"
+    else:
+        found = f"columns {ones} all hold 1" if ones else "all of them hold 0"
+    raise ValueError(
+        f"likelihood=('categorical', {[*columns]}) needs one-hot columns, a single 1 in each row and 0 elsewhere, "
+        f"but in row {first_row + row} {found}. {LIKELIHOODS['categorical'].remedy}"
+    )
 
 
 # Initialization --------------------------------------------------------------------------------------------
