@@ -18,6 +18,8 @@ from .._networks.custom import Linked, check_own_networks, load_weights
 from .._networks.networks import Decoder, compression, n_parameters
 from .._objectives.losses import loss_by
 from .._objectives.penalties import Penalty, mean_over_rows
+from .._support.warnings import warn
+from .advice import loss_above_means, warn_of_rows
 from .loop import History, Step
 from .monitoring import Monitor, phase_task
 from .problem import Objective, Served
@@ -141,6 +143,8 @@ def prepare(estimator, X, mode: Mode, **data) -> Fit:
     penalties += [Penalty(mean_over_rows(hook)) for hook in definitions(estimator, "_penalty")]
     projections = [project for hook in definitions(estimator, "_projections") for project in hook(setup)]
     objective = Objective(loss, setup.corruption(), bottleneck, penalties, projections)
+    if setup.previous is None:
+        warn_of_rows(setup)
     return Fit(setup, encoder, decoder, setup.data.inputs(compression(encoder)), objective)
 
 
@@ -222,6 +226,7 @@ def fit_networks(estimator, X, **data):
                 break
         if not fit.history.loss_curve:
             fit.history.loss, fit.history.stopped = fit.measure(), True
+        complaint = loss_above_means(fit)
         for name in ("validation_loss_curve_", "_ongoing"):
             vars(estimator).pop(name, None)
         vars(estimator).update(fitted_attributes(fit))
@@ -229,8 +234,10 @@ def fit_networks(estimator, X, **data):
             context.call_on_fit_task_end(
                 estimator=estimator, X=X, y=X, reconstruction_attributes=lambda: fitted_attributes(fit)
             )
-        for warn in definitions(estimator, "_warn_after_fit"):
-            warn(fit.history)
+        if complaint is not None:
+            warn(complaint)
+        for hook in definitions(estimator, "_warn_after_fit"):
+            hook(fit.history)
     return estimator
 
 
