@@ -12,14 +12,15 @@ MOST_ROWS = 10_000  # that columns are measured on
 MOST_IMAGES = 200
 FEWEST_ROWS = 10  # fewer say nothing of units
 NEARLY_ALL = 0.95
-OTHER_UNIT = 10  # times as wide as most other columns
+GAP, WIDER, MUCH_WIDER = 3, 10, 100  # what tells other units from columns of which each varies less than the last
 
 
 def dominant_columns(X: Any, power: int) -> list[int]:
     """Return the few columns that carry nearly all of a loss because they are in other units than the rest.
 
     A quarter of the columns at most, and each ten times as wide, from its minimum to its maximum, as the median of
-    the others. Columns in equal units may vary by different amounts; their ranges seldom do.
+    the others, and either a hundred times, or three times as wide as any. Columns in equal units may vary by
+    different amounts; their ranges differ less, and by degrees.
 
     Parameters
     ----------
@@ -39,9 +40,11 @@ def dominant_columns(X: Any, power: int) -> list[int]:
     order = np.argsort(-share, kind="stable")
     n_carrying = 1 + int(np.searchsorted(share[order].cumsum() / share.sum(), NEARLY_ALL))
     carrying, others = order[:n_carrying], order[n_carrying:n_varying]
-    if n_carrying > max(1, n_varying // 4) or width[carrying].min() < OTHER_UNIT * np.median(width[others]):
+    if n_carrying > max(1, n_varying // 4):
         return []
-    return sorted(carrying.tolist())
+    narrowest, usual = width[carrying].min(), np.median(width[others])
+    apart = narrowest >= MUCH_WIDER * usual or narrowest >= max(WIDER * usual, GAP * width[others].max())
+    return sorted(carrying.tolist()) if apart else []
 
 
 def looks_channels_first(X: Any, shape: tuple[int, int, int]) -> bool:
