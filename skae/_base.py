@@ -400,8 +400,8 @@ class BaseAutoencoder(UsesEncoder):
 
     def _warn_after_fit(self, history: History) -> None:
         """Warn of how a fit went, at its end."""
-        if history.complaint is not None:
-            warn(history.complaint)
+        for complaint in history.complaints:
+            warn(complaint)
         if history.interrupted or (self.tol and not (history.converged or history.stopped)):
             warn_of_the_end(self, history)
 

@@ -69,7 +69,8 @@ class SparseAutoencoder(TakesSampleWeight):
         Strength of the penalty of 'kl' and 'l1'. 'auto' goes with the scale of the data, so that their units do
         not matter: with L the loss of reconstructing each row as the column means, and s the root of the mean
         variance of a column, it is 0.1 L for 'kl' and 0.01 L / s for 'l1'. On standardised data under squared
-        error, these are 0.1 and 0.01. ``sparsity_weight_`` is what was used. The other methods ignore it.
+        error, these are 0.1 and 0.01. A callable ``loss`` is taken for a squared error here. ``sparsity_weight_``
+        is what was used. The other methods ignore it.
     sparsity_target : float, default=0.1
         For 'kl', the target of the mean activation; for 'winner_take_all', the fraction of a batch's rows in which
         a unit is kept; in (0, 1). The other methods ignore it.

@@ -34,13 +34,13 @@ def dominant_columns(X: Any, power: int) -> list[int]:
     width = np.nan_to_num(np.asarray(highest, dtype=np.float64) - np.asarray(lowest, dtype=np.float64))
     share = np.where(width > 0, np.nan_to_num(np.asarray(deviation, dtype=np.float64)), 0.0)
     n_varying = int((share > 0).sum())
-    if n_varying < 2:
+    if n_varying < 4:
         return []
     share = (share / share.max()) ** power
     order = np.argsort(-share, kind="stable")
     n_carrying = 1 + int(np.searchsorted(share[order].cumsum() / share.sum(), NEARLY_ALL))
     carrying, others = order[:n_carrying], order[n_carrying:n_varying]
-    if n_carrying > max(1, n_varying // 4):
+    if n_carrying > n_varying // 4:
         return []
     narrowest, usual = width[carrying].min(), np.median(width[others])
     apart = narrowest >= MUCH_WIDER * usual or narrowest >= max(WIDER * usual, GAP * width[others].max())

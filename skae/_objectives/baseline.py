@@ -19,7 +19,8 @@ class Baseline(NamedTuple):
     Attributes
     ----------
     loss : float
-        Mean over rows.
+        Mean over rows. A user's function, which may watch the rows that it is called with, is not called: it is
+        taken for a squared error.
     deviation : float
         Root of the mean over columns of their variance, in units of the data.
     """
@@ -43,8 +44,11 @@ def baseline(loss: Loss, data: TrainingData) -> Baseline:
 
     def measured(index: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
         share = weight_of(index)
+        squares = sum_rows((x - mean).square(), share)
+        if loss.entrywise is None:
+            return squares.mean(), squares
         losses = loss.per_row(output.expand_as(x), x, None if share is None else share[:, None])
-        return sum_rows(losses), sum_rows((x - mean).square(), share)
+        return sum_rows(losses), squares
 
     losses, squares = fold((measured(*chunk) for chunk in rows.chunks(some)), torch.add, torch.add)
     return Baseline(float(losses) / n, float((squares / n).mean().sqrt()))

@@ -19,7 +19,7 @@ from .._networks.networks import Decoder, compression, n_parameters
 from .._objectives.losses import loss_by
 from .._objectives.penalties import Penalty, mean_over_rows
 from .._objectives.support import check_support
-from .advice import loss_above_means, warn_of_rows
+from .advice import complaints
 from .loop import History
 from .monitoring import Monitor, phase_task
 from .problem import Objective, Served
@@ -134,10 +134,7 @@ class Fit:
 
 def prepare(estimator, X, mode: Mode, **data) -> Fit:
     """Make everything between validated rows and the first step of training."""
-    fit = assemble(set_up(estimator, X, mode, functools.partial(TrainingData, X, **data)))
-    if fit.setup.previous is None:
-        warn_of_rows(fit.setup)
-    return fit
+    return assemble(set_up(estimator, X, mode, functools.partial(TrainingData, X, **data)))
 
 
 def assemble(setup: Setup) -> Fit:
@@ -249,7 +246,7 @@ def keep(fit: Fit) -> None:
     """Give the estimator its fitted attributes, and take away those of a fit before."""
     if not fit.history.loss_curve:
         fit.history.loss, fit.history.stopped = fit.measure(), True
-    fit.history.complaint = loss_above_means(fit)
+    fit.history.complaints = complaints(fit)
     attributes = vars(fit.setup.estimator)
     for name in ("validation_loss_curve_", "_ongoing"):
         attributes.pop(name, None)

@@ -23,7 +23,7 @@ class History:
         self.stopped = False  # stopped from outside, by a callback or the keyboard
         self.interrupted = False
         self.loss = math.nan  # of the weights as they are, where no epoch has measured it
-        self.complaint: str | None = None  # what is wrong with the loss in the end
+        self.complaints: list[str] = []  # what is to be warned of, of the rows and of the loss in the end
 
     def end_epoch(self, losses: list[Tensor], sums: dict[str, Tensor], n_rows: int) -> None:
         """Note the means of an epoch over its rows: the one time that the device is waited for."""
