@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import torch
 from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.validation import check_is_fitted
 
 from ._base import BaseAutoencoder
 from ._bottleneck.gaussian import GaussianBottleneck
@@ -276,7 +277,7 @@ class VAESampler(BaseAutoencoder):
     n_components: int = parameter(AT_LEAST_ONE, default=8, positional=True)
     loss: Any = parameter(*BaseAutoencoder._parameter_constraints["loss"], None, default=None)
     likelihood: Any = parameter(StrOptions(set(likelihoods.LIKELIHOODS)), "array-like", default="gaussian")
-    decoder_variance: Any = parameter(StrOptions({"learned"}), POSITIVE, default="learned")
+    decoder_variance: Any = parameter(StrOptions({"learned", "conditional"}), POSITIVE, default="learned")
     beta: float = parameter(NON_NEGATIVE, default=1.0)
     kl_warm_up: float = parameter(NON_NEGATIVE, default=0.0)
     free_bits: float = parameter(NON_NEGATIVE, default=0.0)
@@ -349,11 +350,12 @@ class VAESampler(BaseAutoencoder):
         TypeError, ValueError
             If ``n_samples`` is not an integer, or is below 1.
         """
-        return generate(self, n_samples, random_state, "normal", None if mean else self._draw_rows)
+        check_is_fitted(self)
+        draws = self._objective["likelihood"] and not mean
+        return generate(self, n_samples, random_state, "normal", self._draw_rows if draws else None)
 
-    def _draw_rows(self, x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        parts = self._objective["likelihood"]
-        return likelihoods.draw(parts, self.decoder_, x, generator) if parts else x
+    def _draw_rows(self, output: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        return likelihoods.draw(self._objective["likelihood"], self.decoder_, output, generator)
 
     def score_samples(self, X):
         """Estimate the log-likelihood log p(x) of each row, in nats.
@@ -438,7 +440,8 @@ class VAESampler(BaseAutoencoder):
 
     @property
     def _widest(self) -> int:
-        return max(super()._widest, 2 * self._n_features_out)
+        n_variances = self._architecture["n_variances"]
+        return max(super()._widest, 2 * self._n_features_out, self.n_features_in_ + n_variances)
 
     # Hooks ------------------------------------------------------------------------------------------------
 
@@ -447,22 +450,40 @@ class VAESampler(BaseAutoencoder):
         if self.loss is not None:
             return shape
         parts = likelihoods.partition(self.likelihood, shape.n_features)
-        link, n_gaussian = likelihoods.link(parts), likelihoods.n_gaussian(parts)
+        link, scaled = likelihoods.link(parts), likelihoods.with_scale(parts)
+        student, conditional = likelihoods.of_family(parts, "student_t"), self.decoder_variance == "conditional"
         if link != "identity" and shape.output_activation not in ("identity", link):
             raise ValueError(
                 f"likelihood={self.likelihood!r} applies a link of its own to the decoder's output, but "
                 f"output_activation={self.output_activation!r}. Use output_activation='identity', or "
                 "likelihood='gaussian'."
             )
+        if conditional and not scaled:
+            raise ValueError(
+                "decoder_variance='conditional' needs columns with likelihood='gaussian' or 'student_t', but "
+                f"likelihood={self.likelihood!r} has none: leave decoder_variance at 'learned'."
+            )
+        if (conditional or student) and shape.output_activation != "identity":
+            raise ValueError(
+                "decoder_variance='conditional' and likelihood='student_t' need output_activation='identity', but "
+                f"output_activation={shape.output_activation!r}."
+            )
         output_activation = shape.output_activation if link == "identity" else "identity"
+        # A convolution gives a variance at each place.
+        n_variances = shape.n_features if conditional and shape.images is not None else len(scaled)
         return shape._replace(
             output_activation=output_activation,
             link=link,
-            centred=n_gaussian > 0 and output_activation == "identity",
-            uncentred=tuple(c for name, columns in parts if name != "gaussian" for c in columns),
+            centred=bool(scaled) and output_activation == "identity",
+            uncentred=tuple(
+                c for name, columns in parts if not likelihoods.LIKELIHOODS[name].has_scale for c in columns
+            ),
             compresses=any(likelihoods.LIKELIHOODS[name].link == "exp" for name, _ in parts),
-            n_variances=n_gaussian,
-            learns_variances=n_gaussian > 0 and self.decoder_variance == "learned",
+            n_variances=n_variances,
+            learns_variances=bool(scaled) and self.decoder_variance == "learned",
+            conditional_variances=conditional,
+            n_dof=len(student),
+            medians=student,
         )
 
     def _initialize_weights(self, setup: Setup, encoder: Any, decoder: Any) -> None:
@@ -473,7 +494,7 @@ class VAESampler(BaseAutoencoder):
         return () if self.loss is not None else likelihoods.partition(self.likelihood, architecture.n_features)
 
     def _reconstruction_loss(self, setup: Setup, decoder: Any) -> Loss:
-        if decoder.variance_floor is not None and self.decoder_variance != "learned":
+        if decoder.variance_floor is not None and not isinstance(self.decoder_variance, str):
             decoder.variance_floor.fill_(self.decoder_variance)
         return _loss(self.loss, self._parts(setup.architecture), decoder)
 

@@ -1,7 +1,8 @@
 """Rows on their way into the networks: weighted, split, centred; gathered, made dense and cast batch by batch."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
+import numpy as np
 import torch
 from sklearn.utils.validation import _check_sample_weight
 from torch import Tensor, nn
@@ -179,8 +180,8 @@ class TrainingData:
         self.train_rows = kept.nonzero()[:, 0].to(self.device)
         self.validation_rows = held_out.nonzero()[:, 0].to(self.device)
 
-    def centre(self, uncentred: tuple[int, ...] = ()) -> None:
-        """Subtract from rows the means of all columns but those given, in float64.
+    def centre(self, uncentred: tuple[int, ...] = (), medians: tuple[int, ...] = ()) -> None:
+        """Subtract from rows the means of all columns but those given, in float64; of ``medians``, the median.
 
         An offset is a bias by another name. As in PCA, it spares the networks the work of finding the mean,
         and it keeps what a column like 1e9 + N(0, 1) holds through the cast to float32.
@@ -189,6 +190,9 @@ class TrainingData:
         self.target_offset = self._mean(self._targets) if self.paired else self.offset
         for means in (self.offset, self.target_offset):
             means[list(uncentred)] = 0
+        if medians:  # heavy tails can move a mean anywhere
+            middle = torch.as_tensor(self.quantiles(medians, (0.5,))[0]).to(self.offset)
+            self.offset[list(medians)] = middle
 
     def _mean(self, rows) -> Tensor:
         return chunks.column_means(rows, self._weight).to(arrays.torch_dtype(self.X))
@@ -231,6 +235,14 @@ class TrainingData:
     def precision(self) -> float:
         """The relative spacing of the numbers that X is given in."""
         return torch.finfo(arrays.torch_dtype(self.X)).eps
+
+    def quantiles(self, columns: Sequence[int], probabilities: Sequence[float]) -> np.ndarray:
+        """Return quantiles of input columns, (n_quantiles, n_columns); of many rows, of evenly spaced ones."""
+        some = chunks.spread(self.train_rows.cpu(), 20_000)
+        reader, numbers = Reader(self._inputs), torch.tensor(columns)
+        batches = some.split(chunk_rows(8 * self._inputs.shape[1]))
+        picked = torch.cat([reader.gather(index).cpu()[:, numbers].double() for index in batches])
+        return np.quantile(picked.numpy(), probabilities, axis=0)
 
     def statistics(self) -> tuple:
         """Return each input column's standard deviation, minimum, maximum and mean, as NumPy arrays."""

@@ -33,7 +33,8 @@ class StepPlan:
     z, dz : Tensor
         The decoder's input and the derivative with respect to it: the same two without a bottleneck.
     output, doutput : Tensor
-        The decoder's output and the derivative with respect to it: one memory where the output is linear.
+        The decoder's output, which may be wider than a row, and the derivative with respect to it: one memory
+        where the output is linear.
     encode, decode, decode_back, encode_back : lists of callables
         The passes, in the order of a step.
     """
@@ -45,12 +46,12 @@ class StepPlan:
         decoder: Sequence[Layer],
         bottleneck: Bottleneck | None,
         pool: BufferPool,
-        has_target: bool,
+        target_width: int | None,
     ) -> None:
         self.n, self.n_passes = n, 1 if bottleneck is None else bottleneck.n_passes
         h = pool.with_ones("x", n, encoder[0].fan_in)
         self.x = h[:, :-1]
-        self.target = pool.empty("target", n, decoder[-1].fan_out) if has_target else self.x
+        self.target = self.x if target_width is None else pool.empty("target", n, target_width)
         width = encoder[-1].fan_out
         self.dcode = pool.empty("dcode", n, width)
         if bottleneck is None:
@@ -178,8 +179,11 @@ class ExplicitStep(Step):
         if plan is None:
             if len(self._plans) == MOST_PLANS:
                 self._plans.clear()
-            two = self.served.targets is not None or self.objective.corruption is not None
-            plan = StepPlan(n, self.encoder, self.decoder, bottleneck, self._pool, has_target=two)
+            targets = self.served.targets
+            if targets is None and self.objective.corruption is not None:
+                targets = self.served.rows
+            width = None if targets is None else targets.n_features
+            plan = StepPlan(n, self.encoder, self.decoder, bottleneck, self._pool, target_width=width)
             self._plans[key] = plan
         return plan
 
