@@ -1,6 +1,8 @@
 """Rows on their way into the networks: weighted, split, centred; gathered, made dense and cast batch by batch."""
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -147,6 +149,18 @@ class TrainingData:
         self.validation_rows: Tensor | None = None
         self.offset: Tensor | None = None
         self.target_offset: Tensor | None = None
+        self._shared: dict[Any, Any] = {}  # what has been made once for all parts of these data
+
+    def part(self, index: Tensor) -> "TrainingData":
+        """Return the same data with only the rows numbered ``index`` to train on.
+
+        Centring and the scale of noise are those of all rows, and what has been made of rows is shared.
+        """
+        part = copy.copy(self)
+        part._used = torch.zeros_like(self._used)
+        part._used[index] = self._used[index]
+        part.train_rows, part.validation_rows = part._used.nonzero()[:, 0].to(self.device), None
+        return part
 
     @property
     def sample_weight(self) -> Tensor | None:
@@ -161,7 +175,7 @@ class TrainingData:
         ValueError
             If no row would be left to train on, or to hold out.
         """
-        weight = self._used.double() if self._weight is None else self._weight
+        weight = self._used.double() if self._weight is None else self._weight.cpu() * self._used
         if groups is None:
             groups = torch.zeros(len(weight), dtype=torch.int64)
         held_out = torch.zeros(len(weight), dtype=torch.bool)
@@ -186,20 +200,27 @@ class TrainingData:
         An offset is a bias by another name. As in PCA, it spares the networks the work of finding the mean,
         and it keeps what a column like 1e9 + N(0, 1) holds through the cast to float32.
         """
-        self.offset = self._mean(self._inputs)
-        self.target_offset = self._mean(self._targets) if self.paired else self.offset
-        for means in (self.offset, self.target_offset):
-            means[list(uncentred)] = 0
-        if medians:  # heavy tails can move a mean anywhere
-            middle = torch.as_tensor(self.quantiles(medians, (0.5,))[0]).to(self.offset)
-            self.offset[list(medians)] = middle
+        key = uncentred, medians
+        if key not in self._shared:
+            means = self._mean(self._inputs)
+            self._shared[key] = means, self._mean(self._targets) if self.paired else means
+            for means in self._shared[key]:
+                means[list(uncentred)] = 0
+            if medians:  # heavy tails can move a mean anywhere
+                means[list(medians)] = torch.as_tensor(self.quantiles(medians, (0.5,))[0]).to(means)
+        self.offset, self.target_offset = self._shared[key]
 
     def _mean(self, rows) -> Tensor:
         return chunks.column_means(rows, self._weight).to(arrays.torch_dtype(self.X))
 
     def inputs(self, change: Callable[[Tensor], Tensor] | None = None) -> Rows:
-        """Serve the inputs; ``change`` is applied to each batch of them."""
-        return Rows(self._inputs, self.offset, self.dtype, self.device, change)
+        """Serve the inputs, once they are centred; ``change`` is applied to each batch of them."""
+        if change is not None:
+            return Rows(self._inputs, self.offset, self.dtype, self.device, change)
+        key = "inputs", id(self.offset)
+        if key not in self._shared:
+            self._shared[key] = Rows(self._inputs, self.offset, self.dtype, self.device), self.offset
+        return self._shared[key][0]
 
     def targets(self) -> Rows | None:
         """Serve the targets; None where they are the inputs."""
@@ -238,7 +259,7 @@ class TrainingData:
 
     def quantiles(self, columns: Sequence[int], probabilities: Sequence[float]) -> np.ndarray:
         """Return quantiles of input columns, (n_quantiles, n_columns); of many rows, of evenly spaced ones."""
-        some = chunks.spread(self.train_rows.cpu(), 20_000)
+        some = chunks.spread(torch.arange(self._inputs.shape[0]), 20_000)
         reader, numbers = Reader(self._inputs), torch.tensor(columns)
         batches = some.split(chunk_rows(8 * self._inputs.shape[1]))
         picked = torch.cat([reader.gather(index).cpu()[:, numbers].double() for index in batches])
