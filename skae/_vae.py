@@ -45,15 +45,17 @@ class VAESampler(BaseAutoencoder):
     n_components : int, default=8
         Width of the code: the number of latent variables.
     likelihood : str or sequence of (str, columns) pairs, default='gaussian'
-        Distribution p(x|z) of a row given its code: 'gaussian', 'bernoulli' (data in [0, 1]), 'exponential'
-        (non-negative data), 'poisson' (counts) or 'categorical' (one-hot columns). Pairs such as
-        ``[("gaussian", [0, 1]), ("categorical", [2, 3, 4])]`` give each column its own; ``columns`` are integers,
-        and each column belongs to one pair. The columns of a 'categorical' pair are one variable, with a category
+        Distribution p(x|z) of a row given its code: 'gaussian', 'student_t' (heavy tails), 'bernoulli' (data in
+        [0, 1]), 'exponential' (non-negative data), 'poisson' (counts) or 'categorical' (one-hot columns). Pairs
+        such as ``[("gaussian", [0, 1]), ("categorical", [2, 3, 4])]`` give each column its own; ``columns`` are
+        integers, and each column belongs to one pair. The columns of a 'categorical' pair are one variable, with a category
         each; give every variable a pair.
-    decoder_variance : float or 'learned', default='learned'
-        Variance of 'gaussian' columns: one number for all of them, in squared units of X, or learned for each
-        column, the same for all rows. A learned variance starts at the column's own and stays above 1e-4 times
-        that; for a constant column, above a hundredth of the others' mean.
+    decoder_variance : float, 'learned' or 'conditional', default='learned'
+        Variance of 'gaussian' columns, and squared scale of 'student_t' columns: one number for all of them, in
+        squared units of X; 'learned', one for each column, the same for all rows; or 'conditional', given by the
+        decoder for each row and column, for columns whose spread depends on the row [6]_. A learned or conditional
+        variance starts at the column's own and stays above 1e-4 times that; for a constant column, above a
+        hundredth of the others' mean. Conditional variances fit few rows too closely: use ``early_stopping``.
     beta : float, default=1.0
         Weight of the KL divergence. Above 1, codes are closer to the prior [4]_; below 1, reconstructions are
         better.
@@ -163,7 +165,9 @@ class VAESampler(BaseAutoencoder):
     decoder_ : torch.nn.Module
         Decoder, on ``device_`` and in evaluation mode: maps codes of shape (n, n_components) to the mean of
         p(x|z), of shape (n, n_features), in units of X; for 'bernoulli' and 'categorical' columns, to
-        probabilities. Its ``variance`` is that of each 'gaussian' column.
+        probabilities. Its ``variance`` is that of each 'gaussian' column (the squared scale of each 'student_t'
+        column), or None where variances are conditional; ``variances`` maps codes to them, shape (n, n_columns).
+        Its ``degrees_of_freedom`` are those of each 'student_t' column.
     n_active_units_ : int
         Number of latent variables in use: those whose posterior mean has a variance above 0.01 over the training
         rows [2]_. Of more than 5,000 rows, an evenly spaced subset is used.
@@ -221,14 +225,23 @@ class VAESampler(BaseAutoencoder):
     'identity' or 'tanh', applies to both. The log-variance is ``10 * tanh(output / 10)``, so that no variance
     vanishes or overflows.
 
-    *Likelihoods.* The decoder's output is the mean of a Gaussian, the logit of a Bernoulli distribution, the
-    logits of the categories of a categorical one, which the softmax turns into probabilities, and the
-    logarithm of the mean of an exponential or Poisson distribution. The biases of its last layer start where
-    these give the means of the columns. Exponential and Poisson columns enter the encoder as
-    ``log(1 + x / m)``, with the mean m of the column, so that counts may be large. Gaussian columns are
+    *Likelihoods.* The decoder's output is the mean of a Gaussian, the location of a Student distribution, the
+    logit of a Bernoulli distribution, the logits of the categories of a categorical one, which the softmax turns
+    into probabilities, and the logarithm of the mean of an exponential or Poisson distribution. The biases of its
+    last layer start where these give the means of the columns. Exponential and Poisson columns enter the encoder
+    as ``log(1 + x / m)``, with the mean m of the column, so that counts may be large. Gaussian columns are
     centred, as described for :class:`AutoencoderTransformer`, if ``output_activation='identity'``; the other
-    likelihoods need 'identity'. Log-likelihoods include all constants. For data between 0 and 1, such as
-    grey levels, the Bernoulli one is the usual cross-entropy, but not the logarithm of a probability.
+    likelihoods need 'identity'. Log-likelihoods include all constants. For data between 0 and 1, such as grey
+    levels, the Bernoulli one is the usual cross-entropy, but not the logarithm of a probability.
+
+    *Heavy tails.* Each 'student_t' column has a scale and degrees of freedom, learned with the networks; they
+    start where quantiles of the column suggest. The degrees of freedom stay above 1, so that there is a mean. The
+    column is centred by its median, and enters the encoder as ``arsinh(x / s)``, with the scale s that it starts
+    at, so that values from far away move codes little.
+
+    *Conditional variances.* The last layer of the decoder has a second output r for each 'gaussian' or
+    'student_t' column, and the variance is ``floor + v * exp(10 * tanh(r / 10))``, with the column's own variance
+    v. At the start, r is 0 for all rows.
 
     *Plain losses.* With ``loss``, ``exp(-loss)`` takes the place of p(x|z) in `score_samples` and
     `reconstruction_probability`, which are then log-densities up to a constant, and `sample` returns means.
@@ -254,6 +267,9 @@ class VAESampler(BaseAutoencoder):
        framework. ICLR.
     .. [5] D. P. Kingma, T. Salimans, R. Jozefowicz, X. Chen, I. Sutskever and M. Welling (2016). Improved
        variational inference with inverse autoregressive flow. NIPS.
+
+    .. [6] D. A. Nix and A. S. Weigend (1994). Estimating the mean and variance of the target probability
+       distribution. ICNN.
 
     Examples
     --------

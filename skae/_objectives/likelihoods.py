@@ -99,7 +99,7 @@ def draw(parts: Parts, decoder: Decoder, output: Tensor, generator: torch.Genera
         family, picked = LIKELIHOODS[name], selector(columns)
         mean = output[:, :width][:, picked].clone()
         link_activation(family.link).apply_(mean)
-        scale = _scale_columns(parts, decoder, columns) if family.has_scale else ()
+        scale = scale_columns(parts, decoder, columns) if family.has_scale else ()
         raw = (
             output[:, width:][:, selector(scale)] if scale and decoder.has_conditional_variances else output[:, :0]
         )
@@ -109,7 +109,7 @@ def draw(parts: Parts, decoder: Decoder, output: Tensor, generator: torch.Genera
     return x
 
 
-def _scale_columns(parts: Parts, decoder: Decoder, columns: Sequence[int]) -> tuple[int, ...]:
+def scale_columns(parts: Parts, decoder: Decoder, columns: Sequence[int]) -> tuple[int, ...]:
     """Return which of the decoder's variances are these columns'."""
     assert decoder.variance_floor is not None
     known = with_scale(parts)
@@ -130,7 +130,7 @@ def negative_log_likelihood(parts: Parts, decoder: Decoder) -> Loss:
     for name, columns in parts:
         family, known, beside = LIKELIHOODS[name], Columns(decoder), list[int]()
         if family.has_scale:
-            scale = _scale_columns(parts, decoder, columns)
+            scale = scale_columns(parts, decoder, columns)
             if decoder.n_features is not None:
                 beside = [decoder.n_features + number for number in scale]
             known = Columns(decoder, selector(scale), variance, dof if name == "student_t" else None)
@@ -194,9 +194,9 @@ def start_at_moments(parts: Parts, encoder: GaussianEncoder, decoder: Decoder, d
     """
     normal, student = of_family(parts, "gaussian"), of_family(parts, "student_t")
     if decoder.log_variance is not None and normal:
-        _set_variances(normal, _scale_columns(parts, decoder, normal), decoder, data)
+        _set_variances(normal, scale_columns(parts, decoder, normal), decoder, data)
     if student:
-        _set_tails(student, _scale_columns(parts, decoder, student), encoder, decoder, data)
+        _set_tails(student, scale_columns(parts, decoder, student), encoder, decoder, data)
     if decoder.has_conditional_variances:
         _start_equal(decoder)
     if any(name not in ("gaussian", "student_t") for name, _ in parts) or (parts and data.offset is None):
