@@ -12,6 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from .._support.devices import uniform
 from .location_scale import Columns, draw_gaussian, draw_student_t, gaussian, student_t
 from .losses import CROSS_ENTROPY, LOSSES, Loss, accumulator, observed, weigh
 
@@ -83,7 +84,7 @@ _EXPONENTIAL = Loss(
 
 
 def _draw_one_hot(mean: Tensor, columns: Columns, raw: Tensor, generator: torch.Generator) -> Tensor:
-    return torch.zeros_like(mean).scatter_(1, torch.multinomial(mean, 1, generator=generator), 1)
+    return torch.zeros_like(mean).scatter_(1, torch.multinomial(mean.float(), 1, generator=generator), 1)
 
 
 def _log(mean: Tensor) -> Tensor:
@@ -98,7 +99,7 @@ LIKELIHOODS = {
         "sigmoid",
         lambda mean: torch.logit(mean, 1e-3),
         lambda columns: LOSSES["binary_cross_entropy"],
-        lambda mean, columns, raw, generator: torch.bernoulli(mean, generator=generator),
+        lambda mean, columns, raw, generator: (uniform(mean.shape, mean, generator) < mean).to(mean.dtype),
         (0.0, 1.0),
         "Scale X with sklearn.preprocessing.MinMaxScaler(clip=True) in a pipeline, or use likelihood='gaussian'.",
     ),
@@ -106,7 +107,9 @@ LIKELIHOODS = {
         "exp",
         _log,
         lambda columns: _EXPONENTIAL,
-        lambda mean, columns, raw, generator: torch.empty_like(mean).exponential_(generator=generator).mul_(mean),
+        lambda mean, columns, raw, generator: (
+            uniform(mean.shape, mean, generator).neg_().log1p_().neg_().mul_(mean)
+        ),
         (0.0, math.inf),
         _AT_LEAST_ZERO,
     ),
@@ -114,7 +117,7 @@ LIKELIHOODS = {
         "exp",
         _log,
         lambda columns: _POISSON,
-        lambda mean, columns, raw, generator: torch.poisson(mean, generator=generator),
+        lambda mean, columns, raw, generator: torch.poisson(mean.float(), generator=generator).to(mean.dtype),
         (0.0, math.inf),
         _AT_LEAST_ZERO,
     ),

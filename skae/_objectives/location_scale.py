@@ -25,7 +25,7 @@ from scipy import stats
 from torch import Tensor
 
 from .._networks.networks import Decoder, bounded_and_slope, degrees_of_freedom
-from .._support.devices import sum_dtype
+from .._support.devices import normal, sum_dtype
 from .losses import Loss, accumulator, observed, weigh
 
 
@@ -220,7 +220,7 @@ def _differentiate_dof(head: ColumnLayer, dof: Tensor, log: Tensor, q: Tensor, c
 def draw_gaussian(location: Tensor, columns: Columns, raw: Tensor, generator: torch.Generator) -> Tensor:
     """Draw from normal distributions."""
     deviation = columns.decoder.variances_of(raw, columns.picked).detach().to(location).sqrt()
-    return location.new_empty(location.shape).normal_(generator=generator).mul_(deviation).add_(location)
+    return normal(location.shape, location, generator).mul_(deviation).add_(location)
 
 
 def draw_student_t(location: Tensor, columns: Columns, raw: Tensor, generator: torch.Generator) -> Tensor:
