@@ -2,10 +2,10 @@
 Semi-supervised classification with few labels
 ==============================================
 
-Labels are expensive, unlabelled rows are cheap. The classifier pretrains an autoencoder on all rows, and then trains its
-encoder and a softmax layer with the few labels there are, and with the unlabelled rows. It is compared with the same
-network fine-tuned on the labelled rows only, with label spreading, which uses the unlabelled rows too, and with logistic
-regression on the labelled ones.
+Labels are expensive, unlabelled rows are cheap. The classifier pretrains an autoencoder on all rows, and then
+trains its encoder and a softmax layer with the few labels there are, and with the unlabelled rows. It is
+compared with the same network fine-tuned on the labelled rows only, with label spreading, which uses the
+unlabelled rows too, and with logistic regression on the labelled ones.
 """
 
 # %%

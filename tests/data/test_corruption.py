@@ -266,7 +266,8 @@ def negated(batch, generator):
 
 
 @pytest.mark.parametrize(
-    ("noise", "auto"), [("gaussian", 0), ("isotropic", 0), ("masking", 0.2), ("salt_and_pepper", 0.2), (negated, 0)]
+    ("noise", "auto"),
+    [("gaussian", 0), ("isotropic", 0), ("masking", 0.2), ("salt_and_pepper", 0.2), (negated, 0)],
 )
 @pytest.mark.parametrize("clean_fraction", ["auto", 0.4, 1.0])
 def test_a_fraction_of_the_rows_stays_clean(noise, auto, clean_fraction):
