@@ -272,8 +272,7 @@ def fitted_attributes(fit: Fit) -> dict[str, Any]:
 
 
 def _attributes(fit: Fit, encoder: Any, decoder: Any) -> dict[str, Any]:
-    setup, history = fit.setup, fit.history
-    estimator, data = setup.estimator, setup.data
+    setup, history, estimator, data = fit.setup, fit.history, fit.setup.estimator, fit.setup.data
     for network in (encoder, decoder):
         if network.training:
             network.eval()
@@ -284,8 +283,7 @@ def _attributes(fit: Fit, encoder: Any, decoder: Any) -> dict[str, Any]:
     if architecture.link != "identity" and not isinstance(decoder, Decoder):
         decoder = Linked(decoder, architecture.link)  # type: ignore[arg-type]
     X, offset, corruption = data.X, data.offset, fit.objective.corruption
-    if offset is None:
-        offset = torch.zeros(X.shape[1], dtype=arrays.torch_dtype(X))
+    offset = torch.zeros(X.shape[1], dtype=arrays.torch_dtype(X)) if offset is None else offset
     known = getattr(setup.previous, "_column_statistics", None)
     fitted = {
         "encoder_": encoder,
