@@ -404,6 +404,8 @@ class BaseAutoencoder(UsesEncoder):
             warn(complaint)
         if history.interrupted or (self.tol and not (history.converged or history.stopped)):
             warn_of_the_end(self, history)
+        elif history.above_means is not None:
+            warn(history.above_means)
 
 
 class TakesSampleWeight(BaseAutoencoder):

@@ -10,11 +10,10 @@ _MOST_NAMES = 5
 _MARGIN = 1e-3  # of a loss that is no worse than the means' but for rounding, and for noise
 
 
-def complaints(fit: Any) -> list[str]:
-    """Return what to warn of at the end of a fit, while its rows are there."""
-    found = [] if fit.setup.previous is not None else complaints_of_rows(fit.setup)
-    above = _loss_above_means(fit)
-    return found if above is None else [*found, above]
+def complain(fit: Any) -> None:
+    """Note in the history what to warn of at the end of a fit, while its rows are there."""
+    fit.history.complaints = [] if fit.setup.previous is not None else complaints_of_rows(fit.setup)
+    fit.history.above_means = _loss_above_means(fit)
 
 
 def complaints_of_rows(setup: Setup) -> list[str]:

@@ -19,7 +19,7 @@ from .._networks.networks import Decoder, compression, n_parameters
 from .._objectives.losses import loss_by
 from .._objectives.penalties import Penalty, mean_over_rows
 from .._objectives.support import check_support
-from .advice import complaints
+from .advice import complain
 from .loop import History
 from .monitoring import Monitor, phase_task
 from .problem import Objective, Served
@@ -246,7 +246,7 @@ def keep(fit: Fit) -> None:
     """Give the estimator its fitted attributes, and take away those of a fit before."""
     if not fit.history.loss_curve:
         fit.history.loss, fit.history.stopped = fit.measure(), True
-    fit.history.complaints = complaints(fit)
+    complain(fit)
     attributes = vars(fit.setup.estimator)
     for name in ("validation_loss_curve_", "_ongoing"):
         attributes.pop(name, None)

@@ -66,14 +66,15 @@ def phase_task(estimator, X, y, context, name: str, n_epochs: int) -> Iterator[A
 
 def warn_of_the_end(estimator, history: History) -> None:
     """Warn if training was interrupted, or ended before the loss went flat."""
+    above = "" if history.above_means is None else f" {history.above_means}"  # the same cause: one warning
     if history.interrupted:
         n_epochs = len(history.loss_curve)
         when = f"after {n_epochs} epochs" if n_epochs else "before all layers were trained together"
-        warn(f"Training was interrupted {when}; the networks are kept as they were then.")
+        warn(f"Training was interrupted {when}; the networks are kept as they were then.{above}")
     else:
         warn(
             f"Training stopped at max_iter={estimator.max_iter} while the loss was still falling by more than "
             f"tol={estimator.tol}. Raise max_iter or learning_rate, or set tol=None to train for a fixed number "
-            "of epochs.",
+            f"of epochs.{above}",
             ConvergenceWarning,
         )

@@ -15,6 +15,7 @@ from sklearn.datasets import (
     load_sample_images,
     load_wine,
 )
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
@@ -219,6 +220,13 @@ def test_penalties_are_no_part_of_it():
     model = quick(alpha=0.5, learning_rate=0.01, max_iter=40)
     assert not above_means(model, X)
     assert model.loss_ > X.var(0).mean()
+
+
+def test_a_fit_that_was_too_short_is_warned_of_once():
+    model = quick(learning_rate=1e-9, tol=1e-12, activation="tanh")
+    with pytest.warns(ConvergenceWarning, match=r"max_iter=2(.|\n)*column means") as caught:
+        model.fit(rows(200))
+    assert len(caught) == 1
 
 
 def test_rows_without_variance_have_no_means_to_beat():
