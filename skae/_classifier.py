@@ -18,6 +18,7 @@ from ._networks.inference import forward
 from ._stacked import StackedAutoencoder
 from ._support.devices import random_seed
 from ._support.parameters import AT_LEAST_ZERO, parameter
+from ._training.automatic import Automatic
 from ._training.fine_tuning import FineTuning
 from ._training.fitting import restore_on_failure
 from ._training.monitoring import Monitor, phase_task, warn_of_the_end
@@ -48,26 +49,35 @@ class AutoencoderClassifier(ClassifierMixin, UsesEncoder):
     solver : {'adam', 'adamw', 'sgd'}, default='adam'
         Optimiser: Adam (Kingma and Ba 2015), AdamW, in which ``alpha`` is a decoupled weight decay (Loshchilov and
         Hutter 2019), or stochastic gradient descent with Nesterov momentum.
-    learning_rate : float, default=1e-3
-        Learning rate of the solver.
+    learning_rate : float or 'auto', default='auto'
+        Highest learning rate of the solver. 'auto' is 0.001.
+    learning_rate_schedule : {'auto', 'constant', 'linear', 'cosine'}, default='auto'
+        How the rate changes over the ``max_iter`` epochs. 'linear' and 'cosine' warm up over the first 5 % and
+        fall to zero at the end, 'linear' from the middle on. 'auto' is 'linear' for ``learning_rate='auto'``, else
+        'constant'.
     momentum : float, default=0.9
         Momentum of ``solver='sgd'``, in [0, 1). The other solvers ignore it.
+    max_grad_norm : float or None, default=None
+        Gradients of a larger Euclidean norm are scaled down to it.
     batch_size : int or 'auto', default='auto'
         Number of rows per batch. 'auto' is ``min(200, n_samples)``. The last batch of an epoch may be smaller.
-    max_iter : int, default=200
-        Maximum number of epochs, that is, passes over the training rows.
+    max_iter : int or 'auto', default='auto'
+        Maximum number of epochs, that is, passes over the training rows. 'auto' is 200.
     shuffle : bool, default=True
         Whether to shuffle the rows before each epoch.
-    tol : float or None, default=1e-4
-        Tolerance for stopping, in units of the loss. Training stops once the monitored loss has not improved by
-        more than ``tol`` for more than ``n_iter_no_change`` consecutive epochs; if this does not happen within
-        ``max_iter`` epochs, there is a :class:`~sklearn.exceptions.ConvergenceWarning`. 0 stops once the loss no
-        longer improves at all, and never warns. None always runs ``max_iter`` epochs.
+    tol : float or None, default=None
+        Tolerance for stopping early. Training stops once the monitored loss, averaged over its noise, has improved
+        over ``n_iter_no_change`` epochs by less than ``tol`` times its whole improvement since the start; with a
+        schedule, the rate then falls to zero first. If that does not happen within a given number of ``max_iter``
+        epochs, there is a :class:`~sklearn.exceptions.ConvergenceWarning`. 0 stops once the loss no longer
+        improves at all, and never warns. None always runs ``max_iter`` epochs.
     n_iter_no_change : int, default=10
-        Number of consecutive epochs without improvement that are tolerated; see ``tol``.
-    early_stopping : bool, default=False
+        Number of epochs that improvements are measured over; see ``tol``. Where these are fewer than 50 steps, as
+        many epochs as make 50 steps are compared.
+    early_stopping : bool or 'auto', default='auto'
         Whether to hold out ``validation_fraction`` of the rows and to monitor their loss instead of the training
-        loss. The weights of the best epoch are restored, however the fit ends.
+        loss. The weights of the best epoch are restored, however the fit ends; with ``warm_start``, those that it
+        started from are among them. 'auto' is False.
     validation_fraction : float, default=0.1
         Fraction of the rows to hold out with ``early_stopping``, in (0, 1).
     random_state : int, RandomState instance or None, default=None
@@ -92,6 +102,12 @@ class AutoencoderClassifier(ClassifierMixin, UsesEncoder):
         Device of the networks.
     n_parameters_ : int
         Number of parameters of encoder and softmax layer, biases included.
+    learning_rate_ : float
+        Highest learning rate that was used.
+    batch_size_ : int
+        Number of rows per batch that was used.
+    max_iter_ : int
+        Number of epochs that was aimed at.
     loss_curve_ : list of float
         Objective of each epoch of fine-tuning: the cross-entropy, in nats per labelled row, plus the L2 penalty.
     loss_ : float
@@ -99,7 +115,8 @@ class AutoencoderClassifier(ClassifierMixin, UsesEncoder):
     validation_loss_curve_ : list of float
         Cross-entropy of the held-out rows after each epoch, in nats per row. Only with ``early_stopping``.
     best_loss_ : float
-        Smallest entry of ``validation_loss_curve_`` with ``early_stopping``, otherwise of ``loss_curve_``.
+        Loss of the best weights for the held-out rows with ``early_stopping``, those at the start included;
+        otherwise the smallest entry of ``loss_curve_``.
     n_iter_ : int
         Number of epochs of fine-tuning.
     n_features_in_ : int
@@ -146,6 +163,8 @@ class AutoencoderClassifier(ClassifierMixin, UsesEncoder):
     n_frozen_layers: int = parameter(AT_LEAST_ZERO, default=0)
     class_weight: Any = parameter(dict, StrOptions({"balanced"}), None, default=None)
 
+    _automatic = Automatic(1e-3, (200, 200), n_steps=0, epochs=(200, 200), holds_out=False)
+
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=False)
     def fit(self, X, y):
@@ -182,16 +201,15 @@ class AutoencoderClassifier(ClassifierMixin, UsesEncoder):
             self.autoencoder_ = self._pretrained(X, context)
             run = FineTuning(self, X[labelled], codes)
             rows = run.data.X, run.y
-            with phase_task(self, *rows, context, "fine-tune", self.max_iter) as task:
+            with phase_task(self, *rows, context, "fine-tune", run.max_iter) as task:
                 monitor = Monitor(self, *rows, task, run.glimpse)
-                history = run.train(run.step, run.schedule(run.step, self.max_iter), monitor)
+                history = run.train(run.step, run.schedule(run.step, run.max_iter), monitor)
             vars(self).pop("validation_loss_curve_", None)
             vars(self).update(run.attributes(history))
             context.call_on_fit_task_end(
                 estimator=self, X=rows[0], y=rows[1], reconstruction_attributes=lambda: run.attributes(history)
             )
-            if history.interrupted or (self.tol and not (history.converged or history.stopped)):
-                warn_of_the_end(self, history)
+            warn_of_the_end(self, history)
         return self
 
     def _pretrained(self, X, context) -> BaseAutoencoder:

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from .._networks.nested import Parallel
 from .._networks.networks import Block
-from .bottleneck import Bottleneck
 from .layers import BufferPool, Chain, FlatLayers, Layer, dense_layers
 from .loop import Step
+from .problem import Objective
 
 MOST_PLANS = 8  # batch sizes to be prepared for at a time
 
@@ -43,10 +43,11 @@ class StepPlan:
         n: int,
         encoder: Sequence[Layer],
         decoder: Sequence[Layer],
-        bottleneck: Bottleneck | None,
+        objective: Objective,
         pool: BufferPool,
         has_target: bool,
     ) -> None:
+        bottleneck, dropout = objective.bottleneck, objective.dropout
         self.n, self.n_passes = n, 1 if bottleneck is None else bottleneck.n_passes
         h = pool.with_ones("x", n, encoder[0].fan_in)
         self.x = h[:, :-1]
@@ -64,8 +65,8 @@ class StepPlan:
         self.output = pool.empty("output", len(z), decoder[-1].fan_out)
         linear = decoder[-1].activation.forward is None
         self.doutput = self.output if linear else pool.empty("doutput", len(z), decoder[-1].fan_out)
-        up = Chain(encoder, h, None, self.code, self.dcode, pool)
-        down = Chain(decoder, z, self.dz, self.output, self.doutput, pool)
+        up = Chain(encoder, h, None, self.code, self.dcode, pool, dropout)
+        down = Chain(decoder, z, self.dz, self.output, self.doutput, pool, dropout)
         self.encoder = up.buffers
         self.encode, self.decode = up.forward, down.forward
         self.decode_back, self.encode_back = down.backward, up.backward
@@ -179,7 +180,7 @@ class ExplicitStep(Step):
             if len(self._plans) == MOST_PLANS:
                 self._plans.clear()
             two = self.served.targets is not None or self.objective.corruption is not None
-            plan = StepPlan(n, self.encoder, self.decoder, bottleneck, self._pool, has_target=two)
+            plan = StepPlan(n, self.encoder, self.decoder, self.objective, self._pool, has_target=two)
             self._plans[key] = plan
         return plan
 

@@ -16,7 +16,7 @@ from .._objectives.losses import CROSS_ENTROPY
 from .._support.devices import random_streams
 from .loop import History, Step
 from .problem import Objective, Served
-from .setup import Run
+from .setup import Run, hold_out
 
 
 class FineTuning(Run):
@@ -40,8 +40,7 @@ class FineTuning(Run):
         data = TrainingData(X, sample_weight=weight, dtype=dtype, device=device)
         super().__init__(estimator, data, device, dtype, random_streams(estimator.random_state))
         self.y = estimator.classes_[codes]
-        if estimator.early_stopping:
-            data.split(estimator.validation_fraction, self.streams.split, groups=torch.from_numpy(codes))
+        hold_out(estimator, data, self.streams.split, torch.from_numpy(codes))
         data.offset = getattr(self.encoder, "offset", None)
         n_classes = len(estimator.classes_)
         self.head = Linear(autoencoder._n_features_out, n_classes)
@@ -91,6 +90,7 @@ class FineTuning(Run):
             "device_": self.device,
             "n_parameters_": n_parameters((encoder, head)),
             **history.attributes(history.loss_curve),
+            **self.used(self.step),
         }
 
 

@@ -9,15 +9,20 @@ import torch
 from torch import Tensor
 
 from .averaging import WeightAverage
+from .history import History, Watch
 from .optimizers import Optimizer
 from .problem import DivergedError, Objective, Schedule, Served
+from .rates import RateCourse
+
+__all__ = ["History", "Step", "train"]
 
 
 class Step:
     """``step(index) -> objective``: one step on numbered rows. What the loop may ask of it is all here.
 
     ``averages`` says whether the networks are kept with a running mean of their weights, ``low_precision`` whether
-    to compute in bfloat16 beside float32 parameters, and ``trains_biases`` whether biases move.
+    to compute in bfloat16 beside float32 parameters, and ``trains_biases`` whether biases move. Gradients longer
+    than ``max_grad_norm`` are shortened. ``watched`` are rows to evaluate, where these are not among those served.
     """
 
     parameters: Tensor  # all that is trained, (n_parameters,)
@@ -35,8 +40,11 @@ class Step:
         averages: bool = False,
         low_precision: bool = False,
         trains_biases: bool = True,
+        max_grad_norm: float | None = None,
+        watched: Served | None = None,
     ) -> None:
         self.served, self.objective, self.low_precision = served, objective, low_precision
+        self.watched, self._max_grad_norm = watched, max_grad_norm
         self._make_optimizer, self._averages, self._trains_biases = make_optimizer, averages, trains_biases
         self.average: WeightAverage | None = None
         bottleneck = objective.bottleneck
@@ -49,6 +57,7 @@ class Step:
     def _begin(self, is_weight: Tensor) -> None:
         """Make the solver, once there are parameters."""
         self.optimizer = self._make_optimizer(self.parameters, self.gradient, is_weight)
+        self.learning_rate = self.optimizer.learning_rate
         self._moving = None if self._trains_biases else is_weight
         if self._averages:
             self.average = WeightAverage(self.parameters)
@@ -60,6 +69,9 @@ class Step:
         total = self.differentiate(index)
         if self._moving is not None:
             self.gradient.mul_(self._moving)
+        if self._max_grad_norm is not None:
+            norm = torch.linalg.vector_norm(self.gradient)
+            self.gradient.mul_((self._max_grad_norm / norm).clamp_(max=1))
         penalty = self.optimizer.update()
         for project in self.objective.projections:
             project(self._code_weights())
@@ -85,10 +97,26 @@ class Step:
         """Return the loss of held-out rows, summed, without penalties; noise is the same each time."""
         self._show()
         with contextlib.ExitStack() as stack:
-            for source in (self.objective.corruption, self.objective.bottleneck):
+            for source in (self.objective.corruption, self.objective.bottleneck, self.objective.dropout):
                 if source is not None:
                     stack.enter_context(source.held_out())
             return self._evaluate(index)
+
+    def evaluate_held_out(self, index: Tensor) -> Tensor:
+        """Return the loss of rows to watch, as `evaluate` does, wherever they are served from."""
+        if self.watched is None:
+            return self.evaluate(index)
+        served, self.served = self.served, self.watched
+        try:
+            return self.evaluate(index)
+        finally:
+            self.served = served
+
+    def set_rate(self, factor: float) -> None:
+        """Set the learning rate to ``factor`` times its highest value."""
+        self.optimizer.learning_rate = self.learning_rate * factor
+        if self.objective.bottleneck is not None:
+            self.objective.bottleneck.set_rate(factor)
 
     def take_sums(self) -> dict[str, Tensor]:
         """Return what the bottleneck has added up over the epoch, by name."""
@@ -112,6 +140,10 @@ class Step:
         self.release()
         if self._left is not None:
             self._store(self._left)
+
+    def reload(self) -> None:
+        """Go on from what the modules hold, which somebody has changed."""
+        self.assign(self._gathered())
 
     def leave(self) -> None:
         """Note what the modules hold, once nothing more will change them before another pass."""
@@ -176,59 +208,6 @@ class Step:
         raise NotImplementedError
 
 
-class History:
-    """What a training run leaves behind."""
-
-    def __init__(self) -> None:
-        self.loss_curve: list[float] = []
-        self.validation_loss_curve: list[float] = []
-        self.parts: dict[str, list[float]] = {}  # sums of the bottleneck, by name: means over the epoch's rows
-        self.best_loss = math.inf
-        self.converged = False  # stopped because the monitored loss went flat
-        self.stopped = False  # stopped from outside, by a callback or the keyboard
-        self.interrupted = False
-        self.loss = math.nan  # of the weights as they are, where no epoch has measured it
-
-    def end_epoch(self, losses: list[Tensor], sums: dict[str, Tensor], n_rows: int) -> None:
-        """Note the means of an epoch over its rows: the one time that the device is waited for."""
-        self.loss_curve.append(float(torch.stack(losses).sum()) / n_rows)
-        for name, total in sums.items():
-            self.parts.setdefault(name, []).append(float(total) / n_rows)
-
-    def attributes(self, curve: list[float]) -> dict[str, Any]:
-        """Return the fitted attributes that tell of training; ``curve`` may begin with earlier passes."""
-        held_out = {"validation_loss_curve_": self.validation_loss_curve} if self.validation_loss_curve else {}
-        best = min(self.validation_loss_curve or curve, default=self.loss)
-        last = curve[-1] if curve else self.loss
-        return {"loss_curve_": curve, "loss_": last, "best_loss_": best, "n_iter_": len(curve), **held_out}
-
-
-class _Watch:
-    """Keeps the best weights of rows held out, and counts epochs without improvement."""
-
-    def __init__(self, step: Step, schedule: Schedule, held_out: Tensor | None) -> None:
-        self.step, self.schedule, self.held_out = step, schedule, held_out
-        self.best: Any = None
-        self.n_flat = 0
-
-    def look(self, history: History) -> bool:
-        """Judge the epoch that has ended; return whether the loss has gone flat."""
-        schedule, monitored = self.schedule, history.loss_curve[-1]
-        if self.held_out is not None:
-            losses = [self.step.evaluate(index) for index in self.held_out.split(schedule.batch_size)]
-            monitored = float(torch.stack(losses).sum()) / len(self.held_out)
-            history.validation_loss_curve.append(monitored)
-        if not (math.isfinite(history.loss_curve[-1]) and math.isfinite(monitored)):
-            raise DivergedError(len(history.loss_curve))
-        if len(history.loss_curve) <= self.step.warm_up_epochs - schedule.first_epoch:
-            history.best_loss = math.inf
-        self.n_flat = 0 if monitored < history.best_loss - (schedule.tol or 0) else self.n_flat + 1
-        if monitored < history.best_loss:
-            history.best_loss = monitored
-            self.best = self.step.snapshot() if self.held_out is not None else None
-        return schedule.tol is not None and self.n_flat > schedule.n_iter_no_change
-
-
 def train(
     step: Step,
     rows: Tensor,
@@ -241,21 +220,27 @@ def train(
     """Train until the loss is flat, the epochs are used up, or somebody says stop.
 
     ``rows`` and ``held_out`` are numbers of rows, on the rows' device. With rows held out their loss is what is
-    watched, and the best weights come back, however the run ends. ``generator``, on the CPU, draws the order, so
-    that it is the same on every device. A `Monitor` is told of each epoch, and may ask to stop. `DivergedError` is
-    raised if the loss of an epoch, or a weight at the end, is not finite.
+    watched, and the best weights come back, those at the start among them, however the run ends. Where the rate
+    falls in the end, a flat loss lets it fall at once, and the run ends with it. ``generator``, on the CPU, draws
+    the order, so that it is the same on every device. A `Monitor` is told of each epoch, and may ask to stop.
+    `DivergedError` is raised if the loss of an epoch, or a weight at the end, is not finite.
     """
-    history, watch = History(), _Watch(step, schedule, held_out)
+    history, watch = History(), Watch(step, schedule, held_out, len(rows))
+    course = RateCourse(schedule.rates, schedule.max_iter)
     losses: list[Tensor] = []
     n_seen = 0
     try:
-        while len(history.loss_curve) < schedule.max_iter:
+        watch.begin(history)
+        while (epoch := len(history.loss_curve)) < course.end:
             losses, n_seen = [], 0
             if monitor is not None:
                 monitor.begin_epoch()
             for index in _batches(rows, schedule, generator):
                 for warm_up in step.warm_ups:
-                    warm_up.advance(schedule.first_epoch + len(history.loss_curve) + n_seen / len(rows))
+                    warm_up.advance(schedule.first_epoch + epoch + n_seen / len(rows))
+                if course.changes:
+                    passed = epoch + n_seen / len(rows)
+                    step.set_rate(course.factor(passed, passed + len(index) / len(rows)))
                 losses.append(step(index))
                 n_seen += len(index)
             history.end_epoch(losses, step.take_sums(), n_seen)
@@ -264,8 +249,8 @@ def train(
             if monitor is not None and monitor.end_epoch(history):
                 history.stopped = True
                 break
-            if flat:
-                history.converged = True
+            history.converged = history.converged or flat
+            if flat and not course.fall(epoch + 1):
                 break
     except KeyboardInterrupt:
         if not (losses or history.loss_curve):
