@@ -1,6 +1,7 @@
 """What every estimator shares: parameters, validation, the fit, and the methods on the fitted networks."""
 
 import copy
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
@@ -19,8 +20,9 @@ from ._networks.activations import ACTIVATIONS
 from ._networks.building import Architecture
 from ._networks.convolutions import NORMALIZATIONS
 from ._networks.inference import forward
-from ._objectives.losses import LOSSES, Loss
+from ._objectives.losses import LOSSES, Loss, supports_of
 from ._objectives.penalties import Penalty
+from ._objectives.support import Support, SupportWatch
 from ._support.parameters import AT_LEAST_ONE, SHARE, parameter
 from ._support.warnings import warn
 from ._training.bottleneck import Bottleneck
@@ -41,14 +43,18 @@ class UsesEncoder(
 
     def _encode(self, X, method: str | None = None):
         X = self._check(X, method)
-        return self._stream(X, forward(self.encoder_, arrays.torch_dtype(X)), self._n_features_out)
+        encode, watch = forward(self.encoder_, arrays.torch_dtype(X)), SupportWatch(self._supports_of_inputs)
+        return self._stream(X, encode, self._n_features_out, watch=watch)
 
     def _check(self, X, method: str | None = None):
         check_is_fitted(self)
         return arrays.check_rows(self, X, reset=False, method=method)
 
-    def _stream(self, X, apply, width: int, dtype: torch.dtype | None = None):
-        """Apply a function of dense chunks to validated rows, into one preallocated array of ``width`` columns."""
+    def _stream(self, X, apply, width: int, dtype: torch.dtype | None = None, watch: SupportWatch | None = None):
+        """Apply a function of dense chunks to validated rows, into one preallocated array of ``width`` columns.
+
+        ``watch`` marks, and warns of, rows outside the support of the loss; None is for codes.
+        """
         output = arrays.Output(X, (X.shape[0], width), dtype)
         here, widest = output.tensor.device == self.device_, max(width, X.shape[1], self._widest)
         with torch.inference_mode():
@@ -58,6 +64,10 @@ class UsesEncoder(
                     apply(x, out)
                 else:
                     out.copy_(apply(x, torch.empty_like(out, device=self.device_)))
+                if watch is not None:
+                    watch.see(x, out)
+        if watch is not None:
+            watch.warn()
         return output.array()
 
     def __sklearn_tags__(self):
@@ -70,7 +80,9 @@ class UsesEncoder(
         return persistence.to_plain(dict(super().__getstate__()))
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(persistence.from_plain(dict(state), type(self).__name__))
+        state = persistence.from_plain(dict(state), type(self).__name__)
+        newer = {name: getattr(type(self), name) for name in self._parameter_names if name not in state}
+        super().__setstate__({**newer, **state})  # a file may be older than a parameter
 
 
 class BaseAutoencoder(UsesEncoder):
@@ -108,6 +120,7 @@ class BaseAutoencoder(UsesEncoder):
     decoder = cast(Any, None)
     noise = cast(Any, None)
     noise_level = 0.0
+    clean_fraction = cast(Any, 0.0)
     _width_parameter = "n_components"  # which of the parameters is the width of the code
     _starts_at_pca = False  # whether networks may start at PCA's solution
 
@@ -201,7 +214,7 @@ class BaseAutoencoder(UsesEncoder):
         -------
         X : ndarray of shape (n_samples, n_features)
             Reconstructions, in units of X and of Z's floating dtype; probabilities for binary cross-entropy and
-            the Bernoulli likelihood.
+            the Bernoulli and categorical likelihoods.
         """
         check_is_fitted(self)
         Z = arrays.check_codes(self, Z, self._n_features_out)
@@ -222,7 +235,8 @@ class BaseAutoencoder(UsesEncoder):
             Reconstructions, dense, in units of X and of X's floating dtype.
         """
         X = self._check(X, "reconstruct")
-        return self._stream(X, self._reconstruction(arrays.torch_dtype(X)), self.n_features_in_)
+        reconstruct, watch = self._reconstruction(arrays.torch_dtype(X)), SupportWatch(self._supports_of_inputs)
+        return self._stream(X, reconstruct, self.n_features_in_, watch=watch)
 
     def reconstruction_error(self, X, per_feature=False):
         """Compute the squared error between rows and their reconstructions.
@@ -240,13 +254,16 @@ class BaseAutoencoder(UsesEncoder):
             Squared errors, in squared units of X, of X's floating dtype.
         """
         X = self._check(X, "reconstruction_error")
+        return self._squared_errors(X, per_feature, SupportWatch(self._supports_of_inputs))
+
+    def _squared_errors(self, X, per_feature: bool, watch: SupportWatch):
         reconstruct = self._reconstruction(arrays.torch_dtype(X))
 
         def squared_error(x, out):
             error = reconstruct(x, None).sub_(x).square_()
             return out.copy_(error) if per_feature else torch.mean(error, 1, keepdim=True, out=out)
 
-        result = self._stream(X, squared_error, self.n_features_in_ if per_feature else 1)
+        result = self._stream(X, squared_error, self.n_features_in_ if per_feature else 1, watch=watch)
         return result if per_feature else result[:, 0]
 
     def score_samples(self, X):
@@ -261,11 +278,13 @@ class BaseAutoencoder(UsesEncoder):
         -------
         score : ndarray of shape (n_samples,)
             Minus the mean squared error of each row, in squared units of X, of X's floating dtype. Higher is more
-            normal.
+            normal. Rows with values that the loss does not take, such as outside [0, 1] for binary cross-entropy,
+            score -inf, with a warning.
         """
-        return -self.reconstruction_error(X)
+        X = self._check(X, "score_samples")
+        return -self._squared_errors(X, False, SupportWatch(self._supports, math.inf))
 
-    def score(self, X, y=None):
+    def score(self, X, y=None, sample_weight=None):
         """Compute the R^2 of the reconstruction: the fraction of the variance of X that it explains.
 
         Parameters
@@ -274,6 +293,8 @@ class BaseAutoencoder(UsesEncoder):
             Data to score.
         y : None
             Ignored.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights of the rows, in the residuals, the means and the variance. None is equal weights.
 
         Returns
         -------
@@ -282,21 +303,24 @@ class BaseAutoencoder(UsesEncoder):
             does not depend on the units of X. For a single row it is undefined: NaN, with a warning.
         """
         X = self._check(X, "score")
-        rows = arrays.to_torch(X)
+        rows, weight = arrays.to_torch(X), arrays.check_weights(sample_weight, X)
         if rows.shape[0] < 2:
             warn("R^2 is not defined for fewer than two rows.", UndefinedMetricWarning)
             return float("nan")
-        mean, reconstruct = column_means(rows), self._reconstruction(arrays.torch_dtype(X))
+        mean, reconstruct = column_means(rows, weight), self._reconstruction(arrays.torch_dtype(X))
+        watch = SupportWatch(self._supports)
 
-        def squares(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-            restored = reconstruct(x.to(self.device_)).to(mean)
-            return sum_rows((restored - x).square()), sum_rows((x - mean).square())
+        def squares(part: slice, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            watch.see(x)
+            restored, share = reconstruct(x.to(self.device_)).to(mean), None if weight is None else weight[part]
+            return sum_rows((restored - x).square(), share), sum_rows((x - mean).square(), share)
 
         with torch.inference_mode():
-            terms = (squares(x) for _, x in chunks(rows, 8 * self._widest))
+            terms = (squares(*chunk) for chunk in chunks(rows, 8 * self._widest))
             residual, total = fold(terms, torch.add, torch.add)
-        n = rows.shape[0]
-        rounding = min(n * torch.finfo(mean.dtype).eps, 1e-6) * mean  # of the mean of a constant column
+        watch.warn()
+        n = rows.shape[0] if weight is None else float(weight.sum())
+        rounding = min(rows.shape[0] * torch.finfo(mean.dtype).eps, 1e-6) * mean  # of a constant column's mean
         varies = total > n * rounding.square()
         if not varies.any():
             return float(not residual.any())
@@ -309,6 +333,16 @@ class BaseAutoencoder(UsesEncoder):
     @property
     def _n_features_out(self) -> int:
         return self._architecture["encoder_layer_sizes"][-1]
+
+    @property
+    def _supports(self) -> Sequence[Support]:
+        """Which rows the loss takes."""
+        return supports_of(self._architecture["link"])
+
+    @property
+    def _supports_of_inputs(self) -> Sequence[Support]:
+        """Which rows the encoder can have seen; noise may have led them anywhere."""
+        return self._supports if self.noise is None else ()
 
     @property
     def _widest(self) -> int:

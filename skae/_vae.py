@@ -1,5 +1,7 @@
 """The variational autoencoder."""
 
+import math
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -15,6 +17,7 @@ from ._networks.inference import forward
 from ._networks.networks import bounded
 from ._objectives import likelihoods
 from ._objectives.losses import Loss, loss_by
+from ._objectives.support import Support, SupportWatch
 from ._support.parameters import AT_LEAST_ONE, NON_NEGATIVE, POSITIVE, parameter
 from ._support.warnings import warn
 from ._training.fitting import Fit
@@ -33,7 +36,8 @@ class VAESampler(BaseAutoencoder):
     score [3]_.
 
     Scale the features first: the initial weights and the learning rate suit standardised data. The data must lie
-    in [0, 1] for ``likelihood='bernoulli'`` and must not be negative for 'poisson' and 'exponential'.
+    in [0, 1] for ``likelihood='bernoulli'``, must not be negative for 'poisson' and 'exponential', and must be
+    one-hot for 'categorical'.
 
     Parameters
     ----------
@@ -41,8 +45,10 @@ class VAESampler(BaseAutoencoder):
         Width of the code: the number of latent variables.
     likelihood : str or sequence of (str, columns) pairs, default='gaussian'
         Distribution p(x|z) of a row given its code: 'gaussian', 'bernoulli' (data in [0, 1]), 'exponential'
-        (non-negative data) or 'poisson' (counts). Pairs such as ``[("gaussian", [0, 1]), ("bernoulli", [2])]``
-        give each column its own; ``columns`` are integers, and each column belongs to one pair.
+        (non-negative data), 'poisson' (counts) or 'categorical' (one-hot columns). Pairs such as
+        ``[("gaussian", [0, 1]), ("categorical", [2, 3, 4])]`` give each column its own; ``columns`` are integers,
+        and each column belongs to one pair. The columns of a 'categorical' pair are one variable, with a category
+        each; give every variable a pair.
     decoder_variance : float or 'learned', default='learned'
         Variance of 'gaussian' columns: one number for all of them, in squared units of X, or learned for each
         column, the same for all rows. A learned variance starts at the column's own and stays above 1e-4 times
@@ -175,7 +181,8 @@ class VAESampler(BaseAutoencoder):
         log-variance of q(z|x), each of shape (n, n_components).
     decoder_ : torch.nn.Module
         Decoder, on ``device_`` and in evaluation mode: maps codes of shape (n, n_components) to the mean of
-        p(x|z), of shape (n, n_features), in units of X. Its ``variance`` is that of each 'gaussian' column.
+        p(x|z), of shape (n, n_features), in units of X; for 'bernoulli' and 'categorical' columns, to
+        probabilities. Its ``variance`` is that of each 'gaussian' column.
     n_active_units_ : int
         Number of latent variables in use: those whose posterior mean has a variance above 0.01 over the training
         rows [2]_. Of more than 5,000 rows, an evenly spaced subset is used.
@@ -240,16 +247,22 @@ class VAESampler(BaseAutoencoder):
     'identity' or 'tanh', applies to both. The log-variance is ``10 * tanh(output / 10)``, so that no variance
     vanishes or overflows.
 
-    *Likelihoods.* The decoder's output is the mean of a Gaussian, the logit of a Bernoulli distribution, and the
-    logarithm of the mean of an exponential or Poisson distribution. The biases of its last layer start where these
-    give the means of the columns. Exponential and Poisson columns enter the encoder as ``log(1 + x / m)``, with
-    the mean m of the column, so that counts may be large. Gaussian columns are centred, as described for
-    :class:`AutoencoderTransformer`, if ``output_activation='identity'``; the other likelihoods need 'identity'.
-    Log-likelihoods include all constants. For data between 0 and 1, such as grey levels, the Bernoulli one is the
-    usual cross-entropy, but not the logarithm of a probability.
+    *Likelihoods.* The decoder's output is the mean of a Gaussian, the logit of a Bernoulli distribution, the
+    logits of the categories of a categorical one, which the softmax turns into probabilities, and the
+    logarithm of the mean of an exponential or Poisson distribution. The biases of its last layer start where
+    these give the means of the columns. Exponential and Poisson columns enter the encoder as
+    ``log(1 + x / m)``, with the mean m of the column, so that counts may be large. Gaussian columns are
+    centred, as described for :class:`AutoencoderTransformer`, if ``output_activation='identity'``; the other
+    likelihoods need 'identity'. Log-likelihoods include all constants. For data between 0 and 1, such as
+    grey levels, the Bernoulli one is the usual cross-entropy, but not the logarithm of a probability.
 
     *Plain losses.* With ``loss``, ``exp(-loss)`` takes the place of p(x|z) in `score_samples` and
     `reconstruction_probability`, which are then log-densities up to a constant, and `sample` returns means.
+
+    *Support.* A fitted model cannot have seen rows outside the support of its likelihood, or of a bounded
+    ``loss``: numbers outside [0, 1] for 'bernoulli', negative ones for 'poisson' and 'exponential', categories
+    that are not one-hot. `fit` refuses them. Their scores are -inf, and all methods that take rows warn of them.
+    Numbers between the integers are accepted by 'bernoulli' and 'poisson', in `fit` as in scores.
 
     *Scores* use the same draws for every row, whatever ``random_state``: they are repeatable, and the score of a
     row does not depend on the other rows.
@@ -329,7 +342,7 @@ class VAESampler(BaseAutoencoder):
         """
         X = self._check(X, "transform")
         dtype, width = arrays.torch_dtype(X), self._n_features_out
-        mean = self._stream(X, forward(self.encoder_, dtype), width)
+        mean = self._stream(X, forward(self.encoder_, dtype), width, watch=SupportWatch(self._supports))
         if not return_std:
             return mean
         heads = forward(self.encoder_, dtype, heads=True)
@@ -385,11 +398,12 @@ class VAESampler(BaseAutoencoder):
         -------
         score : ndarray of shape (n_samples,)
             Log-likelihoods in nats, of X's floating dtype. Higher is more normal. Repeatable, and the score of a
-            row does not depend on the other rows.
+            row does not depend on the other rows. Rows outside the support of the likelihood score -inf, with a
+            warning.
         """
         return self._over_draws(X, "score_samples", self.n_importance_samples, Densities.marginal)
 
-    def score(self, X, y=None):
+    def score(self, X, y=None, sample_weight=None):
         """Compute the mean log-likelihood of the rows.
 
         Parameters
@@ -398,13 +412,22 @@ class VAESampler(BaseAutoencoder):
             Data to score.
         y : None
             Ignored.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights of the rows in the mean. None is equal weights.
 
         Returns
         -------
         score : float
-            Mean of `score_samples`, in nats per row; higher is better. It depends on the units of X.
+            Mean of `score_samples`, in nats per row; higher is better. It depends on the units of X. A single row
+            outside the support of the likelihood makes it -inf, with a warning.
         """
-        return float(arrays.to_torch(self.score_samples(X)).cpu().double().mean())
+        scores = self.score_samples(X)
+        weight = arrays.check_weights(sample_weight, scores)
+        scores = arrays.to_torch(scores).cpu().double()
+        if weight is None:
+            return float(scores.mean())
+        weight = weight.cpu().double()
+        return float(torch.dot(weight, scores.masked_fill(weight == 0, 0)) / weight.sum())
 
     def reconstruction_probability(self, X, n_samples=64):
         """Estimate the reconstruction probability of each row (An and Cho 2015).
@@ -420,7 +443,8 @@ class VAESampler(BaseAutoencoder):
         -------
         score : ndarray of shape (n_samples,)
             Means of log p(x|z) over draws z of q(z|x), in nats, of X's floating dtype. Higher is more normal.
-            Repeatable, and the score of a row does not depend on the other rows.
+            Repeatable, and the score of a row does not depend on the other rows. Rows outside the support of the
+            likelihood score -inf, with a warning.
 
         Raises
         ------
@@ -439,7 +463,13 @@ class VAESampler(BaseAutoencoder):
             standard_normal(n_samples, self._n_features_out, torch.empty(0, dtype=dtype, device=self.device_)),
             self._widest,
         )
-        return self._stream(X, lambda x, out: estimate(densities, x, out), 1)[:, 0]
+        watch = SupportWatch(self._supports, -math.inf)
+        return self._stream(X, lambda x, out: estimate(densities, x, out), 1, watch=watch)[:, 0]
+
+    @property
+    def _supports(self) -> Sequence[Support]:
+        parts = self._objective["likelihood"]
+        return likelihoods.supports(parts) if parts else super()._supports
 
     @property
     def _widest(self) -> int:

@@ -623,9 +623,10 @@ def test_few_labels_of_many_digits(digits):
         code_activation="relu",
         noise="masking",
         noise_level=0.25,
+        learning_rate=1e-3,
+        batch_size=200,
         pretrain_max_iter=20,
         fine_tune=False,
-        tol=None,
     )
     gains, scores = [], []
     for seed in (0, 1):

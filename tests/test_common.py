@@ -12,6 +12,7 @@ from estimators import (
     CONFIGURATIONS,
     EVERY_ESTIMATOR,
     EVERY_OF_ANY_WIDTH,
+    GREEDY,
     INEXACT_WEIGHTS,
     PUBLIC_CLASSES,
     SPARSE_OUTPUT,
@@ -28,7 +29,9 @@ import skae
 # scikit-learn's checks -------------------------------------------------------------------------------------
 
 
-@parametrize_with_checks([*CONFIGURATIONS.values(), *CLASSIFIERS.values(), *SPARSE_OUTPUT.values()])
+@parametrize_with_checks(
+    [*CONFIGURATIONS.values(), *CLASSIFIERS.values(), *SPARSE_OUTPUT.values(), *GREEDY.values()]
+)
 def test_scikit_learn(estimator, check):
     check(estimator)
 

@@ -12,6 +12,7 @@ import pytest
 
 import skae
 import skae.inspection
+import skae.onnx
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -117,7 +118,7 @@ def test_calls_within_sentences_and_tables_name_parameters_that_exist():
 
 def test_every_public_name_is_on_the_api_page():
     listed = re.findall(r"^   (\w+)$", (DOCS / "api" / "index.rst").read_text(), flags=re.MULTILINE)
-    assert sorted(listed) == sorted([*skae.__all__, *skae.inspection.__all__])
+    assert sorted(listed) == sorted([*skae.__all__, *skae.inspection.__all__, *skae.onnx.__all__])
 
 
 def test_every_estimator_is_in_the_guide_and_in_the_readme():

@@ -71,7 +71,7 @@ def freeze_threshold(encoder: Encoder, rows: Rows, data: TrainingData, n_active:
 
     cutoffs = total(term(index, x) for index, x in rows.chunks(shuffled, width, at_least=200))
     # A hair lower, so that rounding in another precision does not lose the unit that stands at the threshold.
-    selection.threshold.copy_(cutoffs / len(order) * (1 - 1e-6))
+    selection.threshold.copy_(cutoffs / len(order) * (1 - 1e-4))
 
 
 @torch.no_grad()

@@ -5,7 +5,8 @@ arithmetic. A backward pass multiplies, in place, the gradient of the loss with 
 activation's derivative. Where the derivative follows from the output (relu, tanh, ...) the forward pass overwrites
 its input; ``gelu`` and ``silu`` need the input kept.
 
-A link carries the decoder's output to the data's space, for all columns or for groups of them.
+A link carries the decoder's output to the data's space, for all columns or for groups of them; the softmax, which
+makes probabilities of the columns of one group, is no activation.
 """
 
 from collections.abc import Callable, Sequence
@@ -75,11 +76,18 @@ ACTIVATIONS["logistic"] = ACTIVATIONS["sigmoid"]  # scikit-learn's name for it
 Link = str | tuple[tuple[str, tuple[int, ...]], ...]
 
 
+def _softmax(x: Tensor) -> None:
+    x.copy_(torch.softmax(x, 1))
+
+
 class Exp(nn.Module):
     """The exponential function."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x.exp()
+
+
+_LINKS = {"exp": Activation(Exp, torch.exp_), "softmax": Activation(partial(nn.Softmax, dim=1), _softmax)}
 
 
 class Piecewise(nn.Module):
@@ -103,7 +111,7 @@ class Piecewise(nn.Module):
 def link_activation(link: Link) -> Activation:
     """Return a link's module and its pass on buffers."""
     if isinstance(link, str):
-        return Activation(Exp, torch.exp_) if link == "exp" else ACTIVATIONS[link]
+        return _LINKS[link] if link in _LINKS else ACTIVATIONS[link]
     return Activation(lambda: Piecewise(link), Piecewise(link).overwrite)
 
 

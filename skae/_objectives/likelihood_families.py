@@ -1,7 +1,7 @@
 """Families of likelihoods p(x|z): their logarithms, closed-form gradients and draws.
 
 A decoder's output is the distribution's parameter behind a link: the mean itself (gaussian), the logit
-(bernoulli), or the logarithm of the mean (poisson, exponential).
+(bernoulli), the logits of all categories (categorical), or the logarithm of the mean (poisson, exponential).
 """
 
 import math
@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from .._networks.networks import Decoder
-from .losses import LOSSES, Loss, accumulator, observed, weigh
+from .._support.devices import normal, uniform
+from .losses import CROSS_ENTROPY, LOSSES, Loss, accumulator, observed, weigh
 
 
 class Likelihood(NamedTuple):
@@ -31,6 +32,8 @@ class Likelihood(NamedTuple):
         The smallest and the largest value.
     remedy : str
         What to do about other values.
+    joint : bool
+        Whether the columns of a pair are one variable, whose rows are one-hot.
     """
 
     link: str
@@ -39,6 +42,7 @@ class Likelihood(NamedTuple):
     draw: Callable[[Tensor, Decoder, torch.Generator], Tensor]
     support: tuple[float, float] = (-math.inf, math.inf)
     remedy: str = ""
+    joint: bool = False
 
 
 # The normal likelihood, with the variances of a decoder, which may be learned ---------------------------------
@@ -131,17 +135,13 @@ def _exponential(output: Tensor, target: Tensor, weight: Tensor | None, gradient
     return total
 
 
-def _where_positive(target: Tensor, entries: Tensor) -> Tensor:
-    return torch.where(target >= 0, entries, math.inf)  # impossible otherwise: a score must not call it likely
-
-
 _POISSON = Loss(
-    lambda o, t: _where_positive(t, o.exp() - t * o + torch.lgamma(t + 1)),
+    lambda o, t: o.exp() - t * o + torch.lgamma(t + 1),
     _poisson,
     shift_invariant=False,
 )
 _EXPONENTIAL = Loss(
-    lambda o, t: _where_positive(t, o + t * torch.exp(-o)),
+    lambda o, t: o + t * torch.exp(-o),
     _exponential,
     shift_invariant=False,
 )
@@ -149,7 +149,11 @@ _EXPONENTIAL = Loss(
 
 def _draw_gaussian(mean: Tensor, decoder: Decoder, generator: torch.Generator) -> Tensor:
     deviation = decoder.variance.detach().to(mean).sqrt()  # type: ignore[union-attr]
-    return mean.new_empty(mean.shape).normal_(generator=generator).mul_(deviation).add_(mean)
+    return normal(mean.shape, mean, generator).mul_(deviation).add_(mean)
+
+
+def _draw_one_hot(mean: Tensor, decoder: Decoder, generator: torch.Generator) -> Tensor:
+    return torch.zeros_like(mean).scatter_(1, torch.multinomial(mean.float(), 1, generator=generator), 1)
 
 
 def _log(mean: Tensor) -> Tensor:
@@ -164,15 +168,15 @@ LIKELIHOODS = {
         "sigmoid",
         lambda mean: torch.logit(mean, 1e-3),
         lambda decoder: LOSSES["binary_cross_entropy"],
-        lambda mean, decoder, generator: torch.bernoulli(mean, generator=generator),
+        lambda mean, decoder, generator: (uniform(mean.shape, mean, generator) < mean).to(mean.dtype),
         (0.0, 1.0),
-        "Scale X with sklearn.preprocessing.MinMaxScaler, or use likelihood='gaussian'.",
+        "Scale X with sklearn.preprocessing.MinMaxScaler(clip=True) in a pipeline, or use likelihood='gaussian'.",
     ),
     "exponential": Likelihood(
         "exp",
         _log,
         lambda decoder: _EXPONENTIAL,
-        lambda mean, decoder, generator: torch.empty_like(mean).exponential_(generator=generator).mul_(mean),
+        lambda mean, decoder, generator: uniform(mean.shape, mean, generator).neg_().log1p_().neg_().mul_(mean),
         (0.0, math.inf),
         _AT_LEAST_ZERO,
     ),
@@ -180,8 +184,18 @@ LIKELIHOODS = {
         "exp",
         _log,
         lambda decoder: _POISSON,
-        lambda mean, decoder, generator: torch.poisson(mean, generator=generator),
+        lambda mean, decoder, generator: torch.poisson(mean.float(), generator=generator).to(mean.dtype),
         (0.0, math.inf),
         _AT_LEAST_ZERO,
+    ),
+    "categorical": Likelihood(
+        "softmax",
+        _log,
+        lambda decoder: CROSS_ENTROPY,
+        _draw_one_hot,
+        (0.0, 1.0),
+        "Encode the variable with sklearn.preprocessing.OneHotEncoder, without drop, and give missing values a "
+        "category of their own.",
+        joint=True,
     ),
 }

@@ -1,7 +1,6 @@
 """A likelihood as a whole: which family rules which columns, its loss, its draws, and where networks start."""
 
 from collections.abc import Sequence
-from functools import partial
 from numbers import Integral
 from typing import Any
 
@@ -12,7 +11,8 @@ from .._data.rows import TrainingData
 from .._networks.activations import Link, selector
 from .._networks.networks import Decoder, GaussianEncoder, Linear
 from .likelihood_families import LIKELIHOODS
-from .losses import Loss, check_range
+from .losses import Loss
+from .support import Support
 
 VARIANCE_FLOOR = 1e-4  # of a learned variance, as a share of the column's own
 CONSTANT_FLOOR = 1e-2  # of a constant column's variance, as a share of the others' mean
@@ -23,15 +23,18 @@ Parts = tuple[tuple[str, tuple[int, ...]], ...]
 def partition(likelihood: str | Sequence, n_features: int) -> Parts:
     """Share out the columns: one entry ``(name, columns in ascending order)`` for each family there is.
 
+    Where the columns of a pair are one variable, each pair has an entry of its own, in the order given.
+
     Raises
     ------
     ValueError
         If ``likelihood`` is no name and no sequence of pairs, or if a column is missing or named twice.
     """
     pairs = [(likelihood, range(n_features))] if isinstance(likelihood, str) else [*likelihood]
-    owner: dict[int, str] = {}
-    for pair in pairs:
+    owner: dict[int, tuple[str, int]] = {}
+    for number, pair in enumerate(pairs):
         name, columns = _pair(pair)
+        group = name, number if LIKELIHOODS[name].joint else 0
         for column in columns:
             if not isinstance(column, Integral) or isinstance(column, bool) or not 0 <= int(column) < n_features:
                 raise ValueError(
@@ -40,18 +43,18 @@ def partition(likelihood: str | Sequence, n_features: int) -> Parts:
                 )
             if column in owner:
                 raise ValueError(f"likelihood names column {column} twice, but each column belongs to one pair.")
-            owner[int(column)] = name
+            owner[int(column)] = group
     missing = sorted({*range(n_features)} - {*owner})
     if missing:
         raise ValueError(
             f"likelihood names no distribution for columns {missing[:10]}{'...' if missing[10:] else ''} of the "
             f"{n_features} features of X. Add them to one of the pairs."
         )
-    return tuple(
-        (name, tuple(column for column in range(n_features) if owner[column] == name))
-        for name in LIKELIHOODS
-        if name in owner.values()
-    )
+    groups: dict[tuple[str, int], list[int]] = {}
+    for column in range(n_features):
+        groups.setdefault(owner[column], []).append(column)
+    rank = [*LIKELIHOODS].index
+    return tuple((name, tuple(groups[name, n])) for name, n in sorted(groups, key=lambda g: (rank(g[0]), g[1])))
 
 
 def _pair(pair: Any) -> tuple[str, Sequence]:
@@ -72,7 +75,8 @@ def _pair(pair: Any) -> tuple[str, Sequence]:
 def link(parts: Parts) -> Link:
     """Return the link of the decoder that these likelihoods need."""
     links = {LIKELIHOODS[name].link for name, _ in parts}
-    return links.pop() if len(links) == 1 else tuple((LIKELIHOODS[name].link, c) for name, c in parts)
+    is_one = len(parts) == 1 or (len(links) == 1 and not LIKELIHOODS[parts[0][0]].joint)
+    return links.pop() if is_one else tuple((LIKELIHOODS[name].link, columns) for name, columns in parts)
 
 
 def n_gaussian(parts: Parts) -> int:
@@ -93,7 +97,7 @@ def negative_log_likelihood(parts: Parts, decoder: Decoder) -> Loss:
     """Return minus the log-likelihood as a loss, summed over features, in nats."""
     losses = [LIKELIHOODS[name].loss(decoder) for name, _ in parts]
     loss = losses[0] if len(losses) == 1 else _joined(losses, [columns for _, columns in parts])
-    return loss._replace(link="identity", mean_over_features=False, check=partial(_check_support, parts))
+    return loss._replace(link="identity", mean_over_features=False, supports=supports(parts))
 
 
 def _joined(losses: list[Loss], columns: list[tuple[int, ...]]) -> Loss:
@@ -120,27 +124,15 @@ def _joined(losses: list[Loss], columns: list[tuple[int, ...]]) -> Loss:
     return Loss(entrywise, sum_and_gradient, heads=heads, shift_invariant=False)
 
 
-def _check_support(parts: Parts, data: TrainingData) -> None:
-    """Check that each column's values lie where its likelihood is defined; ValueError if not."""
-    bounded = [(name, [*columns]) for name, columns in parts if LIKELIHOODS[name].remedy]
-    if bounded and len(parts) == 1:
-        check_support(bounded[0][0], *data.target_range())
-    elif bounded:
-        _, lowest, highest, _ = data.statistics()
-        for name, columns in bounded:
-            check_support(name, float(lowest[columns].min()), float(highest[columns].max()))
-
-
-def check_support(name: str, lowest: float, highest: float) -> None:
-    """Check that values lie where a likelihood is defined.
-
-    Raises
-    ------
-    ValueError
-        With the values' range and what to do, if they do not.
-    """
-    family = LIKELIHOODS[name]
-    check_range(f"likelihood={name!r}", family.support, family.remedy, lowest, highest)
+def supports(parts: Parts) -> tuple[Support, ...]:
+    """Return which values each likelihood takes in its columns; nothing of those that take any."""
+    known = []
+    for name, columns in parts:
+        family = LIKELIHOODS[name]
+        picked = None if len(parts) == 1 and not family.joint else columns
+        if family.remedy:
+            known.append(Support(f"likelihood={name!r}", family.remedy, *family.support, picked, family.joint))
+    return tuple(known)
 
 
 # Initialization --------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from .._networks.nested import Parallel
 from .._networks.networks import Block, Network, weights
 from .._networks.selection import Selection
 from .dropout import Dropout
-from .loop import Step
+from .step import Step
 
 
 class AutogradStep(Step):

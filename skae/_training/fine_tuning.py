@@ -14,9 +14,10 @@ from .._networks.building import initialize
 from .._networks.networks import Block, Encoder, Linear, compression, n_parameters
 from .._objectives.losses import CROSS_ENTROPY
 from .._support.devices import random_streams
-from .loop import History, Step
+from .loop import History
 from .problem import Objective, Served
 from .setup import Run, hold_out
+from .step import Step
 
 
 class FineTuning(Run):
@@ -90,7 +91,7 @@ class FineTuning(Run):
             "device_": self.device,
             "n_parameters_": n_parameters((encoder, head)),
             **history.attributes(history.loss_curve),
-            **self.used(self.step),
+            **self.used(None, self.max_iter),
         }
 
 

@@ -10,10 +10,10 @@ import torch
 from .._data.chunks import chunk_rows
 from .._data.rows import Rows
 from .history import History
-from .loop import Step
 from .principal_start import PrincipalStart
 from .problem import Objective, Served
 from .setup import Mode, Setup
+from .step import Step
 
 
 class Phase(NamedTuple):

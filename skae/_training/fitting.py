@@ -3,37 +3,45 @@
 import contextlib
 import copy
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 
 from .._data import arrays
+from .._data.rows import TrainingData
 from .._networks.building import build, initialize
 from .._networks.custom import Linked, check_own_networks, load_weights
 from .._networks.networks import Decoder, compression, n_parameters
 from .._objectives.losses import loss_by
 from .._objectives.penalties import Penalty, mean_over_rows
+from .._objectives.support import check_support
 from .fit import Fit, Phase
 from .hooks import definitions, the_one
-from .loop import History, Step
+from .loop import History
 from .monitoring import Monitor, phase_task
 from .principal_start import PrincipalStart
 from .problem import Objective
 from .setup import Mode, Setup, set_up
+from .step import Step
 
 __all__ = ["Fit", "Phase", "fit_networks", "fitted_attributes", "prepare", "restore_on_failure"]
 
 
 def prepare(estimator, X, mode: Mode, **data) -> Fit:
     """Make everything between validated rows and the first step of training."""
-    setup = set_up(estimator, X, mode, data)
+    return assemble(set_up(estimator, X, mode, functools.partial(TrainingData, X, **data)))
+
+
+def assemble(setup: Setup) -> Fit:
+    """Make the networks with their first weights, and the objective."""
+    estimator = setup.estimator
     encoder, decoder = _networks(setup)
     bottleneck = the_one(estimator, "_bottleneck", setup)  # first, to say so where there are two
     start = PrincipalStart.of(setup, encoder, decoder)
     _give_weights(setup, encoder, decoder)
     loss = the_one(estimator, "_reconstruction_loss", setup, decoder) or loss_by(estimator.loss)
-    loss.check(setup.data)
+    check_support(loss.supports, setup.data)
     penalties = [penalty for hook in definitions(estimator, "_penalties") for penalty in hook(setup)]
     penalties += [Penalty(mean_over_rows(hook)) for hook in definitions(estimator, "_penalty")]
     projections = [project for hook in definitions(estimator, "_projections") for project in hook(setup)]
@@ -94,9 +102,7 @@ def fit_networks(estimator, X, **data):
         if data.get("X_val") is not None:
             data["X_val"] = arrays.check_rows(estimator, data["X_val"], reset=False)
         fit = prepare(estimator, X, Mode.WARM_START if warm else Mode.FRESH, **data)
-        phases = the_one(estimator, "_phases", fit)
-        if phases is None:
-            phases = [fit.whole()]
+        phases = phases_of(fit)
         n_tasks = phases[0].max_iter if phases and phases[0].name is None else len(phases)
         context = estimator._init_callback_context(max_subtasks=n_tasks)
         watched, nothing = hasattr(estimator, "_skl_callbacks"), contextlib.nullcontext(context)
@@ -119,13 +125,8 @@ def fit_networks(estimator, X, **data):
             fit.end(phase, step, history)
             if history.interrupted:
                 break
-        fit.settle()
         fit.history.went_on = warm
-        if not fit.history.loss_curve:
-            fit.history.loss, fit.history.stopped = fit.measure(), True
-        for name in ("validation_loss_curve_", "_ongoing"):
-            vars(estimator).pop(name, None)
-        vars(estimator).update(fitted_attributes(fit))
+        keep(fit)
         if watched:
             context.call_on_fit_task_end(
                 estimator=estimator, X=X, y=X, reconstruction_attributes=lambda: fitted_attributes(fit)
@@ -133,6 +134,23 @@ def fit_networks(estimator, X, **data):
         for warn in definitions(estimator, "_warn_after_fit"):
             warn(fit.history)
     return estimator
+
+
+def phases_of(fit: Fit) -> Sequence[Phase]:
+    """Return what is trained, one after the other."""
+    phases = the_one(fit.setup.estimator, "_phases", fit)
+    return [fit.whole()] if phases is None else phases
+
+
+def keep(fit: Fit) -> None:
+    """Give the estimator its fitted attributes, and take away those of a fit before."""
+    fit.settle()
+    if not fit.history.loss_curve:
+        fit.history.loss, fit.history.stopped = fit.measure(), True
+    attributes = vars(fit.setup.estimator)
+    for name in ("validation_loss_curve_", "_ongoing"):
+        attributes.pop(name, None)
+    attributes.update(fitted_attributes(fit))
 
 
 def _glimpse(fit: Fit, step: Step, history: History) -> dict[str, Any]:
@@ -179,7 +197,7 @@ def _attributes(fit: Fit, encoder: Any, decoder: Any) -> dict[str, Any]:
         "_column_statistics": known if corruption is None else corruption.statistics,
     }
     fitted |= history.attributes(setup.curve("loss_curve_", history.loss_curve))
-    fitted |= setup.used(fit.step) | {"max_iter_": fit.max_iter}
+    fitted |= setup.used(fit.objective.bottleneck, fit.max_iter)
     for hook in definitions(estimator, "_fitted_attributes"):
         fitted |= hook(fit, encoder, decoder)
     return fitted

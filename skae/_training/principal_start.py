@@ -48,7 +48,8 @@ class PrincipalStart:
         estimator, architecture = setup.estimator, setup.architecture
         if setup.previous is not None or estimator.init not in ("auto", "pca"):
             return None
-        reason = principal_axes.obstacle(estimator, architecture)
+        reason = "targets differ from inputs" if setup.data.paired else None
+        reason = reason or principal_axes.obstacle(estimator, architecture)
         if estimator.init == "pca":
             reason = reason or principal_axes.too_narrow(architecture)
             if reason is not None:

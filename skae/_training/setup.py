@@ -1,5 +1,6 @@
 """What a fit is given: rows, device, precision, random streams, architecture; and how it takes steps on them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -17,13 +18,15 @@ from .._support import devices
 from .._support.devices import Streams, random_streams
 from .autograd import AutogradStep
 from .automatic import PORTIONS_BATCH_SIZE, PORTIONS_LEARNING_RATE, share_to_hold_out
+from .bottleneck import Bottleneck
 from .dropout import Dropout
 from .explicit import ExplicitStep
 from .hooks import definitions
-from .loop import History, Step, train
+from .loop import Epochs, History, drive, walk
 from .monitoring import Monitor
 from .optimizers import OPTIMIZERS, Optimizer
 from .problem import DivergedError, Objective, Schedule, Served
+from .step import Step
 
 
 @dataclass
@@ -57,9 +60,7 @@ class Run:
     ) -> Step:
         """Return the explicit step where everything has a closed form, that by autograd elsewhere."""
         estimator, bottleneck = self.estimator, objective.bottleneck
-        rate = self.learning_rate
-        if bottleneck is not None:
-            rate = bottleneck.learning_rate(rate, estimator.solver)
+        rate = self.raised_rate(bottleneck)
 
         def make_optimizer(parameters: Tensor, gradient: Tensor, is_weight: Tensor) -> Optimizer:
             settings = {"learning_rate": rate, "alpha": estimator.alpha, "momentum": estimator.momentum}
@@ -130,9 +131,15 @@ class Run:
             return given
         return self.estimator._automatic.learning_rate if self.has_end else PORTIONS_LEARNING_RATE
 
-    def used(self, step: Step) -> dict[str, Any]:
+    def raised_rate(self, bottleneck: Bottleneck | None) -> float:
+        """Return the highest learning rate of networks around a bottleneck."""
+        own = self.learning_rate
+        return own if bottleneck is None else bottleneck.learning_rate(own, self.estimator.solver)
+
+    def used(self, bottleneck: Bottleneck | None, max_iter: int) -> dict[str, Any]:
         """Return fitted attributes: the values that parameters have taken."""
-        return {"learning_rate_": step.learning_rate, "batch_size_": self.batch_size, "max_iter_": self.max_iter}
+        rate = self.raised_rate(bottleneck)
+        return {"learning_rate_": rate, "batch_size_": self.batch_size, "max_iter_": max_iter}
 
     def train(self, step: Step, schedule: Schedule, monitor: Monitor | None) -> History:
         """Run the training loop on a step.
@@ -142,20 +149,28 @@ class Run:
         ValueError
             If the loss, or a weight, stops being finite.
         """
-        data = self.data
-        rows, held_out = data.train_rows, data.validation_rows if data.watched is None else data.watched.train_rows
         multiply_adds = 3 * schedule.batch_size * step.multiply_adds
         try:
             with devices.cpu_settings(multiply_adds), step.modes(self.streams.noise):
-                return train(step, rows, schedule, self.streams.order, held_out=held_out, monitor=monitor)
+                return drive(step, self.epochs(step, schedule, monitor))
         except DivergedError as error:
-            own, used = self.learning_rate, step.learning_rate
-            rate = f"learning_rate={own:g}" + (f", which is raised to {used:g} here" if used != own else "")
-            raise ValueError(
-                f"Training diverged: the loss was no longer finite in epoch {error.epoch}. The largest magnitude "
-                f"in X is {self.data.largest_magnitude():.4g} and {rate}. Scale X, for instance "
-                "with sklearn.preprocessing.StandardScaler, or lower learning_rate."
-            ) from None
+            raise self.explain(error, step) from None
+
+    def epochs(self, step: Step, schedule: Schedule, monitor: Monitor | None = None) -> Epochs:
+        """Return the walk of a step through the rows to train on."""
+        data = self.data
+        held_out = data.validation_rows if data.watched is None else data.watched.train_rows
+        return walk(step, data.train_rows, schedule, self.streams.order, held_out=held_out, monitor=monitor)
+
+    def explain(self, error: DivergedError, step: Step) -> ValueError:
+        """Return what users see where training diverges."""
+        own, used = self.learning_rate, step.learning_rate
+        rate = f"learning_rate={own:g}" + (f", which is raised to {used:g} here" if used != own else "")
+        return ValueError(
+            f"Training diverged: the loss was no longer finite in epoch {error.epoch}. The largest magnitude "
+            f"in X is {self.data.largest_magnitude():.4g} and {rate}. Scale X, for instance "
+            "with sklearn.preprocessing.StandardScaler, or lower learning_rate."
+        )
 
 
 class Mode(Enum):
@@ -215,11 +230,12 @@ class Setup(Run):
             return None
         # Statistics stay those of the first fit, so that portions given to partial_fit get the same noise.
         statistics = getattr(self.previous, "_column_statistics", None) or self.data.statistics()
-        return Corruption(noise, level, statistics, self.generator, self.dtype, self.data.offset)
+        clean = self.estimator.clean_fraction
+        return Corruption(noise, level, statistics, self.generator, self.dtype, self.data.offset, clean)
 
 
-def set_up(estimator, X, mode: Mode, data: dict[str, Any]) -> Setup:
-    """Make all that a fit to validated rows is given; ``data`` is what else `TrainingData` takes."""
+def set_up(estimator, X, mode: Mode, make_data: Callable[..., TrainingData]) -> Setup:
+    """Make all that a fit to validated rows is given; ``make_data`` takes their dtype and device."""
     previous = estimator if mode is not Mode.FRESH and hasattr(estimator, "encoder_") else None
     device = devices.resolve(estimator.device)
     streams = random_streams(estimator.random_state)
@@ -228,7 +244,7 @@ def set_up(estimator, X, mode: Mode, data: dict[str, Any]) -> Setup:
     for hook in definitions(estimator, "_adapt_architecture"):
         architecture = hook(architecture, mode)
     dtype = _dtype(estimator, device, X, mode is Mode.INCREMENTAL and previous is not None)
-    rows = TrainingData(X, dtype=dtype, device=device, **data)
+    rows = make_data(dtype=dtype, device=device)
     if mode is not Mode.INCREMENTAL:
         hold_out(estimator, rows, streams.split)
     generator = torch.Generator(device).manual_seed(streams.noise.initial_seed())

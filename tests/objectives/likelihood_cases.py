@@ -10,6 +10,8 @@ MIXED = (("bernoulli", [1]), ("gaussian", [3, 0]), ("poisson", (2,)))
 LAYOUTS = {name: name for name in LIKELIHOODS} | {
     "pairs": MIXED,
     "apart": [("exponential", [0, 2]), ("gaussian", [1, 3])],
+    "variables": [("categorical", [0, 2]), ("categorical", [1, 3])],
+    "one variable": [("categorical", [0, 3, 1]), ("exponential", 2)],
 }
 
 
@@ -32,6 +34,8 @@ def targets(parts, shape, seed=0):
         picked = list(columns)
         if name == "bernoulli":
             x[:, picked] = rng.uniform(size=x[:, picked].shape)
+        elif name == "categorical":
+            x[:, picked] = np.eye(len(picked))[rng.integers(len(picked), size=len(x))]
         elif name != "gaussian":
             x[:, picked] = rng.poisson(2, size=x[:, picked].shape)
     return torch.tensor(x)

@@ -55,6 +55,7 @@ def test_a_given_variance_is_kept():
         ("bernoulli", np.tile([[0.9, 0.1], [0.7, 0.3]], (10, 1))),
         ("poisson", np.tile([[500, 1], [700, 3]], (10, 1))),
         ("exponential", np.tile([[500, 1], [700, 3]], (10, 1))),
+        ("categorical", np.repeat(np.eye(2), [15, 5], axis=0)),
         ([("gaussian", 0), ("poisson", 1)], np.tile([[-500, 1], [-700, 3]], (10, 1))),
     ],
 )

@@ -5,11 +5,20 @@ import pytest
 import torch
 from likelihood_cases import LAYOUTS, MIXED, decoder_of, targets
 from numpy.testing import assert_allclose
+from scipy import sparse
 from torch import distributions as td
 
 from skae import VAESampler
 from skae._networks.activations import link_activation
-from skae._objectives.likelihoods import LIKELIHOODS, check_support, draw, link, negative_log_likelihood, partition
+from skae._objectives.likelihoods import (
+    LIKELIHOODS,
+    draw,
+    link,
+    negative_log_likelihood,
+    partition,
+    supports,
+)
+from skae._objectives.support import check_one_hot
 
 torch.manual_seed(0)
 OUTPUT = torch.randn(6, 4, dtype=torch.float64)
@@ -22,7 +31,13 @@ def distribution(name, output, variance=None):
         return td.Bernoulli(logits=output, validate_args=False)
     if name == "poisson":
         return td.Poisson(output.exp())
+    if name == "categorical":
+        return td.OneHotCategorical(logits=output)
     return td.Exponential((-output).exp())
+
+
+def per_row(log_prob):
+    return log_prob if log_prob.ndim == 1 else log_prob.sum(1)
 
 
 @pytest.mark.parametrize("fixed", [None, 0.7])
@@ -33,13 +48,13 @@ def test_equals_torch_distributions(layout, fixed):
     expected = torch.zeros(len(x), dtype=x.dtype)
     for name, columns in parts:
         picked = list(columns)
-        expected += distribution(name, OUTPUT[:, picked], decoder.variance).log_prob(x[:, picked]).sum(1)
+        expected += per_row(distribution(name, OUTPUT[:, picked], decoder.variance).log_prob(x[:, picked]))
     loss = negative_log_likelihood(parts, decoder)
     assert not loss.mean_over_features
     assert_allclose(-loss.per_row(OUTPUT, x).detach(), expected.detach(), rtol=1e-12)
 
 
-@pytest.mark.parametrize("name", LIKELIHOODS)
+@pytest.mark.parametrize("name", [name for name in LIKELIHOODS if name != "categorical"])
 def test_integrates_to_one(name):
     """In one dimension, and in two as a product, for several parameters."""
     if name == "bernoulli":
@@ -76,6 +91,15 @@ def test_two_normal_columns_integrate_to_one():
     assert_allclose((-rows).exp().sum() * (axis[1] - axis[0]) ** 2, 1, rtol=1e-8)
 
 
+def test_categories_sum_to_one():
+    parts = partition([("categorical", [0, 2]), ("categorical", [1, 3, 4])], 5)
+    cells = [torch.eye(n, dtype=torch.float64) for n in (2, 3)]
+    rows = torch.stack([torch.stack([a[0], b[0], a[1], b[1], b[2]]) for a in cells[0] for b in cells[1]])
+    output = torch.randn(1, 5, dtype=torch.float64).mul(3).expand(6, 5)
+    loss = negative_log_likelihood(parts, decoder_of(parts)).per_row(output, rows)
+    assert_allclose((-loss).exp().sum(), 1, rtol=1e-12)
+
+
 @pytest.mark.parametrize("name", LIKELIHOODS)
 def test_draws_have_the_distributions_moments(name):
     parts = partition(name, 2)
@@ -90,11 +114,12 @@ def test_draws_have_the_distributions_moments(name):
 
 
 def test_inverse_links():
-    mean = torch.tensor([0.2, 0.9], dtype=torch.float64)
+    mean = torch.tensor([[0.2, 0.8]], dtype=torch.float64)
     for name, family in LIKELIHOODS.items():
         output = family.inverse(mean)
         link_activation(family.link).apply_(output)
         assert_allclose(output, mean, err_msg=name)
+        assert_allclose(link_activation(family.link).module()(family.inverse(mean)), mean, err_msg=name)
         assert torch.isfinite(family.inverse(torch.zeros(1))).all()
     assert torch.isfinite(LIKELIHOODS["bernoulli"].inverse(torch.ones(1))).all()
 
@@ -109,6 +134,15 @@ def test_partition_sorts_and_joins():
     assert partition(pairs, 3) == (("gaussian", (0, 2)), ("bernoulli", (1,)))
 
 
+def test_each_categorical_pair_is_a_variable():
+    pairs = [("categorical", [5, 1]), ("gaussian", [0]), ("categorical", [3, 2]), ("gaussian", [4])]
+    parts = (("gaussian", (0, 4)), ("categorical", (1, 5)), ("categorical", (2, 3)))
+    assert partition(pairs, 6) == parts
+    assert link(parts) == (("identity", (0, 4)), ("softmax", (1, 5)), ("softmax", (2, 3)))
+    assert link(parts[1:2]) == "softmax"
+    assert partition("categorical", 3) == (("categorical", (0, 1, 2)),)
+
+
 @pytest.mark.parametrize(
     ("layout", "words"),
     [
@@ -118,7 +152,7 @@ def test_partition_sorts_and_joins():
         ([("gaussian", [0, 1, -1])], "column -1"),
         ([("gaussian", [0, 1, 1.5])], "column 1.5"),
         ([("gaussian", [True, 0, 2])], "column True"),
-        ([("normal", [0, 1, 2])], r"'normal'.*'gaussian', 'bernoulli', 'exponential', 'poisson'"),
+        ([("normal", [0, 1, 2])], r"'normal'.*'gaussian', 'bernoulli', 'exponential', 'poisson', 'categorical'"),
         (["gaussian", "poisson", "poisson"], "pair"),
         ([("gaussian",)], "pair"),
         ([(0, [0, 1, 2])], "pair"),
@@ -138,7 +172,19 @@ def test_what_is_no_partition(layout, words):
         ("bernoulli", [[0.0, 2.0], [-1.0, 0.5]], ["minimum is -1", "maximum 2", "MinMaxScaler", "'gaussian'"]),
         ("poisson", [[0.0, 2.0], [-1.0, 0.5]], ["minimum is -1", "maximum 2", "standardised", "'gaussian'"]),
         ("exponential", [[0.0, 2.0], [-3.0, 0.5]], ["minimum is -3", "maximum 2", "'gaussian'"]),
-        ([("gaussian", 0), ("bernoulli", 1)], [[-9.0, 0.5], [9.0, 1.5]], ["minimum is 0.5", "maximum 1.5"]),
+        (
+            [("gaussian", 0), ("bernoulli", 1)],
+            [[-9.0, 0.5], [9.0, 1.5]],
+            ["columns [1] in", "is 0.5", "maximum 1.5"],
+        ),
+        ("categorical", [[0.0, 1.0], [0.5, 0.5]], ["row 1", "column 0 holds 0.5", "OneHotEncoder"]),
+        ("categorical", [[0.0, 1.0], [0.0, 0.0]], ["row 1", "all of them hold 0", "missing values"]),
+        ("categorical", [[0.0, 1.0], [1.0, 1.0]], ["row 1", r"columns [0, 1] all hold 1"]),
+        (
+            [("gaussian", 0), ("categorical", [2, 3]), ("categorical", [1])],
+            [[-9.0, 1.0, 0.0, 1.0], [9.0, 1.0, 3.0, 1.0]],
+            ["one-hot columns [2, 3]", "row 1", "column 2 holds 3"],
+        ),
     ],
 )
 @pytest.mark.parametrize("method", ["fit", "partial_fit"])
@@ -150,10 +196,28 @@ def test_values_outside_the_support(likelihood, X, words, method):
 
 
 def test_values_on_the_edge_are_fine():
-    check_support("bernoulli", 0.0, 1.0)
-    check_support("bernoulli", -1e-12, 1 + 2e-16)  # what scaling to [0, 1] can return
-    check_support("poisson", 0.0, 1e9)
-    check_support("gaussian", -1e9, 1e9)
+    """Also what scaling to [0, 1] can return."""
+    edges = {"bernoulli": [-1e-12, 1 + 2e-16], "poisson": [0.0, 1e9], "exponential": [-1e-9, 1e9]}
+    for name, edge in edges.items():
+        model = VAESampler(2, likelihood=name, max_iter=1, tol=None, random_state=0).fit(np.array([edge] * 3))
+        assert np.isfinite(model.score_samples(np.array([edge]))).all()
+
+
+def test_a_categorical_variable_may_be_missing_where_its_entries_weigh_nothing():
+    x = torch.tensor([[0.0, 1, 7], [0, 0, 7], [5, -1, 7]])
+    weight = torch.tensor([[1.0, 1, 1], [0, 0, 1], [0, 0, 1]])
+    (support,) = supports(partition([("categorical", [0, 1]), ("gaussian", 2)], 3))
+    check_one_hot(support, x, weight)
+    with pytest.raises(ValueError, match="row 11 all of them hold 0"):
+        check_one_hot(support, x, first_row=10)
+    with pytest.raises(ValueError, match="row 2 column 0 holds 5"):
+        check_one_hot(support, x, weight.index_put((torch.tensor(2), torch.tensor(0)), torch.tensor(1.0)))
+
+
+def test_one_hot_is_checked_in_sparse_rows():
+    X = sparse.csr_matrix(np.array([[1.0, 0, 3], [0, 1, 4], [1, 0.25, 5]]))
+    with pytest.raises(ValueError, match=r"row 2 column 1 holds 0\.25"):
+        VAESampler(likelihood=[("categorical", [0, 1]), ("gaussian", 2)]).fit(X)
 
 
 @pytest.mark.parametrize("likelihood", ["bernoulli", "poisson", "exponential", [("gaussian", 0), ("poisson", 1)]])

@@ -29,6 +29,17 @@ RTOL = {"float64": 1e-10, "float32": 1e-5}
 KINDS = ["none", "rows", "entries", "both"]
 MIXED = [("gaussian", [0, 3]), ("bernoulli", [1, 2]), ("exponential", [5]), ("poisson", [4, 6])]
 
+CATEGORIES = [("categorical", [1, 0, 2]), ("gaussian", [3]), ("categorical", [4, 6]), ("categorical", [5])]
+
+
+def one_hot_rows():
+    """Rows with a variable of three categories, a number, and variables of two categories and of one."""
+    rng = np.random.default_rng(0)
+    three, two = np.eye(3)[rng.integers(3, size=N_ROWS)], np.eye(2)[rng.integers(2, size=N_ROWS)]
+    number, one = rng.normal(size=(N_ROWS, 1)), np.ones((N_ROWS, 1))
+    return np.hstack([three, number, two[:, :1], one, two[:, 1:]])
+
+
 every_kind = pytest.mark.parametrize("kind", KINDS)
 every_dtype = pytest.mark.parametrize("dtype", RTOL)
 every_loss = pytest.mark.parametrize("loss", sorted(LOSSES))
@@ -71,6 +82,21 @@ def test_losses(loss, tied, kind, dtype):
 def test_likelihoods(likelihood, variance, n_mc_samples, kind, dtype):
     settings = {"likelihood": likelihood, "decoder_variance": variance, "n_mc_samples": n_mc_samples}
     fits = weighted(kind, estimator_class=VAESampler, **settings, dtype=dtype)
+    assert_gradients_agree(*fits, RTOL[dtype])
+
+
+@every_dtype
+@every_kind
+@pytest.mark.parametrize("n_mc_samples", [1, 3])
+def test_categories(n_mc_samples, kind, dtype):
+    fits = weighted(
+        kind,
+        estimator_class=VAESampler,
+        X=one_hot_rows(),
+        likelihood=CATEGORIES,
+        n_mc_samples=n_mc_samples,
+        dtype=dtype,
+    )
     assert_gradients_agree(*fits, RTOL[dtype])
 
 

@@ -1,0 +1,231 @@
+"""Converters for skl2onnx, and the function that exports a model or a pipeline."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import scipy.sparse
+import skl2onnx
+from skl2onnx.common import data_types
+from sklearn.base import is_classifier
+from sklearn.utils.validation import check_is_fitted
+
+import skae
+
+from .. import AutoencoderClassifier, BaseAutoencoder
+from ._graph import Graph
+from ._outputs import kind_of
+
+MINIMUM_OPSET = 18  # since it, reductions take their axes as an input
+_SYNONYMS = {  # methods whose results the outputs are
+    "transform": "codes",
+    "reconstruct": "reconstruction",
+    "denoise": "reconstruction",
+    "predict": "labels",
+    "predict_proba": "probabilities",
+}
+_TENSORS = {
+    "float32": data_types.FloatTensorType,
+    "float64": data_types.DoubleTensorType,
+    "uint8": data_types.UInt8TensorType,
+    "int64": data_types.Int64TensorType,
+    "bool": data_types.BooleanTensorType,
+}
+
+
+def to_onnx(model, X, *, outputs=None, target_opset=None):
+    """Export a fitted estimator of skae, or a pipeline that has one, to ONNX.
+
+    Parameters
+    ----------
+    model : estimator
+        Fitted: an estimator of skae, or a `sklearn.pipeline.Pipeline` (or another estimator that skl2onnx knows)
+        with one in it, or a search over one, whose best estimator is exported.
+    X : {array-like, data frame} of shape (n_samples, n_features)
+        Rows such as the exported model will be given: their number of columns and their dtype are what it takes.
+        Only the first row is read. It computes in float32 for float32, and in float64 for float64 and integers.
+    outputs : str or sequence of str, default=None
+        What the model, or the last step of the pipeline, is to give, in this order:
+
+        - 'codes': what ``transform`` returns;
+        - 'reconstruction': what ``reconstruct`` returns, in the units of the rows that the estimator itself is
+          given: in a pipeline, those after the scaler;
+        - 'score_samples', of shape (n_samples,);
+        - 'labels' and 'probabilities', of a classifier.
+
+        None gives the codes, and of a classifier labels and probabilities. The methods' names ('transform',
+        'reconstruct', 'predict', 'predict_proba') mean the same. Outputs are called as they are asked for.
+    target_opset : int, default=None
+        Version of ONNX's operators, at least 18. None takes the newest that skl2onnx knows.
+
+    Returns
+    -------
+    onnx_model : onnx.ModelProto
+        The model; its input is called 'X', or as the columns of the data frame. Save it with
+        ``onnx_model.SerializeToString()``.
+
+    Raises
+    ------
+    sklearn.exceptions.NotFittedError
+        If the model is not fitted.
+    TypeError
+        If X is sparse, which ONNX has no matrices for.
+    ValueError
+        If an output is asked for that the model does not give, or the version of the operators is too old.
+    NotImplementedError
+        If the model holds what cannot be exported, such as a loss that is a Python function.
+
+    Notes
+    -----
+    The results agree with those of the methods up to rounding: to about 1e-5 of their size in float32. CSR rows
+    have to be made dense before they are given to the exported model.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from skae import AutoencoderTransformer
+    >>> from skae.onnx import to_onnx
+    >>> X = load_iris().data
+    >>> pipe = make_pipeline(StandardScaler(), AutoencoderTransformer(2, random_state=0)).fit(X)
+    >>> model = to_onnx(pipe, X, outputs=["codes", "score_samples"])
+    >>> [output.name for output in model.graph.output]
+    ['codes', 'score_samples']
+
+    Without skae, scikit-learn and torch, where onnxruntime is installed:
+
+    >>> import onnxruntime
+    >>> session = onnxruntime.InferenceSession(model.SerializeToString())
+    >>> codes, scores = session.run(None, {"X": X})
+    >>> codes.shape, scores.shape
+    ((150, 2), (150,))
+    """
+    check_is_fitted(model)
+    model = getattr(model, "best_estimator_", model)
+    if scipy.sparse.issparse(X):
+        raise TypeError("X is sparse, but ONNX models take dense rows. Give a few dense ones: X[:1].toarray().")
+    if target_opset is not None and target_opset < MINIMUM_OPSET:
+        raise ValueError(f"target_opset={target_opset} is too old: at least {MINIMUM_OPSET} is needed.")
+    for estimator in _estimators(model):
+        _register(type(estimator))
+    rows = X[:1] if hasattr(X, "iloc") or hasattr(X, "columns") else _floating(X)
+    last = _last(model)
+    options: dict[int, dict[str, Any]] = {}
+    if is_classifier(last):
+        options[id(last)] = {"zipmap": False}  # probabilities as a matrix
+    if outputs is not None:
+        names = [outputs] if isinstance(outputs, str) else [*outputs]
+        _check_outputs(last, names)
+        options.setdefault(id(last), {})["outputs"] = names
+    return skl2onnx.to_onnx(model, rows, options=options or None, target_opset=target_opset)
+
+
+def _floating(X: Any) -> np.ndarray:
+    """Return the first row as an array of float32 or float64."""
+    rows = np.asarray(X)[:1]
+    return rows if rows.dtype.name in _FLOATS else rows.astype(np.float32 if rows.dtype == "float16" else float)
+
+
+def _last(model: Any) -> Any:
+    """Return the estimator whose outputs a model gives."""
+    while hasattr(model, "steps"):
+        model = model.steps[-1][1]
+    return model
+
+
+def _check_outputs(last: Any, names: Sequence[str]) -> None:
+    if not isinstance(last, _ESTIMATORS):
+        raise ValueError(
+            f"outputs={names!r} are those of an estimator of skae, but the last step is {type(last).__name__}. "
+            "Leave outputs out, or export the pipeline up to the estimator: model[:-1]."
+        )
+    known = kind_of(last).outputs
+    for name in names:
+        if _SYNONYMS.get(name, name) not in known:
+            raise ValueError(
+                f"outputs names {name!r}, which {type(last).__name__} does not give to ONNX. Choose among "
+                f"{', '.join(map(repr, known))}."
+            )
+
+
+def _estimators(model: Any) -> Iterator[Any]:
+    """Yield the estimators of skae that a model is made of."""
+    if isinstance(model, _ESTIMATORS):
+        yield model
+        return
+    parts = getattr(model, "steps", None) or getattr(model, "transformers_", None)
+    parts = parts or getattr(model, "transformer_list", None) or ()
+    for part in parts:
+        yield from _estimators(part[1])
+
+
+# What skl2onnx calls -----------------------------------------------------------------------------------------
+
+
+def _parse(scope: Any, model: Any, inputs: list, custom_parsers: Any = None) -> list:
+    """Declare the outputs of an estimator."""
+    operator = scope.declare_local_operator(_alias(type(model)), model)
+    operator.inputs = inputs
+    operator.skae_outputs = _names(scope, model)
+    for name in operator.skae_outputs:
+        operator.outputs.append(scope.declare_local_variable(name, data_types.FloatTensorType()))
+    return operator.outputs
+
+
+def _names(scope: Any, model: Any) -> Sequence[str]:
+    options = scope.get_options(model, {"outputs": None, "zipmap": False})
+    return options["outputs"] or kind_of(model).defaults
+
+
+def _infer(operator: Any) -> None:
+    """Give the outputs their types and shapes."""
+    model = operator.raw_operator
+    kind, dtype = kind_of(model), _dtype(operator.inputs)
+    names = [_SYNONYMS.get(name, name) for name in operator.skae_outputs]
+    for name, variable in zip(names, operator.outputs, strict=True):
+        tensor = _TENSORS.get(np.dtype(kind.dtype(model, name, dtype)).name, data_types.StringTensorType)
+        variable.type = tensor([None, *kind.shape(model, name)])
+
+
+def _convert(scope: Any, operator: Any, container: Any) -> None:
+    """Write an estimator's outputs into the model."""
+    graph = Graph(scope, container, _dtype(operator.inputs))
+    if graph.opset < MINIMUM_OPSET:
+        raise ValueError(f"target_opset={graph.opset} is too old: at least {MINIMUM_OPSET} is needed.")
+    parts = [
+        variable.onnx_name if _has_dtype(variable, graph.dtype) else graph.cast(variable.onnx_name)
+        for variable in operator.inputs
+    ]
+    model = operator.raw_operator
+    written = kind_of(model)(graph, model, graph.stack(parts))
+    for name, variable in zip(operator.skae_outputs, operator.outputs, strict=True):
+        graph.rename(getattr(written, _SYNONYMS.get(name, name)), variable.onnx_name)
+
+
+def _has_dtype(variable: Any, dtype: np.dtype) -> bool:
+    return type(variable.type) is _TENSORS[dtype.name]
+
+
+def _dtype(inputs: list) -> np.dtype:
+    """Return the dtype to compute in: float32 where all inputs are, as the estimators do."""
+    single = all(_has_dtype(variable, np.dtype(np.float32)) for variable in inputs)
+    return np.dtype(np.float32 if single else np.float64)
+
+
+def _alias(cls: type) -> str:
+    return f"skae.{cls.__name__}"
+
+
+def _register(cls: type) -> None:
+    skl2onnx.update_registered_converter(
+        cls, _alias(cls), _infer, _convert, parser=_parse, options={"outputs": None, "zipmap": None}
+    )
+
+
+_FLOATS = ("float32", "float64")
+_ESTIMATORS = (BaseAutoencoder, AutoencoderClassifier)
+for _name in skae.__all__:
+    _cls = getattr(skae, _name)
+    if isinstance(_cls, type) and issubclass(_cls, _ESTIMATORS):
+        _register(_cls)

@@ -1,0 +1,154 @@
+"""What each estimator gives: a class for each kind, whose properties write one output each, once."""
+
+import math
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+
+from .. import AutoencoderClassifier, BaseAutoencoder, SemanticHasher, VAESampler
+from .._fitted.sampling import standard_normal
+from .._networks.networks import LOG_VARIANCE_BOUND
+from ._graph import Graph
+from ._likelihoods import negative_log_likelihood
+from ._modules import array
+from ._networks import decode, encode
+
+
+class Autoencoder:
+    """The outputs of an autoencoder.
+
+    Parameters
+    ----------
+    graph : Graph
+    model : BaseAutoencoder
+        Fitted.
+    x : str
+        Name of the rows, of the graph's dtype.
+    """
+
+    outputs: ClassVar = ("codes", "reconstruction", "score_samples")
+    defaults: ClassVar = ("codes",)  # what is given where no output is asked for, and in the midst of a pipeline
+
+    def __init__(self, graph: Graph, model: Any, x: str) -> None:
+        self.graph, self.model, self.x = graph, model, x
+
+    @staticmethod
+    def shape(model: Any, output: str) -> tuple[int, ...]:
+        """Return the shape of one row of an output."""
+        return {"codes": (model._n_features_out,), "reconstruction": (model.n_features_in_,)}.get(output, ())
+
+    @staticmethod
+    def dtype(model: Any, output: str, dtype: np.dtype) -> np.dtype:
+        """Return the dtype of an output for rows of a floating dtype."""
+        return dtype
+
+    @cached_property
+    def codes(self) -> str:
+        return encode(self.graph, self.model.encoder_, self.x, self.model.n_features_in_)
+
+    @cached_property
+    def reconstruction(self) -> str:
+        return decode(self.graph, self.model.decoder_, self.codes, self.model._n_features_out)
+
+    @cached_property
+    def score_samples(self) -> str:
+        residual = self.graph.subtract(self.x, self.reconstruction)
+        return self.graph.op("Neg", self.graph.reduce("Mean", self.graph.square(residual), keepdims=False))
+
+
+class Hasher(Autoencoder):
+    """The outputs of a semantic hasher, whose codes are bits."""
+
+    @staticmethod
+    def dtype(model: Any, output: str, dtype: np.dtype) -> np.dtype:
+        return np.dtype(np.uint8) if output == "codes" else dtype
+
+    @cached_property
+    def codes(self) -> str:
+        return self.graph.cast(self._bits, np.uint8)
+
+    @cached_property
+    def _bits(self) -> str:
+        return encode(self.graph, self.model.encoder_, self.x, self.model.n_features_in_)
+
+    @cached_property
+    def reconstruction(self) -> str:
+        return decode(self.graph, self.model.decoder_, self._bits, self.model._n_features_out)
+
+
+class Variational(Autoencoder):
+    """The outputs of a variational autoencoder: codes are posterior means, scores are log-likelihoods."""
+
+    @cached_property
+    def score_samples(self) -> str:
+        """Estimate log p(x) over the draws that the model's method takes: they are the same for every row."""
+        graph, model = self.graph, self.model
+        width, n_draws, n_features = model._n_features_out, model.n_importance_samples, model.n_features_in_
+        dtype = torch.float64 if graph.is_double else torch.float32
+        noise = array(standard_normal(n_draws, width, torch.empty(0, dtype=dtype)))
+        heads = graph.reshape(encode(graph, model.encoder_, self.x, n_features, heads=True), -1, 1, 2 * width)
+        mean, raw = graph.op("Split", heads, outputs=2, axis=2, num_outputs=2)
+        bounded = graph.op("Tanh", graph.divide(raw, LOG_VARIANCE_BOUND))
+        log_variance = graph.multiply(bounded, LOG_VARIANCE_BOUND)
+        deviation = graph.op("Exp", graph.multiply(log_variance, 0.5))
+        z = graph.add(mean, graph.multiply(deviation, noise))  # (n, draws, width)
+        decoded = decode(graph, model.decoder_, graph.reshape(z, -1, width), width, linked=False)
+        decoded = graph.reshape(decoded, -1, n_draws, n_features)
+        nll = negative_log_likelihood(graph, model, decoded, graph.reshape(self.x, -1, 1, n_features))
+        # log p(z) - log q(z|x), both standard normal but for their constants, which cancel
+        ratio = graph.subtract(graph.add(log_variance, np.square(noise)), graph.square(z))
+        ratio = graph.multiply(graph.reduce("Sum", ratio, axis=2, keepdims=False), 0.5)
+        total = graph.reduce("LogSumExp", graph.subtract(ratio, nll), keepdims=False)
+        return graph.subtract(total, math.log(n_draws))
+
+
+class Classifier:
+    """The outputs of a classifier."""
+
+    outputs: ClassVar = ("labels", "probabilities", "codes")
+    defaults: ClassVar = ("labels", "probabilities")
+
+    def __init__(self, graph: Graph, model: Any, x: str) -> None:
+        self.graph, self.model, self.x = graph, model, x
+
+    @staticmethod
+    def shape(model: Any, output: str) -> tuple[int, ...]:
+        return {"codes": (model._n_features_out,), "probabilities": (len(model.classes_),)}.get(output, ())
+
+    @staticmethod
+    def dtype(model: Any, output: str, dtype: np.dtype) -> np.dtype:
+        classes = model.classes_.dtype
+        if output == "labels":
+            return np.dtype(np.int64) if classes.kind in "iu" else classes
+        return dtype
+
+    @cached_property
+    def codes(self) -> str:
+        return encode(self.graph, self.model.encoder_, self.x, self.model.n_features_in_)
+
+    @cached_property
+    def probabilities(self) -> str:
+        head = self.model.head_
+        scores = self.graph.op("Gemm", self.codes, array(head.weight).T, array(head.bias))
+        return self.graph.op("Softmax", scores, axis=1)
+
+    @cached_property
+    def labels(self) -> str:
+        classes = self.model.classes_.astype(self.dtype(self.model, "labels", self.graph.dtype))
+        best = self.graph.op("ArgMax", self.probabilities, axis=1, keepdims=0)
+        return self.graph.op("Gather", self.graph.labels(classes), best, axis=0)
+
+
+KINDS = {  # the first that fits
+    AutoencoderClassifier: Classifier,
+    SemanticHasher: Hasher,
+    VAESampler: Variational,
+    BaseAutoencoder: Autoencoder,
+}
+
+
+def kind_of(model: Any) -> Any:
+    """Return the class of a model's outputs."""
+    return next(kind for estimator, kind in KINDS.items() if isinstance(model, estimator))

@@ -1,0 +1,293 @@
+"""Exported models against the estimators' own methods, in the ONNX runtime."""
+
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import onnxruntime
+import pandas as pd
+import pytest
+import skl2onnx
+import torch
+from estimators import CONFIGURATIONS, CONVOLUTIONAL, INEXACT_WEIGHTS
+from numpy.testing import assert_array_equal
+from onnx import TensorProto, helper
+from scipy import special
+from scipy.sparse import csr_array
+from sklearn.base import clone
+from sklearn.compose import make_column_transformer
+from sklearn.datasets import load_digits
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from torch import nn
+
+from skae import AutoencoderClassifier, AutoencoderTransformer, SparseAutoencoder, VAESampler
+from skae.onnx import to_onnx
+from skae.onnx._graph import Graph
+
+METHODS = {"codes": "transform", "reconstruction": "reconstruct", "score_samples": "score_samples"}
+TOLERANCE = {"float32": 1e-5, "float64": 1e-10}
+ALL = {**CONFIGURATIONS, **INEXACT_WEIGHTS, **CONVOLUTIONAL}
+
+
+def run(model, X):
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    return session.run(None, {session.get_inputs()[0].name: X})
+
+
+def assert_close(got, expected):
+    expected = np.asarray(expected)
+    assert got.dtype == expected.dtype
+    assert got.shape == expected.shape
+    np.testing.assert_allclose(got, expected, rtol=0, atol=TOLERANCE.get(got.dtype.name, 0))
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return np.random.default_rng(0).uniform(0, 1, (60, 5))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", ALL)
+def test_every_configuration(name, dtype, rows):
+    X = rows.astype(dtype)
+    model = clone(ALL[name]).fit(X)
+    results = run(to_onnx(model, X, outputs=list(METHODS)), X)
+    for method, result in zip(METHODS.values(), results, strict=True):
+        assert_close(result, getattr(model, method)(X))
+
+
+@pytest.mark.parametrize("activation", ["elu", "gelu", "silu", "leaky_relu", "tanh", "sigmoid", "identity"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_every_activation_far_from_zero(activation, dtype, rows):
+    X = (100 * rows).astype(dtype)
+    model = AutoencoderTransformer(2, activation=activation, code_activation=activation, max_iter=1, tol=None)
+    model.fit(X)
+    for result, expected in zip(
+        run(to_onnx(model, X, outputs=["codes", "reconstruction"]), X),
+        (model.transform(X), model.reconstruct(X)),
+        strict=True,
+    ):
+        np.testing.assert_allclose(result, expected, rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype])
+
+
+@pytest.mark.parametrize("shape", [(7, 5, 2), (6, 6, 1)])
+@pytest.mark.parametrize("settings", [{}, {"downsampling": "pool"}, {"code_layer": "convolution"}])
+def test_images_of_odd_sides(shape, settings, rows):
+    for dtype in TOLERANCE:
+        X = np.random.default_rng(1).normal(size=(20, np.prod(shape))).astype(dtype)
+        model = AutoencoderTransformer(
+            12, image_shape=shape, hidden_layer_sizes=(4, 3), kernel_size=5, max_iter=2, tol=None, **settings
+        ).fit(X)
+        results = run(to_onnx(model, X, outputs=["codes", "reconstruction"]), X)
+        assert_close(results[0], model.transform(X))
+        assert_close(results[1], model.reconstruct(X))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"likelihood": "bernoulli"},
+        {"likelihood": "poisson"},
+        {"likelihood": "exponential"},
+        {"likelihood": [("poisson", [0, 3]), ("gaussian", [1]), ("bernoulli", [2, 4])]},
+        {"likelihood": [("categorical", [0, 3]), ("gaussian", [1]), ("categorical", [2, 4])]},
+        {"loss": "huber"},
+        {"loss": "absolute_error"},
+        {"loss": "binary_cross_entropy"},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_likelihoods(settings, dtype, rows):
+    X = np.round(rows).astype(dtype)
+    X[:, 3:] = 1 - X[:, [0, 2]]
+    model = VAESampler(2, max_iter=2, tol=None, n_importance_samples=8, random_state=0, **settings).fit(X)
+    results = run(to_onnx(model, X, outputs=list(METHODS)), X)
+    for method, result in zip(METHODS.values(), results, strict=True):
+        assert_close(result, getattr(model, method)(X))
+
+
+@pytest.mark.parametrize("kind", [int, str, bool, np.int32])
+def test_classifier(kind, rows):
+    y = (rows[:, 0] > 0.5).astype(kind)
+    model = AutoencoderClassifier(AutoencoderTransformer(2, max_iter=2, tol=None), max_iter=3, tol=None).fit(
+        rows, y
+    )
+    labels, probabilities, codes = run(
+        to_onnx(model, rows, outputs=["predict", "predict_proba", "transform"]), rows
+    )
+    assert_array_equal(labels, model.predict(rows))
+    assert_close(probabilities, model.predict_proba(rows))
+    assert_close(codes, model.transform(rows))
+    default = to_onnx(model, rows)
+    assert [output.name for output in default.graph.output] == ["labels", "probabilities"]
+
+
+class OwnEncoder(nn.Module):
+    """With layers that skae itself does not have."""
+
+    def __init__(self):
+        super().__init__()
+        self.hidden, self.code, self.dropout = nn.Linear(5, 7), nn.Linear(7, 2), nn.Dropout(0.5)
+
+    def forward(self, x):
+        return self.code(self.dropout(nn.functional.gelu(self.hidden(x)))).clamp(-1, 1)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_own_networks(dtype, rows):
+    X = rows.astype(dtype)
+    torch.manual_seed(0)
+    networks = {"encoder": OwnEncoder(), "decoder": nn.Sequential(nn.Linear(2, 4), nn.GELU(), nn.Linear(4, 5))}
+    model = AutoencoderTransformer(2, loss="binary_cross_entropy", max_iter=2, tol=None, **networks).fit(X)
+    results = run(to_onnx(model, X, outputs=list(METHODS)), X)
+    for method, result in zip(METHODS.values(), results, strict=True):
+        assert_close(result, getattr(model, method)(X))
+
+
+def test_own_convolution_in_float64_is_refused_with_a_remedy(rows):
+    encoder = nn.Sequential(nn.Unflatten(1, (1, 5)), nn.Conv1d(1, 2, 3), nn.Flatten(), nn.Linear(6, 2))
+    model = AutoencoderTransformer(2, encoder=encoder, decoder=nn.Linear(2, 5), max_iter=1, tol=None).fit(rows)
+    with pytest.raises(NotImplementedError, match=r"'Conv'.*float32 only.*astype\('float32'\)"):
+        to_onnx(model, rows)
+
+
+# Pipelines ---------------------------------------------------------------------------------------------------
+
+
+def test_pipeline_with_a_classifier_of_scikit_learn(rows):
+    X, y = rows.astype(np.float32), np.where(rows[:, 0] > 0.5, "yes", "no")
+    autoencoder = AutoencoderTransformer(3, max_iter=2, tol=None, random_state=0)
+    pipe = make_pipeline(StandardScaler(), autoencoder, LogisticRegression()).fit(X, y)
+    labels, probabilities = run(to_onnx(pipe, X), X)
+    assert_array_equal(labels, pipe.predict(X))
+    np.testing.assert_allclose(probabilities, pipe.predict_proba(X), atol=1e-5)
+
+
+def test_pipeline_from_a_data_frame(rows):
+    frame = pd.DataFrame(rows, columns=list("abcde")).assign(kind=np.resize(["u", "v", "w"], len(rows)))
+    columns = make_column_transformer(
+        (StandardScaler(), list("abcde")), (OneHotEncoder(sparse_output=False), ["kind"])
+    )
+    pipe = make_pipeline(columns, AutoencoderTransformer(3, max_iter=2, tol=None, random_state=0)).fit(frame)
+    session = onnxruntime.InferenceSession(to_onnx(pipe, frame).SerializeToString())
+    (codes,) = session.run(None, {name: frame[[name]].to_numpy() for name in frame})
+    assert_close(codes, pipe.transform(frame))
+
+
+def test_search_subclass_and_the_function_of_skl2onnx(rows):
+    class Variant(SparseAutoencoder):
+        pass
+
+    variant = Variant(2, sparsity="topk", n_active=1, max_iter=1, tol=None, random_state=0)
+    search = GridSearchCV(make_pipeline(StandardScaler(), variant), {"variant__n_active": [1, 2]}, cv=2).fit(rows)
+    assert_close(run(to_onnx(search, rows), rows)[0], search.transform(rows))
+    pipe = make_pipeline(StandardScaler(), AutoencoderTransformer(2, max_iter=1, tol=None)).fit(rows)
+    assert_close(run(skl2onnx.to_onnx(pipe, rows), rows)[0], pipe.transform(rows))
+
+
+def test_one_row_integers_and_any_number_of_rows(rows):
+    X = (10 * rows).astype(int)
+    model = AutoencoderTransformer(2, max_iter=1, tol=None).fit(X)
+    exported = to_onnx(model, X[:1])
+    assert_close(run(exported, X.astype(float))[0], model.transform(X))
+    assert_close(run(exported, X[:1].astype(float))[0], model.transform(X[:1]))
+
+
+# Errors ------------------------------------------------------------------------------------------------------
+
+
+def test_errors(rows):
+    model = AutoencoderTransformer(2, max_iter=1, tol=None)
+    with pytest.raises(NotFittedError):
+        to_onnx(model, rows)
+    model.fit(rows)
+    with pytest.raises(TypeError, match="X is sparse"):
+        to_onnx(model, csr_array(rows))
+    with pytest.raises(ValueError, match=r"'labels', which AutoencoderTransformer does not give.*'codes'"):
+        to_onnx(model, rows, outputs=["codes", "labels"])
+    with pytest.raises(ValueError, match="target_opset=17 is too old: at least 18"):
+        to_onnx(model, rows, target_opset=17)
+    pipe = make_pipeline(model, LogisticRegression()).fit(rows, rows[:, 0] > 0.5)
+    with pytest.raises(ValueError, match="the last step is LogisticRegression"):
+        to_onnx(pipe, rows, outputs="codes")
+
+
+def test_without_the_extra_the_error_names_it():
+    code = """
+        import sys
+        sys.modules["skl2onnx"] = None
+        import skae
+        try:
+            import skae.onnx
+        except ImportError as error:
+            print(error)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True
+    )
+    assert 'pip install "skae[onnx]"' in done.stdout
+
+
+def test_the_file_runs_without_torch_and_scikit_learn(tmp_path):
+    X = load_digits().data.astype(np.float32)
+    pipe = make_pipeline(StandardScaler(), AutoencoderTransformer(4, max_iter=2, tol=None, random_state=0)).fit(X)
+    (tmp_path / "model.onnx").write_bytes(to_onnx(pipe, X).SerializeToString())
+    np.save(tmp_path / "X.npy", X)
+    code = """
+        import sys
+        for name in ("torch", "sklearn", "skae", "skl2onnx", "onnx"):
+            sys.modules[name] = None  # importing it fails
+        import numpy as np, onnxruntime
+        session = onnxruntime.InferenceSession("model.onnx")
+        np.save("codes.npy", session.run(["codes"], {"X": np.load("X.npy")})[0])
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(code)], cwd=tmp_path, check=True)
+    np.testing.assert_allclose(np.load(tmp_path / "codes.npy"), pipe.transform(X), atol=1e-5)
+
+
+# Functions that the runtime lacks ------------------------------------------------------------------------------
+
+
+class _Recorder:
+    """Stands for a container: collects nodes and constants, and runs them in the ONNX runtime."""
+
+    def __init__(self):
+        self.nodes, self.constants, self.count = [], [], 0
+
+    def get_unique_variable_name(self, stem):
+        self.count += 1
+        return f"{stem}{self.count}"
+
+    get_unique_operator_name = get_unique_variable_name
+
+    def add_node(self, kind, inputs, outputs, name, **attributes):
+        self.nodes.append(helper.make_node(kind, inputs, outputs, name, **attributes))
+
+    def add_initializer(self, name, kind, shape, content):
+        self.constants.append(helper.make_tensor(name, kind, shape, content))
+
+    def run(self, output, x):
+        values = [helper.make_tensor_value_info(name, TensorProto.DOUBLE, [None]) for name in ("x", output)]
+        graph = helper.make_graph(self.nodes, "g", values[:1], values[1:], self.constants)
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+        return onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"x": x})[0]
+
+
+@pytest.mark.parametrize(
+    ("function", "expected", "x"),
+    [
+        ("erf", special.erf, np.concatenate([np.linspace(-9, 9, 2001), [-1e6, 0, 1e-12, 1e6]])),
+        ("log_gamma", special.gammaln, np.concatenate([np.linspace(1e-3, 30, 2001), [1e3, 1e6]])),
+    ],
+)
+def test_functions_against_scipy(function, expected, x):
+    recorder = _Recorder()
+    graph = Graph(recorder, recorder, np.float64)
+    result = recorder.run(getattr(graph, function)("x"), x)
+    np.testing.assert_allclose(result, expected(x), rtol=1e-12, atol=1e-12)
