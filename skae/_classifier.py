@@ -52,7 +52,7 @@ class AutoencoderClassifier(ClassifierMixin, UsesEncoder):
         Optimiser: Adam (Kingma and Ba 2015), AdamW, in which ``alpha`` is a decoupled weight decay (Loshchilov and
         Hutter 2019), or stochastic gradient descent with Nesterov momentum.
     learning_rate : float or 'auto', default='auto'
-        Highest learning rate of the solver. 'auto' is 0.001.
+        Highest learning rate of the solver. 'auto' is 0.003.
     learning_rate_schedule : {'auto', 'constant', 'linear', 'cosine'}, default='auto'
         How the rate changes over the ``max_iter`` epochs. 'linear' and 'cosine' warm up over the first 5 % and
         fall to zero at the end, 'linear' from the middle on. 'auto' is 'linear' for ``learning_rate='auto'``, else
@@ -165,7 +165,7 @@ class AutoencoderClassifier(ClassifierMixin, UsesEncoder):
     n_frozen_layers: int = parameter(AT_LEAST_ZERO, default=0)
     class_weight: Any = parameter(dict, StrOptions({"balanced"}), None, default=None)
 
-    _automatic = Automatic(1e-3, (200, 200), n_steps=0, epochs=(200, 200), holds_out=False)
+    _automatic = Automatic(3e-3, (200, 200), n_steps=0, epochs=(200, 200), holds_out=False)
 
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=False)
