@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from . import arrays, chunks
 from .chunks import Buffer, Reader, chunk_rows, slices
@@ -102,7 +102,7 @@ class Rows:
         return self.batch(torch.arange(*part.indices(self.n_rows), device=self.device))
 
 
-def codings(network: nn.Module, rows: Rows) -> Rows:
+def codings(network: Callable[[Tensor], Tensor], rows: Rows) -> Rows:
     """Map all rows through trained layers, once, for what is trained on top of them."""
     with torch.no_grad():
         width = network(rows[:1]).shape[1]

@@ -139,6 +139,7 @@ class Encoder(Network):
 
     log_scale: Tensor | None
     selection: Selection | None
+    compresses_tails = False  # of files from before there was such a thing
 
     def __init__(
         self,
@@ -254,6 +255,7 @@ class Decoder(Network):
     variance_floor: Tensor | None
     log_variance: Tensor | None
     log_dof: nn.Parameter | None
+    n_features: int | None = None  # of files from before there were conditional variances
 
     def __init__(
         self,
@@ -274,6 +276,10 @@ class Decoder(Network):
         else:
             self.register_buffer("log_variance", torch.zeros(n_variances))
         self.log_dof = nn.Parameter(torch.zeros(n_dof)) if n_dof else None
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._parameters.setdefault("log_dof", None)  # of files from before there were degrees of freedom
 
     def initialize(self, generator: torch.Generator) -> None:
         """Change what `initialize` has drawn where that is not all."""

@@ -19,6 +19,8 @@ class Automatic(NamedTuple):
     epochs : (int, int)
     holds_out : bool
         Whether rows are held out, where the number of epochs is automatic too.
+    rates : str
+        How an automatic rate changes.
     """
 
     learning_rate: float = 0.01
@@ -26,6 +28,7 @@ class Automatic(NamedTuple):
     n_steps: int = 2500
     epochs: tuple[int, int] = (20, 300)
     holds_out: bool = True
+    rates: str = "linear"
 
     def batch_size(self, n_rows: int) -> int:
         """Return the number of rows of a batch."""

@@ -197,7 +197,7 @@ def _attributes(fit: Fit, encoder: Any, decoder: Any) -> dict[str, Any]:
         "_column_statistics": known if corruption is None else corruption.statistics,
     }
     fitted |= history.attributes(setup.curve("loss_curve_", history.loss_curve))
-    fitted |= setup.used(fit.objective.bottleneck, fit.max_iter)
+    fitted |= setup.values_used(fit.objective.bottleneck, fit.max_iter)
     for hook in definitions(estimator, "_fitted_attributes"):
         fitted |= hook(fit, encoder, decoder)
     return fitted

@@ -92,7 +92,7 @@ class Run:
             )
         rates = e.learning_rate_schedule
         if rates == "auto":
-            rates = "linear" if e.learning_rate == "auto" else "constant"
+            rates = e._automatic.rates if e.learning_rate == "auto" else "constant"
         return Schedule(
             max_iter,
             batch_size,
@@ -136,7 +136,7 @@ class Run:
         own = self.learning_rate
         return own if bottleneck is None else bottleneck.learning_rate(own, self.estimator.solver)
 
-    def used(self, bottleneck: Bottleneck | None, max_iter: int) -> dict[str, Any]:
+    def values_used(self, bottleneck: Bottleneck | None, max_iter: int) -> dict[str, Any]:
         """Return fitted attributes: the values that parameters have taken."""
         rate = self.raised_rate(bottleneck)
         return {"learning_rate_": rate, "batch_size_": self.batch_size, "max_iter_": max_iter}

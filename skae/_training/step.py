@@ -46,7 +46,7 @@ class Step:
         warm_ups = [term.warm_up for term in (*objective.penalties, bottleneck) if term is not None]
         self.warm_ups = [warm_up for warm_up in warm_ups if warm_up is not None and warm_up.n_epochs > 0]
         self.warm_up_epochs = bottleneck.warm_up.n_epochs if bottleneck is not None and bottleneck.warm_up else 0.0
-        self._rate = 1.0  # as a factor of the highest learning rate
+        self._rate_factor = 1.0  # as a factor of the highest learning rate
         self._moving: Tensor | None = None  # ones for parameters that are trained, where not all are
         self._left: Tensor | None = None  # what the modules held when they were given back
 
@@ -54,7 +54,7 @@ class Step:
         """Make the solver, once there are parameters."""
         self.optimizer = self._make_optimizer(self.parameters, self.gradient, is_weight)
         self.learning_rate = self.optimizer.learning_rate  # the highest one
-        self.optimizer.learning_rate *= self._rate
+        self.optimizer.learning_rate *= self._rate_factor
         self._moving = None if self._trains_biases else is_weight
         if self._averages:
             self.average = WeightAverage(self.parameters)
@@ -122,7 +122,7 @@ class Step:
 
     def set_rate(self, factor: float) -> None:
         """Set the learning rate to ``factor`` times its highest value."""
-        self._rate, self.optimizer.learning_rate = factor, self.learning_rate * factor
+        self._rate_factor, self.optimizer.learning_rate = factor, self.learning_rate * factor
         if self.objective.bottleneck is not None:
             self.objective.bottleneck.set_rate(factor)
 
