@@ -73,7 +73,7 @@ def test_portions_have_no_end():
 
 def test_the_classifier_says_what_it_used():
     model = AutoencoderClassifier(AutoencoderTransformer(max_iter=1, **NARROW)).fit(rows(), np.arange(60) % 2)
-    assert (model.learning_rate_, model.batch_size_, model.max_iter_) == (3e-3, 60, 200)
+    assert (model.learning_rate_, model.batch_size_, model.max_iter_) == (1e-3, 60, 200)
 
 
 # Rows to watch -------------------------------------------------------------------------------------------------
