@@ -23,7 +23,8 @@ from ._networks.activations import ACTIVATIONS
 from ._networks.building import Architecture
 from ._networks.inference import forward
 from ._objectives import sparsity
-from ._objectives.baseline import Baseline
+from ._objectives.baseline import Baseline, baseline
+from ._objectives.losses import loss_by
 from ._objectives.penalties import Penalty, WarmUp
 from ._objectives.support import SupportWatch
 from ._support.parameters import AT_LEAST_ONE, AT_LEAST_ZERO, FRACTION, NON_NEGATIVE, parameter
@@ -443,7 +444,7 @@ class SparseAutoencoder(TakesSampleWeight):
             return None
         # Later portions of partial_fit get the weight of the first.
         known = getattr(setup.previous, "_baseline", None) if setup.goes_on else None
-        return setup.baseline if known is None else Baseline(*known)
+        return baseline(loss_by(self.loss), setup.data) if known is None else Baseline(*known)
 
     def _penalty_weight(self, measured: Baseline | None) -> float:
         """Return the strength of a penalty, which by default follows the units of the data and of the loss."""

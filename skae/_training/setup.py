@@ -1,6 +1,5 @@
 """What a fit is given: rows, device, precision, random streams, architecture; and how it takes steps on them."""
 
-import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -14,7 +13,6 @@ from .._data.corruption import Corruption
 from .._data.rows import TrainingData
 from .._networks.building import Architecture, describe
 from .._networks.networks import dense_blocks
-from .._objectives.baseline import Baseline, baseline
 from .._objectives.losses import loss_by
 from .._support import devices
 from .._support.devices import Streams, random_streams
@@ -211,11 +209,6 @@ class Setup(Run):
     def n_epochs_before(self) -> int:
         """How many passes there have been before this one, of `partial_fit`."""
         return len(self.previous.loss_curve_) if self.goes_on else 0
-
-    @functools.cached_property
-    def baseline(self) -> Baseline:
-        """What reconstructing rows as column means achieves under the estimator's loss; of the first rows seen."""
-        return baseline(loss_by(self.estimator.loss), self.data)
 
     @property
     def goes_on(self) -> bool:
