@@ -106,6 +106,7 @@ class BaseAutoencoder(UsesEncoder):
     decoder = cast(Any, None)
     noise = cast(Any, None)
     noise_level = 0.0
+    missing_values = cast(Any, None)
     _width_parameter = "n_components"  # which of the parameters is the width of the code
 
     # Fitting ----------------------------------------------------------------------------------------------
@@ -239,7 +240,11 @@ class BaseAutoencoder(UsesEncoder):
 
         def squared_error(x, out):
             error = reconstruct(x, None).sub_(x).square_()
-            return out.copy_(error) if per_feature else torch.mean(error, 1, keepdim=True, out=out)
+            if per_feature:
+                return out.copy_(error)
+            if self.missing_values is not None:
+                return out.copy_(torch.nanmean(error, 1, keepdim=True))
+            return torch.mean(error, 1, keepdim=True, out=out)
 
         result = self._stream(X, squared_error, self.n_features_in_ if per_feature else 1)
         return result if per_feature else result[:, 0]
@@ -281,11 +286,14 @@ class BaseAutoencoder(UsesEncoder):
         if rows.shape[0] < 2:
             warn("R^2 is not defined for fewer than two rows.", UndefinedMetricWarning)
             return float("nan")
-        mean, reconstruct = column_means(rows), self._reconstruction(arrays.torch_dtype(X))
+        missing = self.missing_values is not None
+        mean = column_means(rows, missing=missing)
+        reconstruct = self._reconstruction(arrays.torch_dtype(X))
 
         def squares(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-            restored = reconstruct(x.to(self.device_)).to(mean)
-            return sum_rows((restored - x).square()), sum_rows((x - mean).square())
+            both = reconstruct(x.to(self.device_)).to(mean) - x, x - mean
+            residual, total = (torch.nan_to_num(each) if missing else each for each in both)
+            return sum_rows(residual.square()), sum_rows(total.square())
 
         with torch.inference_mode():
             terms = (squares(x) for _, x in chunks(rows, 8 * self._widest))
@@ -313,6 +321,8 @@ class BaseAutoencoder(UsesEncoder):
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.array_api_support = True
+        tags.input_tags.allow_nan = self.missing_values is not None
+        tags.input_tags.sparse = self.missing_values is None
         return tags
 
     def __sklearn_clone__(self):

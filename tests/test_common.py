@@ -13,6 +13,7 @@ from estimators import (
     EVERY_ESTIMATOR,
     EVERY_OF_ANY_WIDTH,
     INEXACT_WEIGHTS,
+    MISSING,
     PUBLIC_CLASSES,
     SPARSE_OUTPUT,
     dtype_out,
@@ -28,7 +29,9 @@ import skae
 # scikit-learn's checks -------------------------------------------------------------------------------------
 
 
-@parametrize_with_checks([*CONFIGURATIONS.values(), *CLASSIFIERS.values(), *SPARSE_OUTPUT.values()])
+@parametrize_with_checks(
+    [*CONFIGURATIONS.values(), *CLASSIFIERS.values(), *SPARSE_OUTPUT.values(), *MISSING.values()]
+)
 def test_scikit_learn(estimator, check):
     check(estimator)
 

@@ -129,33 +129,58 @@ def fold(terms: Iterable[tuple[Tensor, ...]], *joins: Callable[[Tensor, Tensor],
 # Measuring columns: of tensors chunk by chunk, of CSR matrices by scikit-learn, without making them dense -----
 
 
-def column_means(X: "Tensor | sparse.csr_matrix", weight: Tensor | None = None) -> Tensor:
-    """Return the weighted mean of each column, summed in float64: shape (n_features,), float64."""
+def column_means(X: "Tensor | sparse.csr_matrix", weight: Tensor | None = None, missing: bool = False) -> Tensor:
+    """Return the weighted mean of each column, summed in float64: shape (n_features,), float64.
+
+    Where entries may be ``missing``, which are NaN, it is that of the others; 0 if there are none.
+    """
     if sparse.issparse(X):
         weights = None if weight is None else weight.cpu().numpy().astype(str(X.dtype))
         return torch.from_numpy(mean_variance_axis(X, axis=0, weights=weights)[0]).double()
     short = chunks(X, 64 * X.shape[1])  # which are converted while they are in the cache
+    if missing:
+        weights = torch.ones(len(X)) if weight is None else weight
+        terms = ((sum_rows(x.nan_to_num(), weights[p]), sum_rows(~x.isnan(), weights[p])) for p, x in short)
+        sums, counts = fold(terms, torch.add, torch.add)
+        return sums / counts.where(counts > 0, 1)
     if weight is None:
         return total(sum_rows(x) for _, x in short) / len(X)
     return total(sum_rows(x, weight[part]) for part, x in short) / sum_rows(weight).to(X.device)
 
 
-def extremes(X: "Tensor | sparse.csr_matrix") -> tuple[float, float]:
-    """Return the smallest and the largest entry."""
-    if sparse.issparse(X):
+def extremes(X: "Tensor | sparse.csr_matrix", missing: bool = False) -> tuple[float, float]:
+    """Return the smallest and the largest entry, of those that are not missing."""
+    if missing:
+        _, lowest, highest, _ = column_statistics(X, missing)
+    elif sparse.issparse(X):
         lowest, highest = min_max_axis(X, axis=0)
     else:
         lowest, highest = fold((x.aminmax() for _, x in chunks(X)), torch.minimum, torch.maximum)
     return float(lowest.min()), float(highest.max())
 
 
-def column_statistics(X: "Tensor | sparse.csr_matrix") -> tuple[np.ndarray, ...]:
-    """Return each column's standard deviation, minimum, maximum and mean."""
+def column_statistics(X: "Tensor | sparse.csr_matrix", missing: bool = False) -> tuple[np.ndarray, ...]:
+    """Return each column's standard deviation, minimum, maximum and mean; all 0 if all entries are missing."""
     if sparse.issparse(X):
         mean, variance = mean_variance_axis(X, axis=0)
         return np.sqrt(variance), *min_max_axis(X, axis=0), mean
-    mean = column_means(X)
-    terms = ((sum_rows((x - mean).square()), x.amin(0), x.amax(0)) for _, x in chunks(X))
-    squares, lowest, highest = fold(terms, torch.add, torch.minimum, torch.maximum)
-    columns = (squares / len(X)).sqrt(), lowest, highest, mean
-    return tuple(column.cpu().numpy() for column in columns)
+    mean = column_means(X, missing=missing)
+    if missing:
+        terms = ((_squares(x, mean), *_range_of_observed(x), sum_rows(~x.isnan())) for _, x in chunks(X))
+        *parts, counts = fold(terms, torch.add, torch.minimum, torch.maximum, torch.add)
+        squares, lowest, highest = (part.where(counts > 0, 0) for part in parts)
+        deviation = (squares / counts.where(counts > 0, 1)).sqrt()
+    else:
+        terms = ((_squares(x, mean), x.amin(0), x.amax(0)) for _, x in chunks(X))
+        squares, lowest, highest = fold(terms, torch.add, torch.minimum, torch.maximum)
+        deviation = (squares / len(X)).sqrt()
+    return tuple(column.cpu().numpy() for column in (deviation, lowest, highest, mean))
+
+
+def _squares(x: Tensor, mean: Tensor) -> Tensor:
+    return sum_rows((x - mean).nan_to_num_().square_())
+
+
+def _range_of_observed(x: Tensor) -> tuple[Tensor, Tensor]:
+    gone = x.isnan()
+    return x.masked_fill(gone, torch.inf).amin(0), x.masked_fill(gone, -torch.inf).amax(0)

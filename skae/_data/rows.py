@@ -25,7 +25,9 @@ class Rows:
     dtype : torch.dtype
     device : torch.device
     change : callable (Tensor) -> Tensor or None
-        Applied last to a batch, row by row; it keeps the shape.
+        Applied last to a batch, row by row.
+    width : int or None
+        Of what ``change`` returns; None if it keeps the shape.
     """
 
     def __init__(
@@ -35,8 +37,9 @@ class Rows:
         dtype: torch.dtype,
         device: torch.device,
         change: Callable[[Tensor], Tensor] | None = None,
+        width: int | None = None,
     ) -> None:
-        self.n_rows, self.n_features = X.shape
+        self.n_rows, self.n_features = X.shape[0], X.shape[1] if width is None else width
         self.dtype, self.device, self.change = dtype, device, change
         self._read_from(X, offset, change)
         # Small data are prepared once; on an accelerator all data are, since the transfer is what costs.
@@ -52,9 +55,20 @@ class Rows:
         self._offset = None if offset is None else offset.to(reader.device, reader.dtype)
         self._change = change
         self._direct = X if reader.is_dense and reader.device == self.device else None
+        is_wider = X.shape[1] != self.n_features
+        self._unchanged = Buffer(X.shape[1], self.dtype, self.device) if is_wider else None
 
     def gather(self, index: Tensor, out: Tensor) -> None:
         """Write the rows numbered ``index`` (int64, on the rows' device) to ``out``."""
+        if self._change is None:
+            self._read(index, out)
+            return
+        rows = out if self._unchanged is None else self._unchanged(len(index))
+        self._read(index, rows)
+        out.copy_(self._change(rows))
+
+    def _read(self, index: Tensor, out: Tensor) -> None:
+        """Write the rows, centred, to ``out``."""
         X = self._direct
         if X is not None and X.dtype == out.dtype:
             torch.index_select(X, 0, index, out=out)
@@ -67,8 +81,6 @@ class Rows:
             for numbers, batch in zip(index.split(n_rows), out.split(n_rows), strict=True):
                 staged = self._reader.gather(numbers)
                 batch.copy_(staged if self._offset is None else staged.sub_(self._offset))
-        if self._change is not None:
-            out.copy_(self._change(out))
 
     def batch(self, index: Tensor) -> Tensor:
         """Return the rows numbered ``index`` as a new batch."""
@@ -119,6 +131,8 @@ class TrainingData:
     X_clean : validated rows or None
         What to restore from X; None restores X itself.
     sample_weight : array-like of shape (n_samples,) or None
+    missing : bool
+        Whether entries may be missing: these are NaN.
     dtype : torch.dtype
     device : torch.device
         The networks'.
@@ -131,8 +145,17 @@ class TrainingData:
         What is subtracted from inputs and targets (None before `centre`).
     """
 
-    def __init__(self, X, *, X_clean=None, sample_weight=None, dtype: torch.dtype, device: torch.device) -> None:
-        self.X, self.dtype, self.device = X, dtype, device
+    def __init__(
+        self,
+        X,
+        *,
+        X_clean=None,
+        sample_weight=None,
+        missing: bool = False,
+        dtype: torch.dtype,
+        device: torch.device,
+    ) -> None:
+        self.X, self.dtype, self.device, self.missing = X, dtype, device, missing
         self.paired = X_clean is not None
         self._inputs = arrays.to_torch(X)
         self._targets = arrays.to_torch(X_clean) if self.paired else self._inputs
@@ -191,15 +214,25 @@ class TrainingData:
             means[list(uncentred)] = 0
 
     def _mean(self, rows) -> Tensor:
-        return chunks.column_means(rows, self._weight).to(arrays.torch_dtype(self.X))
+        return chunks.column_means(rows, self._weight, self.missing).to(arrays.torch_dtype(self.X))
 
     def inputs(self, change: Callable[[Tensor], Tensor] | None = None) -> Rows:
-        """Serve the inputs; ``change`` is applied to each batch of them."""
-        return Rows(self._inputs, self.offset, self.dtype, self.device, change)
+        """Serve the inputs; ``change`` is applied to each batch of them, and marks what is missing."""
+        width = 2 * self.X.shape[1] if self.missing else None
+        return Rows(self._inputs, self.offset, self.dtype, self.device, change, width)
 
-    def targets(self) -> Rows | None:
-        """Serve the targets; None where they are the inputs."""
-        return Rows(self._targets, self.target_offset, self.dtype, self.device) if self.paired else None
+    def targets(self, apart: bool = False) -> Rows | None:
+        """Serve the targets, zero where they are missing; None where they are the inputs, and not ``apart``."""
+        if not (self.paired or self.missing or apart):
+            return None
+        fill = torch.nan_to_num if self.missing else None
+        return Rows(self._targets, self.target_offset, self.dtype, self.device, fill)
+
+    def entry_weight(self) -> Rows | None:
+        """Serve weights of the targets' entries: zero for those that are missing; None where none can be."""
+        if not self.missing:
+            return None
+        return Rows(self._targets, None, self.dtype, self.device, lambda x: (x == x).to(x.dtype))
 
     def row_weight(self) -> Tensor | None:
         """Return weights with mean one over the rows trained on, and over those held out."""
@@ -213,11 +246,11 @@ class TrainingData:
 
     def largest_magnitude(self) -> float:
         """Return the largest absolute value of an input."""
-        return max(map(abs, chunks.extremes(self._inputs)))
+        return max(map(abs, chunks.extremes(self._inputs, self.missing)))
 
     def target_range(self) -> tuple[float, float]:
         """Return the smallest and the largest target."""
-        return chunks.extremes(self._targets)
+        return chunks.extremes(self._targets, self.missing)
 
     def target_chunks(self) -> Iterator[tuple[slice, Tensor]]:
         """Walk over the targets as they were given: yield which rows, and the rows."""
@@ -234,4 +267,4 @@ class TrainingData:
 
     def statistics(self) -> tuple:
         """Return each input column's standard deviation, minimum, maximum and mean, as NumPy arrays."""
-        return chunks.column_statistics(self._inputs)
+        return chunks.column_statistics(self._inputs, self.missing)

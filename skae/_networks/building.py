@@ -37,6 +37,7 @@ class Architecture(NamedTuple):
     normalization: str | None = None
     images: tuple | None = None  # see `Images`; hidden layer sizes then count channels
     prefixes: bool = False  # whether prefixes of the code have decoders of their own
+    marks_missing: bool = False  # whether the encoder takes missing entries, with as many inputs to mark them
 
     @property
     def linear(self) -> bool:
@@ -117,6 +118,25 @@ def _hidden_layer_sizes(e: Any, custom: bool) -> tuple[tuple[int, ...], tuple[in
     return hidden, decoder_hidden
 
 
+def mark_missing(e: Any, architecture: Architecture) -> Architecture:
+    """Return the architecture whose encoder takes missing entries, if an estimator's ``missing_values`` asks for it.
+
+    Raises
+    ------
+    ValueError
+        With images, or with a decoder that is tied to the encoder.
+    """
+    if e.missing_values is None:
+        return architecture
+    if architecture.images is not None or architecture.tied_weights:
+        other = f"image_shape={e.image_shape!r}" if architecture.images is not None else "tied_weights=True"
+        raise ValueError(
+            f"missing_values={e.missing_values!r} gives the encoder further inputs, which mark missing entries: that "
+            f"does not work with {other}. Fill missing entries first, or leave {other.split('=')[0]} at its default."
+        )
+    return architecture._replace(marks_missing=True)
+
+
 def layer_sizes(sizes: Any, name: str) -> tuple[int, ...]:
     """Turn an integer or a sequence of integers into a tuple of widths.
 
@@ -188,7 +208,8 @@ def build(architecture: Architecture) -> tuple[Encoder, Decoder]:
     up, down = _dense_layers(a) if a.images is None else _image_layers(a, Images(*a.images))
     kind = Encoder if a.code_heads == 1 else GaussianEncoder
     chosen = None if a.selection is None else selection(a.selection)
-    encoder = kind(_blocks(a, up, a.code_activation), chosen, a.n_features if a.compresses else 0)
+    n_compressed = a.n_features if a.compresses else 0
+    encoder = kind(_blocks(a, up, a.code_activation), chosen, n_compressed, a.marks_missing)
     blocks = _blocks(a, down, a.output_activation)
     if a.prefixes:
         return encoder, NestedDecoder(blocks, a.encoder_layer_sizes[-1], a.link)
@@ -197,7 +218,9 @@ def build(architecture: Architecture) -> tuple[Encoder, Decoder]:
 
 def _dense_layers(a: Architecture) -> tuple[list[Any], list[Any]]:
     *hidden, code = a.encoder_layer_sizes
-    up = [Linear(*widths) for widths in pairwise((a.n_features, *hidden, code * a.code_heads))]
+    n_marks = a.n_features if a.marks_missing else 0
+    up = [Linear(*widths) for widths in pairwise((a.n_features + n_marks, *hidden, code * a.code_heads))]
+    up[0].n_marks = n_marks
     if a.tied_weights:
         return up, [TiedLinear(partner) for partner in reversed(up)]
     return up, [Linear(*widths) for widths in pairwise((code, *a.decoder_layer_sizes))]
@@ -244,10 +267,10 @@ def initialize(networks: Sequence[nn.Module], generator: torch.Generator) -> Non
         linear = block.linear
         with torch.no_grad():
             if not isinstance(linear, Tied):
-                shape = linear.weight.shape
-                fans = (shape[0] + shape[1]) * shape[2:].numel()
-                draws = torch.rand(shape, dtype=torch.float64, generator=generator)
-                linear.weight.copy_(draws.mul_(2).sub_(1).mul_((6 / fans) ** 0.5))
+                drawn = linear.weight.zero_()[:, : linear.weight.shape[1] - getattr(linear, "n_marks", 0)]
+                fans = (drawn.shape[0] + drawn.shape[1]) * drawn.shape[2:].numel()
+                draws = torch.rand(drawn.shape, dtype=torch.float64, generator=generator)
+                drawn.copy_(draws.mul_(2).sub_(1).mul_((6 / fans) ** 0.5))
             if linear.bias is not None:
                 linear.bias.zero_()
     for network in networks:

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from .._data.rows import Rows, TrainingData, codings
 from .._networks.building import initialize
-from .._networks.networks import Block, Encoder, Linear, compression, n_parameters
+from .._networks.networks import Block, Encoder, Linear, n_parameters, preparation
 from .._objectives.losses import CROSS_ENTROPY
 from .._support.devices import random_streams
 from .loop import History, Step
@@ -37,7 +37,8 @@ class FineTuning(Run):
         self.encoder = to_fine_tune(autoencoder.encoder_)
         dtype, device = next(self.encoder.parameters()).dtype, autoencoder.device_
         weight = _weights(estimator.class_weight, estimator.classes_, codes)
-        data = TrainingData(X, sample_weight=weight, dtype=dtype, device=device)
+        missing = autoencoder.missing_values is not None
+        data = TrainingData(X, sample_weight=weight, missing=missing, dtype=dtype, device=device)
         super().__init__(estimator, data, device, dtype, random_streams(estimator.random_state))
         self.y = estimator.classes_[codes]
         if estimator.early_stopping:
@@ -63,7 +64,7 @@ class FineTuning(Run):
                 f"n_frozen_layers={n_frozen}, but the encoder of {type(self.estimator.autoencoder_).__name__} has "
                 f"{len(layers)} layers one after the other. Use a number from 0 to that."
             )
-        rows = self.data.inputs(compression(self.encoder))
+        rows = self.data.inputs(preparation(self.encoder))
         trained: nn.Module = self.encoder
         if n_frozen:
             rows = codings(nn.Sequential(*layers[:n_frozen]), rows)

@@ -15,7 +15,7 @@ from .._data.chunks import chunk_rows
 from .._data.rows import Rows
 from .._networks.building import build, initialize
 from .._networks.custom import Linked, check_own_networks, load_weights
-from .._networks.networks import Decoder, compression, n_parameters
+from .._networks.networks import Decoder, n_parameters, preparation
 from .._objectives.losses import loss_by
 from .._objectives.penalties import Penalty, mean_over_rows
 from .loop import History, Step
@@ -84,8 +84,8 @@ class Fit:
     def served(self) -> Served:
         """The rows that the step of the whole is taken on."""
         data = self.setup.data
-        targets = data.targets() if self.inputs.change is None else data.inputs()
-        return Served(self.inputs, targets, data.row_weight())
+        targets = data.targets(apart=self.inputs.change is not None)
+        return Served(self.inputs, targets, data.row_weight(), data.entry_weight())
 
     @functools.cached_property
     def step(self) -> Step:
@@ -141,7 +141,7 @@ def prepare(estimator, X, mode: Mode, **data) -> Fit:
     penalties += [Penalty(mean_over_rows(hook)) for hook in definitions(estimator, "_penalty")]
     projections = [project for hook in definitions(estimator, "_projections") for project in hook(setup)]
     objective = Objective(loss, setup.corruption(), bottleneck, penalties, projections)
-    return Fit(setup, encoder, decoder, setup.data.inputs(compression(encoder)), objective)
+    return Fit(setup, encoder, decoder, setup.data.inputs(preparation(encoder)), objective)
 
 
 def _networks(setup: Setup) -> tuple[Any, Any]:

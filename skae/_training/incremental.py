@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from .._data import arrays
 from .._data.rows import TrainingData
-from .._networks.networks import compression
+from .._networks.networks import preparation
 from .fitting import Fit, fitted_attributes, prepare, restore_on_failure
 from .monitoring import Monitor
 from .problem import Served
@@ -64,10 +64,11 @@ class OngoingFit:
         """Take other rows."""
         fit, setup = self.fit, self.fit.setup
         setup.previous = setup.estimator
-        setup.data = TrainingData(X, dtype=setup.dtype, device=setup.device, **data)
+        missing = setup.estimator.missing_values is not None
+        setup.data = TrainingData(X, missing=missing, dtype=setup.dtype, device=setup.device, **data)
         centre(setup)
         fit.objective.loss.check(setup.data)
-        fit.inputs = setup.data.inputs(compression(fit.encoder))
+        fit.inputs = setup.data.inputs(preparation(fit.encoder))
         fit.step.served = fit.served
         fit.step.resume()
 

@@ -174,7 +174,8 @@ def set_up(estimator, X, mode: Mode, data: dict[str, Any]) -> Setup:
     for hook in definitions(estimator, "_adapt_architecture"):
         architecture = hook(architecture, mode)
     dtype = _dtype(estimator, device, X, mode is Mode.INCREMENTAL and previous is not None)
-    rows = TrainingData(X, dtype=dtype, device=device, **data)
+    missing = estimator.missing_values is not None
+    rows = TrainingData(X, missing=missing, dtype=dtype, device=device, **data)
     if estimator.early_stopping and mode is not Mode.INCREMENTAL:
         rows.split(estimator.validation_fraction, streams.split)
     generator = torch.Generator(device).manual_seed(streams.noise.initial_seed())
