@@ -68,10 +68,10 @@ class VAESampler(BaseAutoencoder):
         Number of draws of the code for each row in `score_samples` and `impute`. More draws bring the estimate
         closer to log p(x).
     missing_values : int, float or None, default=None
-        What stands for a missing value in X, such as ``np.nan``. None refuses NaN. Missing values contribute nothing
-        to the loss and to scores; the encoder gets them as the mean of their column, with as many further inputs
-        that mark them. Where none is missing in X, the fit is the same as with None. Not for images and not for
-        sparse X.
+        What stands for a missing value in X, such as ``np.nan``. None refuses NaN. Missing values contribute
+        nothing to the loss and to scores; the encoder gets them as the mean of their column, with as many further
+        inputs that mark them. Where none is missing in X, the fit is the same as with None. Not for images and not
+        for sparse X.
     hidden_layer_sizes : int or array-like of int, default=(128,)
         Widths of the encoder's hidden layers, from the input to the code. An int is a single layer; ``()`` is no
         hidden layer. With ``image_shape``, the numbers of channels of the convolution blocks.
@@ -372,8 +372,8 @@ class VAESampler(BaseAutoencoder):
         Returns
         -------
         score : ndarray of shape (n_samples,)
-            Log-likelihoods in nats, of X's floating dtype; of the values that are not missing. Higher is more normal. Repeatable, and the score of a
-            row does not depend on the other rows.
+            Log-likelihoods in nats of the values that are not missing, of X's floating dtype. Higher is more
+            normal. Repeatable, and the score of a row does not depend on the other rows.
         """
         return self._over_draws(X, "score_samples", self.n_importance_samples, Densities.marginal)
 
@@ -421,8 +421,8 @@ class VAESampler(BaseAutoencoder):
     def impute(self, X):
         """Fill missing values by their expectations, given the other values of their row.
 
-        These are means over ``n_importance_samples`` draws of the code, weighted by how well each draw explains what
-        is not missing [6]_. Only with ``missing_values``.
+        These are means over ``n_importance_samples`` draws of the code, weighted by how well each draw explains
+        what is not missing [6]_. Only with ``missing_values``.
 
         Parameters
         ----------

@@ -77,11 +77,9 @@ class TestEveryEstimator:
         assert_array_equal(loaded.impute(holes), model.impute(holes))
 
     def test_data_frames_with_na(self, estimator, holes):
-        frame = pd.DataFrame(holes).astype("Float64")
-        model = clone(estimator).fit(frame.set_axis(map(str, frame), axis=1))
-        assert_array_equal(
-            model.transform(frame.set_axis(map(str, frame), axis=1)), clone(estimator).fit_transform(holes)
-        )
+        frame = pd.DataFrame(holes, columns=[f"x{i}" for i in range(13)]).astype("Float64")
+        model = clone(estimator).fit(frame)
+        assert_allclose(model.transform(frame), clone(estimator).fit_transform(holes), rtol=1e-9)
 
     def test_early_stopping_and_columns_without_a_value(self, estimator, holes):
         X = holes.copy()
@@ -93,11 +91,11 @@ class TestEveryEstimator:
     def test_refused(self, estimator, holes):
         with pytest.raises(ValueError, match="infinity"):
             clone(estimator).fit(np.where(np.isnan(holes), np.inf, holes))
-        with pytest.raises(ValueError, match="Input.* contains NaN"):
+        with pytest.raises(ValueError, match=r"Input.* contains NaN"):
             clone(estimator).set_params(missing_values=-1).fit(holes)
-        with pytest.raises(TypeError, match="[Ss]parse"):
+        with pytest.raises(TypeError, match=r"[Ss]parse"):
             clone(estimator).fit(csr_array(np.nan_to_num(holes)))
-        with pytest.raises(ValueError, match="missing_values=nan .* does not work with image_shape"):
+        with pytest.raises(ValueError, match=r"missing_values=nan .* does not work with image_shape"):
             clone(estimator).set_params(image_shape=(13, 1)).fit(holes)
         model = clone(estimator).set_params(missing_values=None).fit(np.nan_to_num(holes))
         assert not hasattr(model, "impute")

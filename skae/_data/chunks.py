@@ -139,20 +139,27 @@ def column_means(X: "Tensor | sparse.csr_matrix", weight: Tensor | None = None, 
         return torch.from_numpy(mean_variance_axis(X, axis=0, weights=weights)[0]).double()
     short = chunks(X, 64 * X.shape[1])  # which are converted while they are in the cache
     if missing:
-        weights = torch.ones(len(X)) if weight is None else weight
-        terms = ((sum_rows(x.nan_to_num(), weights[p]), sum_rows(~x.isnan(), weights[p])) for p, x in short)
-        sums, counts = fold(terms, torch.add, torch.add)
-        return sums / counts.where(counts > 0, 1)
+        return _means_of_observed(short, weight)
     if weight is None:
         return total(sum_rows(x) for _, x in short) / len(X)
     return total(sum_rows(x, weight[part]) for part, x in short) / sum_rows(weight).to(X.device)
 
 
+def _means_of_observed(parts: Iterable[tuple[slice, Tensor]], weight: Tensor | None) -> Tensor:
+    def sums(part: slice, x: Tensor) -> tuple[Tensor, Tensor]:
+        own = None if weight is None else weight[part]
+        return sum_rows(x.nan_to_num(), own), sum_rows(~x.isnan(), own)
+
+    totals, counts = fold((sums(part, x) for part, x in parts), torch.add, torch.add)
+    return totals / counts.where(counts > 0, 1)
+
+
 def extremes(X: "Tensor | sparse.csr_matrix", missing: bool = False) -> tuple[float, float]:
     """Return the smallest and the largest entry, of those that are not missing."""
     if missing:
-        _, lowest, highest, _ = column_statistics(X, missing)
-    elif sparse.issparse(X):
+        _, *both, _ = column_statistics(X, missing)
+        return float(both[0].min()), float(both[1].max())
+    if sparse.issparse(X):
         lowest, highest = min_max_axis(X, axis=0)
     else:
         lowest, highest = fold((x.aminmax() for _, x in chunks(X)), torch.minimum, torch.maximum)
@@ -166,21 +173,23 @@ def column_statistics(X: "Tensor | sparse.csr_matrix", missing: bool = False) ->
         return np.sqrt(variance), *min_max_axis(X, axis=0), mean
     mean = column_means(X, missing=missing)
     if missing:
-        terms = ((_squares(x, mean), *_range_of_observed(x), sum_rows(~x.isnan())) for _, x in chunks(X))
-        *parts, counts = fold(terms, torch.add, torch.minimum, torch.maximum, torch.add)
-        squares, lowest, highest = (part.where(counts > 0, 0) for part in parts)
-        deviation = (squares / counts.where(counts > 0, 1)).sqrt()
+        columns = _statistics_of_observed(X, mean)
     else:
-        terms = ((_squares(x, mean), x.amin(0), x.amax(0)) for _, x in chunks(X))
+        terms = ((sum_rows((x - mean).square()), x.amin(0), x.amax(0)) for _, x in chunks(X))
         squares, lowest, highest = fold(terms, torch.add, torch.minimum, torch.maximum)
-        deviation = (squares / len(X)).sqrt()
-    return tuple(column.cpu().numpy() for column in (deviation, lowest, highest, mean))
+        columns = (squares / len(X)).sqrt(), lowest, highest
+    return tuple(column.cpu().numpy() for column in (*columns, mean))
 
 
-def _squares(x: Tensor, mean: Tensor) -> Tensor:
-    return sum_rows((x - mean).nan_to_num_().square_())
+def _statistics_of_observed(X: Tensor, mean: Tensor) -> tuple[Tensor, ...]:
+    """Return standard deviations, minima and maxima of the entries that are not missing."""
 
+    def terms(x: Tensor) -> tuple[Tensor, ...]:
+        gone = x.isnan()
+        extremes = x.masked_fill(gone, torch.inf).amin(0), x.masked_fill(gone, -torch.inf).amax(0)
+        return sum_rows((x - mean).nan_to_num_().square_()), *extremes, sum_rows(~gone)
 
-def _range_of_observed(x: Tensor) -> tuple[Tensor, Tensor]:
-    gone = x.isnan()
-    return x.masked_fill(gone, torch.inf).amin(0), x.masked_fill(gone, -torch.inf).amax(0)
+    joins = (torch.add, torch.minimum, torch.maximum, torch.add)
+    squares, lowest, highest, counts = fold((terms(x) for _, x in chunks(X)), *joins)
+    seen = counts > 0
+    return (squares / counts.where(seen, 1)).sqrt(), lowest.where(seen, 0), highest.where(seen, 0)

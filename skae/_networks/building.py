@@ -119,7 +119,7 @@ def _hidden_layer_sizes(e: Any, custom: bool) -> tuple[tuple[int, ...], tuple[in
 
 
 def mark_missing(e: Any, architecture: Architecture) -> Architecture:
-    """Return the architecture whose encoder takes missing entries, if an estimator's ``missing_values`` asks for it.
+    """Let the encoder take missing entries, if an estimator's ``missing_values`` asks for it.
 
     Raises
     ------
@@ -131,8 +131,9 @@ def mark_missing(e: Any, architecture: Architecture) -> Architecture:
     if architecture.images is not None or architecture.tied_weights:
         other = f"image_shape={e.image_shape!r}" if architecture.images is not None else "tied_weights=True"
         raise ValueError(
-            f"missing_values={e.missing_values!r} gives the encoder further inputs, which mark missing entries: that "
-            f"does not work with {other}. Fill missing entries first, or leave {other.split('=')[0]} at its default."
+            f"missing_values={e.missing_values!r} gives the encoder further inputs, which mark missing entries: "
+            f"that does not work with {other}. Fill missing entries first, or leave {other.split('=')[0]} at its "
+            "default."
         )
     return architecture._replace(marks_missing=True)
 

@@ -22,8 +22,8 @@ from .selection import Selection
 class Linear(nn.Linear):
     """`torch.nn.Linear` that leaves drawing its weights to `initialize`.
 
-    Weights of its last ``n_marks`` inputs, which mark missing entries, start at zero: where nothing is missing, they
-    stay there.
+    Weights of its last ``n_marks`` inputs, which mark missing entries, start at zero: where nothing is missing,
+    they stay there.
     """
 
     n_marks = 0
