@@ -1,13 +1,14 @@
 """Losses and likelihoods as graphs: minus the log-likelihood of entries."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
+from .._objectives.support import ROUNDING, Support
 from ._graph import Graph
 from ._inline import inline
 from ._modules import array
@@ -28,8 +29,12 @@ def negative_log_likelihood(graph: Graph, model: Any, output: str, target: str) 
     loss, parts = model._objective["loss"], model._objective["likelihood"]
     if callable(loss):
         return _own_loss(graph, model, loss, output, target)
+    seen = None
+    if model.missing_values is not None:
+        missing = graph.op("IsNaN", target)
+        target, seen = graph.where(missing, 0.0, target), graph.cast(graph.op("Not", missing))
     if loss is not None:
-        return graph.reduce("Sum", _LOSSES[loss](graph, output, target), axis=2, keepdims=False)
+        return _sum(graph, _LOSSES[loss](graph, output, target), seen)
     terms = []
     for name, columns in parts:
         own, observed = output, target
@@ -39,11 +44,33 @@ def negative_log_likelihood(graph: Graph, model: Any, output: str, target: str) 
             entries = _gaussian(graph, own, observed, array(model.decoder_.variance).astype(graph.dtype))
         else:
             entries = _FAMILIES[name](graph, own, observed)
-        terms.append(graph.reduce("Sum", entries, axis=2, keepdims=False))
+        share = seen if seen is None or len(parts) == 1 else graph.columns(seen, columns, axis=2)
+        terms.append(_sum(graph, entries, share))
     total = terms[0]
     for term in terms[1:]:
         total = graph.add(total, term)
     return total
+
+
+def _sum(graph: Graph, entries: str, seen: str | None) -> str:
+    """Sum over features, of the entries that are not missing."""
+    return graph.reduce("Sum", entries if seen is None else graph.multiply(entries, seen), axis=2, keepdims=False)
+
+
+def impossible_outside(graph: Graph, supports: Sequence[Support], x: str, score: str) -> str:
+    """Return the scores, with -inf for rows outside the support of a loss or a likelihood."""
+    for support in supports:
+        values = x if support.columns is None else graph.columns(x, support.columns)
+        if support.one_hot:
+            bits = graph.op("Min", graph.op("Abs", values), graph.op("Abs", graph.subtract(values, 1.0)))
+            excess = graph.subtract(graph.reduce("Sum", values, keepdims=False), 1.0)
+            share = graph.multiply(graph.op("Abs", excess), 1 / len(support.columns or (0,)))
+            farthest = graph.op("Max", graph.reduce("Max", bits, keepdims=False), share)
+        else:
+            below, above = graph.subtract(support.least, values), graph.subtract(values, support.most)
+            farthest = graph.reduce("Max", graph.op("Max", below, above), keepdims=False)
+        score = graph.where(graph.op("Greater", farthest, ROUNDING), -math.inf, score)
+    return score
 
 
 class _OwnLoss(nn.Module):

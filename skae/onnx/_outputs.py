@@ -8,10 +8,11 @@ import numpy as np
 import torch
 
 from .. import AutoencoderClassifier, BaseAutoencoder, SemanticHasher, VAESampler
+from .._data.arrays import is_nan
 from .._fitted.sampling import standard_normal
 from .._networks.networks import LOG_VARIANCE_BOUND
 from ._graph import Graph
-from ._likelihoods import negative_log_likelihood
+from ._likelihoods import impossible_outside, negative_log_likelihood
 from ._modules import array
 from ._networks import decode, encode
 
@@ -33,6 +34,8 @@ class Autoencoder:
 
     def __init__(self, graph: Graph, model: Any, x: str) -> None:
         self.graph, self.model, self.x = graph, model, x
+        if model.missing_values is not None and not is_nan(model.missing_values):
+            self.x = graph.where(graph.op("Equal", x, float(model.missing_values)), math.nan, x)
 
     @staticmethod
     def shape(model: Any, output: str) -> tuple[int, ...]:
@@ -54,8 +57,16 @@ class Autoencoder:
 
     @cached_property
     def score_samples(self) -> str:
-        residual = self.graph.subtract(self.x, self.reconstruction)
-        return self.graph.op("Neg", self.graph.reduce("Mean", self.graph.square(residual), keepdims=False))
+        graph = self.graph
+        squares = graph.square(graph.subtract(self.x, self.reconstruction))
+        if self.model.missing_values is None:
+            mean = graph.reduce("Mean", squares, keepdims=False)
+        else:
+            missing = graph.op("IsNaN", self.x)
+            total = graph.reduce("Sum", graph.where(missing, 0.0, squares), keepdims=False)
+            n_seen = graph.reduce("Sum", graph.cast(graph.op("Not", missing)), keepdims=False)
+            mean = graph.divide(total, n_seen)
+        return impossible_outside(graph, self.model._supports, self.x, graph.op("Neg", mean))
 
 
 class Hasher(Autoencoder):
@@ -101,7 +112,8 @@ class Variational(Autoencoder):
         ratio = graph.subtract(graph.add(log_variance, np.square(noise)), graph.square(z))
         ratio = graph.multiply(graph.reduce("Sum", ratio, axis=2, keepdims=False), 0.5)
         total = graph.reduce("LogSumExp", graph.subtract(ratio, nll), keepdims=False)
-        return graph.subtract(total, math.log(n_draws))
+        score = graph.subtract(total, math.log(n_draws))
+        return impossible_outside(graph, model._supports, self.x, score)
 
 
 class Classifier:

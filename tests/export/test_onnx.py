@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import skl2onnx
 import torch
-from estimators import CONFIGURATIONS, CONVOLUTIONAL, INEXACT_WEIGHTS
+from estimators import CONFIGURATIONS, CONVOLUTIONAL, INEXACT_WEIGHTS, MISSING
 from numpy.testing import assert_array_equal
 from onnx import TensorProto, helper
 from scipy import special
@@ -59,6 +59,31 @@ def test_every_configuration(name, dtype, rows):
     results = run(to_onnx(model, X, outputs=list(METHODS)), X)
     for method, result in zip(METHODS.values(), results, strict=True):
         assert_close(result, getattr(model, method)(X))
+
+
+@pytest.mark.parametrize("marker", [np.nan, -9.0])
+@pytest.mark.parametrize("name", MISSING)
+def test_missing_values(name, marker, rows):
+    X = rows.copy()
+    X[np.random.default_rng(0).random(X.shape) < 0.2] = marker
+    model = clone(MISSING[name]).set_params(missing_values=marker).fit(X)
+    for method, result in zip(METHODS.values(), run(to_onnx(model, X, outputs=list(METHODS)), X), strict=True):
+        assert_close(result, getattr(model, method)(X))
+
+
+@pytest.mark.filterwarnings("ignore:X has rows that the model cannot have been fitted to")
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_rows_outside_the_support_score_minus_infinity(dtype, rows):
+    X = np.round(rows).astype(dtype)
+    X[:, 3:] = 1 - X[:, [0, 2]]
+    likelihood = [("categorical", [0, 3]), ("poisson", [1]), ("bernoulli", [2, 4])]
+    wrong = np.array(
+        [[1, 2, 1, 0, 0], [1, 2, 1, 1, 0], [0, 2, 1, 0, 0], [1, -1, 1, 0, 0], [1, 2, 7, 0, 0]], dtype=dtype
+    )
+    for model in (VAESampler(2, likelihood=likelihood), AutoencoderTransformer(2, loss="binary_cross_entropy")):
+        model.set_params(max_iter=2, tol=None).fit(X)
+        (scores,) = run(to_onnx(model, X, outputs="score_samples"), wrong)
+        assert_close(scores, model.score_samples(wrong))
 
 
 @pytest.mark.parametrize("activation", ["elu", "gelu", "silu", "leaky_relu", "tanh", "sigmoid", "identity"])
