@@ -12,6 +12,7 @@ from estimators import (
     CONFIGURATIONS,
     EVERY_ESTIMATOR,
     EVERY_OF_ANY_WIDTH,
+    GREEDY,
     INEXACT_WEIGHTS,
     MISSING,
     PUBLIC_CLASSES,
@@ -30,7 +31,13 @@ import skae
 
 
 @parametrize_with_checks(
-    [*CONFIGURATIONS.values(), *CLASSIFIERS.values(), *SPARSE_OUTPUT.values(), *MISSING.values()]
+    [
+        *CONFIGURATIONS.values(),
+        *CLASSIFIERS.values(),
+        *SPARSE_OUTPUT.values(),
+        *GREEDY.values(),
+        *MISSING.values(),
+    ]
 )
 def test_scikit_learn(estimator, check):
     check(estimator)

@@ -10,8 +10,8 @@ from .._data.corruption import Corruption
 from .._data.rows import Rows, codings
 from .._objectives.losses import LOSSES
 from .fitting import Fit
-from .loop import Step
 from .problem import Objective, Served
+from .step import Step
 
 
 class Pretraining:
@@ -50,5 +50,6 @@ class Pretraining:
         setup, noise = self.fit.setup, self.fit.setup.estimator.noise
         if noise is None:
             return None
+        level, clean = setup.estimator.noise_level, setup.estimator.clean_fraction
         statistics = column_statistics(rows[:])
-        return Corruption(noise, setup.estimator.noise_level, statistics, setup.generator, setup.dtype)
+        return Corruption(noise, level, statistics, setup.generator, setup.dtype, clean_fraction=clean)
