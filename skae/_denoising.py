@@ -38,18 +38,20 @@ class DenoisingAutoencoder(BaseAutoencoder):
     ----------
     n_components : int, default=16
         Width of the code. It may exceed the number of features.
-    noise : {'gaussian', 'masking', 'salt_and_pepper'} or callable, default='gaussian'
-        Corruption of the inputs, drawn anew for each batch. 'gaussian' adds Gaussian noise; 'masking' sets entries
-        to zero; 'salt_and_pepper' sets entries to the minimum or the maximum of their feature in the training
-        data, with equal probability. A callable ``(X, generator) -> X`` gets a batch in units of the data, a torch
-        tensor of shape (n, n_features), and a `torch.Generator` on its device, and returns the corrupted batch.
+    noise : {'gaussian', 'isotropic', 'masking', 'salt_and_pepper'} or callable, default='gaussian'
+        Corruption of the inputs, drawn anew for each batch. 'gaussian' adds Gaussian noise; so does 'isotropic',
+        with the same standard deviation in all features; 'masking' sets entries to zero; 'salt_and_pepper' sets
+        entries to the minimum or the maximum of their feature in the training data, with equal probability. A
+        callable ``(X, generator) -> X`` gets a batch in units of the data, a torch tensor of shape (n,
+        n_features), and a `torch.Generator` on its device, and returns the corrupted batch.
     noise_level : float, default=0.3
         For 'gaussian', the standard deviation of the noise in units of each feature's standard deviation; for
-        'masking' and 'salt_and_pepper', the probability that an entry is corrupted. A callable ignores it.
+        'isotropic', in units of the root of the features' mean variance; for 'masking' and 'salt_and_pepper',
+        the probability that an entry is corrupted. A callable ignores it.
     clean_fraction : float or 'auto', default='auto'
         Probability that a row of a batch stays clean, in [0, 1]. 'auto' is 0.2 for 'masking' and
         'salt_and_pepper', since networks that have only seen rows with missing or wrong entries reconstruct whole
-        rows badly; see Notes. It is 0 for 'gaussian' and for a callable.
+        rows badly; see Notes. It is 0 for 'gaussian', 'isotropic' and a callable.
     hidden_layer_sizes : int or array-like of int, default=(128,)
         Widths of the encoder's hidden layers, from the input to the code. An int is a single layer; ``()`` is no
         hidden layer. With ``image_shape``, the numbers of channels of the convolution blocks.

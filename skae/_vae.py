@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import torch
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
 
 from ._base import BaseAutoencoder
 from ._bottleneck.gaussian import GaussianBottleneck
@@ -46,15 +47,17 @@ class VAESampler(BaseAutoencoder):
     n_components : int, default=8
         Width of the code: the number of latent variables.
     likelihood : str or sequence of (str, columns) pairs, default='gaussian'
-        Distribution p(x|z) of a row given its code: 'gaussian', 'bernoulli' (data in [0, 1]), 'exponential'
-        (non-negative data), 'poisson' (counts) or 'categorical' (one-hot columns). Pairs such as
-        ``[("gaussian", [0, 1]), ("categorical", [2, 3, 4])]`` give each column its own; ``columns`` are integers,
-        and each column belongs to one pair. The columns of a 'categorical' pair are one variable, with a category
-        each; give every variable a pair.
-    decoder_variance : float or 'learned', default='learned'
-        Variance of 'gaussian' columns: one number for all of them, in squared units of X, or learned for each
-        column, the same for all rows. A learned variance starts at the column's own and stays above 1e-4 times
-        that; for a constant column, above a hundredth of the others' mean.
+        Distribution p(x|z) of a row given its code: 'gaussian', 'student_t' (heavy tails), 'bernoulli' (data in
+        [0, 1]), 'exponential' (non-negative data), 'poisson' (counts) or 'categorical' (one-hot columns). Pairs
+        such as ``[("gaussian", [0, 1]), ("categorical", [2, 3, 4])]`` give each column its own; ``columns`` are
+        integers, and each column belongs to one pair. The columns of a 'categorical' pair are one variable, with a
+        category each; give every variable a pair.
+    decoder_variance : float, 'learned' or 'conditional', default='learned'
+        Variance of 'gaussian' columns, and squared scale of 'student_t' columns: one number for all of them, in
+        squared units of X; 'learned', one for each column, the same for all rows; or 'conditional', given by the
+        decoder for each row and column, for columns whose spread depends on the row [6]_. A learned or conditional
+        variance starts at the column's own and stays above 1e-4 times that; for a constant column, above a
+        hundredth of the others' mean. Conditional variances fit few rows too closely: use ``early_stopping``.
     beta : float, default=1.0
         Weight of the KL divergence. Above 1, codes are closer to the prior [4]_; below 1, reconstructions are
         better.
@@ -169,7 +172,9 @@ class VAESampler(BaseAutoencoder):
     decoder_ : torch.nn.Module
         Decoder, on ``device_`` and in evaluation mode: maps codes of shape (n, n_components) to the mean of
         p(x|z), of shape (n, n_features), in units of X; for 'bernoulli' and 'categorical' columns, to
-        probabilities. Its ``variance`` is that of each 'gaussian' column.
+        probabilities. Its ``variance`` is that of each 'gaussian' column (the squared scale of each 'student_t'
+        column), or None where variances are conditional; ``variances`` maps codes to them, shape (n, n_columns).
+        Its ``degrees_of_freedom`` are those of each 'student_t' column.
     n_active_units_ : int
         Number of latent variables in use: those whose posterior mean has a variance above 0.01 over the training
         rows [2]_. Of more than 5,000 rows, an evenly spaced subset is used.
@@ -227,14 +232,23 @@ class VAESampler(BaseAutoencoder):
     'identity' or 'tanh', applies to both. The log-variance is ``10 * tanh(output / 10)``, so that no variance
     vanishes or overflows.
 
-    *Likelihoods.* The decoder's output is the mean of a Gaussian, the logit of a Bernoulli distribution, the
-    logits of the categories of a categorical one, which the softmax turns into probabilities, and the
-    logarithm of the mean of an exponential or Poisson distribution. The biases of its last layer start where
-    these give the means of the columns. Exponential and Poisson columns enter the encoder as
-    ``log(1 + x / m)``, with the mean m of the column, so that counts may be large. Gaussian columns are
+    *Likelihoods.* The decoder's output is the mean of a Gaussian, the location of a Student distribution, the
+    logit of a Bernoulli distribution, the logits of the categories of a categorical one, which the softmax turns
+    into probabilities, and the logarithm of the mean of an exponential or Poisson distribution. The biases of its
+    last layer start where these give the means of the columns. Exponential and Poisson columns enter the encoder
+    as ``log(1 + x / m)``, with the mean m of the column, so that counts may be large. Gaussian columns are
     centred, as described for :class:`AutoencoderTransformer`, if ``output_activation='identity'``; the other
-    likelihoods need 'identity'. Log-likelihoods include all constants. For data between 0 and 1, such as
-    grey levels, the Bernoulli one is the usual cross-entropy, but not the logarithm of a probability.
+    likelihoods need 'identity'. Log-likelihoods include all constants. For data between 0 and 1, such as grey
+    levels, the Bernoulli one is the usual cross-entropy, but not the logarithm of a probability.
+
+    *Heavy tails.* Each 'student_t' column has a scale and degrees of freedom, learned with the networks; they
+    start where quantiles of the column suggest. The degrees of freedom stay above 1, so that there is a mean. The
+    column is centred by its median, and enters the encoder as ``arsinh(x / s)``, with the scale s that it starts
+    at, so that values from far away move codes little.
+
+    *Conditional variances.* The last layer of the decoder has a second output r for each 'gaussian' or
+    'student_t' column, and the variance is ``floor + v * exp(10 * tanh(r / 10))``, with the column's own variance
+    v. At the start, r is 0 for all rows.
 
     *Plain losses.* With ``loss``, ``exp(-loss)`` takes the place of p(x|z) in `score_samples` and
     `reconstruction_probability`, which are then log-densities up to a constant, and `sample` returns means.
@@ -260,7 +274,9 @@ class VAESampler(BaseAutoencoder):
        framework. ICLR.
     .. [5] D. P. Kingma, T. Salimans, R. Jozefowicz, X. Chen, I. Sutskever and M. Welling (2016). Improved
        variational inference with inverse autoregressive flow. NIPS.
-    .. [6] P.-A. Mattei and J. Frellsen (2019). MIWAE: deep generative modelling and imputation of incomplete data
+    .. [6] D. A. Nix and A. S. Weigend (1994). Estimating the mean and variance of the target probability
+       distribution. ICNN.
+    .. [7] P.-A. Mattei and J. Frellsen (2019). MIWAE: deep generative modelling and imputation of incomplete data
        sets. ICML.
 
     Examples
@@ -285,7 +301,7 @@ class VAESampler(BaseAutoencoder):
     n_components: int = parameter(AT_LEAST_ONE, default=8, positional=True)
     loss: Any = parameter(*BaseAutoencoder._parameter_constraints["loss"], None, default=None)
     likelihood: Any = parameter(StrOptions(set(likelihoods.LIKELIHOODS)), "array-like", default="gaussian")
-    decoder_variance: Any = parameter(StrOptions({"learned"}), POSITIVE, default="learned")
+    decoder_variance: Any = parameter(StrOptions({"learned", "conditional"}), POSITIVE, default="learned")
     beta: float = parameter(NON_NEGATIVE, default=1.0)
     kl_warm_up: float = parameter(NON_NEGATIVE, default=0.0)
     free_bits: float = parameter(NON_NEGATIVE, default=0.0)
@@ -359,11 +375,12 @@ class VAESampler(BaseAutoencoder):
         TypeError, ValueError
             If ``n_samples`` is not an integer, or is below 1.
         """
-        return generate(self, n_samples, random_state, "normal", None if mean else self._draw_rows)
+        check_is_fitted(self)
+        draws = self._objective["likelihood"] and not mean
+        return generate(self, n_samples, random_state, "normal", self._draw_rows if draws else None)
 
-    def _draw_rows(self, x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        parts = self._objective["likelihood"]
-        return likelihoods.draw(parts, self.decoder_, x, generator) if parts else x
+    def _draw_rows(self, output: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        return likelihoods.draw(self._objective["likelihood"], self.decoder_, output, generator)
 
     def score_samples(self, X):
         """Estimate the log-likelihood log p(x) of each row, in nats.
@@ -441,7 +458,7 @@ class VAESampler(BaseAutoencoder):
         """Fill missing values by their expectations, given the other values of their row.
 
         These are means over ``n_importance_samples`` draws of the code, weighted by how well each draw explains
-        what is not missing [6]_. Only with ``missing_values``.
+        what is not missing [7]_. Only with ``missing_values``.
 
         Parameters
         ----------
@@ -493,7 +510,8 @@ class VAESampler(BaseAutoencoder):
 
     @property
     def _widest(self) -> int:
-        return max(super()._widest, 2 * self._n_features_out)
+        n_variances = self._architecture["n_variances"]
+        return max(super()._widest, 2 * self._n_features_out, self.n_features_in_ + n_variances)
 
     # Hooks ------------------------------------------------------------------------------------------------
 
@@ -502,22 +520,40 @@ class VAESampler(BaseAutoencoder):
         if self.loss is not None:
             return shape
         parts = likelihoods.partition(self.likelihood, shape.n_features)
-        link, n_gaussian = likelihoods.link(parts), likelihoods.n_gaussian(parts)
+        link, scaled = likelihoods.link(parts), likelihoods.with_scale(parts)
+        student, conditional = likelihoods.of_family(parts, "student_t"), self.decoder_variance == "conditional"
         if link != "identity" and shape.output_activation not in ("identity", link):
             raise ValueError(
                 f"likelihood={self.likelihood!r} applies a link of its own to the decoder's output, but "
                 f"output_activation={self.output_activation!r}. Use output_activation='identity', or "
                 "likelihood='gaussian'."
             )
+        if conditional and not scaled:
+            raise ValueError(
+                "decoder_variance='conditional' needs columns with likelihood='gaussian' or 'student_t', but "
+                f"likelihood={self.likelihood!r} has none: leave decoder_variance at 'learned'."
+            )
+        if (conditional or student) and shape.output_activation != "identity":
+            raise ValueError(
+                "decoder_variance='conditional' and likelihood='student_t' need output_activation='identity', but "
+                f"output_activation={shape.output_activation!r}."
+            )
         output_activation = shape.output_activation if link == "identity" else "identity"
+        # A convolution gives a variance at each place.
+        n_variances = shape.n_features if conditional and shape.images is not None else len(scaled)
         return shape._replace(
             output_activation=output_activation,
             link=link,
-            centred=n_gaussian > 0 and output_activation == "identity",
-            uncentred=tuple(c for name, columns in parts if name != "gaussian" for c in columns),
+            centred=bool(scaled) and output_activation == "identity",
+            uncentred=tuple(
+                c for name, columns in parts if not likelihoods.LIKELIHOODS[name].has_scale for c in columns
+            ),
             compresses=any(likelihoods.LIKELIHOODS[name].link == "exp" for name, _ in parts),
-            n_variances=n_gaussian,
-            learns_variances=n_gaussian > 0 and self.decoder_variance == "learned",
+            n_variances=n_variances,
+            learns_variances=bool(scaled) and self.decoder_variance == "learned",
+            conditional_variances=conditional,
+            n_dof=len(student),
+            medians=student,
         )
 
     def _initialize_weights(self, setup: Setup, encoder: Any, decoder: Any) -> None:
@@ -528,7 +564,7 @@ class VAESampler(BaseAutoencoder):
         return () if self.loss is not None else likelihoods.partition(self.likelihood, architecture.n_features)
 
     def _reconstruction_loss(self, setup: Setup, decoder: Any) -> Loss:
-        if decoder.variance_floor is not None and self.decoder_variance != "learned":
+        if decoder.variance_floor is not None and not isinstance(self.decoder_variance, str):
             decoder.variance_floor.fill_(self.decoder_variance)
         return _loss(self.loss, self._parts(setup.architecture), decoder)
 

@@ -78,6 +78,8 @@ CONFIGURATIONS = {
     "vae_early_stopping": configured(VAESampler, early_stopping=True, validation_fraction=0.2, beta=0.5),
     "vae_loss": configured(VAESampler, loss="squared_error", alpha=0.01, hidden_layer_sizes=()),
     "vae_own_loss": configured(VAESampler, loss=fourth_power),
+    "vae_student_t": configured(VAESampler, likelihood="student_t"),
+    "vae_conditional": configured(VAESampler, decoder_variance="conditional"),
     "hasher": configured(SemanticHasher, noise_warm_up=2),
     "hasher_watched": configured(
         SemanticHasher, n_bits=11, alpha=0.01, early_stopping=True, hidden_layer_sizes=()
@@ -124,6 +126,7 @@ CONVOLUTIONAL = {
     "images_sparse": of_images(SparseAutoencoder, sparsity="topk", tied_weights=True),
     "images_stacked": of_images(StackedAutoencoder, activation="sigmoid", pretrain_max_iter=2),
     "images_vae": of_images(VAESampler, normalization="batch"),
+    "images_vae_conditional": of_images(VAESampler, decoder_variance="conditional"),
     "images_hasher": of_images(SemanticHasher, hidden_layer_sizes=(8,)),
     "images_ordered": of_images(AutoencoderTransformer, n_components=6, hidden_layer_sizes=(8,), ordered=True),
     "images_adversarial": of_images(AdversarialAutoencoder, normalization="layer"),

@@ -19,7 +19,7 @@ from sklearn.preprocessing import StandardScaler
 
 from skae import AutoencoderTransformer, DenoisingAutoencoder, StackedAutoencoder
 
-NOISES = ["gaussian", "masking", "salt_and_pepper"]
+NOISES = ["gaussian", "isotropic", "masking", "salt_and_pepper"]
 STILL = {"learning_rate": 1e-14, "max_iter": 4}  # the solver stands still: the curves show the noise alone
 
 

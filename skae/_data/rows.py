@@ -1,11 +1,12 @@
 """Rows on their way into the networks: weighted, split, centred; gathered, made dense and cast batch by batch."""
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from . import arrays, chunks
 from .chunks import Buffer, Reader, chunk_rows, slices
@@ -113,7 +114,7 @@ class Rows:
         return self.batch(torch.arange(*part.indices(self.n_rows), device=self.device))
 
 
-def codings(network: nn.Module, rows: Rows) -> Rows:
+def codings(network: Callable[[Tensor], Tensor], rows: Rows) -> Rows:
     """Map all rows through trained layers, once, for what is trained on top of them."""
     with torch.no_grad():
         width = network(rows[:1]).shape[1]
@@ -213,18 +214,21 @@ class TrainingData:
         self.train_rows = kept.nonzero()[:, 0].to(self.device)
         self.validation_rows = held_out.nonzero()[:, 0].to(self.device)
 
-    def centre(self, uncentred: tuple[int, ...] = ()) -> None:
-        """Subtract from rows the means of all columns but those given, in float64.
+    def centre(self, uncentred: tuple[int, ...] = (), medians: tuple[int, ...] = ()) -> None:
+        """Subtract from rows the means of all columns but those given, in float64; of ``medians``, the median.
 
         An offset is a bias by another name. As in PCA, it spares the networks the work of finding the mean,
         and it keeps what a column like 1e9 + N(0, 1) holds through the cast to float32.
         """
-        if uncentred not in self._shared:
+        key = uncentred, medians
+        if key not in self._shared:
             means = self._mean(self._inputs)
-            self._shared[uncentred] = means, self._mean(self._targets) if self.paired else means
-            for means in self._shared[uncentred]:
+            self._shared[key] = means, self._mean(self._targets) if self.paired else means
+            for means in self._shared[key]:
                 means[list(uncentred)] = 0
-        self.offset, self.target_offset = self._shared[uncentred]
+            if medians:  # heavy tails can move a mean anywhere
+                means[list(medians)] = torch.as_tensor(self.quantiles(medians, (0.5,))[0]).to(means)
+        self.offset, self.target_offset = self._shared[key]
 
     def _mean(self, rows) -> Tensor:
         return chunks.column_means(rows, self._weight, self.missing).to(arrays.torch_dtype(self.X))
@@ -285,6 +289,14 @@ class TrainingData:
     def precision(self) -> float:
         """The relative spacing of the numbers that X is given in."""
         return torch.finfo(arrays.torch_dtype(self.X)).eps
+
+    def quantiles(self, columns: Sequence[int], probabilities: Sequence[float]) -> np.ndarray:
+        """Return quantiles of input columns, (n_quantiles, n_columns); of many rows, of evenly spaced ones."""
+        some = chunks.spread(torch.arange(self._inputs.shape[0]), 20_000)
+        reader, numbers = Reader(self._inputs), torch.tensor(columns)
+        batches = some.split(chunk_rows(8 * self._inputs.shape[1]))
+        picked = torch.cat([reader.gather(index).cpu()[:, numbers].double() for index in batches])
+        return np.quantile(picked.numpy(), probabilities, axis=0)
 
     def statistics(self) -> tuple:
         """Return each input column's standard deviation, minimum, maximum and mean, as NumPy arrays."""

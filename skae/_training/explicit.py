@@ -39,7 +39,8 @@ class StepPlan:
     z, dz : Tensor
         The decoder's input and the derivative with respect to it: the same two without a bottleneck.
     output, doutput : Tensor
-        The decoder's output and the derivative with respect to it: one memory where the output is linear.
+        The decoder's output, which may be wider than a row, and the derivative with respect to it: one memory
+        where the output is linear.
     encode, decode, decode_back, encode_back : lists of callables
         The passes, in the order of a step.
     """
@@ -52,14 +53,14 @@ class StepPlan:
         decoder: Sequence[Layer],
         bottleneck: Bottleneck | None,
         pool: BufferPool,
-        has_target: bool,
+        target_width: int | None,
     ) -> None:
         self.n, self.n_passes = n, n_passes
         self.row_weight: Tensor | None = None
         self.weight: Tensor | None = None
         h = pool.with_ones("x", n, encoder[0].fan_in)
         self.x = h[..., :-1]
-        self.target = pool.empty("target", n, decoder[-1].fan_out) if has_target else self.x
+        self.target = self.x if target_width is None else pool.empty("target", n, target_width)
         width = encoder[-1].fan_out
         self.dcode = pool.empty("dcode", n, width)
         rows = n_passes * n
@@ -218,7 +219,7 @@ class ExplicitStep(Step):
         if plan is None:
             if len(plans) == MOST_PLANS:
                 plans.clear()
-            plan = StepPlan(n, n_passes, self.encoder, self.decoder, bottleneck, pool, self.has_target)
+            plan = StepPlan(n, n_passes, self.encoder, self.decoder, bottleneck, pool, self.target_width)
             plans[n, n_passes] = plan
         return plan
 
@@ -228,9 +229,11 @@ class ExplicitStep(Step):
         return 1 if self.objective.bottleneck is None else self.objective.bottleneck.n_passes
 
     @property
-    def has_target(self) -> bool:
-        """Whether what is reconstructed differs from what the encoder gets."""
-        return self.served.targets is not None or self.objective.corruption is not None
+    def target_width(self) -> int | None:
+        """The width of what is reconstructed, where that differs from what the encoder gets; else None."""
+        if self.served.targets is None and self.objective.corruption is None:
+            return None
+        return (self.served.targets or self.served.rows).n_features
 
     def _sum_over_passes(self, plan: StepPlan) -> Tensor:
         loss, losses = self.objective.loss, []

@@ -1,6 +1,7 @@
 """Fine-tuning a pretrained encoder with a softmax layer on its codes."""
 
 import copy
+import math
 from typing import Any
 
 import numpy as np
@@ -9,56 +10,57 @@ from sklearn.utils import compute_class_weight
 from torch import nn
 from torch.nn import functional as F
 
+from .._data.arrays import to_numpy
 from .._data.rows import Rows, TrainingData, codings
 from .._networks.building import initialize
 from .._networks.networks import Block, Encoder, Linear, n_parameters, preparation
 from .._objectives.losses import CROSS_ENTROPY
 from .._support.devices import random_streams
 from .loop import History
-from .problem import Objective, Served
+from .problem import Objective, Schedule, Served
 from .setup import Run
 from .step import Step
 
 
-class FineTuning(Run):
-    """Training of the encoder's layers that are not frozen, and a softmax layer on the code.
+class Classification(Run):
+    """Training of the encoder's layers that are not frozen, and of a softmax layer on the code.
 
     Parameters
     ----------
     estimator : AutoencoderClassifier
         With a fitted ``autoencoder_``.
     X : validated rows
-        Those with a label.
-    codes : int ndarray of shape (n_samples,)
-        Numbers of their classes.
+    sample_weight : ndarray of shape (n_samples,) or None
     """
 
-    def __init__(self, estimator, X, codes: np.ndarray) -> None:
+    step: Step
+
+    def __init__(self, estimator, X, sample_weight: np.ndarray | None) -> None:
         autoencoder = estimator.autoencoder_
         self.encoder = to_fine_tune(autoencoder.encoder_)
         dtype, device = next(self.encoder.parameters()).dtype, autoencoder.device_
-        weight = _weights(estimator.class_weight, estimator.classes_, codes)
         missing = autoencoder.missing_values is not None
-        data = TrainingData(X, sample_weight=weight, missing=missing, dtype=dtype, device=device)
+        data = TrainingData(X, sample_weight=sample_weight, missing=missing, dtype=dtype, device=device)
         super().__init__(estimator, data, device, dtype, random_streams(estimator.random_state))
-        self.y = estimator.classes_[codes]
-        if estimator.early_stopping:
-            data.split(estimator.validation_fraction, self.streams.split, groups=torch.from_numpy(codes))
         data.offset = getattr(self.encoder, "offset", None)
-        n_classes = len(estimator.classes_)
-        self.head = Linear(autoencoder._n_features_out, n_classes)
+        self.n_classes = estimator.classes_.shape[0]
+        self.head = Linear(autoencoder._n_features_out, self.n_classes)
         initialize([Block(self.head, "identity")], self.streams.weights)
         self.head.to(device, dtype)
-        one_hot = F.one_hot(torch.from_numpy(codes), n_classes).to(dtype)
-        self.targets = Rows(one_hot, None, dtype, device)
-        self.step = self._step()
 
     @property
     def low_precision(self) -> bool:
         """Whether to compute in bfloat16 beside float32 parameters: the autoencoder's to say."""
         return self.estimator.autoencoder_.dtype == "bfloat16"
 
-    def _step(self) -> Step:
+    def networks(self) -> tuple[Rows, nn.Module, nn.Module]:
+        """Return what is trained, and the rows that it takes: the encoder's layers but those frozen, and the head.
+
+        Raises
+        ------
+        ValueError
+            If there are not as many layers as are to be frozen.
+        """
         n_frozen, layers = self.estimator.n_frozen_layers, [*self.encoder.children()]
         if n_frozen > len(layers) or (n_frozen and not isinstance(self.encoder, nn.Sequential)):
             raise ValueError(
@@ -71,9 +73,7 @@ class FineTuning(Run):
             rows = codings(nn.Sequential(*layers[:n_frozen]), rows)
         if isinstance(self.encoder, nn.Sequential):
             trained = nn.Sequential(*layers[n_frozen:])
-        head = nn.Sequential(Block(self.head, "identity"))
-        served = Served(rows, self.targets, self.data.row_weight())
-        return self.make_step(trained, head, served, Objective(CROSS_ENTROPY))
+        return rows, trained, nn.Sequential(Block(self.head, "identity"))
 
     def glimpse(self, history: History) -> dict[str, Any]:
         """Return the fitted attributes as they are in the midst of training, with copies of the networks."""
@@ -96,13 +96,54 @@ class FineTuning(Run):
         }
 
 
+class FineTuning(Classification):
+    """Training on labelled rows alone, by their cross-entropy.
+
+    Parameters
+    ----------
+    estimator : AutoencoderClassifier
+        With a fitted ``autoencoder_``.
+    X : validated rows
+        Those with a label.
+    codes : int ndarray of shape (n_samples,)
+        Numbers of their classes.
+    sample_weight : ndarray of shape (n_samples,) or None
+    """
+
+    def __init__(self, estimator, X, codes: np.ndarray, sample_weight: np.ndarray | None = None) -> None:
+        super().__init__(estimator, X, weights_by_class(estimator, codes, sample_weight))
+        if estimator.early_stopping:
+            self.data.split(estimator.validation_fraction, self.streams.split, groups=torch.from_numpy(codes))
+        one_hot = F.one_hot(torch.from_numpy(codes), self.n_classes).to(self.dtype)
+        targets = Rows(one_hot, None, self.dtype, self.device)
+        rows, encoder, head = self.networks()
+        served = Served(rows, targets, self.data.row_weight())
+        self.step = self.make_step(encoder, head, served, Objective(CROSS_ENTROPY))
+
+    def schedule(self, step: Step, max_iter: Any = None) -> Schedule:
+        """Return how to walk through the rows, and when to stop; ``max_iter`` is that of the estimator."""
+        schedule, max_iter = super().schedule(step, 1), self.estimator.max_iter
+        if max_iter == "auto":
+            max_iter = fine_tuning_epochs(math.ceil(len(self.data.train_rows) / schedule.batch_size))
+        return schedule._replace(max_iter=max_iter)
+
+
+def fine_tuning_epochs(n_batches: int) -> int:
+    """Return the number of epochs of so many steps each: 5000 steps, in at least 20 epochs and at most 200."""
+    return min(max(round(5000 / n_batches), 20), 200)
+
+
 def to_fine_tune(encoder: nn.Module) -> Any:
     """Return a copy of a fitted encoder that ends in the code, to be trained further."""
     return encoder.to_fine_tune() if isinstance(encoder, Encoder) else copy.deepcopy(encoder)
 
 
-def _weights(class_weight, classes: np.ndarray, codes: np.ndarray) -> np.ndarray | None:
-    """Return the weight of each row by its class."""
-    if class_weight is None:
-        return None
-    return compute_class_weight(class_weight, classes=classes, y=classes[codes])[codes]
+def weights_by_class(estimator, codes: np.ndarray, sample_weight: np.ndarray | None) -> np.ndarray | None:
+    """Return the weight of each labelled row: its own, times that of its class."""
+    if estimator.class_weight is None:
+        return sample_weight
+    classes = to_numpy(estimator.classes_)
+    settings = {"classes": classes, "y": classes[codes], "sample_weight": sample_weight}
+    with np.errstate(divide="ignore"):  # by the weight of a class whose rows all have weight zero
+        by_class = compute_class_weight(estimator.class_weight, **settings)[codes]
+    return by_class if sample_weight is None else np.where(sample_weight > 0, by_class, 0) * sample_weight

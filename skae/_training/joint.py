@@ -138,8 +138,8 @@ class JointStep:
     def _plan(self, n: int, n_passes: int) -> JointPlan:
         first, pool = self._first, BufferPool(self.parameters, len(self.steps))
         encoder, decoder = self._layers[: len(first.encoder)], self._layers[len(first.encoder) :]
-        bottleneck, has_target = first.objective.bottleneck, first.has_target
-        whole = StepPlan(n, n_passes, encoder, decoder, bottleneck, pool, has_target)
+        bottleneck, target_width = first.objective.bottleneck, first.target_width
+        whole = StepPlan(n, n_passes, encoder, decoder, bottleneck, pool, target_width)
         return JointPlan(whole, [(pool.of_model(model), {}) for model in range(len(self.steps))])
 
 
@@ -168,7 +168,7 @@ def _shape(step: Step) -> Any:
         return None
     layers = [(type(layer), layer.shape, layer.activation) for layer in step.layers]
     own = step.parameters
-    return layers, own.shape, own.dtype, own.device, step.has_target, type(step.objective.bottleneck)
+    return layers, own.shape, own.dtype, own.device, step.target_width, type(step.objective.bottleneck)
 
 
 def train_together(

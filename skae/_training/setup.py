@@ -210,7 +210,7 @@ def centre(setup: Setup) -> None:
     previous, architecture, estimator = setup.previous, setup.architecture, setup.estimator
     if previous is None:
         if architecture.centred:
-            setup.data.centre(architecture.uncentred)
+            setup.data.centre(architecture.uncentred, architecture.medians)
         return
     offset = getattr(previous.encoder_, "offset", None)
     if offset is not None and not architecture.centred:

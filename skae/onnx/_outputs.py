@@ -12,9 +12,10 @@ from .._data.arrays import is_nan
 from .._fitted.sampling import standard_normal
 from .._networks.networks import LOG_VARIANCE_BOUND
 from ._graph import Graph
-from ._likelihoods import impossible_outside, negative_log_likelihood
+from ._likelihoods import negative_log_likelihood
 from ._modules import array
 from ._networks import decode, encode
+from ._support import minus_infinity_outside
 
 
 class Autoencoder:
@@ -66,7 +67,7 @@ class Autoencoder:
             total = graph.reduce("Sum", graph.where(missing, 0.0, squares), keepdims=False)
             n_seen = graph.reduce("Sum", graph.cast(graph.op("Not", missing)), keepdims=False)
             mean = graph.divide(total, n_seen)
-        return impossible_outside(graph, self.model._supports, self.x, graph.op("Neg", mean))
+        return minus_infinity_outside(graph, self.model, self.x, graph.op("Neg", mean))
 
 
 class Hasher(Autoencoder):
@@ -106,14 +107,14 @@ class Variational(Autoencoder):
         deviation = graph.op("Exp", graph.multiply(log_variance, 0.5))
         z = graph.add(mean, graph.multiply(deviation, noise))  # (n, draws, width)
         decoded = decode(graph, model.decoder_, graph.reshape(z, -1, width), width, linked=False)
-        decoded = graph.reshape(decoded, -1, n_draws, n_features)
+        n_raw = model._architecture["n_variances"] if model.decoder_.has_conditional_variances else 0
+        decoded = graph.reshape(decoded, -1, n_draws, n_features + n_raw)
         nll = negative_log_likelihood(graph, model, decoded, graph.reshape(self.x, -1, 1, n_features))
         # log p(z) - log q(z|x), both standard normal but for their constants, which cancel
         ratio = graph.subtract(graph.add(log_variance, np.square(noise)), graph.square(z))
         ratio = graph.multiply(graph.reduce("Sum", ratio, axis=2, keepdims=False), 0.5)
         total = graph.reduce("LogSumExp", graph.subtract(ratio, nll), keepdims=False)
-        score = graph.subtract(total, math.log(n_draws))
-        return impossible_outside(graph, model._supports, self.x, score)
+        return minus_infinity_outside(graph, model, self.x, graph.subtract(total, math.log(n_draws)))
 
 
 class Classifier:
