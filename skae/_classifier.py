@@ -21,7 +21,8 @@ from ._denoising import DenoisingAutoencoder
 from ._networks.inference import forward
 from ._objectives.support import Support, SupportWatch
 from ._support.devices import random_seed, random_streams
-from ._support.parameters import AT_LEAST_ONE, AT_LEAST_ZERO, NON_NEGATIVE, parameter
+from ._support.parameters import AT_LEAST_ZERO, parameter
+from ._training.automatic import Automatic
 from ._training.fine_tuning import Classification, FineTuning
 from ._training.fitting import restore_on_failure
 from ._training.monitoring import Monitor, phase_task, warn_of_the_end
@@ -40,7 +41,7 @@ class AutoencoderClassifier(ClassifierMixin, UsesEncoder):
     autoencoder : autoencoder of skae or None, default=None
         Autoencoder to pretrain; it is cloned. Its ``device`` and ``dtype`` are the classifier's too. None is
         ``DenoisingAutoencoder(128, noise='isotropic', noise_level=1.0, hidden_layer_sizes=(256,),
-        code_activation='relu', batch_size=100, max_iter=40, tol=None)``.
+        code_activation='relu', init='glorot', learning_rate=1e-3, batch_size=100, max_iter=40)``.
     semi_supervised : 'auto' or False, default='auto'
         Whether to learn from unlabelled rows after pretraining. 'auto' does where there are any; see Notes. False
         fine-tunes encoder and softmax layer on the labelled rows alone.
@@ -56,10 +57,16 @@ class AutoencoderClassifier(ClassifierMixin, UsesEncoder):
     solver : {'adam', 'adamw', 'sgd'}, default='adam'
         Optimiser: Adam (Kingma and Ba 2015), AdamW, in which ``alpha`` is a decoupled weight decay (Loshchilov and
         Hutter 2019), or stochastic gradient descent with Nesterov momentum.
-    learning_rate : float, default=1e-3
-        Learning rate of the solver.
+    learning_rate : float or 'auto', default='auto'
+        Highest learning rate of the solver. 'auto' is 0.001.
+    learning_rate_schedule : {'auto', 'constant', 'linear', 'cosine'}, default='auto'
+        How the rate changes over the ``max_iter`` epochs. 'linear' and 'cosine' warm up over the first 5 % and
+        fall to zero at the end, 'linear' from the middle on. 'auto' is 'constant', but where unlabelled rows are
+        learnt from; see Notes.
     momentum : float, default=0.9
         Momentum of ``solver='sgd'``, in [0, 1). The other solvers ignore it.
+    max_grad_norm : float or None, default=None
+        Gradients of a larger Euclidean norm are scaled down to it.
     batch_size : int or 'auto', default='auto'
         Number of rows per batch. 'auto' is ``min(200, n_samples)``. The last batch of an epoch may be smaller.
     max_iter : int or 'auto', default='auto'
@@ -69,15 +76,18 @@ class AutoencoderClassifier(ClassifierMixin, UsesEncoder):
     shuffle : bool, default=True
         Whether to shuffle the rows before each epoch.
     tol : float or None, default=None
-        Tolerance for stopping, in units of the loss. Training stops once the monitored loss has not improved by
-        more than ``tol`` for more than ``n_iter_no_change`` consecutive epochs; if this does not happen within
-        ``max_iter`` epochs, there is a :class:`~sklearn.exceptions.ConvergenceWarning`. 0 stops once the loss no
-        longer improves at all, and never warns. None always runs ``max_iter`` epochs.
+        Tolerance for stopping early. Training stops once the monitored loss, averaged over its noise, has improved
+        over ``n_iter_no_change`` epochs by less than ``tol`` times its whole improvement since the start; with a
+        schedule, the rate then falls to zero first. If that does not happen within a given number of ``max_iter``
+        epochs, there is a :class:`~sklearn.exceptions.ConvergenceWarning`. 0 stops once the loss no longer
+        improves at all, and never warns. None always runs ``max_iter`` epochs.
     n_iter_no_change : int, default=10
-        Number of consecutive epochs without improvement that are tolerated; see ``tol``.
-    early_stopping : bool, default=False
+        Number of epochs that improvements are measured over; see ``tol``. Where these are fewer than 50 steps, as
+        many epochs as make 50 steps are compared.
+    early_stopping : bool or 'auto', default='auto'
         Whether to hold out ``validation_fraction`` of the rows and to monitor their loss instead of the training
-        loss. The weights of the best epoch are restored, however the fit ends.
+        loss. The weights of the best epoch are restored, however the fit ends; with ``warm_start``, those that it
+        started from are among them. 'auto' is False.
     validation_fraction : float, default=0.1
         Fraction of the rows to hold out with ``early_stopping``, in (0, 1).
     random_state : int, RandomState instance or None, default=None
@@ -102,6 +112,12 @@ class AutoencoderClassifier(ClassifierMixin, UsesEncoder):
         Device of the networks.
     n_parameters_ : int
         Number of parameters of encoder and softmax layer, biases included.
+    learning_rate_ : float
+        Highest learning rate that was used.
+    batch_size_ : int
+        Number of rows per batch that was used.
+    max_iter_ : int
+        Number of epochs that was aimed at.
     label_distributions_ : ndarray of shape (n_samples, n_classes)
         Probabilities of the classes that the graph, or the linear model, gives each row of `fit`; see Notes.
         Only if unlabelled rows were learnt from.
@@ -115,7 +131,8 @@ class AutoencoderClassifier(ClassifierMixin, UsesEncoder):
     validation_loss_curve_ : list of float
         Cross-entropy of the held-out rows after each epoch, in nats per row. Only with ``early_stopping``.
     best_loss_ : float
-        Smallest entry of ``validation_loss_curve_`` with ``early_stopping``, otherwise of ``loss_curve_``.
+        Loss of the best weights for the held-out rows with ``early_stopping``, those at the start included;
+        otherwise the smallest entry of ``loss_curve_``.
     n_iter_ : int
         Number of epochs after pretraining.
     n_features_in_ : int
@@ -179,8 +196,8 @@ class AutoencoderClassifier(ClassifierMixin, UsesEncoder):
     semi_supervised: Any = parameter(StrOptions({"auto"}), Options(bool, {False}), default="auto")
     n_frozen_layers: int = parameter(AT_LEAST_ZERO, default=0)
     class_weight: Any = parameter(dict, StrOptions({"balanced"}), None, default=None)
-    max_iter: Any = parameter(StrOptions({"auto"}), AT_LEAST_ONE, default="auto")
-    tol: float | None = parameter(NON_NEGATIVE, None, default=None)
+
+    _automatic = Automatic(1e-3, (200, 200), n_steps=5000, epochs=(20, 200), holds_out=False, rates="constant")
 
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=False)
@@ -222,7 +239,7 @@ class AutoencoderClassifier(ClassifierMixin, UsesEncoder):
             self.autoencoder_ = self._pretrained(X, sample_weight, context)
             run = self._run(X, codes, weight)
             rows = arrays.take(X, labelled), arrays.take(y, labelled)
-            schedule = run.schedule(run.step)
+            schedule = run.schedule(run.step, run.max_iter)
             with phase_task(self, *rows, context, "fine-tune", schedule.max_iter) as task:
                 monitor = Monitor(self, *rows, task, run.glimpse)
                 history = run.train(run.step, schedule, monitor)
@@ -232,8 +249,7 @@ class AutoencoderClassifier(ClassifierMixin, UsesEncoder):
             context.call_on_fit_task_end(
                 estimator=self, X=rows[0], y=rows[1], reconstruction_attributes=lambda: run.attributes(history)
             )
-            if history.interrupted or (self.tol and not (history.converged or history.stopped)):
-                warn_of_the_end(self, history)
+            warn_of_the_end(self, history)
         return self
 
     def _check_labels(self, X, y) -> tuple[np.ndarray, np.ndarray]:
@@ -386,9 +402,10 @@ def default_autoencoder() -> DenoisingAutoencoder:
         noise_level=1.0,
         hidden_layer_sizes=(256,),
         code_activation="relu",
+        init="glorot",
+        learning_rate=1e-3,
         batch_size=100,
         max_iter=40,
-        tol=None,
     )
 
 

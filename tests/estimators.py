@@ -27,8 +27,9 @@ def fourth_power(reconstruction, target):
 
 
 def configured(estimator_class, **parameters):
-    """A fast configuration; tol=None because a ConvergenceWarning is an error here."""
-    settings = {"hidden_layer_sizes": (8,), "max_iter": 4, "tol": None, "random_state": 0}
+    """A fast configuration: few steps at a constant rate, which a fit that is stopped takes too."""
+    settings = {"hidden_layer_sizes": (8,), "max_iter": 4, "learning_rate": 1e-3, "random_state": 0}
+    settings["batch_size"] = 200  # all rows, for what is said of weights
     if issubclass(estimator_class, SemanticHasher):
         settings |= {"n_bits": 8, "learning_rate": 0.02}  # so that few steps change some bits
     else:
@@ -38,6 +39,11 @@ def configured(estimator_class, **parameters):
 
 CONFIGURATIONS = {
     "default": configured(AutoencoderTransformer),
+    "drawn": configured(AutoencoderTransformer, init="he", max_grad_norm=0.01, activation="gelu"),
+    "falling_rate": configured(AutoencoderTransformer, learning_rate="auto", hidden_layer_sizes=(8, 6)),
+    "automatic": configured(
+        AutoencoderTransformer, learning_rate="auto", batch_size="auto", max_iter="auto", activation="silu"
+    ),
     "early_stopping": configured(AutoencoderTransformer, early_stopping=True, validation_fraction=0.2),
     "tied": configured(AutoencoderTransformer, tied_weights=True, activation="elu"),
     "contractive_deep": configured(AutoencoderTransformer, contractive=0.1, activation="tanh"),
@@ -103,6 +109,7 @@ MISSING = {
 # In float32, with noise drawn for each row, or with means over batches, a row of weight two is not two equal rows
 # to 1e-7: scikit-learn's check of that leaves these out.
 INEXACT_WEIGHTS = {
+    "dropout": configured(AutoencoderTransformer, dropout=0.2, hidden_layer_sizes=(8, 6)),
     "float32": configured(AutoencoderTransformer, dtype="float32"),
     "stacked_denoising": configured(StackedAutoencoder, noise="masking", pretrain_max_iter=3),
     "vae_float32": configured(VAESampler, dtype="float32", decoder_variance=0.5),
@@ -189,6 +196,7 @@ NOISELESS = [
     if getattr(p.values[0], "noise", None) is None
     and not isinstance(p.values[0], VAESampler | AdversarialAutoencoder | SemanticHasher)
     and not getattr(p.values[0], "ordered", False)
+    and not p.values[0].dropout
 ]
 
 PUBLIC_CLASSES = [

@@ -133,6 +133,8 @@ class TrainingData:
     X_clean : validated rows or None
         What to restore from X; None restores X itself.
     sample_weight : array-like of shape (n_samples,) or None
+    X_val : validated rows or None
+        Rows to watch; None leaves it to `split`.
     missing : bool
         Whether entries may be missing: these are NaN.
     dtype : torch.dtype
@@ -145,6 +147,8 @@ class TrainingData:
         Numbers of the rows to train on, and to hold out (None before `split`, and without early stopping).
     offset, target_offset : Tensor of shape (n_features,) or None
         What is subtracted from inputs and targets (None before `centre`).
+    watched : TrainingData or None
+        The rows to watch.
     """
 
     def __init__(
@@ -153,11 +157,14 @@ class TrainingData:
         *,
         X_clean=None,
         sample_weight=None,
+        X_val=None,
         missing: bool = False,
         dtype: torch.dtype,
         device: torch.device,
     ) -> None:
         self.X, self.dtype, self.device, self.missing = X, dtype, device, missing
+        where: dict[str, Any] = {"missing": missing, "dtype": dtype, "device": device}
+        self.watched = None if X_val is None else TrainingData(X_val, **where)
         self.paired = X_clean is not None
         self._inputs = arrays.to_torch(X)
         self._targets = arrays.to_torch(X_clean) if self.paired else self._inputs
@@ -186,6 +193,11 @@ class TrainingData:
     def sample_weight(self) -> Tensor | None:
         """The weights of all rows as they were given, on the device; None for equal ones."""
         return None if self._weight is None else self._weight.to(self.device)
+
+    @property
+    def total_weight(self) -> float:
+        """The number of rows, each counted as often as its weight says."""
+        return float(self._used.sum() if self._weight is None else self._weight.cpu()[self._used].double().sum())
 
     def split(self, fraction: float, generator: torch.Generator, groups: Tensor | None = None) -> None:
         """Hold rows out for validation; with ``groups``, numbers of classes, of each class that can spare some.
@@ -232,6 +244,12 @@ class TrainingData:
 
     def _mean(self, rows) -> Tensor:
         return chunks.column_means(rows, self._weight, self.missing).to(arrays.torch_dtype(self.X))
+
+    def to_watch(self) -> "TrainingData | None":
+        """Return the rows to watch, centred as those to train on, where they were given apart from these."""
+        if self.watched is not None:
+            self.watched.offset = self.watched.target_offset = self.offset
+        return self.watched
 
     def inputs(self, change: Callable[[Tensor], Tensor] | None = None) -> Rows:
         """Serve the inputs, once they are centred.

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from .._networks.nested import Parallel
 from .._networks.networks import Block
-from .bottleneck import Bottleneck
 from .buffers import BufferPool
 from .layers import Chain, FlatLayers, Layer, dense_layers
+from .problem import Objective
 from .step import Step
 
 MOST_PLANS = 8  # batch sizes to be prepared for at a time
@@ -51,10 +51,11 @@ class StepPlan:
         n_passes: int,
         encoder: Sequence[Layer],
         decoder: Sequence[Layer],
-        bottleneck: Bottleneck | None,
+        objective: Objective,
         pool: BufferPool,
         target_width: int | None,
     ) -> None:
+        bottleneck, dropout = objective.bottleneck, objective.dropout
         self.n, self.n_passes = n, n_passes
         self.row_weight: Tensor | None = None
         self.weight: Tensor | None = None
@@ -75,8 +76,8 @@ class StepPlan:
         self.output = pool.empty("output", rows, decoder[-1].fan_out)
         linear = decoder[-1].activation.forward is None
         self.doutput = self.output if linear else pool.empty("doutput", rows, decoder[-1].fan_out)
-        up = Chain("encoder", encoder, h, None, self.code, self.dcode, pool)
-        down = Chain("decoder", decoder, z, self.dz, self.output, self.doutput, pool)
+        up = Chain("encoder", encoder, h, None, self.code, self.dcode, pool, dropout)
+        down = Chain("decoder", decoder, z, self.dz, self.output, self.doutput, pool, dropout)
         self.encoder = up.buffers
         self.encode, self.decode = up.forward, down.forward
         self.decode_back, self.encode_back = down.backward, up.backward
@@ -214,12 +215,12 @@ class ExplicitStep(Step):
 
     def plan(self, n: int, pool: BufferPool, plans: dict[tuple[int, int], StepPlan]) -> StepPlan:
         """Return the plan for a batch of ``n`` rows, from ``plans`` or made anew on memory of ``pool``."""
-        bottleneck, n_passes = self.objective.bottleneck, self.n_passes
+        n_passes = self.n_passes
         plan = plans.get((n, n_passes))
         if plan is None:
             if len(plans) == MOST_PLANS:
                 plans.clear()
-            plan = StepPlan(n, n_passes, self.encoder, self.decoder, bottleneck, pool, self.target_width)
+            plan = StepPlan(n, n_passes, self.encoder, self.decoder, self.objective, pool, self.target_width)
             plans[n, n_passes] = plan
         return plan
 

@@ -1,7 +1,6 @@
 """Fine-tuning a pretrained encoder with a softmax layer on its codes."""
 
 import copy
-import math
 from typing import Any
 
 import numpy as np
@@ -17,8 +16,8 @@ from .._networks.networks import Block, Encoder, Linear, n_parameters, preparati
 from .._objectives.losses import CROSS_ENTROPY
 from .._support.devices import random_streams
 from .loop import History
-from .problem import Objective, Schedule, Served
-from .setup import Run
+from .problem import Objective, Served
+from .setup import Run, hold_out
 from .step import Step
 
 
@@ -93,6 +92,7 @@ class Classification(Run):
             "device_": self.device,
             "n_parameters_": n_parameters((encoder, head)),
             **history.attributes(history.loss_curve),
+            **self.values_used(None, self.max_iter),
         }
 
 
@@ -112,25 +112,12 @@ class FineTuning(Classification):
 
     def __init__(self, estimator, X, codes: np.ndarray, sample_weight: np.ndarray | None = None) -> None:
         super().__init__(estimator, X, weights_by_class(estimator, codes, sample_weight))
-        if estimator.early_stopping:
-            self.data.split(estimator.validation_fraction, self.streams.split, groups=torch.from_numpy(codes))
+        hold_out(estimator, self.data, self.streams.split, torch.from_numpy(codes))
         one_hot = F.one_hot(torch.from_numpy(codes), self.n_classes).to(self.dtype)
         targets = Rows(one_hot, None, self.dtype, self.device)
         rows, encoder, head = self.networks()
         served = Served(rows, targets, self.data.row_weight())
         self.step = self.make_step(encoder, head, served, Objective(CROSS_ENTROPY))
-
-    def schedule(self, step: Step, max_iter: Any = None) -> Schedule:
-        """Return how to walk through the rows, and when to stop; ``max_iter`` is that of the estimator."""
-        schedule, max_iter = super().schedule(step, 1), self.estimator.max_iter
-        if max_iter == "auto":
-            max_iter = fine_tuning_epochs(math.ceil(len(self.data.train_rows) / schedule.batch_size))
-        return schedule._replace(max_iter=max_iter)
-
-
-def fine_tuning_epochs(n_batches: int) -> int:
-    """Return the number of epochs of so many steps each: 5000 steps, in at least 20 epochs and at most 200."""
-    return min(max(round(5000 / n_batches), 20), 200)
 
 
 def to_fine_tune(encoder: nn.Module) -> Any:

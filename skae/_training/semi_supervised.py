@@ -22,6 +22,7 @@ from .lesson import Lesson, SemiSupervisedStep, root_mean_variance
 from .loop import History, Step
 from .optimizers import OPTIMIZERS, Optimizer
 from .problem import Objective, Schedule, Served
+from .setup import hold_out
 from .teacher import Labelled, teach
 
 BATCH_SIZE = 100
@@ -55,7 +56,6 @@ class SemiSupervised(Classification):
         self.teacher = teach(self._points(), len(codes), used, labelled, self.n_classes, rng)
         if self.teacher.by_graph and estimator.class_weight is None:
             self._restore_frequencies(labelled, weight)
-        self.batch_size, self.max_iter = self._size()
         one_hot = np.zeros((len(codes), self.n_classes), dtype=np.float32)
         one_hot[codes >= 0, codes[codes >= 0]] = 1
         targets = Rows(torch.from_numpy(one_hot), None, self.dtype, self.device)
@@ -69,22 +69,27 @@ class SemiSupervised(Classification):
             Objective(CROSS_ENTROPY),
             self._optimizer,
             averages=True,
+            max_grad_norm=estimator.max_grad_norm,
             low_precision=self.low_precision,
         )
 
-    def schedule(self, step: Step, max_iter: Any = None) -> Schedule:
-        """Return how to walk through the rows, and when to stop."""
-        e = self.estimator
-        settings = {"shuffle": e.shuffle, "tol": e.tol, "n_iter_no_change": e.n_iter_no_change}
-        return Schedule(self.max_iter, self.batch_size, **settings, merge_single=step.needs_two_rows)
+    def schedule(self, step: Step, max_iter: int) -> Schedule:
+        """Return how to walk through the rows, and when to stop; the step lets the rate fall by itself."""
+        return super().schedule(step, max_iter)._replace(rates="constant")
 
-    def _size(self) -> tuple[int, int]:
-        """Return the number of rows of a batch, and of epochs."""
-        estimator, n = self.estimator, len(self.data.train_rows)
-        batch_size = min(n, BATCH_SIZE if estimator.batch_size == "auto" else estimator.batch_size)
-        if estimator.max_iter != "auto":
-            return batch_size, estimator.max_iter
-        return batch_size, max(LEAST_EPOCHS, math.ceil(LEAST_STEPS / math.ceil(n / batch_size)))
+    @property
+    def batch_size(self) -> int:
+        """The number of rows of a batch."""
+        given = self.estimator.batch_size
+        return min(len(self.data.train_rows), BATCH_SIZE if given == "auto" else given)
+
+    @property
+    def max_iter(self) -> int:
+        """The number of epochs."""
+        if self.estimator.max_iter != "auto":
+            return self.estimator.max_iter
+        n_batches = math.ceil(len(self.data.train_rows) / self.batch_size)
+        return max(LEAST_EPOCHS, math.ceil(LEAST_STEPS / n_batches))
 
     def _labelled(self, X, codes: np.ndarray, sample_weight: np.ndarray | None) -> tuple[Labelled, Tensor]:
         """Hold labelled rows out, where that is asked for.
@@ -100,9 +105,7 @@ class SemiSupervised(Classification):
         own = None if sample_weight is None else sample_weight[numbers]
         weight = weights_by_class(self.estimator, codes[numbers], own)
         data = TrainingData(arrays.take(X, numbers), sample_weight=weight, dtype=self.dtype, device=self.device)
-        if self.estimator.early_stopping:
-            groups = torch.from_numpy(codes[numbers])
-            data.split(self.estimator.validation_fraction, self.streams.split, groups=groups)
+        hold_out(self.estimator, data, self.streams.split, torch.from_numpy(codes[numbers]))
         everywhere = torch.from_numpy(numbers).to(self.device)
         if data.validation_rows is not None:
             self.data.validation_rows = everywhere[data.validation_rows]
@@ -171,5 +174,5 @@ class SemiSupervised(Classification):
 
     def _optimizer(self, parameters: Tensor, gradient: Tensor, is_weight: Tensor) -> Optimizer:
         e = self.estimator
-        settings = {"learning_rate": e.learning_rate, "alpha": e.alpha, "momentum": e.momentum}
+        settings = {"learning_rate": self.learning_rate, "alpha": e.alpha, "momentum": e.momentum}
         return OPTIMIZERS[e.solver](parameters, gradient, is_weight, **settings)
