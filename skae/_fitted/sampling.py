@@ -113,7 +113,7 @@ class Densities:
             ((z, density, ratio),) = self._of_draws(x[part], len(self.noise))
             share = torch.softmax(density + ratio, 1)
             values = decode(z.flatten(0, 1)).unflatten(0, share.shape)
-            out[part] = torch.einsum("nk,nkd->nd", share, values)
+            out[part] = torch.bmm(share.unsqueeze(1), values).squeeze(1)
         return out
 
     def _reduce(self, x: Tensor, out: Tensor, reduce: Callable, join: Callable) -> None:
