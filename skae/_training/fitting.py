@@ -12,7 +12,7 @@ from .._data import arrays
 from .._data.rows import TrainingData
 from .._networks.building import build, initialize
 from .._networks.custom import Linked, check_own_networks, load_weights
-from .._networks.networks import Decoder, compression, n_parameters
+from .._networks.networks import Decoder, n_parameters, preparation
 from .._objectives.losses import loss_by
 from .._objectives.penalties import Penalty, mean_over_rows
 from .._objectives.support import check_support
@@ -47,7 +47,7 @@ def assemble(setup: Setup) -> Fit:
     penalties += [Penalty(mean_over_rows(hook)) for hook in definitions(estimator, "_penalty")]
     projections = [project for hook in definitions(estimator, "_projections") for project in hook(setup)]
     objective = Objective(loss, setup.corruption(), bottleneck, penalties, projections, setup.dropout())
-    return Fit(setup, encoder, decoder, setup.data.inputs(compression(encoder)), objective, start=start)
+    return Fit(setup, encoder, decoder, setup.data.inputs(preparation(encoder)), objective, start=start)
 
 
 def _networks(setup: Setup) -> tuple[Any, Any]:

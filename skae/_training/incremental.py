@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from .._data import arrays
 from .._data.rows import TrainingData
-from .._networks.networks import compression
+from .._networks.networks import preparation
 from .._objectives.support import check_support
 from .._support.warnings import warn
 from .advice import complaints_of_rows
@@ -70,10 +70,11 @@ class OngoingFit:
         """Take other rows."""
         fit, setup = self.fit, self.fit.setup
         setup.previous = setup.estimator
-        setup.data = TrainingData(X, dtype=setup.dtype, device=setup.device, **data)
+        missing = setup.estimator.missing_values is not None
+        setup.data = TrainingData(X, missing=missing, dtype=setup.dtype, device=setup.device, **data)
         centre(setup)
         check_support(fit.objective.loss.supports, setup.data)
-        fit.inputs = setup.data.inputs(compression(fit.encoder))
+        fit.inputs = setup.data.inputs(preparation(fit.encoder))
         fit.step.served = fit.served
         fit.step.resume()
 
