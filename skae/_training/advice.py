@@ -20,14 +20,16 @@ def complaints_of_rows(setup: Setup) -> list[str]:
     """Return what to warn of the rows of a first fit: columns in other units, or channels in another order."""
     estimator, data = setup.estimator, setup.data
     if estimator.image_shape is not None:
-        shape = (*estimator.image_shape, 1)[:3]
-        return [_channels_first(*shape, estimator.image_shape)] if data.looks_channels_first(shape) else []
+        height, width, channels = (*estimator.image_shape, 1)[:3]
+        shape = (height, width, channels)
+        return [_channels_first(shape, estimator.image_shape)] if data.looks_channels_first(shape) else []
     power = _POWERS.get(estimator.loss) if isinstance(estimator.loss, str) else None
     columns = data.dominant_columns(power) if power else []
     return [_other_units(columns, estimator, data.X.shape[1])] if columns else []
 
 
-def _channels_first(height: int, width: int, channels: int, said: Any) -> str:
+def _channels_first(shape: tuple[int, int, int], said: Any) -> str:
+    height, width, channels = shape
     return (
         f"The rows of X seem to be images of shape ({channels}, {height}, {width}), channels first, but "
         f"image_shape={tuple(said)} takes them for (height, width, channels). Pass X.reshape(-1, {channels}, "
