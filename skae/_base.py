@@ -23,7 +23,7 @@ from ._networks.inference import forward
 from ._objectives.losses import LOSSES, Loss, supports_of
 from ._objectives.penalties import Penalty
 from ._objectives.support import Support, SupportWatch
-from ._support.parameters import AT_LEAST_ONE, parameter
+from ._support.parameters import AT_LEAST_ONE, SHARE, parameter
 from ._support.warnings import warn
 from ._training.bottleneck import Bottleneck
 from ._training.fitting import Fit, Phase, fit_networks
@@ -109,6 +109,8 @@ class BaseAutoencoder(UsesEncoder):
     downsampling_factor: Any = parameter("array-like", AT_LEAST_ONE, default=2)
     code_layer: str = parameter(StrOptions({"dense", "convolution"}), default="dense")
     loss: Any = parameter(StrOptions(set(LOSSES)), callable, default="squared_error")
+    dropout: float = parameter(SHARE, default=0.0)
+    init: str = parameter(StrOptions({"auto", "pca", "glorot", "he"}), default="auto")
     warm_start: bool = parameter("boolean", default=False)
     device: Any = parameter(str, torch.device, default="cpu")
     dtype: str = parameter(StrOptions({"auto", "float32", "float64", "bfloat16"}), default="auto")
@@ -118,14 +120,16 @@ class BaseAutoencoder(UsesEncoder):
     decoder = cast(Any, None)
     noise = cast(Any, None)
     noise_level = 0.0
+    missing_values = cast(Any, None)
     clean_fraction = cast(Any, 0.0)
     _width_parameter = "n_components"  # which of the parameters is the width of the code
+    _starts_at_pca = False  # whether networks may start at PCA's solution
 
     # Fitting ----------------------------------------------------------------------------------------------
 
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None):
+    def fit(self, X, y=None, *, X_val=None):
         """Train the networks on X.
 
         Parameters
@@ -134,6 +138,8 @@ class BaseAutoencoder(UsesEncoder):
             Training data, real and finite.
         y : None
             Ignored.
+        X_val : {array-like, sparse matrix} of shape (n_val_samples, n_features), default=None
+            Rows to watch for ``early_stopping``, instead of a share of X.
 
         Returns
         -------
@@ -149,7 +155,7 @@ class BaseAutoencoder(UsesEncoder):
         RuntimeError
             If ``device`` is not available.
         """
-        return fit_networks(self, X)
+        return fit_networks(self, X, X_val=X_val)
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y=None):
@@ -256,7 +262,11 @@ class BaseAutoencoder(UsesEncoder):
 
         def squared_error(x, out):
             error = reconstruct(x, None).sub_(x).square_()
-            return out.copy_(error) if per_feature else torch.mean(error, 1, keepdim=True, out=out)
+            if per_feature:
+                return out.copy_(error)
+            if self.missing_values is not None:
+                return out.copy_(torch.nanmean(error, 1, keepdim=True))
+            return torch.mean(error, 1, keepdim=True, out=out)
 
         result = self._stream(X, squared_error, self.n_features_in_ if per_feature else 1, watch=watch)
         return result if per_feature else result[:, 0]
@@ -302,13 +312,15 @@ class BaseAutoencoder(UsesEncoder):
         if rows.shape[0] < 2:
             warn("R^2 is not defined for fewer than two rows.", UndefinedMetricWarning)
             return float("nan")
-        mean, reconstruct = column_means(rows, weight), self._reconstruction(arrays.torch_dtype(X))
-        watch = SupportWatch(self._supports)
+        missing, watch = self.missing_values is not None, SupportWatch(self._supports)
+        mean, reconstruct = column_means(rows, weight, missing), self._reconstruction(arrays.torch_dtype(X))
 
         def squares(part: slice, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
             watch.see(x)
-            restored, share = reconstruct(x.to(self.device_)).to(mean), None if weight is None else weight[part]
-            return sum_rows((restored - x).square(), share), sum_rows((x - mean).square(), share)
+            share = None if weight is None else weight[part]
+            both = reconstruct(x.to(self.device_)).to(mean) - x, x - mean
+            residual, total = (torch.nan_to_num(each) if missing else each for each in both)
+            return sum_rows(residual.square(), share), sum_rows(total.square(), share)
 
         with torch.inference_mode():
             terms = (squares(*chunk) for chunk in chunks(rows, 8 * self._widest))
@@ -347,6 +359,8 @@ class BaseAutoencoder(UsesEncoder):
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.array_api_support = True
+        tags.input_tags.allow_nan = self.missing_values is not None
+        tags.input_tags.sparse = self.missing_values is None
         return tags
 
     def __sklearn_clone__(self):
@@ -400,8 +414,9 @@ class BaseAutoencoder(UsesEncoder):
 
     def _warn_after_fit(self, history: History) -> None:
         """Warn of how a fit went, at its end."""
-        if history.interrupted or (self.tol and not (history.converged or history.stopped)):
-            warn_of_the_end(self, history)
+        for complaint in history.complaints:
+            warn(complaint)
+        warn_of_the_end(self, history)
 
 
 class TakesSampleWeight(BaseAutoencoder):
@@ -409,7 +424,7 @@ class TakesSampleWeight(BaseAutoencoder):
 
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None, sample_weight=None):
+    def fit(self, X, y=None, sample_weight=None, *, X_val=None):
         """Train the networks on X.
 
         Parameters
@@ -421,6 +436,8 @@ class TakesSampleWeight(BaseAutoencoder):
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative weights of the rows. Where no noise is drawn, an integer weight is equivalent to repeating
             the row, zero to leaving it out.
+        X_val : {array-like, sparse matrix} of shape (n_val_samples, n_features), default=None
+            Rows to watch for ``early_stopping``, instead of a share of X.
 
         Returns
         -------
@@ -436,4 +453,4 @@ class TakesSampleWeight(BaseAutoencoder):
         RuntimeError
             If ``device`` is not available.
         """
-        return fit_networks(self, X, sample_weight=sample_weight)
+        return fit_networks(self, X, sample_weight=sample_weight, X_val=X_val)

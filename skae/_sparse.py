@@ -23,6 +23,8 @@ from ._networks.activations import ACTIVATIONS
 from ._networks.building import Architecture
 from ._networks.inference import forward
 from ._objectives import sparsity
+from ._objectives.baseline import Baseline, baseline
+from ._objectives.losses import loss_by
 from ._objectives.penalties import Penalty, WarmUp
 from ._objectives.support import SupportWatch
 from ._support.parameters import AT_LEAST_ONE, AT_LEAST_ZERO, FRACTION, NON_NEGATIVE, parameter
@@ -32,7 +34,7 @@ from ._training.loop import History
 from ._training.setup import Mode, Setup
 
 _NEVER_NEGATIVE = ("relu", "sigmoid")
-_AUTO_WEIGHTS = {"kl": 0.1, "l1": 0.01}
+_AUTO_WEIGHTS = {"kl": 0.1, "l1": 0.01}  # of standardised data under squared error
 _REMEDIES = {
     "kl": "Lower sparsity_weight, or raise sparsity_target.",
     "l1": "Lower sparsity_weight, or raise sparsity_warm_up.",
@@ -65,8 +67,11 @@ class SparseAutoencoder(TakesSampleWeight):
     sparsity : {'kl', 'l1', 'topk', 'batch_topk', 'winner_take_all'}, default='kl'
         Method that makes the codes sparse, see above.
     sparsity_weight : float or 'auto', default='auto'
-        Strength of the penalty of 'kl' and 'l1'. 'auto' is 0.1 for 'kl' and 0.01 for 'l1', which suits
-        standardised data. The other methods ignore it.
+        Strength of the penalty of 'kl' and 'l1'. 'auto' goes with the scale of the data, so that their units do
+        not matter: with L the loss of reconstructing each row as the column means, and s the root of the mean
+        variance of a column, it is 0.1 L for 'kl' and 0.01 L / s for 'l1'. On standardised data under squared
+        error, these are 0.1 and 0.01. A callable ``loss`` is taken for a squared error here. ``sparsity_weight_``
+        is what was used. The other methods ignore it.
     sparsity_target : float, default=0.1
         For 'kl', the target of the mean activation; for 'winner_take_all', the fraction of a batch's rows in which
         a unit is kept; in (0, 1). The other methods ignore it.
@@ -131,29 +136,49 @@ class SparseAutoencoder(TakesSampleWeight):
     alpha : float, default=0.0
         Strength of the L2 penalty ``alpha / 2 * sum(w ** 2)`` on the weights. Biases are not penalised; tied
         weights count once.
+    dropout : float, default=0.0
+        Share of hidden units of both networks that are left out at random for each row, in training only
+        (Srivastava et al. 2014), in [0, 1). The others are scaled up.
+    init : {'auto', 'pca', 'glorot', 'he'}, default='auto'
+        Initial weights. 'glorot' draws from the uniform distribution of Glorot and Bengio (2010), 'he' from the
+        normal distribution of He et al. (2015), which some use before rectifiers. 'auto' is 'glorot'; 'pca' is for
+        :class:`AutoencoderTransformer` and :class:`DenoisingAutoencoder` only.
     solver : {'adam', 'adamw', 'sgd'}, default='adam'
         Optimiser: Adam (Kingma and Ba 2015), AdamW, in which ``alpha`` is a decoupled weight decay (Loshchilov and
         Hutter 2019), or stochastic gradient descent with Nesterov momentum.
-    learning_rate : float, default=1e-3
-        Learning rate of the solver.
+    learning_rate : float or 'auto', default='auto'
+        Highest learning rate of the solver. 'auto' is 0.01, and 0.001 in `partial_fit`, which has no end.
+    learning_rate_schedule : {'auto', 'constant', 'linear', 'cosine'}, default='auto'
+        How the rate changes over the ``max_iter`` epochs of `fit`. 'linear' and 'cosine' warm up over the first
+        5 % and fall to zero at the end, 'linear' from the middle on. 'auto' is 'linear' for
+        ``learning_rate='auto'``, else 'constant'. `partial_fit` keeps the rate constant.
     momentum : float, default=0.9
         Momentum of ``solver='sgd'``, in [0, 1). The other solvers ignore it.
+    max_grad_norm : float or None, default=None
+        Gradients of a larger Euclidean norm are scaled down to it.
     batch_size : int or 'auto', default='auto'
-        Number of rows per batch. 'auto' is ``min(200, n_samples)``. The last batch of an epoch may be smaller.
-    max_iter : int, default=200
-        Maximum number of epochs, that is, passes over the training rows.
+        Number of rows per batch. 'auto' is a sixteenth of the rows, at least 16 and at most 64; up to 64
+        rows are one batch. In `partial_fit` it is ``min(200, n_samples)``. The last batch of an epoch may be
+        smaller.
+    max_iter : int or 'auto', default='auto'
+        Maximum number of epochs, that is, passes over the training rows. 'auto' is as many as make 2500 steps,
+        at least 20 and at most 300.
     shuffle : bool, default=True
         Whether to shuffle the rows before each epoch.
-    tol : float or None, default=1e-4
-        Tolerance for stopping, in units of the loss. Training stops once the monitored loss has not improved by
-        more than ``tol`` for more than ``n_iter_no_change`` consecutive epochs; if this does not happen within
-        ``max_iter`` epochs, there is a :class:`~sklearn.exceptions.ConvergenceWarning`. 0 stops once the loss no
-        longer improves at all, and never warns. None always runs ``max_iter`` epochs.
+    tol : float or None, default=None
+        Tolerance for stopping early. Training stops once the monitored loss, averaged over its noise, has improved
+        over ``n_iter_no_change`` epochs by less than ``tol`` times its whole improvement since the start; with a
+        schedule, the rate then falls to zero first. If that does not happen within a given number of ``max_iter``
+        epochs, there is a :class:`~sklearn.exceptions.ConvergenceWarning`. 0 stops once the loss no longer
+        improves at all, and never warns. None always runs ``max_iter`` epochs.
     n_iter_no_change : int, default=10
-        Number of consecutive epochs without improvement that are tolerated; see ``tol``.
-    early_stopping : bool, default=False
+        Number of epochs that improvements are measured over; see ``tol``. Where these are fewer than 50 steps, as
+        many epochs as make 50 steps are compared.
+    early_stopping : bool or 'auto', default='auto'
         Whether to hold out ``validation_fraction`` of the rows and to monitor their loss instead of the training
-        loss. The weights of the best epoch are restored, however the fit ends.
+        loss. The weights of the best epoch are restored, however the fit ends; with ``warm_start``, those that it
+        started from are among them. 'auto' is True where ``max_iter='auto'``, and holds out
+        ``validation_fraction`` of the rows, but at least 40 of them, or a quarter of few rows; else False.
     validation_fraction : float, default=0.1
         Fraction of the rows to hold out with ``early_stopping``, in (0, 1).
     warm_start : bool, default=False
@@ -181,6 +206,8 @@ class SparseAutoencoder(TakesSampleWeight):
     decoder_ : torch.nn.Module
         Decoder, on ``device_`` and in evaluation mode: maps codes of shape (n, n_components) to reconstructions of
         shape (n, n_features), in units of X.
+    sparsity_weight_ : float
+        Strength of the penalty that was used. Only with 'kl' and 'l1'.
     mean_activation_ : ndarray of shape (n_components,)
         Mean code of each unit over the training rows (held-out rows excluded), weighted by ``sample_weight``.
     dead_fraction_ : float
@@ -196,6 +223,12 @@ class SparseAutoencoder(TakesSampleWeight):
         Device of the networks.
     n_parameters_ : int
         Number of trained parameters, biases included. Tied weights count once.
+    learning_rate_ : float
+        Highest learning rate that was used.
+    batch_size_ : int
+        Number of rows per batch that was used.
+    max_iter_ : int
+        Number of epochs that was aimed at.
     loss_curve_ : list of float
         Objective of each epoch: the loss, averaged over rows and features, plus the penalties. After
         `partial_fit`, one entry per pass so far.
@@ -204,7 +237,8 @@ class SparseAutoencoder(TakesSampleWeight):
     validation_loss_curve_ : list of float
         Loss of the held-out rows after each epoch, without penalties. Only with ``early_stopping``.
     best_loss_ : float
-        Smallest entry of ``validation_loss_curve_`` with ``early_stopping``, otherwise of ``loss_curve_``.
+        Loss of the best weights for the held-out rows with ``early_stopping``, those at the start included;
+        otherwise the smallest entry of ``loss_curve_``.
     n_iter_ : int
         Number of epochs of the last `fit`, or of passes of `partial_fit` so far.
     n_features_in_ : int
@@ -398,11 +432,28 @@ class SparseAutoencoder(TakesSampleWeight):
     def _penalties(self, setup: Setup) -> list[Penalty]:
         if self.sparsity not in _AUTO_WEIGHTS:
             return []
-        weight = _AUTO_WEIGHTS[self.sparsity] if self.sparsity_weight == "auto" else self.sparsity_weight
+        weight = self._penalty_weight(self._baseline_of(setup))
         strength = WarmUp(weight, 0 if setup.mode is Mode.WARM_START else self.sparsity_warm_up)
         if self.sparsity == "kl":
             return [sparsity.kl(strength, self.sparsity_target)]
         return [sparsity.l1(strength, self._signed(setup.architecture))]
+
+    def _baseline_of(self, setup: Setup) -> Baseline | None:
+        """Measure what the weight of a penalty goes with; None where it is a number, or there is no penalty."""
+        if self.sparsity_weight != "auto" or self.sparsity not in _AUTO_WEIGHTS or self.loss is None:
+            return None
+        # Later portions of partial_fit get the weight of the first.
+        known = getattr(setup.previous, "_baseline", None) if setup.goes_on else None
+        return baseline(loss_by(self.loss), setup.data) if known is None else Baseline(*known)
+
+    def _penalty_weight(self, measured: Baseline | None) -> float:
+        """Return the strength of a penalty, which by default follows the units of the data and of the loss."""
+        if self.sparsity_weight != "auto":
+            return self.sparsity_weight
+        weight = _AUTO_WEIGHTS[self.sparsity]
+        if measured is None or not measured.deviation:  # rows that are all equal have no scale
+            return weight
+        return weight * measured.loss / (measured.deviation if self.sparsity == "l1" else 1.0)
 
     def _bottleneck(self, setup: Setup) -> SparseBottleneck | None:
         choose: Choose
@@ -440,7 +491,12 @@ class SparseAutoencoder(TakesSampleWeight):
         dead = found.dead(architecture.code_activation, self._selects)
         known = getattr(fit.objective.bottleneck, "dead_units", None)
         numbers = () if known is None or known.dead is None else tuple(known.dead.nonzero()[:, 0].tolist())
+        measured = self._baseline_of(fit.setup)
+        penalty = self.sparsity in _AUTO_WEIGHTS
+        weight = {"sparsity_weight_": float(self._penalty_weight(measured))} if penalty else {}
         return {
+            **weight,
+            "_baseline": None if measured is None else tuple(measured),
             "mean_activation_": arrays.array_like(data.X, found.mean),
             "dead_fraction_": int(dead.sum()) / len(dead),
             "_dead_unit_numbers": numbers,

@@ -57,14 +57,15 @@ def generate(
     random_state : int, RandomState instance or None
     prior : Prior
         Of the codes.
-    draw_rows : callable (x, generator) -> Tensor or None
-        From decoded rows, (n, n_features), to those that are returned; None returns the former.
+    draw_rows : callable (output, generator) -> Tensor or None
+        From what the decoder's link takes to the rows that are returned; None returns what the link gives.
     """
     check_is_fitted(estimator)
     n_samples, streams = check_n_samples(n_samples), random_streams(random_state)
     output = arrays.Output(estimator.offset_, (n_samples, estimator.n_features_in_))
     dtype = output.tensor.dtype
-    decode, like = forward(estimator.decoder_, dtype), torch.empty(0, dtype=dtype)
+    decode = forward(estimator.decoder_, dtype, linked=draw_rows is None)
+    like = torch.empty(0, dtype=dtype)
     with torch.inference_mode():
         for part in slices(n_samples, estimator._widest * dtype.itemsize):
             z = draw(prior, part.stop - part.start, estimator._n_features_out, like, streams.weights)
@@ -106,15 +107,25 @@ class Densities:
         self._reduce(x, out, lambda density, ratio: density.sum(1), torch.add)
         return out.div_(len(self.noise))
 
+    def expectation(self, x: Tensor, decode: Callable, out: Tensor) -> Tensor:
+        """Write the mean of ``decode(z)`` over p(z|x) to ``out``, by weights of the draws that sum to one."""
+        for part in slices(len(x), len(self.noise) * self.width * x.itemsize):
+            ((z, density, ratio),) = self._of_draws(x[part], len(self.noise))
+            share = torch.softmax(density + ratio, 1)
+            values = decode(z.flatten(0, 1)).unflatten(0, share.shape)
+            out[part] = torch.bmm(share.unsqueeze(1), values).squeeze(1)
+        return out
+
     def _reduce(self, x: Tensor, out: Tensor, reduce: Callable, join: Callable) -> None:
         """Reduce over draws, in chunks of rows, and of draws where there are many."""
         row_bytes = self.width * x.itemsize
         n_draws = min(len(self.noise), chunk_rows(row_bytes))
         for part in slices(len(x), n_draws * row_bytes):
-            values = (reduce(*densities) for densities in self._of_draws(x[part], n_draws))
+            values = (reduce(*densities) for _, *densities in self._of_draws(x[part], n_draws))
             out[part, 0] = functools.reduce(join, values)
 
-    def _of_draws(self, x: Tensor, n_draws: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def _of_draws(self, x: Tensor, n_draws: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Yield draws z, (n, draws, n_components), log p(x|z) and log p(z) - log q(z|x), each (n, draws)."""
         mean, raw = self.encode(x).chunk(2, dim=1)
         log_variance = bounded(raw)
         deviation = torch.exp(0.5 * log_variance)
@@ -123,7 +134,7 @@ class Densities:
             target = x.repeat_interleave(len(noise), 0)
             density = -self.nll(self.decode(z.flatten(0, 1)), target).view(len(x), -1)
             ratio = 0.5 * (log_variance[:, None] + noise.square() - z.square()).sum(2)
-            yield density, ratio
+            yield z, density, ratio
 
 
 def standard_normal(n_samples: int, width: int, like: Tensor) -> Tensor:

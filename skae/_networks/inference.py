@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from .._data.chunks import Buffer
 from .activations import ACTIVATIONS, link_activation
-from .networks import Decoder, Encoder, GaussianEncoder, compression, dense_blocks
+from .networks import Decoder, Encoder, GaussianEncoder, dense_blocks, preparation
 
 Forward = Callable[[Tensor, Tensor | None], Tensor]
 FOLDING_ERROR = 1e-3  # at most, of what goes into the first activation
@@ -62,12 +62,18 @@ class DenseForward:
         if isinstance(network, Decoder):
             if linked and network.link != "identity":
                 activations[-1] = link_activation(network.link)
+            if network.n_features is not None and linked:  # without the variances
+                weights[-1], biases[-1] = weights[-1][:, : network.n_features], biases[-1][: network.n_features]
             if network.offset is not None:
-                biases[-1] = biases[-1].to(network.offset.dtype) + network.offset
+                moved = biases[-1].to(network.offset.dtype, copy=True)
+                moved[: network.n_features] += network.offset
+                biases[-1] = moved
         self._offset: Tensor | None = None
+        self._prepare = preparation(network)
         if isinstance(network, Encoder) and network.offset is not None:
             offset, first = network.offset, weights[0].to(network.offset.dtype)
-            if torch.finfo(dtype).eps * float((offset.abs() @ first.abs()).max()) > FOLDING_ERROR:
+            rounding = torch.finfo(dtype).eps * float((offset.abs() @ first[: len(offset)].abs()).max())
+            if rounding > FOLDING_ERROR or network.compresses_tails or network.marks_missing:
                 self._offset = offset.to(dtype)  # the product would cancel what tells rows apart
             else:
                 biases[0] = biases[0].to(offset.dtype) - offset @ first
@@ -79,19 +85,18 @@ class DenseForward:
         if isinstance(network, GaussianEncoder) and not heads:
             weight, bias, activation = self.layers[-1]
             self.layers[-1] = weight[:, : len(bias) // 2], bias[: len(bias) // 2], activation
-        self._compress = compression(network)
         centred = [] if self._offset is None else [len(self._offset)]
         *widths, self._width = [*centred, *(weight.shape[1] for weight, _, _ in self.layers)]
         self._buffers = [Buffer(width, dtype, weights[0].device) for width in widths]
 
     def __call__(self, x: Tensor, out: Tensor | None = None) -> Tensor:
         n = len(x)
-        if self._compress is not None:
-            x = self._compress(x)
         outs = [buffer(n) for buffer in self._buffers]
         outs.append(x.new_empty(n, self._width) if out is None else out)
         if self._offset is not None:
             x = torch.sub(x, self._offset, out=outs.pop(0))
+        if self._prepare is not None:
+            x = self._prepare(x)
         for (weight, bias, activation), z in zip(self.layers, outs, strict=True):
             torch.addmm(bias, x, weight, out=z)
             activation.apply_(z)

@@ -8,12 +8,14 @@ import numpy as np
 import torch
 
 from .. import AutoencoderClassifier, BaseAutoencoder, SemanticHasher, VAESampler
+from .._data.arrays import is_nan
 from .._fitted.sampling import standard_normal
 from .._networks.networks import LOG_VARIANCE_BOUND
 from ._graph import Graph
 from ._likelihoods import negative_log_likelihood
 from ._modules import array
 from ._networks import decode, encode
+from ._support import minus_infinity_outside
 
 
 class Autoencoder:
@@ -33,6 +35,8 @@ class Autoencoder:
 
     def __init__(self, graph: Graph, model: Any, x: str) -> None:
         self.graph, self.model, self.x = graph, model, x
+        if model.missing_values is not None and not is_nan(model.missing_values):
+            self.x = graph.where(graph.op("Equal", x, float(model.missing_values)), math.nan, x)
 
     @staticmethod
     def shape(model: Any, output: str) -> tuple[int, ...]:
@@ -54,8 +58,16 @@ class Autoencoder:
 
     @cached_property
     def score_samples(self) -> str:
-        residual = self.graph.subtract(self.x, self.reconstruction)
-        return self.graph.op("Neg", self.graph.reduce("Mean", self.graph.square(residual), keepdims=False))
+        graph = self.graph
+        squares = graph.square(graph.subtract(self.x, self.reconstruction))
+        if self.model.missing_values is None:
+            mean = graph.reduce("Mean", squares, keepdims=False)
+        else:
+            missing = graph.op("IsNaN", self.x)
+            total = graph.reduce("Sum", graph.where(missing, 0.0, squares), keepdims=False)
+            n_seen = graph.reduce("Sum", graph.cast(graph.op("Not", missing)), keepdims=False)
+            mean = graph.divide(total, n_seen)
+        return minus_infinity_outside(graph, self.model, self.x, graph.op("Neg", mean))
 
 
 class Hasher(Autoencoder):
@@ -95,13 +107,14 @@ class Variational(Autoencoder):
         deviation = graph.op("Exp", graph.multiply(log_variance, 0.5))
         z = graph.add(mean, graph.multiply(deviation, noise))  # (n, draws, width)
         decoded = decode(graph, model.decoder_, graph.reshape(z, -1, width), width, linked=False)
-        decoded = graph.reshape(decoded, -1, n_draws, n_features)
+        n_raw = model._architecture["n_variances"] if model.decoder_.has_conditional_variances else 0
+        decoded = graph.reshape(decoded, -1, n_draws, n_features + n_raw)
         nll = negative_log_likelihood(graph, model, decoded, graph.reshape(self.x, -1, 1, n_features))
         # log p(z) - log q(z|x), both standard normal but for their constants, which cancel
         ratio = graph.subtract(graph.add(log_variance, np.square(noise)), graph.square(z))
         ratio = graph.multiply(graph.reduce("Sum", ratio, axis=2, keepdims=False), 0.5)
         total = graph.reduce("LogSumExp", graph.subtract(ratio, nll), keepdims=False)
-        return graph.subtract(total, math.log(n_draws))
+        return minus_infinity_outside(graph, model, self.x, graph.subtract(total, math.log(n_draws)))
 
 
 class Classifier:
