@@ -1,0 +1,128 @@
+"""The members of an outlier detector at work: how odd rows are to each, and which columns make them so.
+
+A member is a fitted autoencoder with three methods: ``oddness(X)``, (n,), higher for odder rows; ``unseen(X, rows)``,
+the same for the training rows of these numbers, which it was not trained on; and ``per_column(X)``, (n, n_features),
+not negative.
+"""
+
+import functools
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.utils import _safe_indexing
+from torch import Tensor
+
+from .._data import arrays
+from .._data.chunks import Reader, slices
+from .._networks.inference import forward
+from .distances import Gaussian, fall_when_free, fit_gaussian, left_out, squared_distance
+
+
+class DistanceMember:
+    """A member whose rows are odd where their residual, or their code, is far from those of training rows.
+
+    Parameters
+    ----------
+    autoencoder : AutoencoderTransformer
+        Fitted.
+    scale : ndarray of shape (n_features,)
+        The unit of each column, in which residuals are measured.
+    code_weight : float
+        What the squared distance of the code counts, where that of the residual counts one.
+    residuals, codes : Gaussian
+        Of rows that it was not trained on, and of those that it was.
+    """
+
+    def __init__(
+        self, autoencoder: Any, scale: np.ndarray, code_weight: float, residuals: Gaussian, codes: Gaussian
+    ) -> None:
+        self.autoencoder, self.code_weight = autoencoder, code_weight
+        self.scale, self.residuals, self.codes = torch.from_numpy(scale), residuals, codes
+
+    @classmethod
+    def measure(
+        cls, autoencoder: Any, scale: np.ndarray, code_weight: float, X, seen: np.ndarray, unseen: np.ndarray
+    ) -> "DistanceMember":
+        """Return the member, its Gaussians fitted to what it makes of training rows, by their numbers."""
+        unit = torch.from_numpy(scale)
+        residuals = fit_gaussian(residual for _, residual, _ in _parts(autoencoder, unit, X, unseen))
+        codes = fit_gaussian(code for _, _, code in _parts(autoencoder, unit, X, seen))
+        return cls(autoencoder, scale, code_weight, residuals, codes)
+
+    def oddness(self, X) -> np.ndarray:
+        """Return the squared distance of each row."""
+        return self._distances(X, None, lambda squared: squared)
+
+    def unseen(self, X, rows: np.ndarray) -> np.ndarray:
+        """Return the squared distance of rows that the Gaussian of the residuals was fitted to, as of new ones."""
+        return self._distances(X, rows, functools.partial(left_out, n_rows=self.residuals.n_rows))
+
+    def _distances(self, X, rows: np.ndarray | None, change) -> np.ndarray:
+        result = np.empty(X.shape[0] if rows is None else len(rows))
+        for part, residual, code in _parts(self.autoencoder, self.scale, X, rows):
+            squared = change(squared_distance(self.residuals, residual))
+            if self.code_weight:
+                squared += self.code_weight * squared_distance(self.codes, code)
+            result[part] = squared.numpy()
+        return result
+
+    def per_column(self, X) -> np.ndarray:
+        """Return by how much the distance of the residual falls when one column is free."""
+        result = np.empty(X.shape)
+        for part, residual, _ in _parts(self.autoencoder, self.scale, X):
+            result[part] = fall_when_free(self.residuals, residual).numpy()
+        return result
+
+
+def _parts(
+    autoencoder: Any, scale: Tensor, X, rows: np.ndarray | None = None
+) -> Iterator[tuple[slice, Tensor, Tensor]]:
+    """Walk over validated rows, all or some: yield which part, residuals in units of ``scale``, codes; in float64."""
+    dtype, reader = arrays.torch_dtype(X), Reader(arrays.to_torch(X))
+    encode, decode = forward(autoencoder.encoder_, dtype), forward(autoencoder.decoder_, dtype)
+    numbers = None if rows is None else torch.from_numpy(rows)
+    n_rows = X.shape[0] if rows is None else len(rows)
+    with torch.inference_mode():
+        for part in slices(n_rows, 8 * max(X.shape[1], autoencoder._widest)):
+            x = (reader.run(part) if numbers is None else reader.gather(numbers[part])).to(autoencoder.device_)
+            code = encode(x, None)
+            residual = (decode(code, None) - x).to("cpu").double().div_(scale)
+            yield part, residual, code.to("cpu").double()
+
+
+class ScoreMember:
+    """A member whose rows are odd where it gives them a low score.
+
+    Parameters
+    ----------
+    autoencoder : object
+        Fitted, with ``score_samples``, and for `per_column` with ``score_features`` or ``reconstruction_error``.
+    usual : ndarray of shape (n_features,) or None
+        The mean of ``score_features`` over rows that it was not trained on.
+    """
+
+    def __init__(self, autoencoder: Any, usual: np.ndarray | None = None) -> None:
+        self.autoencoder, self.usual = autoencoder, usual
+
+    @classmethod
+    def measure(cls, autoencoder: Any, X, unseen: np.ndarray) -> "ScoreMember":
+        """Return the member, with what is usual of its scores of columns."""
+        if not hasattr(autoencoder, "score_features"):
+            return cls(autoencoder)
+        return cls(autoencoder, np.asarray(autoencoder.score_features(_safe_indexing(X, unseen)), float).mean(0))
+
+    def oddness(self, X) -> np.ndarray:
+        """Return minus the score of each row."""
+        return -np.asarray(self.autoencoder.score_samples(X), float)
+
+    def unseen(self, X, rows: np.ndarray) -> np.ndarray:
+        """Return minus the score of rows by their numbers."""
+        return self.oddness(_safe_indexing(X, rows))
+
+    def per_column(self, X) -> np.ndarray:
+        """Return by how much the score of a column is below the usual, or else its squared error."""
+        if self.usual is not None:
+            return np.maximum(self.usual - np.asarray(self.autoencoder.score_features(X), float), 0)
+        return np.asarray(self.autoencoder.reconstruction_error(X, per_feature=True), float)

@@ -1,0 +1,382 @@
+"""An outlier detector: an ensemble of autoencoders with p-values, and reasons by column."""
+
+import math
+from numbers import Real
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import sparse
+from sklearn.base import BaseEstimator, OutlierMixin, _fit_context, clone
+from sklearn.callback import CallbackSupportMixin, with_callbacks
+from sklearn.ensemble._base import _set_random_states
+from sklearn.utils import _safe_indexing, get_tags
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils.validation import _num_samples, check_is_fitted, validate_data
+
+from ._autoencoder import AutoencoderTransformer
+from ._data import arrays
+from ._data.split import subsets
+from ._data.standardization import column_scales, standardized
+from ._fitted import conformal
+from ._fitted.distances import Gaussian
+from ._fitted.members import DistanceMember, ScoreMember
+from ._networks.units import to_units
+from ._objectives.losses import Loss, loss_by
+from ._objectives.trimming import trimmed
+from ._support.devices import random_streams
+from ._support.parameters import AT_LEAST_ONE, FRACTION, NON_NEGATIVE, Parameters, parameter
+from ._training.fitting import restore_on_failure
+from ._training.setup import Setup
+from ._training.together import fit_together
+
+ALPHA = 0.05  # the largest p-value of an outlier
+N_STEPS, BATCH_SIZE = 300, 128
+
+
+class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters, BaseEstimator):
+    """TODO."""
+
+    autoencoder: Any = parameter(HasMethods(["fit", "score_samples"]), None, default=None, positional=True)
+    n_estimators: int = parameter(AT_LEAST_ONE, default=10)
+    max_samples: float = parameter(FRACTION, default=0.6)
+    contamination: Any = parameter(StrOptions({"auto"}), Interval(Real, 0, 0.5, closed="right"), default="auto")
+    trim: float = parameter(Interval(Real, 0, 0.5, closed="left"), default=0.0)
+    code_weight: float = parameter(NON_NEGATIVE, default=0.3)
+    n_components: Any = parameter(StrOptions({"auto"}), AT_LEAST_ONE, default="auto")
+    device: Any = parameter(str, torch.device, default="cpu")
+    random_state: Any = parameter("random_state", default=None)
+
+    # Fitting ----------------------------------------------------------------------------------------------
+
+    @with_callbacks
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X, y=None):
+        """Train the members, and learn from the rows that each has left out how odd normal rows are.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Training data: mostly normal rows. Real and finite, or what ``autoencoder`` takes.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self : object
+            Fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If X is not two-dimensional, contains NaN or infinity, or has too few rows; if training diverges.
+        RuntimeError
+            If ``device`` is not available.
+        """
+        with restore_on_failure(self):
+            X = self._check(X, reset=True)
+            context = self._init_callback_context(max_subtasks=self.n_estimators)
+            context.call_on_fit_task_begin(estimator=self, X=X, y=y)
+            streams = random_streams(self.random_state)
+            parts = subsets(*self._sizes(X), self.n_estimators, streams.split)
+            fit_members = self._fit_distances if self.autoencoder is None else self._fit_scores
+            fit_members(X, parts, streams.weights, context)
+            self.estimators_samples_ = [seen.numpy() for seen, _ in parts]
+            self.left_out_scores_ = self._left_out_scores(X, [unseen.numpy() for _, unseen in parts])
+            if self.contamination == "auto":
+                self.offset_ = -conformal.threshold(self._reference(), ALPHA)
+            else:
+                self.offset_ = float(np.percentile(-self._oddness(X), 100 * self.contamination))
+            fitted = {name: value for name, value in vars(self).items() if name.endswith("_")}
+            context.call_on_fit_task_end(
+                estimator=self, X=X, y=y, reconstruction_attributes=lambda: fitted
+            )
+        return self
+
+    # Using the members ------------------------------------------------------------------------------------
+
+    def score_samples(self, X):
+        """Score rows: higher is more normal.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Data to score.
+
+        Returns
+        -------
+        score : ndarray of shape (n_samples,)
+            Minus the mean over members of squared distances; with ``autoencoder``, the mean of the members'
+            scores. Of X's floating dtype.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            If the estimator is not fitted.
+        ValueError
+            If X is not two-dimensional, contains NaN or infinity, or differs from the data of `fit` in the number
+            or the names of its features.
+        """
+        X = self._check(X)
+        return _like(X, -self._oddness(X))
+
+    def decision_function(self, X):
+        """Score rows relative to the threshold: negative for outliers, positive for inliers.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Data to score.
+
+        Returns
+        -------
+        decision : ndarray of shape (n_samples,)
+            ``score_samples(X) - offset_``, of X's floating dtype.
+        """
+        X = self._check(X)
+        return _like(X, self._above_threshold(X))
+
+    def predict(self, X):
+        """Tell outliers from inliers.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Data to judge.
+
+        Returns
+        -------
+        is_inlier : ndarray of shape (n_samples,)
+            -1 for outliers, 1 for inliers.
+        """
+        return np.where(self._above_threshold(self._check(X)) < 0, -1, 1)
+
+    def p_values(self, X):
+        """Compute how probable it is that a normal row is as odd as each row.
+
+        Of a new row from where the training rows come from, the p-value is at most 0.05 with a probability of at
+        most 0.05, and so for any other level. Rows that were trained on get larger p-values than that.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Data to judge.
+
+        Returns
+        -------
+        p : ndarray of shape (n_samples,)
+            Conformal p-values in (0, 1]. The smallest there can be is ``1 / (1 + n)`` with n rows to compare with:
+            those trained on, or fewer if ``n_estimators`` is so small that not each is left out by some member.
+        """
+        X = self._check(X)
+        return conformal.p_values(self._oddness(X), self._reference())
+
+    def select(self, X, alpha=0.1):
+        """Choose rows among which few are normal: at most a share ``alpha``, on average.
+
+        The method is Benjamini and Hochberg's, on the p-values of all rows of X together, so that a row may be
+        chosen in one X and not in another.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Data to choose from. Not the training rows.
+        alpha : float, default=0.1
+            The share of normal rows among the chosen that is tolerated (the false discovery rate), in (0, 1).
+
+        Returns
+        -------
+        chosen : ndarray of bool of shape (n_samples,)
+            True for rows that are chosen.
+
+        Raises
+        ------
+        ValueError
+            If ``alpha`` is not in (0, 1).
+
+        Warns
+        -----
+        UserWarning
+            If no row is chosen and there are too few training rows for p-values that are small enough.
+        """
+        if not (isinstance(alpha, Real) and 0 < alpha < 1):
+            raise ValueError(f"alpha={alpha!r} must be a number in (0, 1), the share of false discoveries.")
+        return conformal.select(self.p_values(X), alpha, len(self._reference()))
+
+    def score_features(self, X):
+        """Compute what each feature contributes to how odd rows are.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Data to explain.
+
+        Returns
+        -------
+        contribution : ndarray of shape (n_samples, n_features)
+            By how much the squared distance of a row's residual would fall if the feature could take any value;
+            the mean over members, not negative, higher is odder. With ``autoencoder``, by how much the member's
+            ``score_features`` is below its mean over rows left out, or else the squared error of the feature.
+            Of X's floating dtype.
+
+        Raises
+        ------
+        AttributeError
+            If ``autoencoder`` has neither ``score_features`` nor ``reconstruction_error``.
+        """
+        X = self._check(X)
+        members = self._members()
+        total = members[0].per_column(X)
+        for member in members[1:]:
+            total += member.per_column(X)
+        return _like(X, total / len(members))
+
+    # How it is done ---------------------------------------------------------------------------------------
+
+    def _check(self, X, *, reset: bool = False):
+        if not reset:
+            check_is_fitted(self)
+        if self.autoencoder is None:
+            return arrays.check_rows(self, X, reset=reset)
+        validate_data(self, X, skip_check_array=True, reset=reset)  # the members check the rest
+        return X
+
+    def _sizes(self, X) -> tuple[int, int]:
+        """Return how many rows there are, and how many a member is trained on."""
+        n = _num_samples(X)
+        size = round(self.max_samples * n)
+        if min(size, n - size) < 2:
+            raise ValueError(
+                f"n_samples={n} and max_samples={self.max_samples} train a member on {size} rows and leave out "
+                f"{n - size}, but it needs at least two of either. Give fit more rows."
+            )
+        return n, size
+
+    def _fit_distances(self, X, parts, generator: torch.Generator, context) -> None:
+        """Fit the members of the recipe, all at once, and measure distances."""
+        tasks = [context.subcontext(task_name="member") for _ in parts]
+        for task in tasks:
+            task.call_on_fit_task_begin(estimator=self, X=X)
+        mean, scale = column_scales(X)
+        parameters, n_rows = _recipe(X.shape[1], len(parts[0][0]), self.n_components)
+        members = [
+            _Member(**parameters, device=self.device, random_state=seed, trim=self.trim)
+            for seed in _seeds(len(parts), generator)
+        ]
+        seen = [rows[torch.randperm(len(rows), generator=generator)[:n_rows]].sort().values for rows, _ in parts]
+        fit_together(members, standardized(X, mean, scale), [rows.numpy() for rows in seen])
+        centre = np.zeros_like(mean) if sparse.issparse(X) else mean
+        self._scale, self.estimators_, self._gaussians = scale, [], []
+        for member, rows, (_, unseen), task in zip(members, seen, parts, tasks, strict=True):
+            autoencoder = member.plain(centre, scale, X)
+            numbers = rows.numpy(), unseen.numpy()
+            measured = DistanceMember.measure(autoencoder, scale, self.code_weight, X, *numbers)
+            self.estimators_.append(autoencoder)
+            self._gaussians.append([measured.residuals._asdict(), measured.codes._asdict()])
+            task.call_on_fit_task_end(estimator=self, X=X)
+
+    def _fit_scores(self, X, parts, generator: torch.Generator, context) -> None:
+        """Fit members that score rows themselves."""
+        self.estimators_, self._usual = [], []
+        for seen, unseen in parts:
+            member = clone(self.autoencoder)
+            _set_random_states(member, np.random.RandomState(_seeds(1, generator)[0]))
+            rows = _safe_indexing(X, seen.numpy())
+            task = context.subcontext(task_name="member")
+            with task.propagate_callback_context(member):
+                task.call_on_fit_task_begin(estimator=self, X=rows)
+                member.fit(rows)
+                task.call_on_fit_task_end(estimator=self, X=rows)
+            self.estimators_.append(member)
+            self._usual.append(ScoreMember.measure(member, X, unseen.numpy()).usual)
+
+    def _members(self) -> list[Any]:
+        if self.autoencoder is not None:
+            return [ScoreMember(*pair) for pair in zip(self.estimators_, self._usual, strict=True)]
+        return [
+            DistanceMember(model, self._scale, self.code_weight, *(Gaussian(**parts) for parts in gaussians))
+            for model, gaussians in zip(self.estimators_, self._gaussians, strict=True)
+        ]
+
+    def _oddness(self, X) -> np.ndarray:
+        """Return the mean over members of how odd validated rows are, (n,), float64."""
+        members = self._members()
+        total = members[0].oddness(X)
+        for member in members[1:]:
+            total += member.oddness(X)
+        return total / len(members)
+
+    def _above_threshold(self, X) -> np.ndarray:
+        with np.errstate(invalid="ignore"):
+            return np.nan_to_num(-self._oddness(X) - self.offset_, nan=0.0, posinf=np.inf, neginf=-np.inf)
+
+    def _left_out_scores(self, X, unseen: list[np.ndarray]) -> np.ndarray:
+        """Return the score of each training row by the members that it was left out by; NaN if there is none."""
+        total, n_members = np.zeros(_num_samples(X)), np.zeros(_num_samples(X))
+        for member, rows in zip(self._members(), unseen, strict=True):
+            total[rows] -= member.unseen(X, rows)
+            n_members[rows] += 1
+        return np.divide(total, n_members, out=np.full_like(total, np.nan), where=n_members > 0)
+
+    def _reference(self) -> np.ndarray:
+        """Return how odd the training rows are to those that have not seen them, sorted."""
+        return np.sort(-self.left_out_scores_[~np.isnan(self.left_out_scores_)])
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        if self.autoencoder is None:
+            tags.input_tags.sparse = True
+        else:
+            tags.input_tags = get_tags(self.autoencoder).input_tags
+        return tags
+
+
+class _Member(AutoencoderTransformer):
+    """A member of the recipe while it is trained, on standardized rows."""
+
+    trim: float = parameter(Interval(Real, 0, 0.5, closed="left"), default=0.0)
+
+    def _reconstruction_loss(self, setup: Setup, decoder: Any) -> Loss | None:
+        if not self.trim:
+            return None
+        n_batches = self.max_iter * math.ceil(len(setup.data.train_rows) / self.batch_size)
+        return trimmed(loss_by(self.loss), self.trim, n_batches // 5)
+
+    def plain(self, mean: np.ndarray, scale: np.ndarray, X) -> AutoencoderTransformer:
+        """Return the fitted autoencoder, for rows in the units of X."""
+        parameters = {name: value for name, value in self.get_params(deep=False).items() if name != "trim"}
+        result = AutoencoderTransformer(**parameters)
+        vars(result).update({name: value for name, value in vars(self).items() if name not in ("trim", *parameters)})
+        to_units(result.encoder_, result.decoder_, mean, scale, arrays.torch_dtype(X))
+        result.offset_ = result.encoder_.offset.cpu().numpy()
+        return result
+
+
+def _recipe(n_features: int, n_rows: int, n_components) -> tuple[dict[str, Any], int]:
+    """Return the parameters of the members, and on how many rows of their own each is trained."""
+    width = 256 if n_features >= 200 else max(64, 2 * n_features)
+    rank = n_features // 2 if n_features < 10 else max(4, round(math.sqrt(n_features)))
+    if n_components == "auto":
+        n_components = max(1, min(n_features - 1, 4 * rank))
+    n_rows = min(n_rows, N_STEPS * BATCH_SIZE)
+    n_batches = math.ceil(n_rows / BATCH_SIZE)
+    parameters = {
+        "n_components": n_components,
+        "hidden_layer_sizes": (width, width // 2),
+        "alpha": 1e-5,
+        "learning_rate": 2e-3,
+        "batch_size": BATCH_SIZE,
+        "max_iter": max(1, round(N_STEPS / n_batches)),
+        "tol": None,
+        "dtype": "float32",
+    }
+    return parameters, n_rows
+
+
+def _seeds(n: int, generator: torch.Generator) -> list[int]:
+    return torch.randint(2**31 - 1, (n,), generator=generator).tolist()
+
+
+def _like(X, values: np.ndarray) -> np.ndarray:
+    """Return values in X's floating dtype, where that is single precision."""
+    return values.astype(np.float32) if str(getattr(X, "dtype", "")).endswith("float32") else values
