@@ -28,9 +28,9 @@ import skae._data.chunks as chunks_module
 from skae import AutoencoderTransformer, VAESampler
 from skae._data.rows import Rows, TrainingData
 from skae._training.fitting import Fit
-from skae._training.loop import Step
 from skae._training.optimizers import Optimizer
 from skae._training.setup import Run
+from skae._training.step import Step
 
 # After a fit -----------------------------------------------------------------------------------------------
 

@@ -22,7 +22,8 @@ from .._networks.networks import Block, Linear
 from .._objectives.losses import binary_cross_entropy
 from .._support.sizes import of_size
 from .._training.bottleneck import Bottleneck
-from .._training.layers import Affine, BufferPool, Chain, FlatLayers, dense_layers
+from .._training.buffers import BufferPool
+from .._training.layers import Affine, Chain, FlatLayers, dense_layers
 from .._training.optimizers import Optimizer, scaled_rate
 
 ACTIVATION = "leaky_relu"
@@ -38,7 +39,7 @@ class Judgement(Chain):
         self.logits = pool.empty("logits", n, 1)  # then the derivative with respect to them
         self.target = self.logits.new_zeros(n, 1)  # where the first half are draws of the prior
         self.target[: n // 2] = 1
-        super().__init__(layers, h, self.dx, self.logits, self.logits, pool)
+        super().__init__("judge", layers, h, self.dx, self.logits, self.logits, pool)
         down = reversed([*zip(layers, self.buffers, strict=True)])
         self.backward_to_input = [call for layer, p in down for call in layer.backward_to_input(p)]
 

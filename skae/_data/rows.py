@@ -1,6 +1,8 @@
 """Rows on their way into the networks: weighted, split, centred; gathered, made dense and cast batch by batch."""
 
+import copy
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from sklearn.utils.validation import _check_sample_weight
@@ -146,6 +148,18 @@ class TrainingData:
         self.validation_rows: Tensor | None = None
         self.offset: Tensor | None = None
         self.target_offset: Tensor | None = None
+        self._shared: dict[Any, Any] = {}  # what has been made once for all parts of these data
+
+    def part(self, index: Tensor) -> "TrainingData":
+        """Return the same data with only the rows numbered ``index`` to train on.
+
+        Centring and the scale of noise are those of all rows, and what has been made of rows is shared.
+        """
+        part = copy.copy(self)
+        part._used = torch.zeros_like(self._used)
+        part._used[index] = self._used[index]
+        part.train_rows, part.validation_rows = part._used.nonzero()[:, 0].to(self.device), None
+        return part
 
     @property
     def sample_weight(self) -> Tensor | None:
@@ -160,7 +174,7 @@ class TrainingData:
         ValueError
             If no row would be left to train on, or to hold out.
         """
-        weight = self._used.double() if self._weight is None else self._weight
+        weight = self._used.double() if self._weight is None else self._weight.cpu() * self._used
         if groups is None:
             groups = torch.zeros(len(weight), dtype=torch.int64)
         held_out = torch.zeros(len(weight), dtype=torch.bool)
@@ -185,17 +199,24 @@ class TrainingData:
         An offset is a bias by another name. As in PCA, it spares the networks the work of finding the mean,
         and it keeps what a column like 1e9 + N(0, 1) holds through the cast to float32.
         """
-        self.offset = self._mean(self._inputs)
-        self.target_offset = self._mean(self._targets) if self.paired else self.offset
-        for means in (self.offset, self.target_offset):
-            means[list(uncentred)] = 0
+        if uncentred not in self._shared:
+            means = self._mean(self._inputs)
+            self._shared[uncentred] = means, self._mean(self._targets) if self.paired else means
+            for means in self._shared[uncentred]:
+                means[list(uncentred)] = 0
+        self.offset, self.target_offset = self._shared[uncentred]
 
     def _mean(self, rows) -> Tensor:
         return chunks.column_means(rows, self._weight).to(arrays.torch_dtype(self.X))
 
     def inputs(self, change: Callable[[Tensor], Tensor] | None = None) -> Rows:
-        """Serve the inputs; ``change`` is applied to each batch of them."""
-        return Rows(self._inputs, self.offset, self.dtype, self.device, change)
+        """Serve the inputs, once they are centred; ``change`` is applied to each batch of them."""
+        if change is not None:
+            return Rows(self._inputs, self.offset, self.dtype, self.device, change)
+        key = "inputs", id(self.offset)
+        if key not in self._shared:
+            self._shared[key] = Rows(self._inputs, self.offset, self.dtype, self.device), self.offset
+        return self._shared[key][0]
 
     def targets(self) -> Rows | None:
         """Serve the targets; None where they are the inputs."""

@@ -48,6 +48,8 @@ class Loss(NamedTuple):
         Raises ValueError where targets lie outside of what the loss takes.
     rowwise : callable (output, target, weight) -> (n,), or None
         The weighted loss of each row where ``entrywise`` is None.
+    takes_models : bool
+        Whether ``sum_and_gradient`` also takes a leading axis of models, and returns the sum of each.
     """
 
     entrywise: Callable[[Tensor, Tensor], Tensor] | None
@@ -58,6 +60,7 @@ class Loss(NamedTuple):
     shift_invariant: bool = True
     check: Callable[[TrainingData], None] = lambda data: None
     rowwise: Callable[[Tensor, Tensor, Tensor | None], Tensor] | None = None
+    takes_models: bool = False
 
     def per_row(self, output: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
         """Return each row's weighted loss, (n,), differentiable by autograd."""
@@ -102,6 +105,8 @@ def accumulator(x: Tensor) -> torch.dtype:
 def _sum_of_products(a: Tensor, b: Tensor) -> Tensor:
     if a.dtype == torch.bfloat16:  # its dot product accumulates in bfloat16, and slowly
         return (a * b).sum(dtype=torch.float32)
+    if a.ndim == 3:
+        return torch.linalg.vecdot(a.flatten(1), b.flatten(1))
     flat = a.reshape(-1)
     return torch.dot(flat, flat if b is a else b.reshape(-1))
 
@@ -184,7 +189,7 @@ def _check_probabilities(data: TrainingData) -> None:
 # The losses ------------------------------------------------------------------------------------------------
 
 LOSSES = {
-    "squared_error": Loss(lambda o, t: F.mse_loss(o, t, reduction="none"), _squared_error),
+    "squared_error": Loss(lambda o, t: F.mse_loss(o, t, reduction="none"), _squared_error, takes_models=True),
     "absolute_error": Loss(lambda o, t: F.l1_loss(o, t, reduction="none"), _absolute_error),
     "huber": Loss(lambda o, t: F.huber_loss(o, t, reduction="none"), _huber),
     "binary_cross_entropy": Loss(

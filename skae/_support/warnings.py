@@ -2,7 +2,11 @@
 
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
+_given: ContextVar[set | None] = ContextVar("given", default=None)
 _BETWEEN = {"skae", "sklearn", "joblib"}  # what may stand between that line and the warning
 
 
@@ -13,6 +17,21 @@ def warn(message: str, category: type[Warning] = UserWarning) -> None:
     warning that names a line of the library is shown once, whichever model it is about.
     """
     frame, level = sys._getframe(), 1
+    cause, given = (frame.f_back and frame.f_back.f_code, category), _given.get()
+    if given is not None and cause in given:
+        return
+    if given is not None:
+        given.add(cause)
     while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _BETWEEN:
         frame, level = frame.f_back, level + 1
     warnings.warn(message, category, stacklevel=level)
+
+
+@contextmanager
+def one_for_each_cause() -> Iterator[None]:
+    """Inside, of the warnings that one function gives about several models, let the first be the only one."""
+    token = _given.set(set())
+    try:
+        yield
+    finally:
+        _given.reset(token)

@@ -10,7 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from .._networks.custom import forward_centred
 from .._networks.networks import Block, weights
-from .loop import Step
+from .step import Step
 
 
 class AutogradStep(Step):

@@ -2,6 +2,7 @@
 
 Everything is computed into buffers that are allocated once for a batch size. The autograd step computes the
 same gradients from the same objective; on small networks its bookkeeping costs many times the arithmetic.
+What several models of one shape do at once is in `joint.py`.
 """
 
 from collections.abc import Sequence
@@ -13,8 +14,9 @@ from torch import Tensor
 from .._networks.nested import Parallel
 from .._networks.networks import Block
 from .bottleneck import Bottleneck
-from .layers import BufferPool, Chain, FlatLayers, Layer, dense_layers
-from .loop import Step
+from .buffers import BufferPool
+from .layers import Chain, FlatLayers, Layer, dense_layers
+from .step import Step
 
 MOST_PLANS = 8  # batch sizes to be prepared for at a time
 
@@ -22,10 +24,14 @@ MOST_PLANS = 8  # batch sizes to be prepared for at a time
 class StepPlan:
     """All that a batch of ``n`` rows passes through, and the calls that take it there and back.
 
+    Memory with a leading axis of models gives a plan for the batches of several models, of ``n`` rows each.
+
     Attributes
     ----------
     n, n_passes : int
         Rows of the batch, and how often each passes through the decoder.
+    row_weight, weight : Tensor or None
+        The batch's weights: of rows, (n, 1), and all that the loss takes.
     x, target : Tensor of shape (n, d)
         The first layer's input without its ones; the rows to reconstruct. One memory unless the two differ.
     code, dcode : Tensor
@@ -41,31 +47,35 @@ class StepPlan:
     def __init__(
         self,
         n: int,
+        n_passes: int,
         encoder: Sequence[Layer],
         decoder: Sequence[Layer],
         bottleneck: Bottleneck | None,
         pool: BufferPool,
         has_target: bool,
     ) -> None:
-        self.n, self.n_passes = n, 1 if bottleneck is None else bottleneck.n_passes
+        self.n, self.n_passes = n, n_passes
+        self.row_weight: Tensor | None = None
+        self.weight: Tensor | None = None
         h = pool.with_ones("x", n, encoder[0].fan_in)
-        self.x = h[:, :-1]
+        self.x = h[..., :-1]
         self.target = pool.empty("target", n, decoder[-1].fan_out) if has_target else self.x
         width = encoder[-1].fan_out
         self.dcode = pool.empty("dcode", n, width)
+        rows = n_passes * n
         if bottleneck is None:
             z = pool.with_ones("z", n, width)
-            self.code, self.dz = z[:, :-1], self.dcode
+            self.code, self.dz = z[..., :-1], self.dcode
         else:
-            rows, z_width = self.n_passes * n, bottleneck.decoder_width(width)
+            z_width = bottleneck.decoder_width(width)
             z = pool.with_ones("z", rows, z_width)
             self.code, self.dz = pool.empty("code", n, width), pool.empty("dz", rows, z_width)
-        self.z = z[:, :-1]
-        self.output = pool.empty("output", len(z), decoder[-1].fan_out)
+        self.z = z[..., :-1]
+        self.output = pool.empty("output", rows, decoder[-1].fan_out)
         linear = decoder[-1].activation.forward is None
-        self.doutput = self.output if linear else pool.empty("doutput", len(z), decoder[-1].fan_out)
-        up = Chain(encoder, h, None, self.code, self.dcode, pool)
-        down = Chain(decoder, z, self.dz, self.output, self.doutput, pool)
+        self.doutput = self.output if linear else pool.empty("doutput", rows, decoder[-1].fan_out)
+        up = Chain("encoder", encoder, h, None, self.code, self.dcode, pool)
+        down = Chain("decoder", decoder, z, self.dz, self.output, self.doutput, pool)
         self.encoder = up.buffers
         self.encode, self.decode = up.forward, down.forward
         self.decode_back, self.encode_back = down.backward, up.backward
@@ -93,22 +103,28 @@ class ExplicitStep(Step):
         self, encoder: Sequence[Block], decoder: Sequence[Block | Parallel], *arguments: Any, **settings: Any
     ) -> None:
         super().__init__(*arguments, **settings)
-        served, objective = self.served, self.objective
-        layers = dense_layers([*encoder, *decoder])
-        self.encoder, self.decoder = layers[: len(encoder)], layers[len(encoder) :]
-        dtype, device = served.rows.dtype, served.rows.device
+        self.blocks = [*encoder, *decoder]
+        self.layers = dense_layers(self.blocks)
+        self.encoder, self.decoder = self.layers[: len(encoder)], self.layers[len(encoder) :]
+        self._closed_forms: list[Any] = [penalty.closed_form for penalty in self.objective.penalties]
+        self._plans: dict[tuple[int, int], StepPlan] = {}
+        loss = self.objective.loss
+        self._features = self.decoder[-1].fan_out if loss.mean_over_features else 1
+        self._scales: dict[int, Tensor] = {}
+        self.place()
+
+    def place(self, memory: tuple[Tensor, Tensor] | None = None) -> None:
+        """Begin, with a new solver, on parameters and a gradient of one's own or in given memory."""
+        rows, layers = self.served.rows, [*self.layers, *self.objective.loss.heads]
         # In mixed precision the products read and write bfloat16 copies; else the two vectors themselves.
-        self._flat = FlatLayers([*layers, *objective.loss.heads], dtype, device, self.low_precision)
+        self._flat = FlatLayers(layers, rows.dtype, rows.device, self.low_precision, memory)
         self.parameters, self.gradient = self._flat.parameters, self._flat.gradient
         self._weights, self._gradients = self._flat.weights, self._flat.gradients
         self.multiply_adds = len(self.parameters)
-        self._closed_forms: list[Any] = [penalty.closed_form for penalty in objective.penalties]
-        self._plans: dict[tuple[int, int], StepPlan] = {}
         self._pool = BufferPool(self._weights)
-        # Tensors, since a Python number costs a conversion at every step.
-        self._features = self.decoder[-1].fan_out if objective.loss.mean_over_features else 1
-        self._per_row = self.parameters.new_tensor(1 / self._features)
-        self._scales: dict[int, Tensor] = {}
+        self._plans.clear()
+        # A tensor, since a Python number costs a conversion at every step.
+        self.per_row = self.parameters.new_tensor(1 / self._features)
         self._begin(self._flat.is_weight)
 
     def differentiate(self, index: Tensor, backward: bool = True) -> Tensor:
@@ -116,79 +132,111 @@ class ExplicitStep(Step):
 
         Without the pass ``backward``, it is the loss alone, without any penalty.
         """
-        bottleneck, loss = self.objective.bottleneck, self.objective.loss
-        row_weight, weight = self._weights_of(index)
-        plan = self._forward(index, row_weight)
-        if plan.n_passes == 1:
-            total = loss.sum_and_gradient(plan.output, plan.target, weight, plan.doutput)  # type: ignore[misc]
-        else:
-            total = self._sum_over_passes(plan, weight)
-        total = total * self._per_row
-        own = None if bottleneck is None else bottleneck.own_loss(total)
-        if own is not None:
-            total = total + (own.sum() if row_weight is None else torch.dot(own, row_weight[:, 0]))
-        return self._backward(plan, row_weight, total) if backward else total
+        plan = self.plan(len(index), self._pool, self._plans)
+        self.gather(plan, index)
+        for call in plan.encode:
+            call()
+        self.to_decoder(plan)
+        for call in plan.decode:
+            call()
+        total = self.own_loss(plan, self.loss(plan) * self.per_row)
+        if not backward:
+            return total
+        self.to_mean(plan)
+        for call in plan.decode_back:
+            call()
+        total = self.to_encoder(plan, total)
+        for call in plan.encode_back:
+            call()
+        self.end_gradient(plan)
+        return total
 
     def _evaluate(self, index: Tensor) -> Tensor:
         return self.differentiate(index, backward=False)
 
-    def _backward(self, plan: StepPlan, row_weight: Tensor | None, total: Tensor) -> Tensor:
-        """Take the derivative back through both networks; return the loss with the penalties."""
-        scale = self._scale(plan.n)
-        plan.doutput.mul_(scale)  # from a sum to a mean
-        for head in self.objective.loss.heads:
-            head.gradient.mul_(scale)
-        for call in plan.decode_back:
-            call()
-        if self.objective.bottleneck is not None:
-            self.objective.bottleneck.backward(plan.code, plan.dz, plan.dcode, row_weight)
-        code_layer, buffers = self.encoder[-1], plan.encoder[-1]
-        for form in self._closed_forms:
-            total = total.add(form.on_code(code_layer, buffers, row_weight), alpha=plan.n)
-        for call in plan.encode_back:
-            call()
-        for form in self._closed_forms:
-            if form.on_weight is not None:
-                form.on_weight(code_layer, buffers, row_weight)
-        if self.gradient is not self._gradients:
-            self.gradient.copy_(self._gradients)
-        return total
+    # What a step does between the passes through the layers, in this order ----------------------------------
 
-    def _forward(self, index: Tensor, row_weight: Tensor | None) -> StepPlan:
-        """Gather a batch, corrupt it, and take it through both networks."""
-        bottleneck, served, corruption = self.objective.bottleneck, self.served, self.objective.corruption
-        plan = self._plan(len(index))
+    def gather(self, plan: StepPlan, index: Tensor) -> None:
+        """Gather a batch with its weights, and corrupt it."""
+        served, corruption = self.served, self.objective.corruption
+        plan.row_weight, plan.weight = self._weights_of(index)
         (served.targets or served.rows).gather(index, out=plan.target)
         if served.targets is not None:
             served.rows.gather(index, out=plan.x)
         if corruption is not None:
             corruption(plan.target if served.targets is None else plan.x, out=plan.x)
-        for call in plan.encode:
-            call()
-        if bottleneck is not None:
-            bottleneck.forward(plan.code, plan.z, row_weight)
-        for call in plan.decode:
-            call()
-        return plan
 
-    def _plan(self, n: int) -> StepPlan:
-        bottleneck = self.objective.bottleneck
-        key = n, 1 if bottleneck is None else bottleneck.n_passes
-        plan = self._plans.get(key)
+    def to_decoder(self, plan: StepPlan) -> None:
+        """Take the code through the bottleneck."""
+        if self.objective.bottleneck is not None:
+            self.objective.bottleneck.forward(plan.code, plan.z, plan.row_weight)
+
+    def loss(self, plan: StepPlan) -> Tensor:
+        """Return the reconstruction loss, summed over rows and entries; write its derivative."""
+        if plan.n_passes > 1:
+            return self._sum_over_passes(plan)
+        return self.objective.loss.sum_and_gradient(plan.output, plan.target, plan.weight, plan.doutput)  # type: ignore[misc]
+
+    def own_loss(self, plan: StepPlan, total: Tensor) -> Tensor:
+        """Add the bottleneck's own loss to that of the reconstruction, both sums over rows."""
+        bottleneck, row_weight = self.objective.bottleneck, plan.row_weight
+        own = None if bottleneck is None else bottleneck.own_loss(total)
+        if own is None:
+            return total
+        return total + (own.sum() if row_weight is None else torch.dot(own, row_weight[:, 0]))
+
+    def to_mean(self, plan: StepPlan) -> None:
+        """Turn the derivative of a sum over rows into that of a mean."""
+        scale = self.scale(plan.n)
+        plan.doutput.mul_(scale)
+        for head in self.objective.loss.heads:
+            head.gradient.mul_(scale)
+
+    def to_encoder(self, plan: StepPlan, total: Tensor) -> Tensor:
+        """Take the derivative back through the bottleneck; return the objective with the penalties on the code."""
+        if self.objective.bottleneck is not None:
+            self.objective.bottleneck.backward(plan.code, plan.dz, plan.dcode, plan.row_weight)
+        for form in self._closed_forms:
+            value = form.on_code(self.encoder[-1], plan.encoder[-1], plan.row_weight)
+            total = total.add(value, alpha=plan.n)
+        return total
+
+    def end_gradient(self, plan: StepPlan) -> None:
+        """Add what penalties on the code contribute to weights, and leave bfloat16 behind."""
+        for form in self._closed_forms:
+            if form.on_weight is not None:
+                form.on_weight(self.encoder[-1], plan.encoder[-1], plan.row_weight)
+        if self.gradient is not self._gradients:
+            self.gradient.copy_(self._gradients)
+
+    # ---------------------------------------------------------------------------------------------------------
+
+    def plan(self, n: int, pool: BufferPool, plans: dict[tuple[int, int], StepPlan]) -> StepPlan:
+        """Return the plan for a batch of ``n`` rows, from ``plans`` or made anew on memory of ``pool``."""
+        bottleneck, n_passes = self.objective.bottleneck, self.n_passes
+        plan = plans.get((n, n_passes))
         if plan is None:
-            if len(self._plans) == MOST_PLANS:
-                self._plans.clear()
-            two = self.served.targets is not None or self.objective.corruption is not None
-            plan = StepPlan(n, self.encoder, self.decoder, bottleneck, self._pool, has_target=two)
-            self._plans[key] = plan
+            if len(plans) == MOST_PLANS:
+                plans.clear()
+            plan = StepPlan(n, n_passes, self.encoder, self.decoder, bottleneck, pool, self.has_target)
+            plans[n, n_passes] = plan
         return plan
 
-    def _sum_over_passes(self, plan: StepPlan, weight: Tensor | None) -> Tensor:
-        """Return the loss of several passes, summed over rows and entries; write its derivative."""
+    @property
+    def n_passes(self) -> int:
+        """How often each row passes through the decoder in the next step."""
+        return 1 if self.objective.bottleneck is None else self.objective.bottleneck.n_passes
+
+    @property
+    def has_target(self) -> bool:
+        """Whether what is reconstructed differs from what the encoder gets."""
+        return self.served.targets is not None or self.objective.corruption is not None
+
+    def _sum_over_passes(self, plan: StepPlan) -> Tensor:
         loss, losses = self.objective.loss, []
         heads: list[list[Tensor]] = []
         for output, doutput in plan.passes():
-            losses.append(loss.sum_and_gradient(output, plan.target, weight, doutput))  # type: ignore[misc]
+            losses.append(loss.sum_and_gradient(output, plan.target, plan.weight, doutput))  # type: ignore[misc]
             heads.append([head.gradient.clone() for head in loss.heads])
         totals = torch.stack(losses)
         reported, felt = self.objective.bottleneck.pass_weights(totals)  # type: ignore[union-attr]
@@ -197,7 +245,7 @@ class ExplicitStep(Step):
             torch.sum(torch.stack(gradients) * felt[:, None, None], 0, out=head.gradient)
         return torch.dot(totals, reported)
 
-    def _scale(self, n: int) -> Tensor:
+    def scale(self, n: int) -> Tensor:
         """Return what turns a sum over ``n`` rows of the output into a mean."""
         scale = self._scales.get(n)
         if scale is None:

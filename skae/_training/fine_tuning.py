@@ -14,9 +14,10 @@ from .._networks.building import initialize
 from .._networks.networks import Block, Encoder, Linear, compression, n_parameters
 from .._objectives.losses import CROSS_ENTROPY
 from .._support.devices import random_streams
-from .loop import History, Step
+from .loop import History
 from .problem import Objective, Served
 from .setup import Run
+from .step import Step
 
 
 class FineTuning(Run):

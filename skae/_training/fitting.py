@@ -3,7 +3,7 @@
 import contextlib
 import copy
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -12,16 +12,17 @@ from torch import nn
 
 from .._data import arrays
 from .._data.chunks import chunk_rows
-from .._data.rows import Rows
+from .._data.rows import Rows, TrainingData
 from .._networks.building import build, initialize
 from .._networks.custom import Linked, check_own_networks, load_weights
 from .._networks.networks import Decoder, compression, n_parameters
 from .._objectives.losses import loss_by
 from .._objectives.penalties import Penalty, mean_over_rows
-from .loop import History, Step
+from .loop import History
 from .monitoring import Monitor, phase_task
 from .problem import Objective, Served
 from .setup import Mode, Setup, definitions, set_up, the_one
+from .step import Step
 
 
 class Phase(NamedTuple):
@@ -131,7 +132,12 @@ class Fit:
 
 def prepare(estimator, X, mode: Mode, **data) -> Fit:
     """Make everything between validated rows and the first step of training."""
-    setup = set_up(estimator, X, mode, data)
+    return assemble(set_up(estimator, X, mode, functools.partial(TrainingData, X, **data)))
+
+
+def assemble(setup: Setup) -> Fit:
+    """Make the networks with their first weights, and the objective."""
+    estimator = setup.estimator
     encoder, decoder = _networks(setup)
     bottleneck = the_one(estimator, "_bottleneck", setup)  # first, to say so where there are two
     _give_weights(setup, encoder, decoder)
@@ -195,9 +201,7 @@ def fit_networks(estimator, X, **data):
     with restore_on_failure(estimator):
         X = arrays.check_rows(estimator, X, reset=not warm)
         fit = prepare(estimator, X, Mode.WARM_START if warm else Mode.FRESH, **data)
-        phases = the_one(estimator, "_phases", fit)
-        if phases is None:
-            phases = [fit.whole()]
+        phases = phases_of(fit)
         n_tasks = phases[0].max_iter if phases and phases[0].name is None else len(phases)
         context = estimator._init_callback_context(max_subtasks=n_tasks)
         watched, nothing = hasattr(estimator, "_skl_callbacks"), contextlib.nullcontext(context)
@@ -220,11 +224,7 @@ def fit_networks(estimator, X, **data):
             fit.end(phase, step, history)
             if history.interrupted:
                 break
-        if not fit.history.loss_curve:
-            fit.history.loss, fit.history.stopped = fit.measure(), True
-        for name in ("validation_loss_curve_", "_ongoing"):
-            vars(estimator).pop(name, None)
-        vars(estimator).update(fitted_attributes(fit))
+        keep(fit)
         if watched:
             context.call_on_fit_task_end(
                 estimator=estimator, X=X, y=X, reconstruction_attributes=lambda: fitted_attributes(fit)
@@ -232,6 +232,22 @@ def fit_networks(estimator, X, **data):
         for warn in definitions(estimator, "_warn_after_fit"):
             warn(fit.history)
     return estimator
+
+
+def phases_of(fit: Fit) -> Sequence[Phase]:
+    """Return what is trained, one after the other."""
+    phases = the_one(fit.setup.estimator, "_phases", fit)
+    return [fit.whole()] if phases is None else phases
+
+
+def keep(fit: Fit) -> None:
+    """Give the estimator its fitted attributes, and take away those of a fit before."""
+    if not fit.history.loss_curve:
+        fit.history.loss, fit.history.stopped = fit.measure(), True
+    attributes = vars(fit.setup.estimator)
+    for name in ("validation_loss_curve_", "_ongoing"):
+        attributes.pop(name, None)
+    attributes.update(fitted_attributes(fit))
 
 
 def _glimpse(fit: Fit, step: Step, history: History) -> dict[str, Any]:

@@ -7,11 +7,14 @@ respect to X::
 
 A pass is a list of calls on memory that stays where it is, so that a step only has to play them: on small
 networks, looking up what to call on what would cost as much as the arithmetic.
+
+Shapes are those of one model. The same layers work for several models at once, on memory with a leading axis of
+models: there a matrix product is one call for all of them.
 """
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,18 +22,9 @@ from torch import Tensor, nn
 from .._networks.activations import ACTIVATIONS, Activation
 from .._networks.nested import Parallel
 from .._networks.networks import Block, TiedLinear
+from .buffers import BufferPool, LayerBuffers
 
 Call = Callable[[], object]
-
-
-class LayerBuffers(NamedTuple):
-    """The memory of one layer for one batch size; tensors share it where values pass unchanged."""
-
-    h: Tensor  # (n, fan_in + 1), the last column is ones
-    z: Tensor  # (n, fan_out)
-    a: Tensor  # (n, fan_out), the next layer's h without the ones
-    dz: Tensor  # (n, fan_out), first da, then dz in place
-    dh: Tensor | None  # (n, fan_in), the dz of the layer below; None for the first layer
 
 
 class Affine:
@@ -51,9 +45,9 @@ class Affine:
         return [_product(p.h, self.weight, p.z), *_activate(self.activation, p)]
 
     def backward(self, p: LayerBuffers) -> list[Call]:
-        dweight = _product(p.h.t(), p.dz, self.gradient)
+        dweight = _product(p.h.mT, p.dz, self.gradient)
         if self.accumulates:
-            dweight = partial(torch.addmm, self.gradient, p.h.t(), p.dz, out=self.gradient)
+            dweight = _sum_with_product(self.gradient, p.h.mT, p.dz, self.gradient)
         return [*_derive(self.activation, p), dweight, *self._to_below(p)]
 
     def backward_to_input(self, p: LayerBuffers) -> list[Call]:
@@ -61,7 +55,7 @@ class Affine:
         return [*_derive(self.activation, p), *self._to_below(p)]
 
     def _to_below(self, p: LayerBuffers) -> list[Call]:
-        return [] if p.dh is None else [_product(p.dz, self.weight[:-1].t(), p.dh)]
+        return [] if p.dh is None else [_product(p.dz, self.weight[..., :-1, :].mT, p.dh)]
 
     def load(self, master: Tensor) -> None:
         """Copy the module's values into ``master``, of the layer's shape."""
@@ -88,17 +82,17 @@ class TiedAffine:
         partner.accumulates = True
 
     def bind(self, weight: Tensor, gradient: Tensor) -> None:
-        self.bias, self.bias_gradient = weight[0], gradient[0]
+        self.bias, self.bias_gradient = weight, gradient
 
     def forward(self, p: LayerBuffers) -> list[Call]:
-        weight = self.partner.weight[:-1].t()
-        return [partial(torch.addmm, self.bias, p.h[:, :-1], weight, out=p.z), *_activate(self.activation, p)]
+        weight = self.partner.weight[..., :-1, :].mT
+        return [_sum_with_product(self.bias, p.h[..., :-1], weight, p.z), *_activate(self.activation, p)]
 
     def backward(self, p: LayerBuffers) -> list[Call]:
         # The decoder's backward pass comes first: it overwrites the shared gradient, the encoder's adds.
-        weight, gradient = self.partner.weight[:-1], self.partner.gradient
-        dweight = [_product(p.dz.t(), p.h[:, :-1], gradient[:-1]), gradient[-1].zero_]
-        dbias = partial(torch.sum, p.dz, 0, out=self.bias_gradient)
+        weight, gradient = self.partner.weight[..., :-1, :], self.partner.gradient
+        dweight = [_product(p.dz.mT, p.h[..., :-1], gradient[..., :-1, :]), gradient[..., -1, :].zero_]
+        dbias = partial(torch.sum, p.dz, -2, keepdim=True, out=self.bias_gradient)
         dh = [] if p.dh is None else [_product(p.dz, weight, p.dh)]
         return [*_derive(self.activation, p), *dweight, dbias, *dh]
 
@@ -153,7 +147,11 @@ Layer = Affine | TiedAffine | ParallelAffine
 
 
 def _product(left: Tensor, right: Tensor, out: Tensor) -> Call:
-    return partial(torch.mm, left, right, out=out)
+    return partial(torch.mm if left.ndim == 2 else torch.bmm, left, right, out=out)
+
+
+def _sum_with_product(summand: Tensor, left: Tensor, right: Tensor, out: Tensor) -> Call:
+    return partial(torch.addmm if left.ndim == 2 else torch.baddbmm, summand, left, right, out=out)
 
 
 def _activate(activation: Activation, p: LayerBuffers) -> list[Call]:
@@ -197,6 +195,8 @@ class FlatLayers:
     device : torch.device
     low_precision : bool
         Whether the layers work in bfloat16 on copies of both vectors.
+    memory : (Tensor, Tensor) or None
+        The two vectors, where they are to be part of something larger; None for vectors of their own.
 
     Attributes
     ----------
@@ -210,12 +210,19 @@ class FlatLayers:
     """
 
     def __init__(
-        self, layers: Sequence[Any], dtype: torch.dtype, device: torch.device, low_precision: bool = False
+        self,
+        layers: Sequence[Any],
+        dtype: torch.dtype,
+        device: torch.device,
+        low_precision: bool = False,
+        memory: tuple[Tensor, Tensor] | None = None,
     ) -> None:
         self.layers = layers
-        n_parameters = sum(fan_in * fan_out for fan_in, fan_out in (layer.shape for layer in layers))
-        self.parameters = torch.zeros(n_parameters, dtype=dtype, device=device)
-        self.gradient = torch.zeros_like(self.parameters)
+        if memory is None:
+            n_parameters = sum(fan_in * fan_out for fan_in, fan_out in (layer.shape for layer in layers))
+            parameters = torch.zeros(n_parameters, dtype=dtype, device=device)
+            memory = parameters, torch.zeros_like(parameters)
+        self.parameters, self.gradient = memory
         self.is_weight = torch.zeros_like(self.parameters, dtype=torch.bool)
         self.masters = self.views(self.parameters)
         self.load_modules(self.parameters)
@@ -244,34 +251,15 @@ class FlatLayers:
             layer.store(master)
 
 
-class BufferPool:
-    """Tensors by name, for batches of any size: a small batch uses the first rows of a large one's."""
-
-    def __init__(self, like: Tensor) -> None:
-        self._like = like
-        self._tensors: dict[object, Tensor] = {}
-
-    def empty(self, name: object, n: int, width: int) -> Tensor:
-        """Return memory of shape (n, width)."""
-        return self._get(name, n, lambda: self._like.new_empty(n, width))
-
-    def with_ones(self, name: object, n: int, width: int) -> Tensor:
-        """Return memory of shape (n, width + 1) whose last column is ones."""
-        # Rows start 64 bytes apart or a multiple of it: matrix products read them faster.
-        stride = -(-(width + 1) // 16) * 16
-        return self._get(name, n, lambda: self._like.new_ones(n, stride))[:, : width + 1]
-
-    def _get(self, name: object, n: int, allocate: Callable[[], Tensor]) -> Tensor:
-        if name not in self._tensors or len(self._tensors[name]) < n:
-            self._tensors[name] = allocate()
-        return self._tensors[name][:n]
-
-
 class Chain:
-    """A stack of layers with its memory, from the input ``h`` to ``output``, and the calls of its passes."""
+    """A stack of layers with its memory, from the input ``h`` to ``output``, and the calls of its passes.
+
+    What lies between is from ``pool``, under ``name``.
+    """
 
     def __init__(
         self,
+        name: str,
         layers: Sequence[Layer],
         h: Tensor,
         dh: Tensor | None,
@@ -279,14 +267,14 @@ class Chain:
         doutput: Tensor,
         pool: BufferPool,
     ) -> None:
-        n, hidden = len(h), layers[:-1]
-        inputs = [h, *(pool.with_ones(("h", id(layer)), n, layer.fan_out) for layer in hidden)]
-        outputs = [*(above[:, :-1] for above in inputs[1:]), output]
-        da = [*(pool.empty(("dz", id(layer)), n, layer.fan_out) for layer in hidden), doutput]
+        n, hidden = h.shape[-2], layers[:-1]
+        inputs = [h, *(pool.with_ones((name, "h", i), n, layer.fan_out) for i, layer in enumerate(hidden))]
+        outputs = [*(above[..., :-1] for above in inputs[1:]), output]
+        da = [*(pool.empty((name, "dz", i), n, layer.fan_out) for i, layer in enumerate(hidden)), doutput]
         dh_ = [dh, *da[:-1]]
         self.buffers: list[LayerBuffers] = []
         for i, (layer, a) in enumerate(zip(layers, outputs, strict=True)):
-            z = pool.empty(("z", id(layer)), n, layer.fan_out) if layer.activation.saves_input else a
+            z = pool.empty((name, "z", i), n, layer.fan_out) if layer.activation.saves_input else a
             self.buffers.append(LayerBuffers(inputs[i], z, a, da[i], dh_[i]))
         pairs = [*zip(layers, self.buffers, strict=True)]
         self.forward = [call for layer, p in pairs for call in layer.forward(p)]

@@ -5,7 +5,7 @@ of it walks lists of tensors. torch's fused kernel is called on the one vector i
 to torch, so the formula stands beside it and serves where the kernel is missing.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -53,14 +53,23 @@ class Optimizer:
         if self.shrinkage is None:
             self.descend()
             return None
-        shrink = self.shrinkage * self.parameters
-        penalty = torch.dot(shrink, self.parameters).mul_(0.5)
-        if not self.decoupled:
-            self.gradient.add_(shrink)
+        penalty = self.shrink()
         self.descend()
-        if self.decoupled:
-            self.parameters.sub_(shrink, alpha=self.learning_rate)
+        self.decay()
         return penalty
+
+    def shrink(self) -> Tensor:
+        """Add the penalty's gradient to the gradient, where weights decay through it; return the penalty."""
+        assert self.shrinkage is not None
+        self._shrink = self.shrinkage * self.parameters
+        if not self.decoupled:
+            self.gradient.add_(self._shrink)
+        return torch.dot(self._shrink, self.parameters).mul_(0.5)
+
+    def decay(self) -> None:
+        """Let weights decay where they do so beside the gradient."""
+        if self.decoupled:
+            self.parameters.sub_(self._shrink, alpha=self.learning_rate)
 
     def descend(self) -> None:
         """Move the parameters along the gradient."""
@@ -90,14 +99,29 @@ class Adam(Optimizer):
         self._one = torch.ones_like(self.n_steps)  # adding a Python number costs a conversion each time
         self._kernel: Callable[..., object] = self._formula
         if fused_adam is not None and parameters.device.type in ("cpu", "cuda"):
-            buffers = [[flat] for flat in (parameters, gradient, self.mean, self.variance)]
-            constants = {"beta1": self.beta1, "beta2": self.beta2, "eps": self.epsilon}
-            unused = {"weight_decay": 0.0, "amsgrad": False, "maximize": False}
-            self._kernel = partial(fused_adam, *buffers, [], [self.n_steps], **constants, **unused)
+            self._kernel = self.kernel([self])
+
+    @classmethod
+    def kernel(cls, optimizers: Sequence["Adam"]) -> Callable[..., object]:
+        """Return torch's kernel on the buffers of several solvers of this class; it takes ``lr``."""
+        names = ("parameters", "gradient", "mean", "variance", "n_steps")
+        *buffers, n_steps = ([getattr(ours, name) for ours in optimizers] for name in names)
+        constants = {"beta1": cls.beta1, "beta2": cls.beta2, "eps": cls.epsilon}
+        unused = {"weight_decay": 0.0, "amsgrad": False, "maximize": False}
+        return partial(fused_adam, *buffers, [], n_steps, **constants, **unused)  # type: ignore[misc, arg-type]
 
     def descend(self) -> None:
-        self.n_steps.add_(self._one)
+        self.count()
         self._kernel(lr=self.learning_rate)
+
+    def count(self) -> None:
+        """Count a step."""
+        self.n_steps.add_(self._one)
+
+    @property
+    def is_fused(self) -> bool:
+        """Whether torch's kernel is at work."""
+        return self._kernel != self._formula
 
     def _formula(self, lr: float) -> None:
         self.mean.lerp_(self.gradient, 1 - self.beta1)
@@ -133,6 +157,35 @@ class SGD(Optimizer):
         self.velocity.mul_(self.momentum).add_(self.gradient)
         self.gradient.add_(self.velocity, alpha=self.momentum)
         self.parameters.sub_(self.gradient, alpha=self.learning_rate)
+
+
+class Together:
+    """Solvers of several models, which take their steps in one call where they are Adam's, of one learning rate.
+
+    Parameters
+    ----------
+    optimizers : sequence of Optimizer
+    """
+
+    def __init__(self, optimizers: Sequence[Any]) -> None:
+        self.optimizers = optimizers
+        kind = type(optimizers[0])
+        fused = all(type(ours) is kind and isinstance(ours, Adam) and ours.is_fused for ours in optimizers)
+        self._kernel = kind.kernel(optimizers) if fused else None
+
+    def update(self) -> list[Tensor | None]:
+        """Take a step of each; return their penalties, as `Optimizer.update` does."""
+        rates = {ours.learning_rate for ours in self.optimizers}
+        if self._kernel is None or len(rates) > 1:
+            return [ours.update() for ours in self.optimizers]
+        shrinking = [ours for ours in self.optimizers if ours.shrinkage is not None]
+        penalties = {id(ours): ours.shrink() for ours in shrinking}
+        for ours in self.optimizers:
+            ours.count()
+        self._kernel(lr=rates.pop())
+        for ours in shrinking:
+            ours.decay()
+        return [penalties.get(id(ours)) for ours in self.optimizers]
 
 
 OPTIMIZERS = {"adam": Adam, "adamw": AdamW, "sgd": SGD}

@@ -10,8 +10,8 @@ from .._data.corruption import Corruption
 from .._data.rows import Rows, codings
 from .._objectives.losses import LOSSES
 from .fitting import Fit
-from .loop import Step
 from .problem import Objective, Served
+from .step import Step
 
 
 class Pretraining:

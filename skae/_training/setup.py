@@ -18,10 +18,11 @@ from .._support import devices
 from .._support.devices import Streams, random_streams
 from .autograd import AutogradStep
 from .explicit import ExplicitStep
-from .loop import History, Step, train
+from .loop import Epochs, History, train, walk
 from .monitoring import Monitor
 from .optimizers import OPTIMIZERS, Optimizer
 from .problem import DivergedError, Objective, Schedule, Served
+from .step import Step
 
 
 @dataclass
@@ -98,19 +99,27 @@ class Run:
         ValueError
             If the loss, or a weight, stops being finite.
         """
-        rows, held_out = self.data.train_rows, self.data.validation_rows
         multiply_adds = 3 * schedule.batch_size * step.multiply_adds
         try:
             with devices.cpu_settings(multiply_adds), step.modes(self.streams.noise):
-                return train(step, rows, schedule, self.streams.order, held_out=held_out, monitor=monitor)
+                return train(step, self.epochs(step, schedule, monitor))
         except DivergedError as error:
-            own, used = self.estimator.learning_rate, step.optimizer.learning_rate
-            rate = f"learning_rate={own:g}" + (f", which is raised to {used:g} here" if used != own else "")
-            raise ValueError(
-                f"Training diverged: the loss was no longer finite in epoch {error.epoch}. The largest magnitude "
-                f"in X is {self.data.largest_magnitude():.4g} and {rate}. Scale X, for instance "
-                "with sklearn.preprocessing.StandardScaler, or lower learning_rate."
-            ) from None
+            raise self.explain(error, step) from None
+
+    def epochs(self, step: Step, schedule: Schedule, monitor: Monitor | None = None) -> Epochs:
+        """Return the walk of a step through the rows to train on."""
+        rows, held_out = self.data.train_rows, self.data.validation_rows
+        return walk(step, rows, schedule, self.streams.order, held_out=held_out, monitor=monitor)
+
+    def explain(self, error: DivergedError, step: Step) -> ValueError:
+        """Return what users see where training diverges."""
+        own, used = self.estimator.learning_rate, step.optimizer.learning_rate
+        rate = f"learning_rate={own:g}" + (f", which is raised to {used:g} here" if used != own else "")
+        return ValueError(
+            f"Training diverged: the loss was no longer finite in epoch {error.epoch}. The largest magnitude "
+            f"in X is {self.data.largest_magnitude():.4g} and {rate}. Scale X, for instance "
+            "with sklearn.preprocessing.StandardScaler, or lower learning_rate."
+        )
 
 
 class Mode(Enum):
@@ -164,8 +173,8 @@ class Setup(Run):
         return Corruption(noise, level, statistics, self.generator, self.dtype, self.data.offset)
 
 
-def set_up(estimator, X, mode: Mode, data: dict[str, Any]) -> Setup:
-    """Make all that a fit to validated rows is given; ``data`` is what else `TrainingData` takes."""
+def set_up(estimator, X, mode: Mode, make_data: Callable[..., TrainingData]) -> Setup:
+    """Make all that a fit to validated rows is given; ``make_data`` takes their dtype and device."""
     previous = estimator if mode is not Mode.FRESH and hasattr(estimator, "encoder_") else None
     device = devices.resolve(estimator.device)
     streams = random_streams(estimator.random_state)
@@ -174,7 +183,7 @@ def set_up(estimator, X, mode: Mode, data: dict[str, Any]) -> Setup:
     for hook in definitions(estimator, "_adapt_architecture"):
         architecture = hook(architecture, mode)
     dtype = _dtype(estimator, device, X, mode is Mode.INCREMENTAL and previous is not None)
-    rows = TrainingData(X, dtype=dtype, device=device, **data)
+    rows = make_data(dtype=dtype, device=device)
     if estimator.early_stopping and mode is not Mode.INCREMENTAL:
         rows.split(estimator.validation_fraction, streams.split)
     generator = torch.Generator(device).manual_seed(streams.noise.initial_seed())

@@ -15,8 +15,8 @@ from skae import AdversarialAutoencoder, AutoencoderTransformer
 from skae._bottleneck.adversary import Adversary
 from skae._bottleneck.nested_dropout import NestedDropout
 from skae._objectives.losses import LOSSES
-from skae._training.loop import Step
 from skae._training.problem import Objective, Served
+from skae._training.step import Step
 
 
 class Walk(Step):

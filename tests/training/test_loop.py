@@ -13,8 +13,9 @@ from skae import AutoencoderTransformer
 from skae._objectives.losses import LOSSES
 from skae._objectives.penalties import WarmUp
 from skae._training.bottleneck import Bottleneck
-from skae._training.loop import Step, train
+from skae._training.loop import train
 from skae._training.problem import DivergedError, Objective, Schedule, Served
+from skae._training.step import Step
 
 
 class ScriptedStep(Step):
