@@ -35,7 +35,102 @@ N_STEPS, BATCH_SIZE = 300, 128
 
 
 class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters, BaseEstimator):
-    """TODO."""
+    """Outlier detector: an ensemble of autoencoders, with p-values, and reasons by feature.
+
+    Each member is an autoencoder that is trained on a part of the rows. What it makes of those that it was not
+    trained on tells how odd normal rows look to it: the mean and the covariance of their residuals. A row is the
+    odder the larger the Mahalanobis distance of its residual from them, and that of its code from the codes of the
+    rows trained on. Members leave out different rows, so that nearly every training row is judged by some that
+    have not seen it; against these scores new rows get conformal p-values [1]_.
+
+    Parameters
+    ----------
+    autoencoder : estimator or None, default=None
+        What members are: anything with ``fit`` and ``score_samples``, higher for more normal rows. It is cloned,
+        and ``score_samples`` is the member's score. None is the autoencoder that the notes describe, on columns
+        that are standardized inside.
+    n_estimators : int, default=10
+        Number of members. With fewer than three, some training rows are left out by none of them.
+    max_samples : float, default=0.6
+        Fraction of the rows that each member is trained on, drawn without replacement, in (0, 1).
+    contamination : 'auto' or float, default='auto'
+        What makes a row an outlier: 'auto', a p-value of at most 0.05, so that one new normal row in twenty is a
+        false alarm; with fewer than 19 rows to compare with, that it is odder than all of them. A number in
+        (0, 0.5]: so many of the training rows, the oddest, are outliers.
+    trim : float, default=0.0
+        Fraction of each batch, the rows with the largest errors, that members do not learn from once a fifth of
+        the training is over, in [0, 0.5). It is for training rows with many outliers among them. Without effect
+        on an ``autoencoder``, as are the next three.
+    code_weight : float, default=0.3
+        What the squared distance of the code counts, where that of the residual counts one.
+    n_components : int or 'auto', default='auto'
+        Width of the members' code. 'auto' is wide, see the notes. About ``2 * sqrt(n_features)`` gives slightly
+        better reasons, and slightly worse scores.
+    device : str or torch.device, default='cpu'
+        Device of the networks: 'cpu', 'cuda', 'cuda:1', 'mps', 'xpu', or 'auto' for the first accelerator
+        available, else the CPU. Asking for a device that is not available is an error.
+    random_state : int, RandomState instance or None, default=None
+        Seed of the initial weights, the held-out rows, the order of the rows and the noise. With an int, fits on
+        the CPU of one machine are reproducible bit for bit. The global generators of NumPy and torch are neither
+        read nor changed.
+
+    Attributes
+    ----------
+    estimators_ : list of estimators
+        Fitted members: with ``autoencoder=None``, :class:`AutoencoderTransformer` of rows in the units of X; their
+        losses are in standardized units.
+    estimators_samples_ : list of ndarray
+        Numbers of the training rows that each member was given.
+    left_out_scores_ : ndarray of shape (n_samples,)
+        Score of each training row, by the members that were not given it: the honest counterpart of
+        ``score_samples`` of the training rows. NaN for a row that all were given.
+    offset_ : float
+        Threshold: rows that score less are outliers.
+    n_features_in_ : int
+        Number of features seen during `fit`.
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of the features seen during `fit`. Defined only if X has feature names that are all strings.
+
+    See Also
+    --------
+    skae.inspection.OutlierDisplay : Scores, p-values and reasons drawn.
+    VAESampler : Scores rows by their likelihood; can be the ``autoencoder``.
+    sklearn.ensemble.IsolationForest : Isolates outliers by random splits.
+    sklearn.neighbors.LocalOutlierFactor : Compares densities of neighbours.
+
+    Notes
+    -----
+    With d columns, a member is an autoencoder of layers d, w, w / 2, k, w / 2, w, d with rectified linear units
+    (the code and the output are linear), where w is 2 d, at least 64, and 256 from 200 columns on; k is four times
+    r, less than d, with r the square root of d, at least 4, or d / 2 below ten columns. It is trained for about 300
+    steps of 128 rows.
+
+    Residuals are measured in standard deviations of the columns; 0.02 is added to the variances in their
+    covariance. More than 2048 columns count one by one, without covariances. For p-values, a row that has helped to
+    estimate the covariance is measured by the covariance of the others.
+
+    P-values are valid for rows that are exchangeable with the training rows: drawn from where these come from, in
+    any order. They are not for rows of another time or place, nor for the training rows themselves, which most
+    members have seen; of these, ``left_out_scores_`` tells more.
+
+    References
+    ----------
+    .. [1] S. Bates, E. Candes, L. Lei, Y. Romano and M. Sesia (2023). Testing for outliers with conformal p-values.
+       The Annals of Statistics 51, 149-178.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sklearn.model_selection import train_test_split
+    >>> from skae import AutoencoderOutlierDetector
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> benign, new = train_test_split(X[y == 1], random_state=0)
+    >>> detector = AutoencoderOutlierDetector(random_state=0).fit(benign)
+    >>> print(f"malignant rows found: {(detector.predict(X[y == 0]) == -1).mean():.0%}")
+    malignant rows found: 9...%
+    >>> print(f"benign rows:          {(detector.predict(new) == -1).mean():.0%}")
+    benign rows:          ...%
+    """
 
     autoencoder: Any = parameter(HasMethods(["fit", "score_samples"]), None, default=None, positional=True)
     n_estimators: int = parameter(AT_LEAST_ONE, default=10)
@@ -238,8 +333,12 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
             check_is_fitted(self)
         if self.autoencoder is None:
             return arrays.check_rows(self, X, reset=reset)
-        validate_data(self, X, skip_check_array=True, reset=reset)  # the members check the rest
-        return X
+        if hasattr(X, "columns"):  # a data frame, whose columns may be of kinds that only the members know
+            validate_data(self, X, skip_check_array=True, reset=reset)
+            return X
+        allows_nan = get_tags(self.autoencoder).input_tags.allow_nan
+        finite = "allow-nan" if allows_nan else True
+        return validate_data(self, X, accept_sparse="csr", dtype=None, ensure_all_finite=finite, reset=reset)
 
     def _sizes(self, X) -> tuple[int, int]:
         """Return how many rows there are, and how many a member is trained on."""

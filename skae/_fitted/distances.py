@@ -1,14 +1,16 @@
 """How far rows lie from a Gaussian that is fitted to others: Mahalanobis distances, and what each column adds.
 
-With m the mean and C the covariance of the rows that the Gaussian is fitted to, S = C + ridge I, and d = x - m::
+With m the mean of the rows that the Gaussian is fitted to, C their covariance, shrunk towards a multiple of the
+identity, and S = C + ridge I, a row x has, with d = x - m::
 
-    squared distance of x                                d' S^-1 d
+    squared distance                                     d' S^-1 d
     by how much it falls when column j of x is free      (S^-1 d)_j^2 / (S^-1)_jj
 
 A row that has helped to estimate C lies too close, the more so the fewer rows there are. `left_out` is the distance
 from the Gaussian of the others, in closed form (the formula of Sherman and Morrison).
 """
 
+import itertools
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -18,7 +20,6 @@ from torch import Tensor
 
 from .._data.chunks import fold
 
-RIDGE = 0.02
 MOST_COLUMNS = 2048  # beyond them, a matrix of columns by columns is too large: columns count one by one
 
 
@@ -32,30 +33,52 @@ class Gaussian(NamedTuple):
         S^-1 is ``root @ root.T``; (d,) is a diagonal.
     n_rows : int
         How many rows it is fitted to.
+    share : float
+        What is left of their covariance after shrinking it.
     """
 
     mean: np.ndarray
     root: np.ndarray
     n_rows: int
+    share: float
 
 
-def fit_gaussian(parts: Iterable[Tensor], ridge: float = RIDGE) -> Gaussian:
-    """Fit a Gaussian to rows, which come in parts of shape (n, d), float64; there are at least two rows."""
+def fit_gaussian(parts: Iterable[Tensor], ridge: float) -> Gaussian:
+    """Fit a Gaussian to rows, which come in parts of shape (n, d), float64; there are at least two rows.
+
+    The covariance is shrunk as Ledoit and Wolf (2004) do.
+    """
+    parts = iter(parts)
+    first = next(parts)
+    centre = first.mean(0)  # near the mean, so that nothing cancels
 
     def moments(rows: Tensor) -> tuple[Tensor, ...]:
-        square = rows.square().sum(0) if rows.shape[1] > MOST_COLUMNS else rows.mT @ rows
-        return torch.tensor(len(rows)), rows.sum(0), square
+        rows = rows - centre
+        squares = rows.square()
+        second = squares.sum(0) if rows.shape[1] > MOST_COLUMNS else rows.mT @ rows
+        return torch.tensor(len(rows)), rows.sum(0), second, squares.sum(1).square().sum()
 
-    n, total, square = fold(map(moments, parts), torch.add, torch.add, torch.add)
-    mean = total / n
-    if square.ndim == 1:
-        variance = ((square - n * mean.square()) / (n - 1)).clamp_(min=0) + ridge
-        return Gaussian(mean.numpy(), variance.rsqrt().numpy(), int(n))
-    covariance = (square - n * torch.outer(mean, mean)) / (n - 1)
-    covariance.diagonal().clamp_(min=0).add_(ridge)
+    each = map(moments, itertools.chain([first], parts))
+    n, total, second, fourth = fold(each, torch.add, torch.add, torch.add, torch.add)
+    n_rows, mean = int(n), total / n
+    if second.ndim == 1:
+        variance = ((second - n * mean.square()) / (n - 1)).clamp_(min=0) + ridge
+        return Gaussian((centre + mean).numpy(), variance.rsqrt().numpy(), n_rows, 1.0)
+    covariance = (second - n * torch.outer(mean, mean)) / (n - 1)
+    level, share = _shrink(covariance, float(fourth) / n_rows, n_rows)
+    covariance.mul_(share).diagonal().add_((1 - share) * level + ridge)
     factor = torch.linalg.cholesky(covariance)
     root = torch.linalg.solve_triangular(factor, torch.eye(len(mean), dtype=factor.dtype), upper=False)
-    return Gaussian(mean.numpy(), root.mT.contiguous().numpy(), int(n))
+    return Gaussian((centre + mean).numpy(), root.mT.contiguous().numpy(), n_rows, share)
+
+
+def _shrink(covariance: Tensor, fourth: float, n_rows: int) -> tuple[float, float]:
+    """Return the mean variance, and the share of the covariance to keep; ``fourth`` is the mean of |d|^4."""
+    level = float(covariance.diagonal().clamp_(min=0).mean())
+    size = float(covariance.square().sum())
+    spread = size - len(covariance) * level**2  # squared distance from the multiple of the identity
+    noise = (fourth - size) / n_rows  # expected squared error of the covariance
+    return level, 1.0 if spread <= 0 else 1.0 - min(max(noise, 0.0), spread) / spread
 
 
 def squared_distance(gaussian: Gaussian, rows: Tensor) -> Tensor:
@@ -63,13 +86,13 @@ def squared_distance(gaussian: Gaussian, rows: Tensor) -> Tensor:
     return _whiten(gaussian, rows).square().sum(1)
 
 
-def left_out(squared: Tensor, n_rows: int) -> Tensor:
+def left_out(gaussian: Gaussian, squared: Tensor) -> Tensor:
     """Return what squared distances of rows that the Gaussian is fitted to were if it did not know the row.
 
-    The ridge and the divisor of the covariance stay as they are.
+    What is added to the covariance, the share that is left of it and its divisor stay as they are.
     """
-    share = n_rows / (n_rows - 1)
-    return share**2 * squared / (1 - share * squared / (n_rows - 1))
+    n = gaussian.n_rows
+    return (n / (n - 1)) ** 2 * squared / (1 - gaussian.share * n / (n - 1) ** 2 * squared)
 
 
 def fall_when_free(gaussian: Gaussian, rows: Tensor) -> Tensor:

@@ -19,6 +19,9 @@ from .._data.chunks import Reader, slices
 from .._networks.inference import forward
 from .distances import Gaussian, fall_when_free, fit_gaussian, left_out, squared_distance
 
+RIDGE = 0.02  # what is added to variances: of residuals, in those of the columns
+CODE_RIDGE = 1e-6
+
 
 class DistanceMember:
     """A member whose rows are odd where their residual, or their code, is far from those of training rows.
@@ -47,8 +50,8 @@ class DistanceMember:
     ) -> "DistanceMember":
         """Return the member, its Gaussians fitted to what it makes of training rows, by their numbers."""
         unit = torch.from_numpy(scale)
-        residuals = fit_gaussian(residual for _, residual, _ in _parts(autoencoder, unit, X, unseen))
-        codes = fit_gaussian(code for _, _, code in _parts(autoencoder, unit, X, seen))
+        residuals = fit_gaussian((residual for _, residual, _ in _parts(autoencoder, unit, X, unseen)), RIDGE)
+        codes = fit_gaussian((code for _, _, code in _parts(autoencoder, unit, X, seen)), CODE_RIDGE)
         return cls(autoencoder, scale, code_weight, residuals, codes)
 
     def oddness(self, X) -> np.ndarray:
@@ -57,7 +60,7 @@ class DistanceMember:
 
     def unseen(self, X, rows: np.ndarray) -> np.ndarray:
         """Return the squared distance of rows that the Gaussian of the residuals was fitted to, as of new ones."""
-        return self._distances(X, rows, functools.partial(left_out, n_rows=self.residuals.n_rows))
+        return self._distances(X, rows, functools.partial(left_out, self.residuals))
 
     def _distances(self, X, rows: np.ndarray | None, change) -> np.ndarray:
         result = np.empty(X.shape[0] if rows is None else len(rows))
