@@ -1,6 +1,7 @@
 """What every estimator shares: parameters, validation, the fit, and the methods on the fitted networks."""
 
 import copy
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
@@ -19,8 +20,9 @@ from ._networks.activations import ACTIVATIONS
 from ._networks.building import Architecture
 from ._networks.convolutions import NORMALIZATIONS
 from ._networks.inference import forward
-from ._objectives.losses import LOSSES, Loss
+from ._objectives.losses import LOSSES, Loss, supports_of
 from ._objectives.penalties import Penalty
+from ._objectives.support import Support, SupportWatch
 from ._support.parameters import AT_LEAST_ONE, parameter
 from ._support.warnings import warn
 from ._training.bottleneck import Bottleneck
@@ -41,14 +43,18 @@ class UsesEncoder(
 
     def _encode(self, X, method: str | None = None):
         X = self._check(X, method)
-        return self._stream(X, forward(self.encoder_, arrays.torch_dtype(X)), self._n_features_out)
+        encode, watch = forward(self.encoder_, arrays.torch_dtype(X)), SupportWatch(self._supports_of_inputs)
+        return self._stream(X, encode, self._n_features_out, watch=watch)
 
     def _check(self, X, method: str | None = None):
         check_is_fitted(self)
         return arrays.check_rows(self, X, reset=False, method=method)
 
-    def _stream(self, X, apply, width: int, dtype: torch.dtype | None = None):
-        """Apply a function of dense chunks to validated rows, into one preallocated array of ``width`` columns."""
+    def _stream(self, X, apply, width: int, dtype: torch.dtype | None = None, watch: SupportWatch | None = None):
+        """Apply a function of dense chunks to validated rows, into one preallocated array of ``width`` columns.
+
+        ``watch`` marks, and warns of, rows outside the support of the loss; None is for codes.
+        """
         output = arrays.Output(X, (X.shape[0], width), dtype)
         here, widest = output.tensor.device == self.device_, max(width, X.shape[1], self._widest)
         with torch.inference_mode():
@@ -58,6 +64,10 @@ class UsesEncoder(
                     apply(x, out)
                 else:
                     out.copy_(apply(x, torch.empty_like(out, device=self.device_)))
+                if watch is not None:
+                    watch.see(x, out)
+        if watch is not None:
+            watch.warn()
         return output.array()
 
     def __sklearn_tags__(self):
@@ -217,7 +227,8 @@ class BaseAutoencoder(UsesEncoder):
             Reconstructions, dense, in units of X and of X's floating dtype.
         """
         X = self._check(X, "reconstruct")
-        return self._stream(X, self._reconstruction(arrays.torch_dtype(X)), self.n_features_in_)
+        reconstruct, watch = self._reconstruction(arrays.torch_dtype(X)), SupportWatch(self._supports_of_inputs)
+        return self._stream(X, reconstruct, self.n_features_in_, watch=watch)
 
     def reconstruction_error(self, X, per_feature=False):
         """Compute the squared error between rows and their reconstructions.
@@ -235,13 +246,16 @@ class BaseAutoencoder(UsesEncoder):
             Squared errors, in squared units of X, of X's floating dtype.
         """
         X = self._check(X, "reconstruction_error")
+        return self._squared_errors(X, per_feature, SupportWatch(self._supports_of_inputs))
+
+    def _squared_errors(self, X, per_feature: bool, watch: SupportWatch):
         reconstruct = self._reconstruction(arrays.torch_dtype(X))
 
         def squared_error(x, out):
             error = reconstruct(x, None).sub_(x).square_()
             return out.copy_(error) if per_feature else torch.mean(error, 1, keepdim=True, out=out)
 
-        result = self._stream(X, squared_error, self.n_features_in_ if per_feature else 1)
+        result = self._stream(X, squared_error, self.n_features_in_ if per_feature else 1, watch=watch)
         return result if per_feature else result[:, 0]
 
     def score_samples(self, X):
@@ -256,9 +270,11 @@ class BaseAutoencoder(UsesEncoder):
         -------
         score : ndarray of shape (n_samples,)
             Minus the mean squared error of each row, in squared units of X, of X's floating dtype. Higher is more
-            normal.
+            normal. Rows with values that the loss does not take, such as outside [0, 1] for binary cross-entropy,
+            score -inf, with a warning.
         """
-        return -self.reconstruction_error(X)
+        X = self._check(X, "score_samples")
+        return -self._squared_errors(X, False, SupportWatch(self._supports, math.inf))
 
     def score(self, X, y=None):
         """Compute the R^2 of the reconstruction: the fraction of the variance of X that it explains.
@@ -282,14 +298,17 @@ class BaseAutoencoder(UsesEncoder):
             warn("R^2 is not defined for fewer than two rows.", UndefinedMetricWarning)
             return float("nan")
         mean, reconstruct = column_means(rows), self._reconstruction(arrays.torch_dtype(X))
+        watch = SupportWatch(self._supports)
 
         def squares(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            watch.see(x)
             restored = reconstruct(x.to(self.device_)).to(mean)
             return sum_rows((restored - x).square()), sum_rows((x - mean).square())
 
         with torch.inference_mode():
             terms = (squares(x) for _, x in chunks(rows, 8 * self._widest))
             residual, total = fold(terms, torch.add, torch.add)
+        watch.warn()
         n = rows.shape[0]
         rounding = min(n * torch.finfo(mean.dtype).eps, 1e-6) * mean  # of the mean of a constant column
         varies = total > n * rounding.square()
@@ -304,6 +323,16 @@ class BaseAutoencoder(UsesEncoder):
     @property
     def _n_features_out(self) -> int:
         return self._architecture["encoder_layer_sizes"][-1]
+
+    @property
+    def _supports(self) -> Sequence[Support]:
+        """Which rows the loss takes."""
+        return supports_of(self._architecture["link"])
+
+    @property
+    def _supports_of_inputs(self) -> Sequence[Support]:
+        """Which rows the encoder can have seen; noise may have led them anywhere."""
+        return self._supports if self.noise is None else ()
 
     @property
     def _widest(self) -> int:

@@ -1,6 +1,7 @@
 """A classifier on top of an autoencoder: pretrained on all rows, fine-tuned on those with a label."""
 
 import copy
+from collections.abc import Sequence
 from numbers import Integral
 from typing import Any
 
@@ -15,6 +16,7 @@ from torch import Tensor
 from ._base import BaseAutoencoder, UsesEncoder
 from ._data import arrays
 from ._networks.inference import forward
+from ._objectives.support import Support, SupportWatch
 from ._stacked import StackedAutoencoder
 from ._support.devices import random_seed
 from ._support.parameters import AT_LEAST_ZERO, parameter
@@ -249,7 +251,8 @@ class AutoencoderClassifier(ClassifierMixin, UsesEncoder):
         def probabilities(x: Tensor, out: Tensor | None = None) -> Tensor:
             return torch.softmax(head(encode(x, None)), 1, out=out)
 
-        return self._stream(X, probabilities, len(self.classes_))
+        watch = SupportWatch(self._supports_of_inputs)
+        return self._stream(X, probabilities, len(self.classes_), watch=watch)
 
     def transform(self, X):
         """Map rows to their codes by the fine-tuned encoder.
@@ -273,6 +276,10 @@ class AutoencoderClassifier(ClassifierMixin, UsesEncoder):
     @property
     def _widest(self) -> int:
         return self.autoencoder_._widest
+
+    @property
+    def _supports_of_inputs(self) -> Sequence[Support]:
+        return self.autoencoder_._supports_of_inputs
 
 
 def default_autoencoder() -> StackedAutoencoder:

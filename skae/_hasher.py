@@ -11,6 +11,7 @@ from ._fitted.activity import activity, balance, bits_and_saturated, pack, some_
 from ._networks.building import Architecture
 from ._networks.inference import forward
 from ._objectives.penalties import WarmUp
+from ._objectives.support import SupportWatch
 from ._support.parameters import AT_LEAST_ONE, AT_LEAST_ZERO, NON_NEGATIVE, parameter
 from ._training.fitting import Fit
 from ._training.setup import Mode, Setup
@@ -238,7 +239,7 @@ class SemanticHasher(BaseAutoencoder):
         """
         X = self._check(X, "transform")
         encode = forward(self.encoder_, arrays.torch_dtype(X))
-        return self._stream(X, lambda x, out: out.copy_(encode(x, None)), self._n_features_out, torch.uint8)
+        return self._bytes(X, encode, self._n_features_out)
 
     def pack(self, X):
         """Map rows to bits packed into bytes.
@@ -259,7 +260,11 @@ class SemanticHasher(BaseAutoencoder):
         X = self._check(X, "pack")
         encode = forward(self.encoder_, arrays.torch_dtype(X))
         n_bytes = -(-self._n_features_out // 8)
-        return self._stream(X, lambda x, out: out.copy_(pack(encode(x, None))), n_bytes, torch.uint8)
+        return self._bytes(X, lambda x, out: pack(encode(x, out)), n_bytes)
+
+    def _bytes(self, X, code, width: int):
+        watch = SupportWatch(self._supports_of_inputs)
+        return self._stream(X, lambda x, out: out.copy_(code(x, None)), width, torch.uint8, watch)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

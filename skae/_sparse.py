@@ -24,6 +24,7 @@ from ._networks.building import Architecture
 from ._networks.inference import forward
 from ._objectives import sparsity
 from ._objectives.penalties import Penalty, WarmUp
+from ._objectives.support import SupportWatch
 from ._support.parameters import AT_LEAST_ONE, AT_LEAST_ZERO, FRACTION, NON_NEGATIVE, parameter
 from ._support.warnings import warn
 from ._training.fitting import Fit
@@ -323,12 +324,13 @@ class SparseAutoencoder(TakesSampleWeight):
         checked = self._check(X, "transform")
         if not (isinstance(checked, np.ndarray) or sparse.issparse(checked)):
             return super().transform(X)
-        encode = forward(self.encoder_, arrays.torch_dtype(checked))
+        encode, watch = forward(self.encoder_, arrays.torch_dtype(checked)), SupportWatch(self._supports_of_inputs)
+        parts = []
         with torch.inference_mode():  # chunk by chunk, so that the dense codes are never there as a whole
-            parts = [
-                sparse.csr_array(encode(x.to(self.device_), None).cpu().numpy())
-                for _, x in chunks(arrays.to_torch(checked), self._widest * checked.dtype.itemsize)
-            ]
+            for _, x in chunks(arrays.to_torch(checked), self._widest * checked.dtype.itemsize):
+                parts.append(sparse.csr_array(encode(x.to(self.device_), None).cpu().numpy()))
+                watch.see(x)
+        watch.warn()
         return _align_api_if_sparse(sparse.vstack(parts, format="csr"))
 
     def __sklearn_tags__(self):

@@ -1,5 +1,7 @@
 """The variational autoencoder."""
 
+import math
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -15,6 +17,7 @@ from ._networks.inference import forward
 from ._networks.networks import bounded
 from ._objectives import likelihoods
 from ._objectives.losses import Loss, loss_by
+from ._objectives.support import Support, SupportWatch
 from ._support.parameters import AT_LEAST_ONE, NON_NEGATIVE, POSITIVE, parameter
 from ._support.warnings import warn
 from ._training.fitting import Fit
@@ -229,6 +232,11 @@ class VAESampler(BaseAutoencoder):
     *Plain losses.* With ``loss``, ``exp(-loss)`` takes the place of p(x|z) in `score_samples` and
     `reconstruction_probability`, which are then log-densities up to a constant, and `sample` returns means.
 
+    *Support.* A fitted model cannot have seen rows outside the support of its likelihood, or of a bounded
+    ``loss``: numbers outside [0, 1] for 'bernoulli', negative ones for 'poisson' and 'exponential', categories
+    that are not one-hot. `fit` refuses them. Their scores are -inf, and all methods that take rows warn of them.
+    Numbers between the integers are accepted by 'bernoulli' and 'poisson', in `fit` as in scores.
+
     *Scores* use the same draws for every row, whatever ``random_state``: they are repeatable, and the score of a
     row does not depend on the other rows.
 
@@ -307,7 +315,7 @@ class VAESampler(BaseAutoencoder):
         """
         X = self._check(X, "transform")
         dtype, width = arrays.torch_dtype(X), self._n_features_out
-        mean = self._stream(X, forward(self.encoder_, dtype), width)
+        mean = self._stream(X, forward(self.encoder_, dtype), width, watch=SupportWatch(self._supports))
         if not return_std:
             return mean
         heads = forward(self.encoder_, dtype, heads=True)
@@ -363,7 +371,8 @@ class VAESampler(BaseAutoencoder):
         -------
         score : ndarray of shape (n_samples,)
             Log-likelihoods in nats, of X's floating dtype. Higher is more normal. Repeatable, and the score of a
-            row does not depend on the other rows.
+            row does not depend on the other rows. Rows outside the support of the likelihood score -inf, with a
+            warning.
         """
         return self._over_draws(X, "score_samples", self.n_importance_samples, Densities.marginal)
 
@@ -380,7 +389,8 @@ class VAESampler(BaseAutoencoder):
         Returns
         -------
         score : float
-            Mean of `score_samples`, in nats per row; higher is better. It depends on the units of X.
+            Mean of `score_samples`, in nats per row; higher is better. It depends on the units of X. A single row
+            outside the support of the likelihood makes it -inf, with a warning.
         """
         return float(arrays.to_torch(self.score_samples(X)).cpu().double().mean())
 
@@ -398,7 +408,8 @@ class VAESampler(BaseAutoencoder):
         -------
         score : ndarray of shape (n_samples,)
             Means of log p(x|z) over draws z of q(z|x), in nats, of X's floating dtype. Higher is more normal.
-            Repeatable, and the score of a row does not depend on the other rows.
+            Repeatable, and the score of a row does not depend on the other rows. Rows outside the support of the
+            likelihood score -inf, with a warning.
 
         Raises
         ------
@@ -417,7 +428,13 @@ class VAESampler(BaseAutoencoder):
             standard_normal(n_samples, self._n_features_out, torch.empty(0, dtype=dtype, device=self.device_)),
             self._widest,
         )
-        return self._stream(X, lambda x, out: estimate(densities, x, out), 1)[:, 0]
+        watch = SupportWatch(self._supports, -math.inf)
+        return self._stream(X, lambda x, out: estimate(densities, x, out), 1, watch=watch)[:, 0]
+
+    @property
+    def _supports(self) -> Sequence[Support]:
+        parts = self._objective["likelihood"]
+        return likelihoods.supports(parts) if parts else super()._supports
 
     @property
     def _widest(self) -> int:

@@ -134,17 +134,13 @@ def _exponential(output: Tensor, target: Tensor, weight: Tensor | None, gradient
     return total
 
 
-def _where_positive(target: Tensor, entries: Tensor) -> Tensor:
-    return torch.where(target >= 0, entries, math.inf)  # impossible otherwise: a score must not call it likely
-
-
 _POISSON = Loss(
-    lambda o, t: _where_positive(t, o.exp() - t * o + torch.lgamma(t + 1)),
+    lambda o, t: o.exp() - t * o + torch.lgamma(t + 1),
     _poisson,
     shift_invariant=False,
 )
 _EXPONENTIAL = Loss(
-    lambda o, t: _where_positive(t, o + t * torch.exp(-o)),
+    lambda o, t: o + t * torch.exp(-o),
     _exponential,
     shift_invariant=False,
 )
@@ -173,7 +169,7 @@ LIKELIHOODS = {
         lambda decoder: LOSSES["binary_cross_entropy"],
         lambda mean, decoder, generator: torch.bernoulli(mean, generator=generator),
         (0.0, 1.0),
-        "Scale X with sklearn.preprocessing.MinMaxScaler, or use likelihood='gaussian'.",
+        "Scale X with sklearn.preprocessing.MinMaxScaler(clip=True) in a pipeline, or use likelihood='gaussian'.",
     ),
     "exponential": Likelihood(
         "exp",

@@ -1,7 +1,6 @@
 """A likelihood as a whole: which family rules which columns, its loss, its draws, and where networks start."""
 
 from collections.abc import Sequence
-from functools import partial
 from numbers import Integral
 from typing import Any
 
@@ -12,7 +11,8 @@ from .._data.rows import TrainingData
 from .._networks.activations import Link, selector
 from .._networks.networks import Decoder, GaussianEncoder, Linear
 from .likelihood_families import LIKELIHOODS
-from .losses import ROUNDING, Loss, check_range
+from .losses import Loss
+from .support import Support
 
 VARIANCE_FLOOR = 1e-4  # of a learned variance, as a share of the column's own
 CONSTANT_FLOOR = 1e-2  # of a constant column's variance, as a share of the others' mean
@@ -97,7 +97,7 @@ def negative_log_likelihood(parts: Parts, decoder: Decoder) -> Loss:
     """Return minus the log-likelihood as a loss, summed over features, in nats."""
     losses = [LIKELIHOODS[name].loss(decoder) for name, _ in parts]
     loss = losses[0] if len(losses) == 1 else _joined(losses, [columns for _, columns in parts])
-    return loss._replace(link="identity", mean_over_features=False, check=partial(_check_support, parts))
+    return loss._replace(link="identity", mean_over_features=False, supports=supports(parts))
 
 
 def _joined(losses: list[Loss], columns: list[tuple[int, ...]]) -> Loss:
@@ -124,72 +124,15 @@ def _joined(losses: list[Loss], columns: list[tuple[int, ...]]) -> Loss:
     return Loss(entrywise, sum_and_gradient, heads=heads, shift_invariant=False)
 
 
-def _check_support(parts: Parts, data: TrainingData) -> None:
-    """Check that each column's values lie where its likelihood is defined; ValueError if not."""
-    one_hot = [columns for name, columns in parts if LIKELIHOODS[name].joint]
-    if one_hot:
-        for rows, x in data.target_chunks():
-            for columns in one_hot:
-                check_one_hot(columns, x, first_row=rows.start)
-    bounded = [(n, [*picked]) for n, picked in parts if LIKELIHOODS[n].remedy and not LIKELIHOODS[n].joint]
-    if bounded and len(parts) == 1:
-        check_support(bounded[0][0], *data.target_range())
-    elif bounded:
-        _, lowest, highest, _ = data.statistics()
-        for name, picked in bounded:
-            check_support(name, float(lowest[picked].min()), float(highest[picked].max()))
-
-
-def check_support(name: str, lowest: float, highest: float) -> None:
-    """Check that values lie where a likelihood is defined.
-
-    Raises
-    ------
-    ValueError
-        With the values' range and what to do, if they do not.
-    """
-    family = LIKELIHOODS[name]
-    check_range(f"likelihood={name!r}", family.support, family.remedy, lowest, highest)
-
-
-def check_one_hot(columns: Sequence[int], x: Tensor, weight: Tensor | None = None, first_row: int = 0) -> None:
-    """Check that these columns of rows are one-hot.
-
-    Parameters
-    ----------
-    columns : sequence of int
-        Of one categorical variable.
-    x : Tensor of shape (n, d)
-    weight : Tensor of shape (n, d) or None
-        Of entries. A variable whose entries all have weight zero is missing, whatever they hold.
-    first_row : int
-        Number of the first row, for the message.
-
-    Raises
-    ------
-    ValueError
-        With the column, the row and the value, and what to do, if they are not.
-    """
-    picked = selector(columns)
-    block = x[:, picked]
-    present = torch.ones(len(x), dtype=torch.bool, device=x.device)
-    if weight is not None:
-        present = (weight[:, picked] > 0).any(1)
-    is_bit = (block.abs() <= ROUNDING) | ((block - 1).abs() <= ROUNDING)
-    wrong = present & ~(is_bit.all(1) & ((block.sum(1) - 1).abs() <= len(columns) * ROUNDING))
-    if not wrong.any():
-        return
-    row = int(wrong.nonzero()[0, 0])
-    ones = [column for column, value in zip(columns, block[row].tolist(), strict=True) if value > 0.5]
-    if not is_bit[row].all():
-        place = int((~is_bit[row]).nonzero()[0, 0])
-        found = f"column {columns[place]} holds {float(block[row, place]):g}"
-    else:
-        found = f"columns {ones} all hold 1" if ones else "all of them hold 0"
-    raise ValueError(
-        f"likelihood=('categorical', {[*columns]}) needs one-hot columns, a single 1 in each row and 0 elsewhere, "
-        f"but in row {first_row + row} {found}. {LIKELIHOODS['categorical'].remedy}"
-    )
+def supports(parts: Parts) -> tuple[Support, ...]:
+    """Return which values each likelihood takes in its columns; nothing of those that take any."""
+    known = []
+    for name, columns in parts:
+        family = LIKELIHOODS[name]
+        picked = None if len(parts) == 1 and not family.joint else columns
+        if family.remedy:
+            known.append(Support(f"likelihood={name!r}", family.remedy, *family.support, picked, family.joint))
+    return tuple(known)
 
 
 # Initialization --------------------------------------------------------------------------------------------

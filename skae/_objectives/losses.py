@@ -10,17 +10,14 @@ zero. A row's loss is a mean over features, so that its value, ``alpha`` and the
 whatever the width of the data; that of a likelihood is a sum, in nats.
 """
 
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .._data.rows import TrainingData
-
-ROUNDING = 1e-6  # by which scaled data may miss the range that they were scaled to
+from .support import Support
 
 
 class Loss(NamedTuple):
@@ -44,8 +41,8 @@ class Loss(NamedTuple):
     shift_invariant : bool
         Whether moving output and target together leaves the loss as it is, so that the networks may work on
         centred data.
-    check : callable (TrainingData)
-        Raises ValueError where targets lie outside of what the loss takes.
+    supports : sequence of Support
+        Which targets the loss takes.
     rowwise : callable (output, target, weight) -> (n,), or None
         The weighted loss of each row where ``entrywise`` is None.
     takes_models : bool
@@ -58,7 +55,7 @@ class Loss(NamedTuple):
     mean_over_features: bool = True
     heads: tuple = ()
     shift_invariant: bool = True
-    check: Callable[[TrainingData], None] = lambda data: None
+    supports: Sequence[Support] = ()
     rowwise: Callable[[Tensor, Tensor, Tensor | None], Tensor] | None = None
     takes_models: bool = False
 
@@ -162,32 +159,14 @@ def _cross_entropy(output: Tensor, target: Tensor, weight: Tensor | None, gradie
     return total
 
 
-# Range checks ----------------------------------------------------------------------------------------------
-
-
-def check_range(parameter: str, support: tuple[float, float], remedy: str, lowest: float, highest: float) -> None:
-    """Check that values from ``lowest`` to ``highest`` lie in the support of the loss that a parameter names.
-
-    Raises
-    ------
-    ValueError
-        With the values' range and what to do, if they do not.
-    """
-    least, most = support
-    if lowest < least - ROUNDING or highest > most + ROUNDING:
-        where = f"of at least {least:g}" if most == math.inf else f"in [{least:g}, {most:g}]"
-        raise ValueError(
-            f"{parameter} needs X {where}, but its minimum is {lowest:g} and its maximum {highest:g}. {remedy}"
-        )
-
-
-def _check_probabilities(data: TrainingData) -> None:
-    remedy = "Scale X with sklearn.preprocessing.MinMaxScaler, or use loss='squared_error'."
-    check_range("loss='binary_cross_entropy'", (0.0, 1.0), remedy, *data.target_range())
-
-
 # The losses ------------------------------------------------------------------------------------------------
 
+_PROBABILITIES = Support(
+    "loss='binary_cross_entropy'",
+    "Scale X with sklearn.preprocessing.MinMaxScaler(clip=True) in a pipeline, or use loss='squared_error'.",
+    0.0,
+    1.0,
+)
 LOSSES = {
     "squared_error": Loss(lambda o, t: F.mse_loss(o, t, reduction="none"), _squared_error, takes_models=True),
     "absolute_error": Loss(lambda o, t: F.l1_loss(o, t, reduction="none"), _absolute_error),
@@ -197,7 +176,7 @@ LOSSES = {
         binary_cross_entropy,
         link="sigmoid",
         shift_invariant=False,
-        check=_check_probabilities,
+        supports=(_PROBABILITIES,),
     ),
 }
 
@@ -208,6 +187,11 @@ CROSS_ENTROPY = Loss(
     mean_over_features=False,
     shift_invariant=False,
 )
+
+
+def supports_of(link: str) -> Sequence[Support]:
+    """Return which rows the loss takes that has this link."""
+    return next((loss.supports for loss in LOSSES.values() if loss.link == link), ())
 
 
 def own_loss(function: Callable[[Tensor, Tensor], Tensor]) -> Loss:

@@ -18,6 +18,7 @@ from .._networks.custom import Linked, check_own_networks, load_weights
 from .._networks.networks import Decoder, compression, n_parameters
 from .._objectives.losses import loss_by
 from .._objectives.penalties import Penalty, mean_over_rows
+from .._objectives.support import check_support
 from .loop import History
 from .monitoring import Monitor, phase_task
 from .problem import Objective, Served
@@ -142,7 +143,7 @@ def assemble(setup: Setup) -> Fit:
     bottleneck = the_one(estimator, "_bottleneck", setup)  # first, to say so where there are two
     _give_weights(setup, encoder, decoder)
     loss = the_one(estimator, "_reconstruction_loss", setup, decoder) or loss_by(estimator.loss)
-    loss.check(setup.data)
+    check_support(loss.supports, setup.data)
     penalties = [penalty for hook in definitions(estimator, "_penalties") for penalty in hook(setup)]
     penalties += [Penalty(mean_over_rows(hook)) for hook in definitions(estimator, "_penalty")]
     projections = [project for hook in definitions(estimator, "_projections") for project in hook(setup)]

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from .._data import arrays
 from .._data.rows import TrainingData
 from .._networks.networks import compression
+from .._objectives.support import check_support
 from .fitting import Fit, fitted_attributes, prepare, restore_on_failure
 from .monitoring import Monitor
 from .problem import Served
@@ -66,7 +67,7 @@ class OngoingFit:
         setup.previous = setup.estimator
         setup.data = TrainingData(X, dtype=setup.dtype, device=setup.device, **data)
         centre(setup)
-        fit.objective.loss.check(setup.data)
+        check_support(fit.objective.loss.supports, setup.data)
         fit.inputs = setup.data.inputs(compression(fit.encoder))
         fit.step.served = fit.served
         fit.step.resume()

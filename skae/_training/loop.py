@@ -68,7 +68,7 @@ class _Watch:
 Epochs = Generator[Tensor, Tensor, History]
 
 
-def train(step: Step, epochs: Epochs) -> History:
+def drive(step: Step, epochs: Epochs) -> History:
     """Take the steps that `walk` asks for, until it ends."""
     try:
         index = next(epochs)

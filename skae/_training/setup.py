@@ -18,7 +18,7 @@ from .._support import devices
 from .._support.devices import Streams, random_streams
 from .autograd import AutogradStep
 from .explicit import ExplicitStep
-from .loop import Epochs, History, train, walk
+from .loop import Epochs, History, drive, walk
 from .monitoring import Monitor
 from .optimizers import OPTIMIZERS, Optimizer
 from .problem import DivergedError, Objective, Schedule, Served
@@ -102,7 +102,7 @@ class Run:
         multiply_adds = 3 * schedule.batch_size * step.multiply_adds
         try:
             with devices.cpu_settings(multiply_adds), step.modes(self.streams.noise):
-                return train(step, self.epochs(step, schedule, monitor))
+                return drive(step, self.epochs(step, schedule, monitor))
         except DivergedError as error:
             raise self.explain(error, step) from None
 

@@ -13,9 +13,14 @@ from skae import AutoencoderTransformer
 from skae._objectives.losses import LOSSES
 from skae._objectives.penalties import WarmUp
 from skae._training.bottleneck import Bottleneck
-from skae._training.loop import train
+from skae._training.loop import drive, walk
 from skae._training.problem import DivergedError, Objective, Schedule, Served
 from skae._training.step import Step
+
+
+def train(step, *arguments, **options):
+    """Walk through the rows with the step of one model."""
+    return drive(step, walk(step, *arguments, **options))
 
 
 class ScriptedStep(Step):
