@@ -17,7 +17,7 @@ from sklearn.utils.validation import _num_samples, check_is_fitted, validate_dat
 from ._autoencoder import AutoencoderTransformer
 from ._data import arrays
 from ._data.split import subsets
-from ._data.standardization import column_scales, standardized
+from ._data.standardization import Standardization
 from ._fitted import conformal
 from ._fitted.distances import Gaussian
 from ._fitted.members import DistanceMember, ScoreMember
@@ -32,6 +32,7 @@ from ._training.together import fit_together
 
 ALPHA = 0.05  # the largest p-value of an outlier
 N_STEPS, BATCH_SIZE = 300, 128
+_PRIVATE = ("_scale", "_gaussians", "_usual")  # fitted attributes: what scoring needs beside the members
 
 
 class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters, BaseEstimator):
@@ -76,6 +77,8 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
 
     Attributes
     ----------
+    classes_ : ndarray of shape (2,)
+        What `predict` returns: -1 for outliers, 1 for inliers.
     estimators_ : list of estimators
         Fitted members: with ``autoencoder=None``, :class:`AutoencoderTransformer` of rows in the units of X; their
         losses are in standardized units.
@@ -175,17 +178,16 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
             streams = random_streams(self.random_state)
             parts = subsets(*self._sizes(X), self.n_estimators, streams.split)
             fit_members = self._fit_distances if self.autoencoder is None else self._fit_scores
-            fit_members(X, parts, streams.weights, context)
+            oddness = fit_members(X, parts, streams.weights, context)
+            self.classes_ = np.array([-1, 1])
             self.estimators_samples_ = [seen.numpy() for seen, _ in parts]
-            self.left_out_scores_ = self._left_out_scores(X, [unseen.numpy() for _, unseen in parts])
+            self.left_out_scores_ = _mean_scores(_num_samples(X), [unseen.numpy() for _, unseen in parts], oddness)
             if self.contamination == "auto":
                 self.offset_ = -conformal.threshold(self._reference(), ALPHA)
             else:
                 self.offset_ = float(np.percentile(-self._oddness(X), 100 * self.contamination))
-            fitted = {name: value for name, value in vars(self).items() if name.endswith("_")}
-            context.call_on_fit_task_end(
-                estimator=self, X=X, y=y, reconstruction_attributes=lambda: fitted
-            )
+            fitted = {name: value for name, value in vars(self).items() if name.endswith("_") or name in _PRIVATE}
+            context.call_on_fit_task_end(estimator=self, X=X, y=y, reconstruction_attributes=lambda: fitted)
         return self
 
     # Using the members ------------------------------------------------------------------------------------
@@ -351,20 +353,21 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
             )
         return n, size
 
-    def _fit_distances(self, X, parts, generator: torch.Generator, context) -> None:
-        """Fit the members of the recipe, all at once, and measure distances."""
+    def _fit_distances(self, X, parts, generator: torch.Generator, context) -> list[np.ndarray]:
+        """Fit the members of the recipe, all at once; return how odd the rows are that each has not seen."""
         tasks = [context.subcontext(task_name="member") for _ in parts]
         for task in tasks:
             task.call_on_fit_task_begin(estimator=self, X=X)
-        mean, scale = column_scales(X)
+        standardization = Standardization.measure(X)
         parameters, n_rows = _recipe(X.shape[1], len(parts[0][0]), self.n_components)
         members = [
             _Member(**parameters, device=self.device, random_state=seed, trim=self.trim)
             for seed in _seeds(len(parts), generator)
         ]
         seen = [rows[torch.randperm(len(rows), generator=generator)[:n_rows]].sort().values for rows, _ in parts]
-        fit_together(members, standardized(X, mean, scale), [rows.numpy() for rows in seen])
-        centre = np.zeros_like(mean) if sparse.issparse(X) else mean
+        fit_together(members, standardization(X), [rows.numpy() for rows in seen])
+        scale, oddness = standardization.scale, []
+        centre = np.zeros_like(scale) if sparse.issparse(X) else standardization.mean
         self._scale, self.estimators_, self._gaussians = scale, [], []
         for member, rows, (_, unseen), task in zip(members, seen, parts, tasks, strict=True):
             autoencoder = member.plain(centre, scale, X)
@@ -372,11 +375,13 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
             measured = DistanceMember.measure(autoencoder, scale, self.code_weight, X, *numbers)
             self.estimators_.append(autoencoder)
             self._gaussians.append([measured.residuals._asdict(), measured.codes._asdict()])
+            oddness.append(measured.unseen(X, numbers[1], standardization))
             task.call_on_fit_task_end(estimator=self, X=X)
+        return oddness
 
-    def _fit_scores(self, X, parts, generator: torch.Generator, context) -> None:
-        """Fit members that score rows themselves."""
-        self.estimators_, self._usual = [], []
+    def _fit_scores(self, X, parts, generator: torch.Generator, context) -> list[np.ndarray]:
+        """Fit members that score rows themselves; return how odd the rows are that each has not seen."""
+        self.estimators_, self._usual, oddness = [], [], []
         for seen, unseen in parts:
             member = clone(self.autoencoder)
             _set_random_states(member, np.random.RandomState(_seeds(1, generator)[0]))
@@ -387,7 +392,11 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
                 member.fit(rows)
                 task.call_on_fit_task_end(estimator=self, X=rows)
             self.estimators_.append(member)
-            self._usual.append(ScoreMember.measure(member, X, unseen.numpy()).usual)
+            others = _safe_indexing(X, unseen.numpy())
+            measured = ScoreMember.measure(member, others)
+            self._usual.append(measured.usual)
+            oddness.append(measured.oddness(others))
+        return oddness
 
     def _members(self) -> list[Any]:
         if self.autoencoder is not None:
@@ -408,14 +417,6 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
     def _above_threshold(self, X) -> np.ndarray:
         with np.errstate(invalid="ignore"):
             return np.nan_to_num(-self._oddness(X) - self.offset_, nan=0.0, posinf=np.inf, neginf=-np.inf)
-
-    def _left_out_scores(self, X, unseen: list[np.ndarray]) -> np.ndarray:
-        """Return the score of each training row by the members that it was left out by; NaN if there is none."""
-        total, n_members = np.zeros(_num_samples(X)), np.zeros(_num_samples(X))
-        for member, rows in zip(self._members(), unseen, strict=True):
-            total[rows] -= member.unseen(X, rows)
-            n_members[rows] += 1
-        return np.divide(total, n_members, out=np.full_like(total, np.nan), where=n_members > 0)
 
     def _reference(self) -> np.ndarray:
         """Return how odd the training rows are to those that have not seen them, sorted."""
@@ -470,6 +471,15 @@ def _recipe(n_features: int, n_rows: int, n_components) -> tuple[dict[str, Any],
         "dtype": "float32",
     }
     return parameters, n_rows
+
+
+def _mean_scores(n_rows: int, parts: list[np.ndarray], oddness: list[np.ndarray]) -> np.ndarray:
+    """Return minus the mean oddness of each row over the parts that it is in; NaN if it is in none."""
+    total, n_parts = np.zeros(n_rows), np.zeros(n_rows)
+    for numbers, values in zip(parts, oddness, strict=True):
+        total[numbers] -= values
+        n_parts[numbers] += 1
+    return np.divide(total, n_parts, out=np.full(n_rows, np.nan), where=n_parts > 0)
 
 
 def _seeds(n: int, generator: torch.Generator) -> list[int]:

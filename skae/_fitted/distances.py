@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .._data.arrays import as_tensor
 from .._data.chunks import fold
 
 MOST_COLUMNS = 2048  # beyond them, a matrix of columns by columns is too large: columns count one by one
@@ -86,23 +87,28 @@ def squared_distance(gaussian: Gaussian, rows: Tensor) -> Tensor:
     return _whiten(gaussian, rows).square().sum(1)
 
 
-def left_out(gaussian: Gaussian, squared: Tensor) -> Tensor:
-    """Return what squared distances of rows that the Gaussian is fitted to were if it did not know the row.
+def left_out(gaussian: Gaussian, rows: Tensor, as_new: Tensor) -> Tensor:
+    """Return the squared distance of ``as_new`` from a Gaussian that does not know ``rows``, each on its own.
 
-    What is added to the covariance, the share that is left of it and its divisor stay as they are.
+    It is fitted to ``rows``, among others. What is added to the covariance, the share that is left of it and its
+    divisor stay as they are.
     """
     n = gaussian.n_rows
-    return (n / (n - 1)) ** 2 * squared / (1 - gaussian.share * n / (n - 1) ** 2 * squared)
+    own = _whiten(gaussian, rows)
+    new = _whiten(gaussian, as_new) + own / (n - 1)
+    weight = gaussian.share * n / (n - 1) ** 2
+    product, length = (own * new).sum(1), own.square().sum(1)
+    return new.square().sum(1) + weight * product.square() / (1 - weight * length)
 
 
 def fall_when_free(gaussian: Gaussian, rows: Tensor) -> Tensor:
     """Return by how much the squared distance falls when one column is free to take any value, (n, d)."""
-    root = torch.from_numpy(gaussian.root)
+    root = as_tensor(gaussian.root)
     if root.ndim == 1:
         return _whiten(gaussian, rows).square()
     return (_whiten(gaussian, rows) @ root.mT).square_().div_(root.square().sum(1))
 
 
 def _whiten(gaussian: Gaussian, rows: Tensor) -> Tensor:
-    deviation, root = rows - torch.from_numpy(gaussian.mean), torch.from_numpy(gaussian.root)
+    deviation, root = rows - as_tensor(gaussian.mean), as_tensor(gaussian.root)
     return deviation * root if root.ndim == 1 else deviation @ root

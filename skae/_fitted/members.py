@@ -1,21 +1,19 @@
 """The members of an outlier detector at work: how odd rows are to each, and which columns make them so.
 
-A member is a fitted autoencoder with three methods: ``oddness(X)``, (n,), higher for odder rows; ``unseen(X, rows)``,
-the same for the training rows of these numbers, which it was not trained on; and ``per_column(X)``, (n, n_features),
-not negative.
+A member is a fitted autoencoder with two methods: ``oddness(X)``, (n,), higher for odder rows, and ``per_column(X)``,
+(n, n_features), not negative.
 """
 
-import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import torch
-from sklearn.utils import _safe_indexing
 from torch import Tensor
 
 from .._data import arrays
 from .._data.chunks import Reader, slices
+from .._data.standardization import Standardization
 from .._networks.inference import forward
 from .distances import Gaussian, fall_when_free, fit_gaussian, left_out, squared_distance
 
@@ -42,7 +40,7 @@ class DistanceMember:
         self, autoencoder: Any, scale: np.ndarray, code_weight: float, residuals: Gaussian, codes: Gaussian
     ) -> None:
         self.autoencoder, self.code_weight = autoencoder, code_weight
-        self.scale, self.residuals, self.codes = torch.from_numpy(scale), residuals, codes
+        self.scale, self.residuals, self.codes = arrays.as_tensor(scale), residuals, codes
 
     @classmethod
     def measure(
@@ -56,20 +54,23 @@ class DistanceMember:
 
     def oddness(self, X) -> np.ndarray:
         """Return the squared distance of each row."""
-        return self._distances(X, None, lambda squared: squared)
-
-    def unseen(self, X, rows: np.ndarray) -> np.ndarray:
-        """Return the squared distance of rows that the Gaussian of the residuals was fitted to, as of new ones."""
-        return self._distances(X, rows, functools.partial(left_out, self.residuals))
-
-    def _distances(self, X, rows: np.ndarray | None, change) -> np.ndarray:
-        result = np.empty(X.shape[0] if rows is None else len(rows))
-        for part, residual, code in _parts(self.autoencoder, self.scale, X, rows):
-            squared = change(squared_distance(self.residuals, residual))
-            if self.code_weight:
-                squared += self.code_weight * squared_distance(self.codes, code)
-            result[part] = squared.numpy()
+        result = np.empty(X.shape[0])
+        for part, residual, code in _parts(self.autoencoder, self.scale, X):
+            result[part] = self._with_code(squared_distance(self.residuals, residual), code)
         return result
+
+    def unseen(self, X, rows: np.ndarray, standardization: Standardization) -> np.ndarray:
+        """Return the squared distance of rows that the Gaussian of the residuals was fitted to, as of new ones."""
+        result = np.empty(len(rows))
+        once, again = (_parts(self.autoencoder, self.scale, X, rows, change) for change in (None, standardization.as_new))
+        for (part, own, _), (_, residual, code) in zip(once, again, strict=True):
+            result[part] = self._with_code(left_out(self.residuals, own, residual), code)
+        return result
+
+    def _with_code(self, squared: Tensor, code: Tensor) -> np.ndarray:
+        if self.code_weight:
+            squared += self.code_weight * squared_distance(self.codes, code)
+        return squared.numpy()
 
     def per_column(self, X) -> np.ndarray:
         """Return by how much the distance of the residual falls when one column is free."""
@@ -80,16 +81,20 @@ class DistanceMember:
 
 
 def _parts(
-    autoencoder: Any, scale: Tensor, X, rows: np.ndarray | None = None
+    autoencoder: Any, scale: Tensor, X, rows: np.ndarray | None = None, change: Callable | None = None
 ) -> Iterator[tuple[slice, Tensor, Tensor]]:
-    """Walk over validated rows, all or some: yield which part, residuals in units of ``scale``, codes; in float64."""
+    """Walk over validated rows, all or some: yield which part, residuals in units of ``scale``, codes; in float64.
+
+    Rows that ``change`` has changed are other ones, to be reconstructed.
+    """
     dtype, reader = arrays.torch_dtype(X), Reader(arrays.to_torch(X))
     encode, decode = forward(autoencoder.encoder_, dtype), forward(autoencoder.decoder_, dtype)
     numbers = None if rows is None else torch.from_numpy(rows)
     n_rows = X.shape[0] if rows is None else len(rows)
     with torch.inference_mode():
         for part in slices(n_rows, 8 * max(X.shape[1], autoencoder._widest)):
-            x = (reader.run(part) if numbers is None else reader.gather(numbers[part])).to(autoencoder.device_)
+            read = reader.run(part) if numbers is None else reader.gather(numbers[part])
+            x = (read if change is None else change(read).to(dtype)).to(autoencoder.device_)
             code = encode(x, None)
             residual = (decode(code, None) - x).to("cpu").double().div_(scale)
             yield part, residual, code.to("cpu").double()
@@ -110,19 +115,15 @@ class ScoreMember:
         self.autoencoder, self.usual = autoencoder, usual
 
     @classmethod
-    def measure(cls, autoencoder: Any, X, unseen: np.ndarray) -> "ScoreMember":
-        """Return the member, with what is usual of its scores of columns."""
+    def measure(cls, autoencoder: Any, unseen) -> "ScoreMember":
+        """Return the member, with what is usual of its scores of columns, of rows it has not seen."""
         if not hasattr(autoencoder, "score_features"):
             return cls(autoencoder)
-        return cls(autoencoder, np.asarray(autoencoder.score_features(_safe_indexing(X, unseen)), float).mean(0))
+        return cls(autoencoder, np.asarray(autoencoder.score_features(unseen), float).mean(0))
 
     def oddness(self, X) -> np.ndarray:
         """Return minus the score of each row."""
         return -np.asarray(self.autoencoder.score_samples(X), float)
-
-    def unseen(self, X, rows: np.ndarray) -> np.ndarray:
-        """Return minus the score of rows by their numbers."""
-        return self.oddness(_safe_indexing(X, rows))
 
     def per_column(self, X) -> np.ndarray:
         """Return by how much the score of a column is below the usual, or else its squared error."""

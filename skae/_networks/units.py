@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+from torch import nn
 
 from .networks import Decoder, Encoder
 
@@ -17,5 +18,11 @@ def to_units(encoder: Encoder, decoder: Decoder, mean: np.ndarray, scale: np.nda
             offset = 0 if network.offset is None else network.offset.to("cpu").double()
             network.offset = (centre + unit * offset).to(dtype).to(next(network.parameters()).device)
         first, last = encoder.blocks[0].linear, decoder.blocks[-1].linear  # type: ignore[union-attr]
-        for parameter, factor in ((first.weight, 1 / unit), (last.weight, unit[:, None]), (last.bias, unit)):
-            parameter.copy_(parameter.to("cpu").double() * factor)
+        for module, name, factor in (
+            (first, "weight", 1 / unit),
+            (last, "weight", unit[:, None]),
+            (last, "bias", unit),
+        ):
+            parameter = getattr(module, name)
+            changed = (parameter.to("cpu").double() * factor).to(parameter)
+            setattr(module, name, nn.Parameter(changed))

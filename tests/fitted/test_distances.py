@@ -48,20 +48,22 @@ def test_distances_and_falls(n_rows, n_columns, n_parts):
 
 @pytest.mark.parametrize(("n_rows", "n_columns"), [(2, 3), (12, 20), (60, 4)])
 def test_left_out_is_the_distance_from_the_others(n_rows, n_columns):
-    """Whose covariance keeps the divisor, and what is added to it."""
-    X = rows(n_rows, n_columns)
+    """Whose covariance keeps the divisor, and what is added to it; the row itself may have moved."""
+    X, moved = rows(n_rows, n_columns), rows(n_rows, n_columns, seed=1)
     gaussian = fitted(X)
     level = np.trace(np.atleast_2d(np.cov(X.T))) / n_columns
-    expected = []
+    expected, of_moved = [], []
     for i in range(n_rows):
         others = np.delete(X, i, 0)
         scatter = (others - others.mean(0)).T @ (others - others.mean(0)) / (n_rows - 1)
         own = gaussian.share * scatter + ((1 - gaussian.share) * level + RIDGE) * np.eye(n_columns)
-        deviation = X[i] - others.mean(0)
-        expected.append(deviation @ np.linalg.solve(own, deviation))
-    squared = squared_distance(gaussian, torch.from_numpy(X))
-    assert_allclose(left_out(gaussian, squared), expected, rtol=1e-8)
-    assert (left_out(gaussian, squared) > squared).all()
+        for row, found in ((X[i], expected), (moved[i], of_moved)):
+            deviation = row - others.mean(0)
+            found.append(deviation @ np.linalg.solve(own, deviation))
+    X, moved = torch.from_numpy(X), torch.from_numpy(moved)
+    assert_allclose(left_out(gaussian, X, X), expected, rtol=1e-8)
+    assert_allclose(left_out(gaussian, X, moved), of_moved, rtol=1e-8)
+    assert (left_out(gaussian, X, X) > squared_distance(gaussian, X)).all()
 
 
 def test_the_covariance_is_shrunk_as_ledoit_and_wolf_do():
