@@ -104,13 +104,13 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
     Notes
     -----
     With d columns, a member is an autoencoder of layers d, w, w / 2, k, w / 2, w, d with rectified linear units
-    (the code and the output are linear), where w is 2 d, at least 64, and 256 from 200 columns on; k is four times
-    r, less than d, with r the square root of d, at least 4, or d / 2 below ten columns. It is trained for about 300
-    steps of 128 rows.
+    (the code and the output are linear), where w is 2 d, at least 64, and 256 from 200 columns on; k is four
+    times r, less than d, with r the square root of d, at least 4, or d / 2 below ten columns. It is trained for
+    about 300 steps of 128 rows.
 
-    Residuals are measured in standard deviations of the columns; 0.02 is added to the variances in their
-    covariance. More than 2048 columns count one by one, without covariances. For p-values, a row that has helped to
-    estimate the covariance is measured by the covariance of the others.
+    Residuals are measured in standard deviations of the columns. Their covariance is shrunk (Ledoit and Wolf
+    2004), and 0.02 is added to the variances; more than 2048 columns count one by one, without covariances. For
+    p-values, a row that has helped to estimate means and covariances is measured by those of the others.
 
     P-values are valid for rows that are exchangeable with the training rows: drawn from where these come from, in
     any order. They are not for rows of another time or place, nor for the training rows themselves, which most
@@ -118,8 +118,8 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
 
     References
     ----------
-    .. [1] S. Bates, E. Candes, L. Lei, Y. Romano and M. Sesia (2023). Testing for outliers with conformal p-values.
-       The Annals of Statistics 51, 149-178.
+    .. [1] S. Bates, E. Candes, L. Lei, Y. Romano and M. Sesia (2023). Testing for outliers with conformal
+       p-values. The Annals of Statistics 51, 149-178.
 
     Examples
     --------
@@ -446,7 +446,8 @@ class _Member(AutoencoderTransformer):
         """Return the fitted autoencoder, for rows in the units of X."""
         parameters = {name: value for name, value in self.get_params(deep=False).items() if name != "trim"}
         result = AutoencoderTransformer(**parameters)
-        vars(result).update({name: value for name, value in vars(self).items() if name not in ("trim", *parameters)})
+        own = ("trim", *parameters)
+        vars(result).update({name: value for name, value in vars(self).items() if name not in own})
         to_units(result.encoder_, result.decoder_, mean, scale, arrays.torch_dtype(X))
         result.offset_ = result.encoder_.offset.cpu().numpy()
         return result

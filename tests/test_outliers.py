@@ -170,7 +170,7 @@ def test_select(fitted_to_benign, benign):
 
 @pytest.mark.parametrize("alpha", [0, 1, 1.5, -0.1, "0.1", None])
 def test_select_checks_alpha(alpha, fitted_to_benign, benign):
-    with pytest.raises(ValueError, match="alpha=.*must be a number in"):
+    with pytest.raises(ValueError, match=r"alpha=.*must be a number in"):
         fitted_to_benign.select(benign[0], alpha=alpha)
 
 
@@ -243,7 +243,7 @@ class Frames(BaseEstimator):
 
     def score_features(self, X):
         colour = np.log(X["colour"].map(self.share_).fillna(1e-3).to_numpy(float))
-        return np.column_stack([colour, -np.nan_to_num(X["size"].to_numpy(float)) ** 2])
+        return np.column_stack([colour, -(np.nan_to_num(X["size"].to_numpy(float)) ** 2)])
 
     def score_samples(self, X):
         return self.score_features(X).sum(1)
@@ -349,8 +349,8 @@ def test_threads_change_nothing():
     code = "\n".join(line[8:] for line in code.splitlines())
     environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
     found = [
-        json.loads(subprocess.run([sys.executable, "-c", code, n], check=True, capture_output=True, env=environment).stdout)
-        for n in ("1", "2")
+        json.loads(subprocess.check_output([sys.executable, "-c", code, n_threads], env=environment))
+        for n_threads in ("1", "2")
     ]
     assert found[0] == found[1]
 
@@ -404,9 +404,8 @@ def test_searches_score_by_the_area_under_the_curve(normal_and_odd):
     order = np.random.default_rng(0).permutation(len(data.data))
     X, y = data.data[order], np.where(data.target[order] == 0, *normal_and_odd[::-1])
     pipeline = make_pipeline(StandardScaler(), detector())
-    search = GridSearchCV(
-        pipeline, {"autoencoderoutlierdetector__n_components": [2, 4]}, cv=2, scoring="roc_auc", error_score="raise"
-    ).fit(X, y)
+    grid = {"autoencoderoutlierdetector__n_components": [2, 4]}
+    search = GridSearchCV(pipeline, grid, cv=2, scoring="roc_auc", error_score="raise").fit(X, y)
     assert np.isfinite(search.best_score_)
     decision = cross_val_predict(pipeline, X, y, cv=2, method="decision_function")
     assert decision.shape == y.shape
@@ -414,11 +413,10 @@ def test_searches_score_by_the_area_under_the_curve(normal_and_odd):
 
 
 def test_n_jobs_make_no_difference():
-    searches = [
-        GridSearchCV(detector(), {"trim": [0.0, 0.1]}, cv=2, scoring="roc_auc", n_jobs=n_jobs).fit(rows(), [0, 1] * 30)
-        for n_jobs in (1, 2)
-    ]
-    scores = [search.cv_results_["mean_test_score"] for search in searches]
+    scores = []
+    for n_jobs in (1, 2):
+        search = GridSearchCV(detector(), {"trim": [0.0, 0.1]}, cv=2, scoring="roc_auc", n_jobs=n_jobs)
+        scores.append(search.fit(rows(), [0, 1] * 30).cv_results_["mean_test_score"])
     assert_same(scores[0], scores[1])
 
 

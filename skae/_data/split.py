@@ -1,8 +1,8 @@
 """Holding rows out for early stopping, by what the rows hold instead of where they stand; and subsets of rows.
 
-For early stopping, each row gets a number from its bytes and the seed; the rows with the smallest numbers are held out. Equal rows
-stay together, so that no row is validated on its own copy, and integer weights split as repeated rows do. Equal
-rows that are more than all that is to be held out, blank images for instance, are trained on.
+For early stopping, each row gets a number from its bytes and the seed; the rows with the smallest numbers are held
+out. Equal rows stay together, so that no row is validated on its own copy, and integer weights split as repeated
+rows do. Equal rows that are more than all that is to be held out, blank images for instance, are trained on.
 """
 
 import torch

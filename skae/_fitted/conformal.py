@@ -37,8 +37,8 @@ def select(p: np.ndarray, alpha: float, n_reference: int) -> np.ndarray:
         needed = math.ceil(len(p) / (alpha * max(1, n_odd))) - 1
         warn(
             f"No row can be selected: with {n_reference} rows to compare with, the smallest p-value is "
-            f"{smallest:.3g}, which {n_odd} of the {len(p)} rows have, and for so many it would have to be at most "
-            f"alpha * {max(1, n_odd)} / {len(p)} = {alpha * max(1, n_odd) / len(p):.3g}. Fit to at least {needed} "
-            "rows, raise alpha, or select among fewer rows."
+            f"{smallest:.3g}, which {n_odd} of the {len(p)} rows have; to select so many it would have to be at "
+            f"most alpha * {max(1, n_odd)} / {len(p)} = {alpha * max(1, n_odd) / len(p):.3g}. Fit to at least "
+            f"{needed} rows, raise alpha, or select among fewer rows."
         )
     return chosen

@@ -6,8 +6,8 @@ identity, and S = C + ridge I, a row x has, with d = x - m::
     squared distance                                     d' S^-1 d
     by how much it falls when column j of x is free      (S^-1 d)_j^2 / (S^-1)_jj
 
-A row that has helped to estimate C lies too close, the more so the fewer rows there are. `left_out` is the distance
-from the Gaussian of the others, in closed form (the formula of Sherman and Morrison).
+A row that has helped to estimate C lies too close, the more so the fewer rows there are. `left_out` is the
+distance from the Gaussian of the others, in closed form (the formula of Sherman and Morrison).
 """
 
 import itertools

@@ -1,7 +1,7 @@
 """The members of an outlier detector at work: how odd rows are to each, and which columns make them so.
 
-A member is a fitted autoencoder with two methods: ``oddness(X)``, (n,), higher for odder rows, and ``per_column(X)``,
-(n, n_features), not negative.
+A member is a fitted autoencoder with two methods: ``oddness(X)``, (n,), higher for odder rows, and
+``per_column(X)``, (n, n_features), not negative.
 """
 
 from collections.abc import Callable, Iterator
@@ -62,8 +62,9 @@ class DistanceMember:
     def unseen(self, X, rows: np.ndarray, standardization: Standardization) -> np.ndarray:
         """Return the squared distance of rows that the Gaussian of the residuals was fitted to, as of new ones."""
         result = np.empty(len(rows))
-        once, again = (_parts(self.autoencoder, self.scale, X, rows, change) for change in (None, standardization.as_new))
-        for (part, own, _), (_, residual, code) in zip(once, again, strict=True):
+        as_they_are = _parts(self.autoencoder, self.scale, X, rows)
+        as_new = _parts(self.autoencoder, self.scale, X, rows, standardization.as_new)
+        for (part, own, _), (_, residual, code) in zip(as_they_are, as_new, strict=True):
             result[part] = self._with_code(left_out(self.residuals, own, residual), code)
         return result
 

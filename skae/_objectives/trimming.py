@@ -1,4 +1,4 @@
-"""A loss that leaves out the rows of a batch that it is largest for, so that outliers do not teach the networks."""
+"""A loss without the rows of a batch that it is largest for, so that outliers do not teach the networks."""
 
 import torch
 from torch import Tensor

@@ -146,8 +146,11 @@ class OutlierDisplay(Display):
         """
         detector, prepared, names = detector_and_rows(estimator, X)
         scores = to_numpy(detector.score_samples(prepared))
-        numbers = np.argsort(scores, kind="stable")[:rows] if isinstance(rows, Integral) else np.asarray(rows, int)
-        reasons = to_numpy(detector.score_features(take(prepared, numbers))) if len(numbers) else np.empty((0, len(names)))
+        oddest = np.argsort(scores, kind="stable")
+        numbers = oddest[:rows] if isinstance(rows, Integral) else np.asarray(rows, int)
+        reasons = np.empty((0, len(names)))
+        if len(numbers):
+            reasons = to_numpy(detector.score_features(take(prepared, numbers)))
         labels = None if y is None else np.asarray(y)
         p = to_numpy(detector.p_values(prepared))
         return cls(scores, detector.offset_, p, numbers.tolist(), reasons, names, labels).plot(**drawing)

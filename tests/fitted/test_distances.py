@@ -42,7 +42,8 @@ def test_distances_and_falls(n_rows, n_columns, n_parts):
     for j in range(n_columns):  # the smallest distance, over all values of column j
         others = np.arange(n_columns) != j
         rest = deviation[:, others]
-        free = np.einsum("ij,jk,ik->i", rest, np.linalg.inv(covariance(X, gaussian.share)[others][:, others]), rest)
+        inner = np.linalg.inv(covariance(X, gaussian.share)[others][:, others])
+        free = np.einsum("ij,jk,ik->i", rest, inner, rest)
         assert_allclose(fall[:, j], squared - free, rtol=1e-6, atol=1e-8 * squared.max())
 
 
