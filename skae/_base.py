@@ -80,7 +80,9 @@ class UsesEncoder(
         return persistence.to_plain(dict(super().__getstate__()))
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(persistence.from_plain(dict(state), type(self).__name__))
+        state = persistence.from_plain(dict(state), type(self).__name__)
+        newer = {name: getattr(type(self), name) for name in self._parameter_names if name not in state}
+        super().__setstate__({**newer, **state})  # a file may be older than a parameter
 
 
 class BaseAutoencoder(UsesEncoder):
@@ -116,6 +118,7 @@ class BaseAutoencoder(UsesEncoder):
     decoder = cast(Any, None)
     noise = cast(Any, None)
     noise_level = 0.0
+    clean_fraction = cast(Any, 0.0)
     _width_parameter = "n_components"  # which of the parameters is the width of the code
 
     # Fitting ----------------------------------------------------------------------------------------------
@@ -276,7 +279,7 @@ class BaseAutoencoder(UsesEncoder):
         X = self._check(X, "score_samples")
         return -self._squared_errors(X, False, SupportWatch(self._supports, math.inf))
 
-    def score(self, X, y=None):
+    def score(self, X, y=None, sample_weight=None):
         """Compute the R^2 of the reconstruction: the fraction of the variance of X that it explains.
 
         Parameters
@@ -285,6 +288,8 @@ class BaseAutoencoder(UsesEncoder):
             Data to score.
         y : None
             Ignored.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights of the rows, in the residuals, the means and the variance. None is equal weights.
 
         Returns
         -------
@@ -293,24 +298,24 @@ class BaseAutoencoder(UsesEncoder):
             does not depend on the units of X. For a single row it is undefined: NaN, with a warning.
         """
         X = self._check(X, "score")
-        rows = arrays.to_torch(X)
+        rows, weight = arrays.to_torch(X), arrays.check_weights(sample_weight, X)
         if rows.shape[0] < 2:
             warn("R^2 is not defined for fewer than two rows.", UndefinedMetricWarning)
             return float("nan")
-        mean, reconstruct = column_means(rows), self._reconstruction(arrays.torch_dtype(X))
+        mean, reconstruct = column_means(rows, weight), self._reconstruction(arrays.torch_dtype(X))
         watch = SupportWatch(self._supports)
 
-        def squares(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        def squares(part: slice, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
             watch.see(x)
-            restored = reconstruct(x.to(self.device_)).to(mean)
-            return sum_rows((restored - x).square()), sum_rows((x - mean).square())
+            restored, share = reconstruct(x.to(self.device_)).to(mean), None if weight is None else weight[part]
+            return sum_rows((restored - x).square(), share), sum_rows((x - mean).square(), share)
 
         with torch.inference_mode():
-            terms = (squares(x) for _, x in chunks(rows, 8 * self._widest))
+            terms = (squares(*chunk) for chunk in chunks(rows, 8 * self._widest))
             residual, total = fold(terms, torch.add, torch.add)
         watch.warn()
-        n = rows.shape[0]
-        rounding = min(n * torch.finfo(mean.dtype).eps, 1e-6) * mean  # of the mean of a constant column
+        n = rows.shape[0] if weight is None else float(weight.sum())
+        rounding = min(rows.shape[0] * torch.finfo(mean.dtype).eps, 1e-6) * mean  # of a constant column's mean
         varies = total > n * rounding.square()
         if not varies.any():
             return float(not residual.any())

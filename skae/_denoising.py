@@ -1,13 +1,14 @@
 """The denoising autoencoder."""
 
 from collections.abc import Callable
+from numbers import Real
 from typing import Any
 
 import numpy as np
 import torch
 from sklearn.base import _fit_context
 from sklearn.callback import with_callbacks
-from sklearn.utils._param_validation import StrOptions
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
@@ -45,6 +46,10 @@ class DenoisingAutoencoder(BaseAutoencoder):
     noise_level : float, default=0.3
         For 'gaussian', the standard deviation of the noise in units of each feature's standard deviation; for
         'masking' and 'salt_and_pepper', the probability that an entry is corrupted. A callable ignores it.
+    clean_fraction : float or 'auto', default='auto'
+        Probability that a row of a batch stays clean, in [0, 1]. 'auto' is 0.2 for 'masking' and
+        'salt_and_pepper', since networks that have only seen rows with missing or wrong entries reconstruct whole
+        rows badly; see Notes. It is 0 for 'gaussian' and for a callable.
     hidden_layer_sizes : int or array-like of int, default=(128,)
         Widths of the encoder's hidden layers, from the input to the code. An int is a single layer; ``()`` is no
         hidden layer. With ``image_shape``, the numbers of channels of the convolution blocks.
@@ -191,8 +196,15 @@ class DenoisingAutoencoder(BaseAutoencoder):
         + \frac{\alpha}{2} \sum_w w^2
 
     A masked entry is zero in units of the data: the mean, if the data are standardised. Unlike in dropout, the
-    other entries are not scaled up. Held-out rows get the same noise after every epoch. Centring, initial weights,
-    early stopping and reproducibility are as described in the Notes of :class:`AutoencoderTransformer`.
+    other entries are not scaled up, so that rows with missing entries are restored as they come.
+
+    *Clean rows.* `transform`, `reconstruct` and `score` are mostly used on rows without noise. Features that tell
+    of each other make up for those that are missing; on a whole row, networks that have only seen corrupted rows
+    do so too, and overshoot. A share ``clean_fraction`` of the rows of each batch stays clean for this reason; it
+    costs corrupted rows next to nothing.
+
+    Held-out rows get the same noise after every epoch. Centring, initial weights, early stopping and
+    reproducibility are as described in the Notes of :class:`AutoencoderTransformer`.
 
     `partial_fit` takes the means, standard deviations, minima and maxima for the noise from the rows of its first
     call.
@@ -232,6 +244,7 @@ class DenoisingAutoencoder(BaseAutoencoder):
 
     noise: str | Callable = parameter(StrOptions(set(NOISES)), callable, default="gaussian")
     noise_level: float = parameter(NON_NEGATIVE, default=0.3)
+    clean_fraction: Any = parameter(Interval(Real, 0, 1, closed="both"), StrOptions({"auto"}), default="auto")
     encoder: Any = parameter(nn.Module, None, default=None)
     decoder: Any = parameter(nn.Module, None, default=None)
 

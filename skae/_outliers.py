@@ -447,7 +447,7 @@ class _Member(AutoencoderTransformer):
         parameters = {name: value for name, value in self.get_params(deep=False).items() if name != "trim"}
         result = AutoencoderTransformer(**parameters)
         own = ("trim", *parameters)
-        vars(result).update({name: value for name, value in vars(self).items() if name not in own})
+        result.__dict__.update({name: value for name, value in vars(self).items() if name not in own})
         to_units(result.encoder_, result.decoder_, mean, scale, arrays.torch_dtype(X))
         result.offset_ = result.encoder_.offset.cpu().numpy()
         return result

@@ -2,9 +2,10 @@
 
 import functools
 from collections.abc import Callable
+from numbers import Real
 from typing import Any
 
-from sklearn.utils._param_validation import StrOptions
+from sklearn.utils._param_validation import Interval, StrOptions
 
 from ._base import TakesSampleWeight
 from ._data.corruption import NOISES
@@ -36,6 +37,10 @@ class StackedAutoencoder(TakesSampleWeight):
     noise_level : float, default=0.3
         For 'gaussian', the standard deviation of the noise in units of each feature's standard deviation; for
         'masking' and 'salt_and_pepper', the probability that an entry is corrupted. A callable ignores it.
+    clean_fraction : float or 'auto', default='auto'
+        Probability that a row of a batch stays clean, in [0, 1]. 'auto' is 0.2 for 'masking' and
+        'salt_and_pepper', since networks that have only seen rows with missing or wrong entries reconstruct whole
+        rows badly; see Notes of :class:`DenoisingAutoencoder`. It is 0 for 'gaussian' and for a callable.
     hidden_layer_sizes : int or array-like of int, default=(128,)
         Widths of the encoder's hidden layers, from the input to the code. An int is a single layer; ``()`` is no
         hidden layer. With ``image_shape``, the numbers of channels of the convolution blocks.
@@ -153,7 +158,8 @@ class StackedAutoencoder(TakesSampleWeight):
     best_loss_ : float
         Smallest entry of ``validation_loss_curve_`` with ``early_stopping``, otherwise of ``loss_curve_``.
     n_iter_ : int
-        Number of epochs of fine-tuning, or of passes of `partial_fit` so far.
+        Number of epochs of fine-tuning, or of passes of `partial_fit` so far. With ``fine_tune=False``, the number
+        of epochs of pretraining of the last layer.
     n_features_in_ : int
         Number of features seen during `fit`.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -208,6 +214,7 @@ class StackedAutoencoder(TakesSampleWeight):
     fine_tune: bool = parameter("boolean", default=True)
     noise: str | Callable | None = parameter(StrOptions(set(NOISES)), callable, None, default=None)
     noise_level: float = parameter(NON_NEGATIVE, default=0.3)
+    clean_fraction: Any = parameter(Interval(Real, 0, 1, closed="both"), StrOptions({"auto"}), default="auto")
 
     def _phases(self, fit: Fit) -> list[Phase]:
         phases = []
@@ -231,4 +238,5 @@ class StackedAutoencoder(TakesSampleWeight):
 
     def _fitted_attributes(self, fit: Fit, encoder: Any, decoder: Any) -> dict[str, Any]:
         curves = getattr(fit.setup.previous, "layer_loss_curves_", fit.layer_loss_curves)
-        return {"layer_loss_curves_": curves}
+        pretrained_only = not (self.fine_tune or fit.history.loss_curve)
+        return {"layer_loss_curves_": curves, **({"n_iter_": len(curves[-1])} if pretrained_only else {})}

@@ -376,7 +376,7 @@ class VAESampler(BaseAutoencoder):
         """
         return self._over_draws(X, "score_samples", self.n_importance_samples, Densities.marginal)
 
-    def score(self, X, y=None):
+    def score(self, X, y=None, sample_weight=None):
         """Compute the mean log-likelihood of the rows.
 
         Parameters
@@ -385,6 +385,8 @@ class VAESampler(BaseAutoencoder):
             Data to score.
         y : None
             Ignored.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights of the rows in the mean. None is equal weights.
 
         Returns
         -------
@@ -392,7 +394,13 @@ class VAESampler(BaseAutoencoder):
             Mean of `score_samples`, in nats per row; higher is better. It depends on the units of X. A single row
             outside the support of the likelihood makes it -inf, with a warning.
         """
-        return float(arrays.to_torch(self.score_samples(X)).cpu().double().mean())
+        scores = self.score_samples(X)
+        weight = arrays.check_weights(sample_weight, scores)
+        scores = arrays.to_torch(scores).cpu().double()
+        if weight is None:
+            return float(scores.mean())
+        weight = weight.cpu().double()
+        return float(torch.dot(weight, scores.masked_fill(weight == 0, 0)) / weight.sum())
 
     def reconstruction_probability(self, X, n_samples=64):
         """Estimate the reconstruction probability of each row (An and Cho 2015).

@@ -175,6 +175,9 @@ DETECTORS = {
 # Codes in SciPy's CSR format, which those tests that look into the codes do not take.
 SPARSE_OUTPUT = {"sparse_output": configured(SparseAutoencoder, sparsity="topk", sparse_output=True)}
 
+# Trained layer by layer only: its curves are of other lengths than max_iter.
+GREEDY = {"stacked_greedy": configured(StackedAutoencoder, fine_tune=False, pretrain_max_iter=3)}
+
 ANY_WIDTH = [pytest.param(estimator, id=name) for name, estimator in {**CONFIGURATIONS, **INEXACT_WEIGHTS}.items()]
 ESTIMATORS = [*ANY_WIDTH, *(pytest.param(estimator, id=name) for name, estimator in CONVOLUTIONAL.items())]
 

@@ -13,6 +13,7 @@ from estimators import (
     DETECTORS,
     EVERY_ESTIMATOR,
     EVERY_OF_ANY_WIDTH,
+    GREEDY,
     INEXACT_WEIGHTS,
     PUBLIC_CLASSES,
     SPARSE_OUTPUT,
@@ -29,7 +30,7 @@ import skae
 # scikit-learn's checks -------------------------------------------------------------------------------------
 
 
-SCIKIT_LEARNS = [CONFIGURATIONS, CLASSIFIERS, DETECTORS, SPARSE_OUTPUT]
+SCIKIT_LEARNS = [CONFIGURATIONS, CLASSIFIERS, DETECTORS, SPARSE_OUTPUT, GREEDY]
 
 
 @parametrize_with_checks([estimator for group in SCIKIT_LEARNS for estimator in group.values()])

@@ -1,6 +1,7 @@
 """What every estimator promises beyond scikit-learn's checks; see also the other test_common_* files."""
 
 from functools import partial
+from inspect import signature
 
 import numpy as np
 import pandas as pd
@@ -22,6 +23,7 @@ from estimators import (
 )
 from numpy.testing import assert_allclose
 from scipy import sparse
+from sklearn import config_context
 from sklearn.base import clone, is_classifier
 from sklearn.exceptions import NotFittedError, UndefinedMetricWarning
 from sklearn.metrics import r2_score
@@ -90,6 +92,21 @@ def test_no_global_generator_is_read_or_written(estimator):
 
     for one, other in zip(life(1), life(2), strict=True):
         assert_same_model(one, other)
+
+
+@every_autoencoder
+def test_one_seed_one_noise_in_either_precision(estimator):
+    """Rows in float32 and in float64 get the same weights, order and noise; what differs is rounding."""
+    X = rows().astype(np.float32)
+    single, double = (fitted(estimator, x, dtype="auto") for x in (X, X.astype(np.float64)))
+    assert next(single.encoder_.parameters()).dtype == torch.float32
+    assert next(double.encoder_.parameters()).dtype == torch.float64
+    assert_allclose(single.loss_curve_, double.loss_curve_, rtol=1e-3)
+    with torch.no_grad():
+        codes = single.encoder_(torch.from_numpy(X)), double.encoder_(torch.from_numpy(X).double())
+    assert_allclose(*(torch.cat(code, 1) if isinstance(code, tuple) else code for code in codes), atol=1e-2)
+    if hasattr(single, "sample"):
+        assert_allclose(*(model.sample(50, random_state=0) for model in (single, double)), atol=1e-2)
 
 
 # Using a fitted model --------------------------------------------------------------------------------------
@@ -191,6 +208,22 @@ def test_score_of_rows_without_variance(estimator):
         assert np.isnan(model.score(rows(1)))
     X = np.ones((5, 5))
     assert model.score(X) == r2_score(X, model.reconstruct(X), multioutput="variance_weighted") == 0
+
+
+@every_autoencoder
+def test_weights_in_score_count_rows(estimator):
+    """A row of weight two counts twice, one of weight zero not at all; and no weight is a weight of one."""
+    X, weight = rows(30, seed=1), np.arange(30) % 3
+    model = fitted(estimator)
+    score = model.score(X, sample_weight=weight)
+    assert type(score) is float
+    assert_allclose(score, model.score(np.repeat(X, weight, axis=0)), rtol=1e-9)
+    assert_allclose(model.score(sparse.csr_array(X), sample_weight=weight.tolist()), score, rtol=1e-9)
+    assert_allclose(model.score(X, sample_weight=np.ones(30)), model.score(X), rtol=1e-9)
+    assert abs(score - model.score(X)) > 1e-6
+    for bad in (weight[1:], -weight, 0 * weight):
+        with pytest.raises(ValueError, match=r"(?i)sample.weight"):
+            model.score(X, sample_weight=bad)
 
 
 @every_autoencoder
@@ -299,6 +332,23 @@ def test_clone_copies_parameters_only(estimator):
 def test_cross_validation_of_a_pipeline(estimator):
     scores = cross_val_score(make_pipeline(StandardScaler(), estimator), rows(), labels(rows()), cv=3)
     assert np.isfinite(scores).all()
+
+
+@every_estimator
+def test_a_routed_pipeline_is_scored_with_weights(estimator):
+    """Weights that are asked for by ``score`` come through a pipeline and a cross-validation."""
+    X, weight = rows(), np.linspace(0.2, 2, 60)
+    last = clone(estimator)
+    with config_context(enable_metadata_routing=True):
+        if "sample_weight" in signature(last.fit).parameters:
+            last.set_fit_request(sample_weight=False)
+        scaler = StandardScaler().set_fit_request(sample_weight=False)
+        pipe = make_pipeline(scaler, last.set_score_request(sample_weight=True)).fit(X, labels(X))
+        score = pipe.score(X, labels(X), sample_weight=weight)
+        expected = pipe[-1].score(pipe[0].transform(X), labels(X), sample_weight=weight)
+        assert score == expected
+        folds = cross_val_score(pipe, X, labels(X), cv=2, params={"sample_weight": weight})
+    assert np.isfinite(folds).all()
 
 
 @every_estimator

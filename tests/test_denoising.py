@@ -12,11 +12,12 @@ from scipy import sparse
 from sklearn import config_context
 from sklearn.decomposition import PCA
 from sklearn.linear_model import Ridge
+from sklearn.metrics import r2_score
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skae import AutoencoderTransformer, DenoisingAutoencoder
+from skae import AutoencoderTransformer, DenoisingAutoencoder, StackedAutoencoder
 
 NOISES = ["gaussian", "masking", "salt_and_pepper"]
 STILL = {"learning_rate": 1e-14, "max_iter": 4}  # the solver stands still: the curves show the noise alone
@@ -94,6 +95,26 @@ def test_rows_held_out_get_the_same_noise_after_every_epoch(noise, loss):
     assert len(set(model.loss_curve_)) == 4
     clean = denoiser(**{**parameters, "noise_level": 0.0}).fit(rows(200))
     assert abs(model.validation_loss_curve_[0] / clean.validation_loss_curve_[0] - 1) > 1e-3, "noise there is"
+
+
+@pytest.mark.parametrize("cls", [DenoisingAutoencoder, StackedAutoencoder])
+@pytest.mark.parametrize("noise", ["masking", "salt_and_pepper"])
+@pytest.mark.parametrize("level", [0.5, 0.75])
+def test_whole_rows_are_reconstructed_as_well_as_corrupted_ones(digits, cls, noise, level):
+    """Features that make up for missing ones must not do so twice: R^2 of whole rows was negative."""
+    train, test = np.split(StandardScaler().fit_transform(digits), [1200])
+    settings = {"noise": noise, "noise_level": level, "max_iter": 30, "tol": None, "random_state": 0}
+    model = cls(32, learning_rate=3e-3, **settings)
+    model.set_params(**{"pretrain_max_iter": 5} if cls is StackedAutoencoder else {}).fit(train)
+    rng = np.random.default_rng(1)
+    changed, extreme = (
+        rng.random(test.shape) < level,
+        np.where(rng.random(test.shape) < 0.5, train.min(0), train.max(0)),
+    )
+    corrupted = np.where(changed, 0 if noise == "masking" else extreme, test)
+    of_corrupted = r2_score(test, model.reconstruct(corrupted), multioutput="variance_weighted")
+    assert model.score(test) > of_corrupted + 0.1
+    assert of_corrupted > (0.25 if noise == "masking" else -0.1)
 
 
 def test_noise_statistics_of_partial_fit_are_those_of_its_first_rows():

@@ -194,7 +194,10 @@ def test_fine_tuning_starts_where_pretraining_ended():
 
 def test_pretraining_alone():
     model = stacked(fine_tune=False).fit(X)
-    assert model.n_iter_ == 0
+    assert model.n_iter_ == len(model.layer_loss_curves_[-1]) == 3, "of the last layer"
+    assert model.set_params(warm_start=True).fit(X).n_iter_ == 3, "nothing is left to train"
+    assert model.partial_fit(X).partial_fit(X).n_iter_ == 2, "passes over the whole"
+    model = stacked(fine_tune=False).fit(X)
     assert model.loss_curve_ == []
     assert model.loss_ == pytest.approx(np.square(model.reconstruct(X) - X).mean(), rel=1e-9)
     assert model.best_loss_ == model.loss_

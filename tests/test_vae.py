@@ -346,7 +346,7 @@ def test_inactive_units_are_said_however_short_the_fit(X):
 @pytest.mark.parametrize("early_stopping", [False, True])
 def test_active_units_are_those_whose_mean_varies(early_stopping):
     X = rows(400)
-    model = configured(n_components=6, beta=1.5, max_iter=300, learning_rate=1e-2, early_stopping=early_stopping)
+    model = configured(n_components=6, max_iter=300, learning_rate=1e-2, early_stopping=early_stopping)
     variance = model.fit(X).transform(X).var(0)
     assert 0 < model.n_active_units_ == (variance > 0.01).sum() < 6
 

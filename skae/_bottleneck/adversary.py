@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from .._networks.building import initialize
 from .._networks.networks import Block, Linear
 from .._objectives.losses import binary_cross_entropy
+from .._support.devices import normal
 from .._support.sizes import of_size
 from .._training.bottleneck import Bottleneck
 from .._training.buffers import BufferPool
@@ -212,7 +213,7 @@ class Adversary(Bottleneck):
     def _blur(self, codes: Tensor) -> Tensor:
         if not self.noise:
             return codes
-        return torch.empty_like(codes).normal_(generator=self.generator).mul_(self.noise).add(codes)
+        return normal(codes.shape, codes, self.generator).mul_(self.noise).add(codes)
 
     def state(self) -> dict[str, Any]:
         """Return the discriminator's weights and its solver's state."""

@@ -15,6 +15,7 @@ from torch import Tensor
 from .._data.corruption import restarted
 from .._networks.networks import LOG_VARIANCE_BOUND
 from .._objectives.penalties import WarmUp
+from .._support.devices import normal
 from .._training.bottleneck import Bottleneck
 
 
@@ -84,7 +85,7 @@ class GaussianBottleneck(Bottleneck):
         self._tanh = torch.tanh(raw * self._inverse_bound)  # as `bounded`; the gradient needs it once more
         self._log_variance = self._tanh * self._bound
         self._deviation = torch.exp(self._log_variance * self._half)
-        self._noise = self._mean.new_empty(self.n_passes, *self._mean.shape).normal_(generator=self.generator)
+        self._noise = normal((self.n_passes, *self._mean.shape), self._mean, self.generator)
 
     def own_loss(self, reconstruction: Tensor) -> Tensor:
         """Return the weighted divergence of each row, and note both parts of the loss."""

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from .._objectives.penalties import WarmUp
+from .._support.devices import normal
 from .._training.bottleneck import Bottleneck
 
 
@@ -31,8 +32,7 @@ class NoisySigmoid(Bottleneck):
         self._generator = generator
 
     def _noisy(self, code: Tensor) -> Tensor:
-        noise = torch.empty_like(code).normal_(generator=self._generator)
-        return noise.mul_(self.warm_up.value).add_(code)
+        return normal(code.shape, code, self._generator).mul_(self.warm_up.value).add_(code)
 
     def forward(self, code: Tensor, z: Tensor, row_weight: Tensor | None) -> None:
         """Write noisy codes, or bits."""

@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .._support.devices import normal
+
 # Plain values, kept beside the networks: (means (m, k), factors (m, k, k)) of a mixture, or as it was given.
 Prior = str | tuple[np.ndarray, np.ndarray] | Callable
 
@@ -59,10 +61,10 @@ def draw(prior: Prior, n: int, n_components: int, like: Tensor, generator: torch
     if isinstance(prior, tuple):
         means, factors = (torch.as_tensor(part).to(like) for part in prior)
         chosen = torch.randint(len(means), (n,), generator=generator, device=like.device)
-        normal = like.new_empty(n, n_components, 1).normal_(generator=generator)
-        return torch.baddbmm(means[chosen].unsqueeze(2), factors[chosen], normal)[:, :, 0]
+        drawn = normal((n, n_components, 1), like, generator)
+        return torch.baddbmm(means[chosen].unsqueeze(2), factors[chosen], drawn)[:, :, 0]
     if isinstance(prior, str):
-        return like.new_empty(n, n_components).normal_(generator=generator)
+        return normal((n, n_components), like, generator)
     codes = torch.as_tensor(prior(n, generator))
     if codes.shape != (n, n_components):
         raise ValueError(

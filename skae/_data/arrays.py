@@ -12,7 +12,7 @@ from sklearn.utils._array_api import (
     move_to,
     supported_float_dtypes,
 )
-from sklearn.utils.validation import validate_data
+from sklearn.utils.validation import _check_sample_weight, validate_data
 from torch import Tensor
 
 
@@ -63,6 +63,13 @@ def check_unnamed(X, name: str):
     """Validate an array beside the rows, without feature names, called ``name`` in messages."""
     X = X.detach() if isinstance(X, Tensor) else X
     return check_array(X, accept_sparse="csr", dtype=_float_dtypes(X), input_name=name)
+
+
+def check_weights(sample_weight, X) -> Tensor | None:
+    """Validate weights of validated rows, not negative and not all zero; None stays None."""
+    if sample_weight is None:
+        return None
+    return to_torch(_check_sample_weight(sample_weight, X, ensure_non_negative=True))
 
 
 def _float_dtypes(X) -> list:

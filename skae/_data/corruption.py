@@ -1,12 +1,17 @@
 """Corruptions of a batch, drawn anew each time.
 
 They are meant in the data's space: a masked entry is a zero of the data, salt and pepper are a feature's own
-extremes. Batches come centred, so that what a corruption puts in has to be centred too.
+extremes. Batches come centred, so that what a corruption puts in has to be centred too. Random numbers are of
+single precision whatever the batch is of, so that one seed gives one noise.
+
+Networks that have only seen corrupted rows overshoot on whole ones, whose entries say the same thing several times
+over. Therefore some of the rows of each batch may stay whole.
 """
 
 import contextlib
 import copy
 from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -24,42 +29,71 @@ class Draw:
 
     @torch.inference_mode(False)  # for use in any mode
     def __init__(self, x: Tensor, level: float, fills: list[Tensor]) -> None:
-        precise = torch.float32 if x.dtype == torch.bfloat16 else x.dtype  # bfloat16 knows 256 fractions
-        self.number = torch.empty(x.shape, dtype=precise, device=x.device)
-        self.rounded = None if x.dtype == precise else torch.empty_like(x)
+        self.number = torch.empty(x.shape, dtype=torch.float32, device=x.device)
+        self.row = torch.empty(len(x), 1, dtype=torch.float32, device=x.device)
+        self.whole = torch.empty(len(x), 1, dtype=torch.bool, device=x.device)
+        self.rounded = None if x.dtype == torch.float32 else torch.empty_like(x)
         self.changed, self.lowered = self.below = torch.empty(2, *x.shape, dtype=torch.bool, device=x.device)
         self.levels = self.number.new_tensor([level, level / 2]).view(2, 1, 1)
         self.level = self.levels[0]
-        self.scale = level * fills[0]
+        self.scale = (level * fills[0]).float()
         self.lowest, self.highest, self.zero = (fill.to(x.dtype) for fill in fills[1:])
 
 
-def gaussian(x: Tensor, draw: Draw, generator: torch.Generator, out: Tensor) -> None:
+def gaussian(x: Tensor, draw: Draw, number: Tensor, out: Tensor) -> None:
     """Add normal noise of ``level`` times each feature's standard deviation."""
-    number = draw.number.normal_(generator=generator)
     if draw.rounded is None:
         torch.addcmul(x, number, draw.scale, out=out)
     else:
         torch.add(x, draw.rounded.copy_(number.mul_(draw.scale)), out=out)
 
 
-def masking(x: Tensor, draw: Draw, generator: torch.Generator, out: Tensor) -> None:
+def masking(x: Tensor, draw: Draw, number: Tensor, out: Tensor) -> None:
     """Set each entry to zero with probability ``level``; the others keep their values."""
-    torch.lt(draw.number.uniform_(generator=generator), draw.level, out=draw.changed)
+    torch.lt(number, draw.level, out=draw.changed)
     torch.where(draw.changed, draw.zero, x, out=out)
 
 
-def salt_and_pepper(x: Tensor, draw: Draw, generator: torch.Generator, out: Tensor) -> None:
+def salt_and_pepper(x: Tensor, draw: Draw, number: Tensor, out: Tensor) -> None:
     """Set each entry with probability ``level`` to its feature's minimum or maximum, either as likely."""
-    torch.lt(draw.number.uniform_(generator=generator), draw.levels, out=draw.below)
+    torch.lt(number, draw.levels, out=draw.below)
     torch.where(draw.changed, draw.highest, x, out=out)
     torch.where(draw.lowered, draw.lowest, out, out=out)
 
 
-NOISES: dict[str, Callable[[Tensor, Draw, torch.Generator, Tensor], object]] = {
-    "gaussian": gaussian,
-    "masking": masking,
-    "salt_and_pepper": salt_and_pepper,
+class Noise(NamedTuple):
+    """One kind of noise.
+
+    Attributes
+    ----------
+    draw : callable (number, generator)
+        Fills a tensor with random numbers.
+    apply : callable (x, draw, number, out)
+        Writes the noisy batch, given these numbers.
+    nothing : float
+        The number that leaves an entry as it is.
+    clean_fraction : float
+        Of rows that stay whole, where nobody says how many.
+    """
+
+    draw: Callable[[Tensor, torch.Generator], object]
+    apply: Callable[[Tensor, Draw, Tensor, Tensor], object]
+    nothing: float
+    clean_fraction: float
+
+
+def _normal(number: Tensor, generator: torch.Generator) -> None:
+    number.normal_(generator=generator)
+
+
+def _uniform(number: Tensor, generator: torch.Generator) -> None:
+    number.uniform_(generator=generator)  # below one
+
+
+NOISES = {
+    "gaussian": Noise(_normal, gaussian, nothing=0.0, clean_fraction=0.0),
+    "masking": Noise(_uniform, masking, nothing=1.0, clean_fraction=0.2),
+    "salt_and_pepper": Noise(_uniform, salt_and_pepper, nothing=1.0, clean_fraction=0.2),
 }
 
 
@@ -90,6 +124,8 @@ class Corruption:
         Of the batches.
     offset : Tensor of shape (n_features,) or None
         What batches are centred by.
+    clean_fraction : float or 'auto'
+        Probability that a row stays whole; 'auto' is the noise's own, and 0 for a callable.
     """
 
     def __init__(
@@ -100,6 +136,7 @@ class Corruption:
         generator: torch.Generator,
         dtype: torch.dtype,
         offset: Tensor | None = None,
+        clean_fraction: Any = 0.0,
     ) -> None:
         if noise in ("masking", "salt_and_pepper") and level > 1:
             raise ValueError(
@@ -107,6 +144,9 @@ class Corruption:
                 "in [0, 1]. Lower it, or use noise='gaussian', whose level has no upper bound."
             )
         self.noise, self.level, self.statistics, self.generator = noise, level, statistics, generator
+        if clean_fraction == "auto":
+            clean_fraction = NOISES[noise].clean_fraction if isinstance(noise, str) else 0.0
+        self.clean_fraction: float = clean_fraction
         deviation, lowest, highest = (as_tensor(s).cpu().double() for s in statistics[:3])
         zero = torch.zeros_like(deviation) if offset is None else -offset.cpu().double()
         fills = (deviation, lowest + zero, highest + zero, zero)
@@ -115,15 +155,22 @@ class Corruption:
 
     def __call__(self, x: Tensor, out: Tensor | None = None) -> Tensor:
         """Return a batch with noise, written to ``out``, which may be the batch itself, or to new memory."""
-        if not isinstance(self.noise, str):
-            noisy = self._of_callable(x, self.noise)
-            return noisy if out is None else out.copy_(noisy)
-        out = torch.empty_like(x) if out is None else out
         draw = of_size(self._draws, (x.shape, x.dtype), lambda: Draw(x, self.level, self._fills))
-        NOISES[self.noise](x, draw, self.generator, out)
+        if not isinstance(self.noise, str):
+            noisy = self._of_callable(x, self.noise, draw)
+            return noisy if out is None else out.copy_(noisy)
+        out, noise = torch.empty_like(x) if out is None else out, NOISES[self.noise]
+        noise.draw(draw.number, self.generator)
+        if self.clean_fraction:
+            draw.number.masked_fill_(self._whole(draw), noise.nothing)
+        noise.apply(x, draw, draw.number, out)
         return out
 
-    def _of_callable(self, x: Tensor, noise: Callable) -> Tensor:
+    def _whole(self, draw: Draw) -> Tensor:
+        """Draw which rows stay whole, (n, 1)."""
+        return torch.lt(draw.row.uniform_(generator=self.generator), self.clean_fraction, out=draw.whole)
+
+    def _of_callable(self, x: Tensor, noise: Callable, draw: Draw) -> Tensor:
         zero = self._fills[-1]
         noisy = noise(x - zero, self.generator)
         if not isinstance(noisy, Tensor):
@@ -136,12 +183,13 @@ class Corruption:
                 f"noise={noise!r} returned shape {tuple(noisy.shape)} for a batch of shape {tuple(x.shape)}, but "
                 "noise must keep the shape."
             )
-        return noisy + zero
+        noisy = noisy + zero
+        return torch.where(self._whole(draw), x, noisy) if self.clean_fraction else noisy
 
     def apart(self) -> "Corruption":
-        """Return the same noise, from the same generator, with memory of its own."""
+        """Return the same noise on all rows, from the same generator, with memory of its own."""
         other = copy.copy(self)
-        other._draws = {}
+        other._draws, other.clean_fraction = {}, 0.0
         return other
 
     def held_out(self):

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-from sklearn.utils.validation import _check_sample_weight
 from torch import Tensor, nn
 
 from . import arrays, chunks
@@ -138,10 +137,8 @@ class TrainingData:
         self.paired = X_clean is not None
         self._inputs = arrays.to_torch(X)
         self._targets = arrays.to_torch(X_clean) if self.paired else self._inputs
-        self._weight = None
-        if sample_weight is not None:
-            weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
-            self._weight = arrays.to_torch(weight).to(dtype)
+        weight = arrays.check_weights(sample_weight, X)
+        self._weight = None if weight is None else weight.to(dtype)
         # Rows of weight zero are as good as absent.
         self._used = torch.ones(X.shape[0], dtype=torch.bool) if self._weight is None else self._weight.cpu() > 0
         self.train_rows = self._used.nonzero()[:, 0].to(device)

@@ -39,13 +39,17 @@ def hold_out(X, weight: Tensor, fraction: float, generator: torch.Generator) -> 
 
 
 def _keys(X, generator: torch.Generator) -> Tensor:
-    """Hash each row to an int64: its bits, as integers, times random odd numbers, wrapping around."""
+    """Hash each row to an int64: its bits, as integers, times random odd numbers, wrapping around.
+
+    They are the bits of its numbers in double precision, so that the same rows in float32 are split alike.
+    """
     n_rows, n_features = X.shape
     odd = torch.randint(-(2**62), 2**62, (n_features + 1,), generator=generator) * 2 + 1
     multipliers, start = odd[:-1], odd[-1]  # which keeps rows of zeros from being the first, whatever the seed
     keys = torch.empty(n_rows, dtype=torch.int64)
     for part, x in chunks(X, 16 * n_features):
-        bits = x.contiguous().view(torch.int64 if x.dtype == torch.float64 else torch.int32).to(torch.int64)
+        x = x.cpu() if x.device.type == "mps" else x  # which has no double precision
+        bits = x.double().contiguous().view(torch.int64)
         bits = bits ^ (bits >> 29)  # floats that are round numbers differ in their high bits only
         keys[part] = (bits * multipliers.to(bits.device)).sum(1).cpu() + start
     return keys ^ (keys >> 31)

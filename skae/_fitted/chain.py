@@ -15,6 +15,8 @@ from .._data.arrays import as_tensor
 from .._data.chunks import slices, spread, sum_rows, total
 from .._networks.activations import link_activation
 from .._networks.custom import forward_centred
+from .._support.devices import normal as standard_normal
+from .._support.devices import uniform
 from .._training.fitting import Fit
 
 MOST_ROWS = 10_000  # that the variance of residuals is measured on: enough for two decimals
@@ -22,12 +24,12 @@ MOST_ROWS = 10_000  # that the variance of residuals is measured on: enough for 
 
 def normal(mean: Tensor, variance: Tensor, generator: torch.Generator) -> Tensor:
     """Draw around restored rows."""
-    return torch.empty_like(mean).normal_(generator=generator).mul_(variance.sqrt()).add_(mean)
+    return standard_normal(mean.shape, mean, generator).mul_(variance.sqrt()).add_(mean)
 
 
 def bernoulli(mean: Tensor, variance: Tensor, generator: torch.Generator) -> Tensor:
     """Draw zeros and ones with restored rows as their probabilities."""
-    return torch.bernoulli(mean, generator=generator)
+    return (uniform(mean.shape, mean, generator) < mean).to(mean.dtype)
 
 
 @torch.no_grad()
@@ -58,5 +60,5 @@ def starts(
     """
     deviation, lowest, highest, mean = (as_tensor(s).cpu().to(dtype) for s in statistics)
     for part in slices(n, row_bytes):
-        draws = torch.empty(part.stop - part.start, len(mean), dtype=dtype).normal_(generator=generator)
+        draws = standard_normal((part.stop - part.start, len(mean)), mean, generator)
         yield part, torch.addcmul(mean, draws, deviation).clamp_(lowest, highest)

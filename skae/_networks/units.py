@@ -17,7 +17,7 @@ def to_units(encoder: Encoder, decoder: Decoder, mean: np.ndarray, scale: np.nda
         for network in (encoder, decoder):
             offset = 0 if network.offset is None else network.offset.to("cpu").double()
             network.offset = (centre + unit * offset).to(dtype).to(next(network.parameters()).device)
-        first, last = encoder.blocks[0].linear, decoder.blocks[-1].linear  # type: ignore[union-attr]
+        first, last = encoder.blocks[0].linear, decoder.blocks[-1].linear
         for module, name, factor in (
             (first, "weight", 1 / unit),
             (last, "weight", unit[:, None]),

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from .._networks.networks import Decoder
+from .._support.devices import normal, uniform
 from .losses import CROSS_ENTROPY, LOSSES, Loss, accumulator, observed, weigh
 
 
@@ -148,11 +149,11 @@ _EXPONENTIAL = Loss(
 
 def _draw_gaussian(mean: Tensor, decoder: Decoder, generator: torch.Generator) -> Tensor:
     deviation = decoder.variance.detach().to(mean).sqrt()  # type: ignore[union-attr]
-    return mean.new_empty(mean.shape).normal_(generator=generator).mul_(deviation).add_(mean)
+    return normal(mean.shape, mean, generator).mul_(deviation).add_(mean)
 
 
 def _draw_one_hot(mean: Tensor, decoder: Decoder, generator: torch.Generator) -> Tensor:
-    return torch.zeros_like(mean).scatter_(1, torch.multinomial(mean, 1, generator=generator), 1)
+    return torch.zeros_like(mean).scatter_(1, torch.multinomial(mean.float(), 1, generator=generator), 1)
 
 
 def _log(mean: Tensor) -> Tensor:
@@ -167,7 +168,7 @@ LIKELIHOODS = {
         "sigmoid",
         lambda mean: torch.logit(mean, 1e-3),
         lambda decoder: LOSSES["binary_cross_entropy"],
-        lambda mean, decoder, generator: torch.bernoulli(mean, generator=generator),
+        lambda mean, decoder, generator: (uniform(mean.shape, mean, generator) < mean).to(mean.dtype),
         (0.0, 1.0),
         "Scale X with sklearn.preprocessing.MinMaxScaler(clip=True) in a pipeline, or use likelihood='gaussian'.",
     ),
@@ -175,7 +176,7 @@ LIKELIHOODS = {
         "exp",
         _log,
         lambda decoder: _EXPONENTIAL,
-        lambda mean, decoder, generator: torch.empty_like(mean).exponential_(generator=generator).mul_(mean),
+        lambda mean, decoder, generator: uniform(mean.shape, mean, generator).neg_().log1p_().neg_().mul_(mean),
         (0.0, math.inf),
         _AT_LEAST_ZERO,
     ),
@@ -183,7 +184,7 @@ LIKELIHOODS = {
         "exp",
         _log,
         lambda decoder: _POISSON,
-        lambda mean, decoder, generator: torch.poisson(mean, generator=generator),
+        lambda mean, decoder, generator: torch.poisson(mean.float(), generator=generator).to(mean.dtype),
         (0.0, math.inf),
         _AT_LEAST_ZERO,
     ),

@@ -1,6 +1,6 @@
 """Devices, the processor's state while a fit runs, and random generators: no global state stays changed."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -97,6 +97,20 @@ class Streams(NamedTuple):
     split: torch.Generator
     order: torch.Generator
     noise: torch.Generator
+
+
+def normal(shape: Sequence[int], like: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Draw standard normal numbers of the dtype and on the device of ``like``, which is the generator's.
+
+    In single precision, whatever the dtype: torch draws other numbers in another one, but one seed is to give one
+    noise to rows in float32 and in float64.
+    """
+    return torch.empty(shape, dtype=torch.float32, device=like.device).normal_(generator=generator).to(like.dtype)
+
+
+def uniform(shape: Sequence[int], like: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Draw numbers from the unit interval, one excluded, as `normal` draws."""
+    return torch.empty(shape, dtype=torch.float32, device=like.device).uniform_(generator=generator).to(like.dtype)
 
 
 def random_seed(random_state) -> int:

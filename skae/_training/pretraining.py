@@ -50,5 +50,6 @@ class Pretraining:
         setup, noise = self.fit.setup, self.fit.setup.estimator.noise
         if noise is None:
             return None
+        level, clean = setup.estimator.noise_level, setup.estimator.clean_fraction
         statistics = column_statistics(rows[:])
-        return Corruption(noise, setup.estimator.noise_level, statistics, setup.generator, setup.dtype)
+        return Corruption(noise, level, statistics, setup.generator, setup.dtype, clean_fraction=clean)

@@ -170,7 +170,8 @@ class Setup(Run):
             return None
         # Statistics stay those of the first fit, so that portions given to partial_fit get the same noise.
         statistics = getattr(self.previous, "_column_statistics", None) or self.data.statistics()
-        return Corruption(noise, level, statistics, self.generator, self.dtype, self.data.offset)
+        clean = self.estimator.clean_fraction
+        return Corruption(noise, level, statistics, self.generator, self.dtype, self.data.offset, clean)
 
 
 def set_up(estimator, X, mode: Mode, make_data: Callable[..., TrainingData]) -> Setup:

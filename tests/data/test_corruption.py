@@ -27,7 +27,7 @@ def rows(n_samples=N):
 def started(noise, level=None, X=None, **parameters):
     """A fit that is ready for its first batch."""
     level = LEVELS.get(noise, 0.3) if level is None else level
-    parameters = {"dtype": "float64", "random_state": 0, **parameters}
+    parameters = {"dtype": "float64", "random_state": 0, "clean_fraction": 0.0, **parameters}
     model = DenoisingAutoencoder(noise=noise, noise_level=level, **parameters)
     return prepare(model, rows() if X is None else X, Mode.FRESH)
 
@@ -251,6 +251,37 @@ def test_a_callable_that_returns_no_tensor_is_told(value, kind):
 def test_no_noise_by_that_name(noise):
     with pytest.raises(ValueError, match=r"'noise' parameter.*gaussian"):
         DenoisingAutoencoder(2, noise=noise).fit(rows(40))
+
+
+def negated(batch, generator):
+    return -batch
+
+
+@pytest.mark.parametrize(
+    ("noise", "auto"), [("gaussian", 0), ("masking", 0.2), ("salt_and_pepper", 0.2), (negated, 0)]
+)
+@pytest.mark.parametrize("clean_fraction", ["auto", 0.4, 1.0])
+def test_a_fraction_of_the_rows_stays_clean(noise, auto, clean_fraction):
+    X = rows(5000)
+    level = 0.9 if isinstance(noise, str) else 0.3
+    noisy = corrupted(started(noise, level, X, clean_fraction=clean_fraction), X)
+    whole = np.isclose(noisy, X, **EXACT).all(1)
+    expected = auto if clean_fraction == "auto" else clean_fraction
+    assert abs(whole.mean() - expected) < 0.02
+    others = np.isclose(noisy, X, **EXACT)[~whole, 1:]
+    assert others.size == 0 or others.mean() < 0.2, "the rest has noise"
+
+
+def test_which_rows_stay_clean_is_drawn_anew():
+    fit, X = started("masking", 0.9, clean_fraction=0.5), rows(200)
+    one, other = ((corrupted(fit, X) == X).all(1) for _ in range(2))
+    assert 20 < (one != other).sum() < 180
+
+
+@pytest.mark.parametrize("clean_fraction", [-0.1, 1.1, None, "some"])
+def test_clean_fractions_that_are_none(clean_fraction):
+    with pytest.raises(ValueError, match="'clean_fraction' parameter"):
+        DenoisingAutoencoder(2, clean_fraction=clean_fraction).fit(rows(40))
 
 
 @pytest.mark.parametrize("noise_level", [-0.1, "0.3", None])
