@@ -23,7 +23,7 @@ from ._networks.inference import forward
 from ._objectives.losses import LOSSES, Loss, supports_of
 from ._objectives.penalties import Penalty
 from ._objectives.support import Support, SupportWatch
-from ._support.parameters import AT_LEAST_ONE, parameter
+from ._support.parameters import AT_LEAST_ONE, SHARE, parameter
 from ._support.warnings import warn
 from ._training.bottleneck import Bottleneck
 from ._training.fitting import Fit, Phase, fit_networks
@@ -109,6 +109,8 @@ class BaseAutoencoder(UsesEncoder):
     downsampling_factor: Any = parameter("array-like", AT_LEAST_ONE, default=2)
     code_layer: str = parameter(StrOptions({"dense", "convolution"}), default="dense")
     loss: Any = parameter(StrOptions(set(LOSSES)), callable, default="squared_error")
+    dropout: float = parameter(SHARE, default=0.0)
+    init: str = parameter(StrOptions({"auto", "pca", "glorot", "he"}), default="auto")
     warm_start: bool = parameter("boolean", default=False)
     device: Any = parameter(str, torch.device, default="cpu")
     dtype: str = parameter(StrOptions({"auto", "float32", "float64", "bfloat16"}), default="auto")
@@ -120,12 +122,13 @@ class BaseAutoencoder(UsesEncoder):
     noise_level = 0.0
     clean_fraction = cast(Any, 0.0)
     _width_parameter = "n_components"  # which of the parameters is the width of the code
+    _starts_at_pca = False  # whether networks may start at PCA's solution
 
     # Fitting ----------------------------------------------------------------------------------------------
 
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None):
+    def fit(self, X, y=None, *, X_val=None):
         """Train the networks on X.
 
         Parameters
@@ -134,6 +137,8 @@ class BaseAutoencoder(UsesEncoder):
             Training data, real and finite.
         y : None
             Ignored.
+        X_val : {array-like, sparse matrix} of shape (n_val_samples, n_features), default=None
+            Rows to watch for ``early_stopping``, instead of a share of X.
 
         Returns
         -------
@@ -149,7 +154,7 @@ class BaseAutoencoder(UsesEncoder):
         RuntimeError
             If ``device`` is not available.
         """
-        return fit_networks(self, X)
+        return fit_networks(self, X, X_val=X_val)
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y=None):
@@ -400,8 +405,7 @@ class BaseAutoencoder(UsesEncoder):
 
     def _warn_after_fit(self, history: History) -> None:
         """Warn of how a fit went, at its end."""
-        if history.interrupted or (self.tol and not (history.converged or history.stopped)):
-            warn_of_the_end(self, history)
+        warn_of_the_end(self, history)
 
 
 class TakesSampleWeight(BaseAutoencoder):
@@ -409,7 +413,7 @@ class TakesSampleWeight(BaseAutoencoder):
 
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None, sample_weight=None):
+    def fit(self, X, y=None, sample_weight=None, *, X_val=None):
         """Train the networks on X.
 
         Parameters
@@ -421,6 +425,8 @@ class TakesSampleWeight(BaseAutoencoder):
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative weights of the rows. Where no noise is drawn, an integer weight is equivalent to repeating
             the row, zero to leaving it out.
+        X_val : {array-like, sparse matrix} of shape (n_val_samples, n_features), default=None
+            Rows to watch for ``early_stopping``, instead of a share of X.
 
         Returns
         -------
@@ -436,4 +442,4 @@ class TakesSampleWeight(BaseAutoencoder):
         RuntimeError
             If ``device`` is not available.
         """
-        return fit_networks(self, X, sample_weight=sample_weight)
+        return fit_networks(self, X, sample_weight=sample_weight, X_val=X_val)

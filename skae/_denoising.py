@@ -38,18 +38,20 @@ class DenoisingAutoencoder(BaseAutoencoder):
     ----------
     n_components : int, default=16
         Width of the code. It may exceed the number of features.
-    noise : {'gaussian', 'masking', 'salt_and_pepper'} or callable, default='gaussian'
-        Corruption of the inputs, drawn anew for each batch. 'gaussian' adds Gaussian noise; 'masking' sets entries
-        to zero; 'salt_and_pepper' sets entries to the minimum or the maximum of their feature in the training
-        data, with equal probability. A callable ``(X, generator) -> X`` gets a batch in units of the data, a torch
-        tensor of shape (n, n_features), and a `torch.Generator` on its device, and returns the corrupted batch.
+    noise : {'gaussian', 'isotropic', 'masking', 'salt_and_pepper'} or callable, default='gaussian'
+        Corruption of the inputs, drawn anew for each batch. 'gaussian' adds Gaussian noise; so does 'isotropic',
+        with the same standard deviation in all features; 'masking' sets entries to zero; 'salt_and_pepper' sets
+        entries to the minimum or the maximum of their feature in the training data, with equal probability. A
+        callable ``(X, generator) -> X`` gets a batch in units of the data, a torch tensor of shape (n,
+        n_features), and a `torch.Generator` on its device, and returns the corrupted batch.
     noise_level : float, default=0.3
         For 'gaussian', the standard deviation of the noise in units of each feature's standard deviation; for
-        'masking' and 'salt_and_pepper', the probability that an entry is corrupted. A callable ignores it.
+        'isotropic', in units of the root of the features' mean variance; for 'masking' and 'salt_and_pepper',
+        the probability that an entry is corrupted. A callable ignores it.
     clean_fraction : float or 'auto', default='auto'
         Probability that a row of a batch stays clean, in [0, 1]. 'auto' is 0.2 for 'masking' and
         'salt_and_pepper', since networks that have only seen rows with missing or wrong entries reconstruct whole
-        rows badly; see Notes. It is 0 for 'gaussian' and for a callable.
+        rows badly; see Notes. It is 0 for 'gaussian', 'isotropic' and a callable.
     hidden_layer_sizes : int or array-like of int, default=(128,)
         Widths of the encoder's hidden layers, from the input to the code. An int is a single layer; ``()`` is no
         hidden layer. With ``image_shape``, the numbers of channels of the convolution blocks.
@@ -104,29 +106,52 @@ class DenoisingAutoencoder(BaseAutoencoder):
     alpha : float, default=0.0
         Strength of the L2 penalty ``alpha / 2 * sum(w ** 2)`` on the weights. Biases are not penalised; tied
         weights count once.
+    dropout : float, default=0.0
+        Share of hidden units of both networks that are left out at random for each row, in training only
+        (Srivastava et al. 2014), in [0, 1). The others are scaled up.
+    init : {'auto', 'pca', 'glorot', 'he'}, default='auto'
+        Initial weights. 'glorot' draws from the uniform distribution of Glorot and Bengio (2010), 'he' from the
+        normal distribution of He et al. (2015), which some use before rectifiers. 'pca' starts at the solution of
+        PCA, which needs squared error, dense networks without normalisation and tied weights, 'identity' for code
+        and output, hidden layers of 'relu', 'leaky_relu', 'silu', 'gelu' or 'identity', and (but for 'identity')
+        hidden widths of at least twice the code's; see Notes. 'auto' is 'pca' where that is possible, else
+        'glorot'.
     solver : {'adam', 'adamw', 'sgd'}, default='adam'
         Optimiser: Adam (Kingma and Ba 2015), AdamW, in which ``alpha`` is a decoupled weight decay (Loshchilov and
         Hutter 2019), or stochastic gradient descent with Nesterov momentum.
-    learning_rate : float, default=1e-3
-        Learning rate of the solver.
+    learning_rate : float or 'auto', default='auto'
+        Highest learning rate of the solver. 'auto' is 0.01, and 0.001 in `partial_fit`, which has no end.
+    learning_rate_schedule : {'auto', 'constant', 'linear', 'cosine'}, default='auto'
+        How the rate changes over the ``max_iter`` epochs of `fit`. 'linear' and 'cosine' warm up over the first
+        5 % and fall to zero at the end, 'linear' from the middle on. 'auto' is 'linear' for
+        ``learning_rate='auto'``, else 'constant'. `partial_fit` keeps the rate constant.
     momentum : float, default=0.9
         Momentum of ``solver='sgd'``, in [0, 1). The other solvers ignore it.
+    max_grad_norm : float or None, default=None
+        Gradients of a larger Euclidean norm are scaled down to it.
     batch_size : int or 'auto', default='auto'
-        Number of rows per batch. 'auto' is ``min(200, n_samples)``. The last batch of an epoch may be smaller.
-    max_iter : int, default=200
-        Maximum number of epochs, that is, passes over the training rows.
+        Number of rows per batch. 'auto' is a sixteenth of the rows, at least 16 and at most 64; up to 64
+        rows are one batch. In `partial_fit` it is ``min(200, n_samples)``. The last batch of an epoch may be
+        smaller.
+    max_iter : int or 'auto', default='auto'
+        Maximum number of epochs, that is, passes over the training rows. 'auto' is as many as make 2500 steps,
+        at least 20 and at most 300.
     shuffle : bool, default=True
         Whether to shuffle the rows before each epoch.
-    tol : float or None, default=1e-4
-        Tolerance for stopping, in units of the loss. Training stops once the monitored loss has not improved by
-        more than ``tol`` for more than ``n_iter_no_change`` consecutive epochs; if this does not happen within
-        ``max_iter`` epochs, there is a :class:`~sklearn.exceptions.ConvergenceWarning`. 0 stops once the loss no
-        longer improves at all, and never warns. None always runs ``max_iter`` epochs.
+    tol : float or None, default=None
+        Tolerance for stopping early. Training stops once the monitored loss, averaged over its noise, has improved
+        over ``n_iter_no_change`` epochs by less than ``tol`` times its whole improvement since the start; with a
+        schedule, the rate then falls to zero first. If that does not happen within a given number of ``max_iter``
+        epochs, there is a :class:`~sklearn.exceptions.ConvergenceWarning`. 0 stops once the loss no longer
+        improves at all, and never warns. None always runs ``max_iter`` epochs.
     n_iter_no_change : int, default=10
-        Number of consecutive epochs without improvement that are tolerated; see ``tol``.
-    early_stopping : bool, default=False
+        Number of epochs that improvements are measured over; see ``tol``. Where these are fewer than 50 steps, as
+        many epochs as make 50 steps are compared.
+    early_stopping : bool or 'auto', default='auto'
         Whether to hold out ``validation_fraction`` of the rows and to monitor their loss instead of the training
-        loss. The weights of the best epoch are restored, however the fit ends.
+        loss. The weights of the best epoch are restored, however the fit ends; with ``warm_start``, those that it
+        started from are among them. 'auto' is True where ``max_iter='auto'``, and holds out
+        ``validation_fraction`` of the rows, but at least 40 of them, or a quarter of few rows; else False.
     validation_fraction : float, default=0.1
         Fraction of the rows to hold out with ``early_stopping``, in (0, 1).
     warm_start : bool, default=False
@@ -165,6 +190,12 @@ class DenoisingAutoencoder(BaseAutoencoder):
         Device of the networks.
     n_parameters_ : int
         Number of trained parameters, biases included. Tied weights count once.
+    learning_rate_ : float
+        Highest learning rate that was used.
+    batch_size_ : int
+        Number of rows per batch that was used.
+    max_iter_ : int
+        Number of epochs that was aimed at.
     loss_curve_ : list of float
         Objective of each epoch: the loss, averaged over rows and features, plus the penalties. After
         `partial_fit`, one entry per pass so far.
@@ -173,7 +204,8 @@ class DenoisingAutoencoder(BaseAutoencoder):
     validation_loss_curve_ : list of float
         Loss of the held-out rows after each epoch, without penalties. Only with ``early_stopping``.
     best_loss_ : float
-        Smallest entry of ``validation_loss_curve_`` with ``early_stopping``, otherwise of ``loss_curve_``.
+        Loss of the best weights for the held-out rows with ``early_stopping``, those at the start included;
+        otherwise the smallest entry of ``loss_curve_``.
     n_iter_ : int
         Number of epochs of the last `fit`, or of passes of `partial_fit` so far.
     n_features_in_ : int
@@ -248,9 +280,11 @@ class DenoisingAutoencoder(BaseAutoencoder):
     encoder: Any = parameter(nn.Module, None, default=None)
     decoder: Any = parameter(nn.Module, None, default=None)
 
+    _starts_at_pca = True
+
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None, *, X_clean=None):
+    def fit(self, X, y=None, *, X_clean=None, X_val=None):
         """Train the networks to restore clean rows from corrupted ones.
 
         Parameters
@@ -262,6 +296,8 @@ class DenoisingAutoencoder(BaseAutoencoder):
             Ignored.
         X_clean : {array-like, sparse matrix} of shape (n_samples, n_features), default=None
             Clean version of each noisy row in X. No noise is added then.
+        X_val : {array-like, sparse matrix} of shape (n_val_samples, n_features), default=None
+            Clean rows to watch for ``early_stopping``, instead of a share of X; not with ``X_clean``.
 
         Returns
         -------
@@ -277,7 +313,12 @@ class DenoisingAutoencoder(BaseAutoencoder):
         RuntimeError
             If ``device`` is not available.
         """
-        return fit_networks(self, X, X_clean=self._check_clean(X, X_clean))
+        if X_clean is not None and X_val is not None:
+            raise ValueError(
+                "X_val are clean rows, to which noise is added, but with X_clean no noise is drawn. Give pairs "
+                "only, and let early_stopping hold out a share of them."
+            )
+        return fit_networks(self, X, X_clean=self._check_clean(X, X_clean), X_val=X_val)
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y=None, *, X_clean=None):

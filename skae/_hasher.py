@@ -78,29 +78,49 @@ class SemanticHasher(BaseAutoencoder):
     alpha : float, default=0.0
         Strength of the L2 penalty ``alpha / 2 * sum(w ** 2)`` on the weights. Biases are not penalised; tied
         weights count once.
+    dropout : float, default=0.0
+        Share of hidden units of both networks that are left out at random for each row, in training only
+        (Srivastava et al. 2014), in [0, 1). The others are scaled up.
+    init : {'auto', 'pca', 'glorot', 'he'}, default='auto'
+        Initial weights. 'glorot' draws from the uniform distribution of Glorot and Bengio (2010), 'he' from the
+        normal distribution of He et al. (2015), which some use before rectifiers. 'auto' is 'glorot'; 'pca' is for
+        :class:`AutoencoderTransformer` and :class:`DenoisingAutoencoder` only.
     solver : {'adam', 'adamw', 'sgd'}, default='adam'
         Optimiser: Adam (Kingma and Ba 2015), AdamW, in which ``alpha`` is a decoupled weight decay (Loshchilov and
         Hutter 2019), or stochastic gradient descent with Nesterov momentum.
-    learning_rate : float, default=1e-3
-        Learning rate of the solver.
+    learning_rate : float or 'auto', default='auto'
+        Highest learning rate of the solver. 'auto' is 0.01, and 0.001 in `partial_fit`, which has no end.
+    learning_rate_schedule : {'auto', 'constant', 'linear', 'cosine'}, default='auto'
+        How the rate changes over the ``max_iter`` epochs of `fit`. 'linear' and 'cosine' warm up over the first
+        5 % and fall to zero at the end, 'linear' from the middle on. 'auto' is 'linear' for
+        ``learning_rate='auto'``, else 'constant'. `partial_fit` keeps the rate constant.
     momentum : float, default=0.9
         Momentum of ``solver='sgd'``, in [0, 1). The other solvers ignore it.
+    max_grad_norm : float or None, default=None
+        Gradients of a larger Euclidean norm are scaled down to it.
     batch_size : int or 'auto', default='auto'
-        Number of rows per batch. 'auto' is ``min(200, n_samples)``. The last batch of an epoch may be smaller.
-    max_iter : int, default=200
-        Maximum number of epochs, that is, passes over the training rows.
+        Number of rows per batch. 'auto' is a sixteenth of the rows, at least 16 and at most 64; up to 64
+        rows are one batch. In `partial_fit` it is ``min(200, n_samples)``. The last batch of an epoch may be
+        smaller.
+    max_iter : int or 'auto', default='auto'
+        Maximum number of epochs, that is, passes over the training rows. 'auto' is as many as make 2500 steps,
+        at least 20 and at most 300.
     shuffle : bool, default=True
         Whether to shuffle the rows before each epoch.
-    tol : float or None, default=1e-4
-        Tolerance for stopping, in units of the loss. Training stops once the monitored loss has not improved by
-        more than ``tol`` for more than ``n_iter_no_change`` consecutive epochs; if this does not happen within
-        ``max_iter`` epochs, there is a :class:`~sklearn.exceptions.ConvergenceWarning`. 0 stops once the loss no
-        longer improves at all, and never warns. None always runs ``max_iter`` epochs.
+    tol : float or None, default=None
+        Tolerance for stopping early. Training stops once the monitored loss, averaged over its noise, has improved
+        over ``n_iter_no_change`` epochs by less than ``tol`` times its whole improvement since the start; with a
+        schedule, the rate then falls to zero first. If that does not happen within a given number of ``max_iter``
+        epochs, there is a :class:`~sklearn.exceptions.ConvergenceWarning`. 0 stops once the loss no longer
+        improves at all, and never warns. None always runs ``max_iter`` epochs.
     n_iter_no_change : int, default=10
-        Number of consecutive epochs without improvement that are tolerated; see ``tol``.
-    early_stopping : bool, default=False
+        Number of epochs that improvements are measured over; see ``tol``. Where these are fewer than 50 steps, as
+        many epochs as make 50 steps are compared.
+    early_stopping : bool or 'auto', default='auto'
         Whether to hold out ``validation_fraction`` of the rows and to monitor their loss instead of the training
-        loss. The weights of the best epoch are restored, however the fit ends.
+        loss. The weights of the best epoch are restored, however the fit ends; with ``warm_start``, those that it
+        started from are among them. 'auto' is True where ``max_iter='auto'``, and holds out
+        ``validation_fraction`` of the rows, but at least 40 of them, or a quarter of few rows; else False.
     validation_fraction : float, default=0.1
         Fraction of the rows to hold out with ``early_stopping``, in (0, 1).
     warm_start : bool, default=False
@@ -142,6 +162,12 @@ class SemanticHasher(BaseAutoencoder):
         Device of the networks.
     n_parameters_ : int
         Number of trained parameters, biases included.
+    learning_rate_ : float
+        Highest learning rate that was used.
+    batch_size_ : int
+        Number of rows per batch that was used.
+    max_iter_ : int
+        Number of epochs that was aimed at.
     loss_curve_ : list of float
         Objective of each epoch: the loss, averaged over rows and features, plus the penalties. After
         `partial_fit`, one entry per pass so far.
@@ -150,7 +176,8 @@ class SemanticHasher(BaseAutoencoder):
     validation_loss_curve_ : list of float
         Loss of the held-out rows after each epoch, without penalties. Only with ``early_stopping``.
     best_loss_ : float
-        Smallest entry of ``validation_loss_curve_`` with ``early_stopping``, otherwise of ``loss_curve_``.
+        Loss of the best weights for the held-out rows with ``early_stopping``, those at the start included;
+        otherwise the smallest entry of ``loss_curve_``.
     n_iter_ : int
         Number of epochs of the last `fit`, or of passes of `partial_fit` so far.
     n_features_in_ : int

@@ -465,10 +465,13 @@ def _recipe(n_features: int, n_rows: int, n_components) -> tuple[dict[str, Any],
         "n_components": n_components,
         "hidden_layer_sizes": (width, width // 2),
         "alpha": 1e-5,
+        "init": "glorot",
         "learning_rate": 2e-3,
+        "learning_rate_schedule": "linear",
         "batch_size": BATCH_SIZE,
         "max_iter": max(1, round(N_STEPS / n_batches)),
         "tol": None,
+        "early_stopping": False,
         "dtype": "float32",
     }
     return parameters, n_rows

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import torch
 from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.validation import check_is_fitted
 
 from ._base import BaseAutoencoder
 from ._bottleneck.gaussian import GaussianBottleneck
@@ -44,15 +45,17 @@ class VAESampler(BaseAutoencoder):
     n_components : int, default=8
         Width of the code: the number of latent variables.
     likelihood : str or sequence of (str, columns) pairs, default='gaussian'
-        Distribution p(x|z) of a row given its code: 'gaussian', 'bernoulli' (data in [0, 1]), 'exponential'
-        (non-negative data), 'poisson' (counts) or 'categorical' (one-hot columns). Pairs such as
-        ``[("gaussian", [0, 1]), ("categorical", [2, 3, 4])]`` give each column its own; ``columns`` are integers,
-        and each column belongs to one pair. The columns of a 'categorical' pair are one variable, with a category
-        each; give every variable a pair.
-    decoder_variance : float or 'learned', default='learned'
-        Variance of 'gaussian' columns: one number for all of them, in squared units of X, or learned for each
-        column, the same for all rows. A learned variance starts at the column's own and stays above 1e-4 times
-        that; for a constant column, above a hundredth of the others' mean.
+        Distribution p(x|z) of a row given its code: 'gaussian', 'student_t' (heavy tails), 'bernoulli' (data in
+        [0, 1]), 'exponential' (non-negative data), 'poisson' (counts) or 'categorical' (one-hot columns). Pairs
+        such as ``[("gaussian", [0, 1]), ("categorical", [2, 3, 4])]`` give each column its own; ``columns`` are
+        integers, and each column belongs to one pair. The columns of a 'categorical' pair are one variable, with a
+        category each; give every variable a pair.
+    decoder_variance : float, 'learned' or 'conditional', default='learned'
+        Variance of 'gaussian' columns, and squared scale of 'student_t' columns: one number for all of them, in
+        squared units of X; 'learned', one for each column, the same for all rows; or 'conditional', given by the
+        decoder for each row and column, for columns whose spread depends on the row [6]_. A learned or conditional
+        variance starts at the column's own and stays above 1e-4 times that; for a constant column, above a
+        hundredth of the others' mean. Conditional variances fit few rows too closely: use ``early_stopping``.
     beta : float, default=1.0
         Weight of the KL divergence. Above 1, codes are closer to the prior [4]_; below 1, reconstructions are
         better.
@@ -112,29 +115,49 @@ class VAESampler(BaseAutoencoder):
     alpha : float, default=0.0
         Strength of the L2 penalty ``alpha / 2 * sum(w ** 2)`` on the weights. Biases are not penalised; tied
         weights count once.
+    dropout : float, default=0.0
+        Share of hidden units of both networks that are left out at random for each row, in training only
+        (Srivastava et al. 2014), in [0, 1). The others are scaled up.
+    init : {'auto', 'pca', 'glorot', 'he'}, default='auto'
+        Initial weights. 'glorot' draws from the uniform distribution of Glorot and Bengio (2010), 'he' from the
+        normal distribution of He et al. (2015), which some use before rectifiers. 'auto' is 'glorot'; 'pca' is for
+        :class:`AutoencoderTransformer` and :class:`DenoisingAutoencoder` only.
     solver : {'adam', 'adamw', 'sgd'}, default='adam'
         Optimiser: Adam (Kingma and Ba 2015), AdamW, in which ``alpha`` is a decoupled weight decay (Loshchilov and
         Hutter 2019), or stochastic gradient descent with Nesterov momentum.
-    learning_rate : float, default=1e-3
-        Learning rate of the solver.
+    learning_rate : float or 'auto', default='auto'
+        Highest learning rate of the solver. 'auto' is 0.01, and 0.001 in `partial_fit`, which has no end.
+    learning_rate_schedule : {'auto', 'constant', 'linear', 'cosine'}, default='auto'
+        How the rate changes over the ``max_iter`` epochs of `fit`. 'linear' and 'cosine' warm up over the first
+        5 % and fall to zero at the end, 'linear' from the middle on. 'auto' is 'linear' for
+        ``learning_rate='auto'``, else 'constant'. `partial_fit` keeps the rate constant.
     momentum : float, default=0.9
         Momentum of ``solver='sgd'``, in [0, 1). The other solvers ignore it.
+    max_grad_norm : float or None, default=None
+        Gradients of a larger Euclidean norm are scaled down to it.
     batch_size : int or 'auto', default='auto'
-        Number of rows per batch. 'auto' is ``min(200, n_samples)``. The last batch of an epoch may be smaller.
-    max_iter : int, default=200
-        Maximum number of epochs, that is, passes over the training rows.
+        Number of rows per batch. 'auto' is a sixteenth of the rows, at least 16 and at most 64; up to 64
+        rows are one batch. In `partial_fit` it is ``min(200, n_samples)``. The last batch of an epoch may be
+        smaller.
+    max_iter : int or 'auto', default='auto'
+        Maximum number of epochs, that is, passes over the training rows. 'auto' is as many as make 2500 steps,
+        at least 20 and at most 300.
     shuffle : bool, default=True
         Whether to shuffle the rows before each epoch.
-    tol : float or None, default=1e-4
-        Tolerance for stopping, in units of the loss. Training stops once the monitored loss has not improved by
-        more than ``tol`` for more than ``n_iter_no_change`` consecutive epochs; if this does not happen within
-        ``max_iter`` epochs, there is a :class:`~sklearn.exceptions.ConvergenceWarning`. 0 stops once the loss no
-        longer improves at all, and never warns. None always runs ``max_iter`` epochs.
+    tol : float or None, default=None
+        Tolerance for stopping early. Training stops once the monitored loss, averaged over its noise, has improved
+        over ``n_iter_no_change`` epochs by less than ``tol`` times its whole improvement since the start; with a
+        schedule, the rate then falls to zero first. If that does not happen within a given number of ``max_iter``
+        epochs, there is a :class:`~sklearn.exceptions.ConvergenceWarning`. 0 stops once the loss no longer
+        improves at all, and never warns. None always runs ``max_iter`` epochs.
     n_iter_no_change : int, default=10
-        Number of consecutive epochs without improvement that are tolerated; see ``tol``.
-    early_stopping : bool, default=False
+        Number of epochs that improvements are measured over; see ``tol``. Where these are fewer than 50 steps, as
+        many epochs as make 50 steps are compared.
+    early_stopping : bool or 'auto', default='auto'
         Whether to hold out ``validation_fraction`` of the rows and to monitor their loss instead of the training
-        loss. The weights of the best epoch are restored, however the fit ends.
+        loss. The weights of the best epoch are restored, however the fit ends; with ``warm_start``, those that it
+        started from are among them. 'auto' is True where ``max_iter='auto'``, and holds out
+        ``validation_fraction`` of the rows, but at least 40 of them, or a quarter of few rows; else False.
     validation_fraction : float, default=0.1
         Fraction of the rows to hold out with ``early_stopping``, in (0, 1).
     warm_start : bool, default=False
@@ -162,7 +185,9 @@ class VAESampler(BaseAutoencoder):
     decoder_ : torch.nn.Module
         Decoder, on ``device_`` and in evaluation mode: maps codes of shape (n, n_components) to the mean of
         p(x|z), of shape (n, n_features), in units of X; for 'bernoulli' and 'categorical' columns, to
-        probabilities. Its ``variance`` is that of each 'gaussian' column.
+        probabilities. Its ``variance`` is that of each 'gaussian' column (the squared scale of each 'student_t'
+        column), or None where variances are conditional; ``variances`` maps codes to them, shape (n, n_columns).
+        Its ``degrees_of_freedom`` are those of each 'student_t' column.
     n_active_units_ : int
         Number of latent variables in use: those whose posterior mean has a variance above 0.01 over the training
         rows [2]_. Of more than 5,000 rows, an evenly spaced subset is used.
@@ -178,6 +203,12 @@ class VAESampler(BaseAutoencoder):
         Device of the networks.
     n_parameters_ : int
         Number of trained parameters: biases, both heads of the encoder and learned variances included.
+    learning_rate_ : float
+        Highest learning rate that was used.
+    batch_size_ : int
+        Number of rows per batch that was used.
+    max_iter_ : int
+        Number of epochs that was aimed at.
     loss_curve_ : list of float
         Objective of each epoch, averaged over rows. With ``beta=1``, ``free_bits=0`` and ``alpha=0`` it is the
         negative ELBO, in nats per row. After `partial_fit`, one entry per pass so far.
@@ -187,7 +218,8 @@ class VAESampler(BaseAutoencoder):
         Loss of the held-out rows after each epoch, KL divergence included, without the L2 penalty. Only with
         ``early_stopping``.
     best_loss_ : float
-        Smallest entry of ``validation_loss_curve_`` with ``early_stopping``, otherwise of ``loss_curve_``.
+        Loss of the best weights for the held-out rows with ``early_stopping``, those at the start included;
+        otherwise the smallest entry of ``loss_curve_``.
     n_iter_ : int
         Number of epochs of the last `fit`, or of passes of `partial_fit` so far.
     n_features_in_ : int
@@ -220,14 +252,23 @@ class VAESampler(BaseAutoencoder):
     'identity' or 'tanh', applies to both. The log-variance is ``10 * tanh(output / 10)``, so that no variance
     vanishes or overflows.
 
-    *Likelihoods.* The decoder's output is the mean of a Gaussian, the logit of a Bernoulli distribution, the
-    logits of the categories of a categorical one, which the softmax turns into probabilities, and the
-    logarithm of the mean of an exponential or Poisson distribution. The biases of its last layer start where
-    these give the means of the columns. Exponential and Poisson columns enter the encoder as
-    ``log(1 + x / m)``, with the mean m of the column, so that counts may be large. Gaussian columns are
+    *Likelihoods.* The decoder's output is the mean of a Gaussian, the location of a Student distribution, the
+    logit of a Bernoulli distribution, the logits of the categories of a categorical one, which the softmax turns
+    into probabilities, and the logarithm of the mean of an exponential or Poisson distribution. The biases of its
+    last layer start where these give the means of the columns. Exponential and Poisson columns enter the encoder
+    as ``log(1 + x / m)``, with the mean m of the column, so that counts may be large. Gaussian columns are
     centred, as described for :class:`AutoencoderTransformer`, if ``output_activation='identity'``; the other
-    likelihoods need 'identity'. Log-likelihoods include all constants. For data between 0 and 1, such as
-    grey levels, the Bernoulli one is the usual cross-entropy, but not the logarithm of a probability.
+    likelihoods need 'identity'. Log-likelihoods include all constants. For data between 0 and 1, such as grey
+    levels, the Bernoulli one is the usual cross-entropy, but not the logarithm of a probability.
+
+    *Heavy tails.* Each 'student_t' column has a scale and degrees of freedom, learned with the networks; they
+    start where quantiles of the column suggest. The degrees of freedom stay above 1, so that there is a mean. The
+    column is centred by its median, and enters the encoder as ``arsinh(x / s)``, with the scale s that it starts
+    at, so that values from far away move codes little.
+
+    *Conditional variances.* The last layer of the decoder has a second output r for each 'gaussian' or
+    'student_t' column, and the variance is ``floor + v * exp(10 * tanh(r / 10))``, with the column's own variance
+    v. At the start, r is 0 for all rows.
 
     *Plain losses.* With ``loss``, ``exp(-loss)`` takes the place of p(x|z) in `score_samples` and
     `reconstruction_probability`, which are then log-densities up to a constant, and `sample` returns means.
@@ -254,6 +295,9 @@ class VAESampler(BaseAutoencoder):
     .. [5] D. P. Kingma, T. Salimans, R. Jozefowicz, X. Chen, I. Sutskever and M. Welling (2016). Improved
        variational inference with inverse autoregressive flow. NIPS.
 
+    .. [6] D. A. Nix and A. S. Weigend (1994). Estimating the mean and variance of the target probability
+       distribution. ICNN.
+
     Examples
     --------
     >>> from sklearn.datasets import load_digits
@@ -276,7 +320,7 @@ class VAESampler(BaseAutoencoder):
     n_components: int = parameter(AT_LEAST_ONE, default=8, positional=True)
     loss: Any = parameter(*BaseAutoencoder._parameter_constraints["loss"], None, default=None)
     likelihood: Any = parameter(StrOptions(set(likelihoods.LIKELIHOODS)), "array-like", default="gaussian")
-    decoder_variance: Any = parameter(StrOptions({"learned"}), POSITIVE, default="learned")
+    decoder_variance: Any = parameter(StrOptions({"learned", "conditional"}), POSITIVE, default="learned")
     beta: float = parameter(NON_NEGATIVE, default=1.0)
     kl_warm_up: float = parameter(NON_NEGATIVE, default=0.0)
     free_bits: float = parameter(NON_NEGATIVE, default=0.0)
@@ -349,11 +393,12 @@ class VAESampler(BaseAutoencoder):
         TypeError, ValueError
             If ``n_samples`` is not an integer, or is below 1.
         """
-        return generate(self, n_samples, random_state, "normal", None if mean else self._draw_rows)
+        check_is_fitted(self)
+        draws = self._objective["likelihood"] and not mean
+        return generate(self, n_samples, random_state, "normal", self._draw_rows if draws else None)
 
-    def _draw_rows(self, x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        parts = self._objective["likelihood"]
-        return likelihoods.draw(parts, self.decoder_, x, generator) if parts else x
+    def _draw_rows(self, output: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        return likelihoods.draw(self._objective["likelihood"], self.decoder_, output, generator)
 
     def score_samples(self, X):
         """Estimate the log-likelihood log p(x) of each row, in nats.
@@ -446,7 +491,8 @@ class VAESampler(BaseAutoencoder):
 
     @property
     def _widest(self) -> int:
-        return max(super()._widest, 2 * self._n_features_out)
+        n_variances = self._architecture["n_variances"]
+        return max(super()._widest, 2 * self._n_features_out, self.n_features_in_ + n_variances)
 
     # Hooks ------------------------------------------------------------------------------------------------
 
@@ -455,22 +501,40 @@ class VAESampler(BaseAutoencoder):
         if self.loss is not None:
             return shape
         parts = likelihoods.partition(self.likelihood, shape.n_features)
-        link, n_gaussian = likelihoods.link(parts), likelihoods.n_gaussian(parts)
+        link, scaled = likelihoods.link(parts), likelihoods.with_scale(parts)
+        student, conditional = likelihoods.of_family(parts, "student_t"), self.decoder_variance == "conditional"
         if link != "identity" and shape.output_activation not in ("identity", link):
             raise ValueError(
                 f"likelihood={self.likelihood!r} applies a link of its own to the decoder's output, but "
                 f"output_activation={self.output_activation!r}. Use output_activation='identity', or "
                 "likelihood='gaussian'."
             )
+        if conditional and not scaled:
+            raise ValueError(
+                "decoder_variance='conditional' needs columns with likelihood='gaussian' or 'student_t', but "
+                f"likelihood={self.likelihood!r} has none: leave decoder_variance at 'learned'."
+            )
+        if (conditional or student) and shape.output_activation != "identity":
+            raise ValueError(
+                "decoder_variance='conditional' and likelihood='student_t' need output_activation='identity', but "
+                f"output_activation={shape.output_activation!r}."
+            )
         output_activation = shape.output_activation if link == "identity" else "identity"
+        # A convolution gives a variance at each place.
+        n_variances = shape.n_features if conditional and shape.images is not None else len(scaled)
         return shape._replace(
             output_activation=output_activation,
             link=link,
-            centred=n_gaussian > 0 and output_activation == "identity",
-            uncentred=tuple(c for name, columns in parts if name != "gaussian" for c in columns),
+            centred=bool(scaled) and output_activation == "identity",
+            uncentred=tuple(
+                c for name, columns in parts if not likelihoods.LIKELIHOODS[name].has_scale for c in columns
+            ),
             compresses=any(likelihoods.LIKELIHOODS[name].link == "exp" for name, _ in parts),
-            n_variances=n_gaussian,
-            learns_variances=n_gaussian > 0 and self.decoder_variance == "learned",
+            n_variances=n_variances,
+            learns_variances=bool(scaled) and self.decoder_variance == "learned",
+            conditional_variances=conditional,
+            n_dof=len(student),
+            medians=student,
         )
 
     def _initialize_weights(self, setup: Setup, encoder: Any, decoder: Any) -> None:
@@ -481,7 +545,7 @@ class VAESampler(BaseAutoencoder):
         return () if self.loss is not None else likelihoods.partition(self.likelihood, architecture.n_features)
 
     def _reconstruction_loss(self, setup: Setup, decoder: Any) -> Loss:
-        if decoder.variance_floor is not None and self.decoder_variance != "learned":
+        if decoder.variance_floor is not None and not isinstance(self.decoder_variance, str):
             decoder.variance_floor.fill_(self.decoder_variance)
         return _loss(self.loss, self._parts(setup.architecture), decoder)
 

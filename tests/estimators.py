@@ -28,8 +28,9 @@ def fourth_power(reconstruction, target):
 
 
 def configured(estimator_class, **parameters):
-    """A fast configuration; tol=None because a ConvergenceWarning is an error here."""
-    settings = {"hidden_layer_sizes": (8,), "max_iter": 4, "tol": None, "random_state": 0}
+    """A fast configuration: few steps at a constant rate, which a fit that is stopped takes too."""
+    settings = {"hidden_layer_sizes": (8,), "max_iter": 4, "learning_rate": 1e-3, "random_state": 0}
+    settings["batch_size"] = 200  # all rows, for what is said of weights
     if issubclass(estimator_class, SemanticHasher):
         settings |= {"n_bits": 8, "learning_rate": 0.02}  # so that few steps change some bits
     else:
@@ -39,6 +40,11 @@ def configured(estimator_class, **parameters):
 
 CONFIGURATIONS = {
     "default": configured(AutoencoderTransformer),
+    "drawn": configured(AutoencoderTransformer, init="he", max_grad_norm=0.01, activation="gelu"),
+    "falling_rate": configured(AutoencoderTransformer, learning_rate="auto", hidden_layer_sizes=(8, 6)),
+    "automatic": configured(
+        AutoencoderTransformer, learning_rate="auto", batch_size="auto", max_iter="auto", activation="silu"
+    ),
     "early_stopping": configured(AutoencoderTransformer, early_stopping=True, validation_fraction=0.2),
     "tied": configured(AutoencoderTransformer, tied_weights=True, activation="elu"),
     "contractive_deep": configured(AutoencoderTransformer, contractive=0.1, activation="tanh"),
@@ -79,6 +85,8 @@ CONFIGURATIONS = {
     "vae_early_stopping": configured(VAESampler, early_stopping=True, validation_fraction=0.2, beta=0.5),
     "vae_loss": configured(VAESampler, loss="squared_error", alpha=0.01, hidden_layer_sizes=()),
     "vae_own_loss": configured(VAESampler, loss=fourth_power),
+    "vae_student_t": configured(VAESampler, likelihood="student_t"),
+    "vae_conditional": configured(VAESampler, decoder_variance="conditional"),
     "hasher": configured(SemanticHasher, noise_warm_up=2),
     "hasher_watched": configured(
         SemanticHasher, n_bits=11, alpha=0.01, early_stopping=True, hidden_layer_sizes=()
@@ -97,6 +105,7 @@ CONFIGURATIONS = {
 # In float32, with noise drawn for each row, or with means over batches, a row of weight two is not two equal rows
 # to 1e-7: scikit-learn's check of that leaves these out.
 INEXACT_WEIGHTS = {
+    "dropout": configured(AutoencoderTransformer, dropout=0.2, hidden_layer_sizes=(8, 6)),
     "float32": configured(AutoencoderTransformer, dtype="float32"),
     "stacked_denoising": configured(StackedAutoencoder, noise="masking", pretrain_max_iter=3),
     "vae_float32": configured(VAESampler, dtype="float32", decoder_variance=0.5),
@@ -120,6 +129,7 @@ CONVOLUTIONAL = {
     "images_sparse": of_images(SparseAutoencoder, sparsity="topk", tied_weights=True),
     "images_stacked": of_images(StackedAutoencoder, activation="sigmoid", pretrain_max_iter=2),
     "images_vae": of_images(VAESampler, normalization="batch"),
+    "images_vae_conditional": of_images(VAESampler, decoder_variance="conditional"),
     "images_hasher": of_images(SemanticHasher, hidden_layer_sizes=(8,)),
     "images_ordered": of_images(AutoencoderTransformer, n_components=6, hidden_layer_sizes=(8,), ordered=True),
     "images_adversarial": of_images(AdversarialAutoencoder, normalization="layer"),
@@ -197,6 +207,7 @@ NOISELESS = [
     if getattr(p.values[0], "noise", None) is None
     and not isinstance(p.values[0], VAESampler | AdversarialAutoencoder | SemanticHasher)
     and not getattr(p.values[0], "ordered", False)
+    and not p.values[0].dropout
 ]
 
 PUBLIC_CLASSES = [

@@ -177,8 +177,8 @@ def test_widths_that_are_none(name, sizes, wine):
         AutoencoderTransformer(**{name: sizes}).fit(wine)
 
 
-@pytest.mark.parametrize("n_samples", [50, 1000, 1001])
-def test_batches_of_two_hundred_by_default(n_samples, monkeypatch):
+@pytest.mark.parametrize(("n_samples", "batch_size"), [(50, 50), (200, 16), (800, 50), (801, 50), (2000, 64)])
+def test_batches_are_a_sixteenth_of_the_rows_by_default(n_samples, batch_size):
     X = np.random.default_rng(0).normal(size=(n_samples, 3))
     sizes = []
 
@@ -186,8 +186,9 @@ def test_batches_of_two_hundred_by_default(n_samples, monkeypatch):
         sizes.append(len(target))
         return (reconstruction - target).square().mean(1)
 
-    AutoencoderTransformer(2, loss=loss, max_iter=1, tol=None).fit(X)
-    assert sizes == [200] * (n_samples // 200) + ([n_samples % 200] if n_samples % 200 else [])
+    AutoencoderTransformer(2, loss=loss, max_iter=1).fit(X)
+    left = n_samples % batch_size
+    assert sizes == [batch_size] * (n_samples // batch_size) + ([left] if left else [])
 
 
 @pytest.mark.parametrize(("dtype", "entries"), [(np.float64, 99_999), (np.float64, 100_002), (np.float32, 30)])

@@ -111,7 +111,7 @@ def test_when_minus_one_is_a_class(labels, classes):
     assert model.predict(X).dtype == labels.dtype
     assert model.predict_proba(X).shape == (90, len(classes))
     n_labelled = np.isin(labels, classes).sum()
-    whole = short(max_iter=1, batch_size=1000).fit(X, labels)
+    whole = short(max_iter=1, batch_size=1000, semi_supervised=False).fit(X, labels)
     shown = whole.set_params(learning_rate=1e-14).fit(X, labels)
     kept = np.isin(labels, classes)
     assert n_labelled == kept.sum()
@@ -144,7 +144,7 @@ def test_labels_that_are_none(wrong):
 @every_autoencoder
 def test_every_autoencoder_can_be_inside(autoencoder):
     model = short(autoencoder, max_iter=60, learning_rate=0.02).fit(X, SOME)
-    assert type(model.autoencoder_) is type(autoencoder or StackedAutoencoder())
+    assert type(model.autoencoder_) is type(autoencoder or DenoisingAutoencoder())
     assert model.transform(X).shape == (90, model.autoencoder_.n_components)
     probabilities = model.predict_proba(X)
     assert_allclose(probabilities.sum(1), 1, rtol=1e-12)
@@ -172,7 +172,7 @@ def test_attributes_of_a_fit():
     model = short(early_stopping=True, alpha=0.1).fit(X, y)
     assert model.n_iter_ == len(model.loss_curve_) == len(model.validation_loss_curve_) == 10
     assert model.loss_ == model.loss_curve_[-1]
-    assert model.best_loss_ == min(model.validation_loss_curve_)
+    assert model.best_loss_ <= min(model.validation_loss_curve_)  # that at the start is not among them
     assert model.device_ == torch.device("cpu")
     parameters = [*model.encoder_.parameters(), *model.head_.parameters()]
     assert (
@@ -184,7 +184,8 @@ def test_attributes_of_a_fit():
 
 
 def test_the_loss_is_the_mean_cross_entropy_and_the_penalty():
-    model = short(learning_rate=1e-14, max_iter=1, alpha=0.25, batch_size=20).fit(X, SOME)
+    settings = {"learning_rate": 1e-14, "max_iter": 1, "alpha": 0.25, "batch_size": 20}
+    model = short(semi_supervised=False, **settings).fit(X, SOME)
     matrices = [p for p in (*model.encoder_.parameters(), *model.head_.parameters()) if p.ndim == 2]
     penalty = 0.125 * sum(float(p.detach().square().sum()) for p in matrices)
     kept = SOME != -1
@@ -385,6 +386,7 @@ def test_early_stopping_with_one_row_a_class():
 
 def test_early_stopping_gives_back_the_best_weights():
     settings = {"early_stopping": True, "validation_fraction": 0.3, "max_iter": 100, "learning_rate": 0.05}
+    settings["semi_supervised"] = False  # where the learning rate depends on how long the training is
     model = short("plain", **settings).fit(X, SOME)
     best = int(np.argmin(model.validation_loss_curve_)) + 1
     assert best < 100
@@ -623,9 +625,10 @@ def test_few_labels_of_many_digits(digits):
         code_activation="relu",
         noise="masking",
         noise_level=0.25,
+        learning_rate=1e-3,
+        batch_size=200,
         pretrain_max_iter=20,
         fine_tune=False,
-        tol=None,
     )
     gains, scores = [], []
     for seed in (0, 1):

@@ -19,7 +19,7 @@ from sklearn.preprocessing import StandardScaler
 
 from skae import AutoencoderTransformer, DenoisingAutoencoder, StackedAutoencoder
 
-NOISES = ["gaussian", "masking", "salt_and_pepper"]
+NOISES = ["gaussian", "isotropic", "masking", "salt_and_pepper"]
 STILL = {"learning_rate": 1e-14, "max_iter": 4}  # the solver stands still: the curves show the noise alone
 
 
@@ -305,9 +305,9 @@ def test_it_restores_digits_better_than_any_linear_map(noisy_digits, best_linear
         64,
         hidden_layer_sizes=(256,),
         noise_level=1.0,
+        learning_rate=1e-3,
         batch_size=50,
         max_iter=60,
-        tol=None,
         early_stopping=early_stopping,
         dtype="float32",
         random_state=0,

@@ -26,7 +26,7 @@ from skae import (
     VAESampler,
 )
 from skae._support.parameters import SHARED_ORDER
-from skae._training.setup import definitions, the_one
+from skae._training.hooks import definitions, the_one
 
 X = rows()
 AUTOENCODERS = [cls for cls in PUBLIC_CLASSES if issubclass(cls, BaseAutoencoder)]

@@ -25,7 +25,8 @@ LIKELIHOODS = ["gaussian", "bernoulli", "exponential", "poisson"]
 
 
 def configured(**parameters):
-    settings = {"n_components": 2, "hidden_layer_sizes": 8, "max_iter": 5, "tol": None, "random_state": 0}
+    settings = {"n_components": 2, "hidden_layer_sizes": 8, "max_iter": 5, "random_state": 0}
+    settings |= {"learning_rate": 1e-3, "batch_size": 200}
     return VAESampler(**{**settings, **parameters})
 
 
@@ -401,10 +402,11 @@ def test_warm_up_runs_over_passes_and_postpones_the_end():
     for _ in range(3):
         passes.partial_fit(X)
     assert_same(passes.transform(X), whole.transform(X))
-    for early_stopping in (False, True):
-        settings = {"tol": 1e3, "n_iter_no_change": 2, "max_iter": 20, "early_stopping": early_stopping}
-        assert configured(**settings).fit(X).n_iter_ == 4
-        assert configured(**settings, kl_warm_up=6).fit(X).n_iter_ > 6
+    for early_stopping in (False, True):  # which has a loss at the start, too
+        settings = {"tol": 1e3, "n_iter_no_change": 25, "batch_size": 30, "max_iter": 80}
+        settings["early_stopping"] = early_stopping
+        assert configured(**settings).fit(X).n_iter_ == 50 - early_stopping
+        assert configured(**settings, kl_warm_up=6).fit(X).n_iter_ == 55
 
 
 def test_early_stopping_brings_back_the_best_weights_after_the_warm_up():
@@ -470,7 +472,8 @@ def test_a_loaded_model_with_mixed_columns_is_the_same(mixed):
 
 def test_training_goes_on_with_mixed_columns(mixed):
     X, likelihood = mixed
-    settings = {"n_components": 2, "likelihood": likelihood, "tol": None, "random_state": 0}
+    settings = {"n_components": 2, "likelihood": likelihood, "learning_rate": 1e-3, "random_state": 0}
+    settings["batch_size"] = 200
     whole, passes = VAESampler(max_iter=3, **settings).fit(X), VAESampler(**settings)
     for _ in range(3):
         passes.partial_fit(X)

@@ -161,12 +161,17 @@ class Adversary(Bottleneck):
         super().__init__()
         self.discriminator, self.solver, self.draw = discriminator, solver, draw
         self.weight, self.noise, self.n_steps = weight, noise, n_steps
+        self._learning_rate = solver.learning_rate
         self.generator = generator
         self._pull: Tensor | None = None  # of each row, under autograd
 
     def learning_rate(self, learning_rate: float, solver: str) -> float:
         """Return twice the rate: a step of the networks has to serve the reconstruction and the pull."""
         return scaled_rate(learning_rate, 2, solver)
+
+    def set_rate(self, factor: float) -> None:
+        """Let the discriminator's rate change as that of the networks."""
+        self.solver.learning_rate = self._learning_rate * factor
 
     def forward(self, code: Tensor, z: Tensor, row_weight: Tensor | None) -> None:
         """Hand the codes on; let the discriminator learn."""

@@ -72,6 +72,21 @@ def check_weights(sample_weight, X) -> Tensor | None:
     return to_torch(_check_sample_weight(sample_weight, X, ensure_non_negative=True))
 
 
+def to_numpy(array) -> np.ndarray:
+    """Return an array of any namespace and device as one of NumPy."""
+    return array if isinstance(array, np.ndarray) else move_to(array, xp=np, device="cpu")
+
+
+def take(values, index):
+    """Return the rows, or entries, that ``index`` numbers; the two may be of different array namespaces."""
+    if isinstance(values, np.ndarray) or sparse.issparse(values):
+        return values[to_numpy(index)]
+    if isinstance(values, Tensor):
+        return values[as_tensor(to_numpy(index)).to(values.device)]
+    xp, _, device = get_namespace_and_device(values)
+    return xp.take(values, move_to(index, xp=xp, device=device), axis=0)
+
+
 def _float_dtypes(X) -> list:
     """List the dtypes that are kept: half precision is none of them, as in PCA."""
     xp, _, device = get_namespace_and_device(X)

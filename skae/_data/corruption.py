@@ -37,15 +37,25 @@ class Draw:
         self.levels = self.number.new_tensor([level, level / 2]).view(2, 1, 1)
         self.level = self.levels[0]
         self.scale = (level * fills[0]).float()
+        self.common_scale = self.scale.square().mean().sqrt()
         self.lowest, self.highest, self.zero = (fill.to(x.dtype) for fill in fills[1:])
 
 
 def gaussian(x: Tensor, draw: Draw, number: Tensor, out: Tensor) -> None:
     """Add normal noise of ``level`` times each feature's standard deviation."""
+    _add(x, draw, number, draw.scale, out)
+
+
+def isotropic(x: Tensor, draw: Draw, number: Tensor, out: Tensor) -> None:
+    """Add normal noise of ``level`` times the root of the features' mean variance."""
+    _add(x, draw, number, draw.common_scale, out)
+
+
+def _add(x: Tensor, draw: Draw, number: Tensor, scale: Tensor, out: Tensor) -> None:
     if draw.rounded is None:
-        torch.addcmul(x, number, draw.scale, out=out)
+        torch.addcmul(x, number, scale, out=out)
     else:
-        torch.add(x, draw.rounded.copy_(number.mul_(draw.scale)), out=out)
+        torch.add(x, draw.rounded.copy_(number.mul_(scale)), out=out)
 
 
 def masking(x: Tensor, draw: Draw, number: Tensor, out: Tensor) -> None:
@@ -92,6 +102,7 @@ def _uniform(number: Tensor, generator: torch.Generator) -> None:
 
 NOISES = {
     "gaussian": Noise(_normal, gaussian, nothing=0.0, clean_fraction=0.0),
+    "isotropic": Noise(_normal, isotropic, nothing=0.0, clean_fraction=0.0),
     "masking": Noise(_uniform, masking, nothing=1.0, clean_fraction=0.2),
     "salt_and_pepper": Noise(_uniform, salt_and_pepper, nothing=1.0, clean_fraction=0.2),
 }

@@ -1,11 +1,12 @@
 """Rows on their way into the networks: weighted, split, centred; gathered, made dense and cast batch by batch."""
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from . import arrays, chunks
 from .chunks import Buffer, Reader, chunk_rows, slices
@@ -101,7 +102,7 @@ class Rows:
         return self.batch(torch.arange(*part.indices(self.n_rows), device=self.device))
 
 
-def codings(network: nn.Module, rows: Rows) -> Rows:
+def codings(network: Callable[[Tensor], Tensor], rows: Rows) -> Rows:
     """Map all rows through trained layers, once, for what is trained on top of them."""
     with torch.no_grad():
         width = network(rows[:1]).shape[1]
@@ -120,6 +121,8 @@ class TrainingData:
     X_clean : validated rows or None
         What to restore from X; None restores X itself.
     sample_weight : array-like of shape (n_samples,) or None
+    X_val : validated rows or None
+        Rows to watch; None leaves it to `split`.
     dtype : torch.dtype
     device : torch.device
         The networks'.
@@ -130,10 +133,15 @@ class TrainingData:
         Numbers of the rows to train on, and to hold out (None before `split`, and without early stopping).
     offset, target_offset : Tensor of shape (n_features,) or None
         What is subtracted from inputs and targets (None before `centre`).
+    watched : TrainingData or None
+        The rows to watch.
     """
 
-    def __init__(self, X, *, X_clean=None, sample_weight=None, dtype: torch.dtype, device: torch.device) -> None:
+    def __init__(
+        self, X, *, X_clean=None, sample_weight=None, X_val=None, dtype: torch.dtype, device: torch.device
+    ) -> None:
         self.X, self.dtype, self.device = X, dtype, device
+        self.watched = None if X_val is None else TrainingData(X_val, dtype=dtype, device=device)
         self.paired = X_clean is not None
         self._inputs = arrays.to_torch(X)
         self._targets = arrays.to_torch(X_clean) if self.paired else self._inputs
@@ -163,6 +171,11 @@ class TrainingData:
         """The weights of all rows as they were given, on the device; None for equal ones."""
         return None if self._weight is None else self._weight.to(self.device)
 
+    @property
+    def total_weight(self) -> float:
+        """The number of rows, each counted as often as its weight says."""
+        return float(self._used.sum() if self._weight is None else self._weight.cpu()[self._used].double().sum())
+
     def split(self, fraction: float, generator: torch.Generator, groups: Tensor | None = None) -> None:
         """Hold rows out for validation; with ``groups``, numbers of classes, of each class that can spare some.
 
@@ -190,21 +203,28 @@ class TrainingData:
         self.train_rows = kept.nonzero()[:, 0].to(self.device)
         self.validation_rows = held_out.nonzero()[:, 0].to(self.device)
 
-    def centre(self, uncentred: tuple[int, ...] = ()) -> None:
-        """Subtract from rows the means of all columns but those given, in float64.
+    def centre(self, uncentred: tuple[int, ...] = (), medians: tuple[int, ...] = ()) -> None:
+        """Subtract from rows the means of all columns but those given, in float64; of ``medians``, the median.
 
         An offset is a bias by another name. As in PCA, it spares the networks the work of finding the mean,
         and it keeps what a column like 1e9 + N(0, 1) holds through the cast to float32.
         """
-        if uncentred not in self._shared:
+        key = uncentred, medians
+        if key not in self._shared:
             means = self._mean(self._inputs)
-            self._shared[uncentred] = means, self._mean(self._targets) if self.paired else means
-            for means in self._shared[uncentred]:
+            self._shared[key] = means, self._mean(self._targets) if self.paired else means
+            for means in self._shared[key]:
                 means[list(uncentred)] = 0
-        self.offset, self.target_offset = self._shared[uncentred]
+            if medians:  # heavy tails can move a mean anywhere
+                means[list(medians)] = torch.as_tensor(self.quantiles(medians, (0.5,))[0]).to(means)
+        self.offset, self.target_offset = self._shared[key]
 
     def _mean(self, rows) -> Tensor:
         return chunks.column_means(rows, self._weight).to(arrays.torch_dtype(self.X))
+
+    def rows_to_watch(self, change: Callable[[Tensor], Tensor] | None = None) -> Rows:
+        """Serve the rows to watch, as `inputs` serves those to train on."""
+        return Rows(self.watched._inputs, self.offset, self.dtype, self.device, change)  # type: ignore[union-attr]
 
     def inputs(self, change: Callable[[Tensor], Tensor] | None = None) -> Rows:
         """Serve the inputs, once they are centred; ``change`` is applied to each batch of them."""
@@ -249,6 +269,14 @@ class TrainingData:
     def precision(self) -> float:
         """The relative spacing of the numbers that X is given in."""
         return torch.finfo(arrays.torch_dtype(self.X)).eps
+
+    def quantiles(self, columns: Sequence[int], probabilities: Sequence[float]) -> np.ndarray:
+        """Return quantiles of input columns, (n_quantiles, n_columns); of many rows, of evenly spaced ones."""
+        some = chunks.spread(torch.arange(self._inputs.shape[0]), 20_000)
+        reader, numbers = Reader(self._inputs), torch.tensor(columns)
+        batches = some.split(chunk_rows(8 * self._inputs.shape[1]))
+        picked = torch.cat([reader.gather(index).cpu()[:, numbers].double() for index in batches])
+        return np.quantile(picked.numpy(), probabilities, axis=0)
 
     def statistics(self) -> tuple:
         """Return each input column's standard deviation, minimum, maximum and mean, as NumPy arrays."""

@@ -38,6 +38,21 @@ def hold_out(X, weight: Tensor, fraction: float, generator: torch.Generator) -> 
     return chosen[group] & (weight > 0)
 
 
+def distinct(X, weight: Tensor | None, generator: torch.Generator) -> Tensor | None:
+    """Number each row of positive weight once, however often it is there, in an order that is not theirs.
+
+    None if rows have no weights, and no two are equal: then there is nothing to leave out.
+    """
+    keys = _keys(X, generator)
+    used = torch.arange(len(keys)) if weight is None else weight.cpu().nonzero()[:, 0]
+    unique, group = torch.unique(keys[used], return_inverse=True)
+    if weight is None and len(unique) == len(keys):
+        return None
+    last = torch.empty(len(unique), dtype=torch.int64)
+    last[group] = used
+    return last
+
+
 def _keys(X, generator: torch.Generator) -> Tensor:
     """Hash each row to an int64: its bits, as integers, times random odd numbers, wrapping around.
 

@@ -57,14 +57,15 @@ def generate(
     random_state : int, RandomState instance or None
     prior : Prior
         Of the codes.
-    draw_rows : callable (x, generator) -> Tensor or None
-        From decoded rows, (n, n_features), to those that are returned; None returns the former.
+    draw_rows : callable (output, generator) -> Tensor or None
+        From what the decoder's link takes to the rows that are returned; None returns what the link gives.
     """
     check_is_fitted(estimator)
     n_samples, streams = check_n_samples(n_samples), random_streams(random_state)
     output = arrays.Output(estimator.offset_, (n_samples, estimator.n_features_in_))
     dtype = output.tensor.dtype
-    decode, like = forward(estimator.decoder_, dtype), torch.empty(0, dtype=dtype)
+    decode = forward(estimator.decoder_, dtype, linked=draw_rows is None)
+    like = torch.empty(0, dtype=dtype)
     with torch.inference_mode():
         for part in slices(n_samples, estimator._widest * dtype.itemsize):
             z = draw(prior, part.stop - part.start, estimator._n_features_out, like, streams.weights)

@@ -31,8 +31,11 @@ class Architecture(NamedTuple):
     selection: tuple | None = None  # see `selection`
     code_heads: int = 1  # outputs of the encoder per unit of the code: two where it is normally distributed
     uncentred: tuple[int, ...] = ()  # columns to leave as they are when the others are centred
-    n_variances: int = 0  # columns with a normal likelihood
+    n_variances: int = 0  # columns whose likelihood has a variance
     learns_variances: bool = False
+    conditional_variances: bool = False  # whether the decoder gives them for each row
+    n_dof: int = 0  # columns with degrees of freedom
+    medians: tuple[int, ...] = ()  # columns with heavy tails: centred by their median, and compressed
     compresses: bool = False  # whether some inputs pass through a logarithm first
     normalization: str | None = None
     images: tuple | None = None  # see `Images`; hidden layer sizes then count channels
@@ -188,11 +191,13 @@ def build(architecture: Architecture) -> tuple[Encoder, Decoder]:
     up, down = _dense_layers(a) if a.images is None else _image_layers(a, Images(*a.images))
     kind = Encoder if a.code_heads == 1 else GaussianEncoder
     chosen = None if a.selection is None else selection(a.selection)
-    encoder = kind(_blocks(a, up, a.code_activation), chosen, a.n_features if a.compresses else 0)
+    n_compressed = a.n_features if a.compresses or a.medians else 0
+    encoder = kind(_blocks(a, up, a.code_activation), chosen, n_compressed, bool(a.medians))
     blocks = _blocks(a, down, a.output_activation)
     if a.prefixes:
         return encoder, NestedDecoder(blocks, a.encoder_layer_sizes[-1], a.link)
-    return encoder, Decoder(blocks, a.link, a.n_variances, a.learns_variances)
+    n_features = a.n_features if a.conditional_variances else None
+    return encoder, Decoder(blocks, a.link, a.n_variances, a.learns_variances, n_features, a.n_dof)
 
 
 def _dense_layers(a: Architecture) -> tuple[list[Any], list[Any]]:
@@ -200,7 +205,9 @@ def _dense_layers(a: Architecture) -> tuple[list[Any], list[Any]]:
     up = [Linear(*widths) for widths in pairwise((a.n_features, *hidden, code * a.code_heads))]
     if a.tied_weights:
         return up, [TiedLinear(partner) for partner in reversed(up)]
-    return up, [Linear(*widths) for widths in pairwise((code, *a.decoder_layer_sizes))]
+    *decoder_hidden, last = a.decoder_layer_sizes
+    last += a.n_variances if a.conditional_variances else 0
+    return up, [Linear(*widths) for widths in pairwise((code, *decoder_hidden, last))]
 
 
 def _image_layers(a: Architecture, images: Images) -> tuple[list[Any], list[Any]]:
@@ -211,7 +218,8 @@ def _image_layers(a: Architecture, images: Images) -> tuple[list[Any], list[Any]
     code_channels = () if images.has_dense_code else (code // n_places,)
     up: list[Any] = encoder_layers(images, (*hidden, *code_channels), a.code_heads)
     tied = [layers.linear for layers in up] if a.tied_weights else None
-    down: list[Any] = decoder_layers(images, (*code_channels, *decoder_hidden), tied)
+    heads = 2 if a.conditional_variances else 1
+    down: list[Any] = decoder_layers(images, (*code_channels, *decoder_hidden), tied, heads)
     if images.has_dense_code:
         up.append(Linear(n_places * hidden[-1], code * a.code_heads))
         down.insert(0, TiedLinear(up[-1]) if a.tied_weights else Linear(code, n_places * decoder_hidden[0]))
@@ -233,21 +241,29 @@ def _blocks(a: Architecture, parts: Sequence[Any], last: str) -> list[Block]:
     return blocks
 
 
-def initialize(networks: Sequence[nn.Module], generator: torch.Generator) -> None:
+def _draw(linear: Any, init: str, generator: torch.Generator) -> torch.Tensor:
+    shape, n_places = linear.weight.shape, linear.weight.shape[2:].numel()
+    if init == "he":
+        fan_in = shape[0] if isinstance(linear, nn.ConvTranspose2d) else shape[1]
+        draws = torch.empty(shape, dtype=torch.float64).normal_(generator=generator)
+        return draws.mul_((2 / (fan_in * n_places)) ** 0.5)
+    draws = torch.rand(shape, dtype=torch.float64, generator=generator)
+    return draws.mul_(2).sub_(1).mul_((6 / ((shape[0] + shape[1]) * n_places)) ** 0.5)
+
+
+def initialize(networks: Sequence[nn.Module], generator: torch.Generator, init: str = "glorot") -> None:
     """Draw the weights; biases start at zero.
 
     Within Glorot's uniform bounds (Glorot and Bengio 2010), also before rectifiers: wider bounds make an
-    autoencoder's first reconstructions worse, most of all behind a narrow code. Drawn in float64 on the CPU,
-    so that every device and dtype starts from the same numbers.
+    autoencoder's first reconstructions worse, most of all behind a narrow code. ``init='he'`` draws from the
+    normal distribution of He et al. (2015). Drawn in float64 on the CPU, so that every device and dtype starts
+    from the same numbers.
     """
     for block in (m for network in networks for m in network.modules() if isinstance(m, Block)):
         linear = block.linear
         with torch.no_grad():
             if not isinstance(linear, Tied):
-                shape = linear.weight.shape
-                fans = (shape[0] + shape[1]) * shape[2:].numel()
-                draws = torch.rand(shape, dtype=torch.float64, generator=generator)
-                linear.weight.copy_(draws.mul_(2).sub_(1).mul_((6 / fans) ** 0.5))
+                linear.weight.copy_(_draw(linear, init, generator))
             if linear.bias is not None:
                 linear.bias.zero_()
     for network in networks:

@@ -188,7 +188,9 @@ def encoder_layers(images: Images, channels: Sequence[int], heads: int) -> list[
     return found
 
 
-def decoder_layers(images: Images, channels: Sequence[int], tied: Sequence[nn.Conv2d] | None) -> list[Layers]:
+def decoder_layers(
+    images: Images, channels: Sequence[int], tied: Sequence[nn.Conv2d] | None, heads: int = 1
+) -> list[Layers]:
     """Return the layers of the decoder's convolution blocks, which take the encoder's back.
 
     Parameters
@@ -198,10 +200,12 @@ def decoder_layers(images: Images, channels: Sequence[int], tied: Sequence[nn.Co
         Of the feature maps that the blocks are given.
     tied : sequence of Convolution or None
         The encoder's convolutions, whose kernels to share.
+    heads : int
+        Images that come out, one after the other.
     """
     found = []
     sides, k = images.sides()[::-1], images.kernel_size
-    for i, (n_in, n_out) in enumerate(pairwise((*channels, images.shape[2]))):
+    for i, (n_in, n_out) in enumerate(pairwise((*channels, images.shape[2] * heads))):
         factor, small, large = images.factors[-1 - i], sides[i], sides[i + 1]
         grows = images.pools and factor > 1
         linear: nn.Module
@@ -214,7 +218,8 @@ def decoder_layers(images: Images, channels: Sequence[int], tied: Sequence[nn.Co
         upsample = (nn.Upsample(size=large),) if grows else ()
         n_places = math.prod(large if grows else small)
         widest = max(n_places * n_in, math.prod(large) * n_out)
-        found.append(Layers(linear, (ToImages(*small, n_in), *upsample), (ToRows(),), n_places, widest))
+        rows = ToRows(heads if i == len(channels) - 1 else 1)
+        found.append(Layers(linear, (ToImages(*small, n_in), *upsample), (rows,), n_places, widest))
     return found
 
 

@@ -62,12 +62,17 @@ class DenseForward:
         if isinstance(network, Decoder):
             if linked and network.link != "identity":
                 activations[-1] = link_activation(network.link)
+            if network.n_features is not None and linked:  # without the variances
+                weights[-1], biases[-1] = weights[-1][:, : network.n_features], biases[-1][: network.n_features]
             if network.offset is not None:
-                biases[-1] = biases[-1].to(network.offset.dtype) + network.offset
+                moved = biases[-1].to(network.offset.dtype, copy=True)
+                moved[: network.n_features] += network.offset
+                biases[-1] = moved
         self._offset: Tensor | None = None
         if isinstance(network, Encoder) and network.offset is not None:
             offset, first = network.offset, weights[0].to(network.offset.dtype)
-            if torch.finfo(dtype).eps * float((offset.abs() @ first.abs()).max()) > FOLDING_ERROR:
+            rounding = torch.finfo(dtype).eps * float((offset.abs() @ first.abs()).max())
+            if rounding > FOLDING_ERROR or network.compresses_tails:
                 self._offset = offset.to(dtype)  # the product would cancel what tells rows apart
             else:
                 biases[0] = biases[0].to(offset.dtype) - offset @ first
@@ -86,12 +91,12 @@ class DenseForward:
 
     def __call__(self, x: Tensor, out: Tensor | None = None) -> Tensor:
         n = len(x)
-        if self._compress is not None:
-            x = self._compress(x)
         outs = [buffer(n) for buffer in self._buffers]
         outs.append(x.new_empty(n, self._width) if out is None else out)
         if self._offset is not None:
             x = torch.sub(x, self._offset, out=outs.pop(0))
+        if self._compress is not None:
+            x = self._compress(x)
         for (weight, bias, activation), z in zip(self.layers, outs, strict=True):
             torch.addmm(bias, x, weight, out=z)
             activation.apply_(z)

@@ -131,25 +131,36 @@ class Encoder(Network):
     selection : Selection or None
         What follows them.
     n_compressed : int
-        0, or the number of features: those with a positive ``log_scale`` s enter as log(1 + x / s).
+        0, or the number of features: centred rows x of those with a positive ``log_scale`` s enter as
+        log(1 + x / s), with a negative one as arsinh(x / -s).
+    compresses_tails : bool
+        Whether there are negative ones.
     """
 
     log_scale: Tensor | None
     selection: Selection | None
+    compresses_tails = False  # of files from before there was such a thing
 
     def __init__(
-        self, blocks: Sequence[nn.Module], selection: Selection | None = None, n_compressed: int = 0
+        self,
+        blocks: Sequence[nn.Module],
+        selection: Selection | None = None,
+        n_compressed: int = 0,
+        compresses_tails: bool = False,
     ) -> None:
         super().__init__(blocks)
         self.register_buffer("log_scale", torch.zeros(n_compressed) if n_compressed else None)
-        self.selection = selection
+        self.selection, self.compresses_tails = selection, compresses_tails
 
     def compress(self, x: Tensor) -> Tensor:
-        """Bring counts and other positive values of any scale to the scale that networks learn at."""
+        """Bring counts, other positive values and heavy tails to the scale that networks learn at."""
         if self.log_scale is None:
             return x
         log_scale = self.log_scale.to(x.dtype)
-        return torch.where(log_scale > 0, torch.log1p(x.clamp_min(0) / log_scale), x)
+        compressed = torch.where(log_scale > 0, torch.log1p(x.clamp_min(0) / log_scale), x)
+        if not self.compresses_tails:
+            return compressed
+        return torch.where(log_scale < 0, torch.asinh(x / log_scale.abs()), compressed)
 
     def encode(self, x: Tensor) -> Tensor:
         """Map rows that are centred, cast and compressed already to their codes."""
@@ -157,8 +168,7 @@ class Encoder(Network):
         return code if self.selection is None else self.selection(code)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.compress(x)  # columns that are compressed are not centred
-        return self.encode(self._cast(x if self.offset is None else x - self.offset))
+        return self.encode(self._cast(self.compress(x if self.offset is None else x - self.offset)))
 
     def to_fine_tune(self) -> "Encoder":
         """Return a copy that ends in a code to be trained further: bits become a logistic code again."""
@@ -169,7 +179,7 @@ class Encoder(Network):
 
     def _with_blocks(self, blocks: Sequence[Block]) -> "Encoder":
         """Return a copy that returns what other blocks do."""
-        encoder = Encoder(blocks)
+        encoder = Encoder(blocks, compresses_tails=self.compresses_tails)
         encoder.offset, encoder.log_scale = self.offset, self.log_scale
         return copy.deepcopy(encoder)
 
@@ -212,6 +222,17 @@ def bounded(raw: Tensor) -> Tensor:
     return LOG_VARIANCE_BOUND * torch.tanh(raw / LOG_VARIANCE_BOUND)
 
 
+def bounded_and_slope(raw: Tensor) -> tuple[Tensor, Tensor]:
+    """Return `bounded` and its derivative."""
+    tanh = torch.tanh(raw / LOG_VARIANCE_BOUND)
+    return tanh * LOG_VARIANCE_BOUND, 1 - tanh.square()
+
+
+def degrees_of_freedom(raw: Tensor) -> Tensor:
+    """Return degrees of freedom above 1, so that a mean exists, and below 22,028."""
+    return 1 + bounded(raw).exp()
+
+
 class Decoder(Network):
     """Blocks from the code to the data's space: float (n, n_components) -> (n, n_features).
 
@@ -221,23 +242,44 @@ class Decoder(Network):
     link : str or tuple of (str, tuple of int)
         What carries the blocks' output to the data's space.
     n_variances : int
-        Columns with a normal likelihood. Their variance is ``variance_floor + exp(log_variance)``, or
-        ``variance_floor`` alone where it is not learnt.
+        Columns whose likelihood has a variance (Student's: a squared scale): ``variance_floor +
+        exp(log_variance)``, or ``variance_floor`` alone where it is not learned.
     learns_variances : bool
+    n_features : int or None
+        Where variances are conditional, how many columns there are: the blocks' output goes on with what is added
+        to ``log_variance``, which is not learned, in each row.
+    n_dof : int
+        Columns with degrees of freedom.
     """
 
     variance_floor: Tensor | None
-    log_variance: nn.Parameter | None
+    log_variance: Tensor | None
+    log_dof: nn.Parameter | None
+    n_features: int | None = None  # of files from before there were conditional variances
 
     def __init__(
-        self, blocks: Sequence[nn.Module], link: Link, n_variances: int = 0, learns_variances: bool = False
+        self,
+        blocks: Sequence[nn.Module],
+        link: Link,
+        n_variances: int = 0,
+        learns_variances: bool = False,
+        n_features: int | None = None,
+        n_dof: int = 0,
     ) -> None:
         super().__init__(blocks)
-        self.link = link
+        self.link, self.n_features = link, n_features
         # Inside a tuple it is no submodule: blocks stay countable.
         self._link = (None if link == "identity" else link_activation(link).module(),)
         self.register_buffer("variance_floor", torch.ones(n_variances) if n_variances else None)
-        self.log_variance = nn.Parameter(torch.zeros(n_variances)) if learns_variances else None
+        if n_features is None:
+            self.log_variance = nn.Parameter(torch.zeros(n_variances)) if learns_variances else None
+        else:
+            self.register_buffer("log_variance", torch.zeros(n_variances))
+        self.log_dof = nn.Parameter(torch.zeros(n_dof)) if n_dof else None
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._parameters.setdefault("log_dof", None)  # of files from before there were degrees of freedom
 
     def initialize(self, generator: torch.Generator) -> None:
         """Change what `initialize` has drawn where that is not all."""
@@ -245,25 +287,56 @@ class Decoder(Network):
     def reconstruct_centred(self, z: Tensor) -> Tensor:
         """Map codes to rows that are centred as those in training are."""
         (link,) = self._link
-        x = self.forward_centred(self._cast(z))
+        x = self.forward_centred(self._cast(z))[:, : self.n_features]
         return x if link is None else link(x)
 
     def forward(self, z: Tensor) -> Tensor:
         return self._move(self.reconstruct_centred(z))
 
     def before_link(self, z: Tensor) -> Tensor:
-        """Map codes to what the link takes: rows, or the likelihood's parameter."""
-        return self._move(self.forward_centred(self._cast(z)))
+        """Map codes to what the link takes: rows, or the likelihood's parameter; raw variances, if any, follow."""
+        x = self.forward_centred(self._cast(z))
+        if self.n_features is None:
+            return self._move(x)
+        return torch.cat([self._move(x[:, : self.n_features]), x[:, self.n_features :]], 1)
 
     def _move(self, x: Tensor) -> Tensor:
         return x if self.offset is None else x + self.offset
 
     @property
+    def has_conditional_variances(self) -> bool:
+        """Whether each row has variances of its own."""
+        return self.n_features is not None
+
+    @property
     def variance(self) -> Tensor | None:
-        """The variance of each column that has a normal likelihood."""
-        if self.log_variance is None or self.variance_floor is None:
-            return self.variance_floor
-        return self.variance_floor + self.log_variance.exp()
+        """The variance of each column that has a normal likelihood, the squared scale of Student's.
+
+        None where there is no such column, and where each row has its own; see `variances`.
+        """
+        if self.variance_floor is None or self.has_conditional_variances:
+            return None
+        return self.variances_of(None)
+
+    @property
+    def degrees_of_freedom(self) -> Tensor | None:
+        """Those of each column that has a Student likelihood, or None."""
+        return None if self.log_dof is None else degrees_of_freedom(self.log_dof)
+
+    def variances(self, z: Tensor) -> Tensor:
+        """Map codes to the variances of these columns, (n, n_columns)."""
+        if self.n_features is None:
+            return self.variances_of(None).expand(len(z), -1)
+        return self.variances_of(self.forward_centred(self._cast(z))[:, self.n_features :])
+
+    def variances_of(self, raw: Tensor | None, columns: Any = slice(None)) -> Tensor:
+        """Return variances of columns, of each row where ``raw``, (n, n_columns), is what is given for it."""
+        assert self.variance_floor is not None
+        floor = self.variance_floor[columns]
+        if self.log_variance is None:
+            return floor
+        own = self.log_variance[columns]
+        return floor + (own if raw is None or self.n_features is None else own + bounded(raw)).exp()
 
 
 def compression(encoder: nn.Module) -> Callable[[Tensor], Tensor] | None:

@@ -5,15 +5,17 @@ from numbers import Integral
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .._data.rows import TrainingData
-from .._networks.activations import Link, selector
+from .._networks.activations import Link, link_activation, selector
 from .._networks.networks import Decoder, GaussianEncoder, Linear
 from .likelihood_families import LIKELIHOODS
+from .location_scale import ColumnLayer, Columns, student_quantiles
 from .losses import Loss
 from .support import Support
 
+QUANTILES = (0.025, 0.25, 0.5, 0.75, 0.975)
 VARIANCE_FLOOR = 1e-4  # of a learned variance, as a share of the column's own
 CONSTANT_FLOOR = 1e-2  # of a constant column's variance, as a share of the others' mean
 
@@ -79,49 +81,89 @@ def link(parts: Parts) -> Link:
     return links.pop() if is_one else tuple((LIKELIHOODS[name].link, columns) for name, columns in parts)
 
 
-def n_gaussian(parts: Parts) -> int:
-    """Return how many columns have a normal distribution."""
-    return sum(len(columns) for name, columns in parts if name == "gaussian")
+def with_scale(parts: Parts) -> tuple[int, ...]:
+    """Return the columns whose distribution has a variance, in ascending order."""
+    return tuple(sorted(c for name, columns in parts if LIKELIHOODS[name].has_scale for c in columns))
 
 
-def draw(parts: Parts, decoder: Decoder, mean: Tensor, generator: torch.Generator) -> Tensor:
-    """Draw from the likelihood with these means, in the data's space."""
-    x = torch.empty_like(mean)
+def of_family(parts: Parts, name: str) -> tuple[int, ...]:
+    """Return the columns of one family."""
+    return tuple(column for family, columns in parts if family == name for column in columns)
+
+
+def draw(parts: Parts, decoder: Decoder, output: Tensor, generator: torch.Generator) -> Tensor:
+    """Draw rows from the likelihood with this output of the decoder, before the link, in the data's space."""
+    width = output.shape[1] if decoder.n_features is None else decoder.n_features
+    x = output.new_empty(len(output), width)
     for name, columns in parts:
-        picked = selector(columns)
-        x[:, picked] = LIKELIHOODS[name].draw(mean[:, picked], decoder, generator)
+        family, picked = LIKELIHOODS[name], selector(columns)
+        mean = output[:, :width][:, picked].clone()
+        link_activation(family.link).apply_(mean)
+        scale = scale_columns(parts, decoder, columns) if family.has_scale else ()
+        raw = (
+            output[:, width:][:, selector(scale)] if scale and decoder.has_conditional_variances else output[:, :0]
+        )
+        x[:, picked] = family.draw(
+            mean, Columns(decoder, selector(scale) if scale else slice(None)), raw, generator
+        )
     return x
 
 
+def scale_columns(parts: Parts, decoder: Decoder, columns: Sequence[int]) -> tuple[int, ...]:
+    """Return which of the decoder's variances are these columns'."""
+    assert decoder.variance_floor is not None
+    known = with_scale(parts)
+    if len(decoder.variance_floor) > len(known):  # images have one for each place
+        return tuple(columns)
+    return tuple(known.index(column) for column in columns)
+
+
 def negative_log_likelihood(parts: Parts, decoder: Decoder) -> Loss:
-    """Return minus the log-likelihood as a loss, summed over features, in nats."""
-    losses = [LIKELIHOODS[name].loss(decoder) for name, _ in parts]
-    loss = losses[0] if len(losses) == 1 else _joined(losses, [columns for _, columns in parts])
-    return loss._replace(link="identity", mean_over_features=False, supports=supports(parts))
+    """Return minus the log-likelihood as a loss, summed over features, in nats.
+
+    With conditional variances, the output that it takes goes on with what `Decoder.variances_of` takes.
+    """
+    learned = decoder.log_variance is not None and not decoder.has_conditional_variances
+    variance = ColumnLayer(decoder.log_variance) if learned else None  # type: ignore[arg-type]
+    dof = None if decoder.log_dof is None else ColumnLayer(decoder.log_dof)
+    losses, outputs = [], []
+    for name, columns in parts:
+        family, known, beside = LIKELIHOODS[name], Columns(decoder), list[int]()
+        if family.has_scale:
+            scale = scale_columns(parts, decoder, columns)
+            if decoder.n_features is not None:
+                beside = [decoder.n_features + number for number in scale]
+            known = Columns(decoder, selector(scale), variance, dof if name == "student_t" else None)
+        losses.append(family.loss(known))
+        outputs.append((*columns, *beside))
+    loss = losses[0] if len(losses) == 1 else _joined(losses, [columns for _, columns in parts], outputs)
+    heads = tuple(head for head in (variance, dof) if head is not None)
+    return loss._replace(link="identity", mean_over_features=False, heads=heads, supports=supports(parts))
 
 
-def _joined(losses: list[Loss], columns: list[tuple[int, ...]]) -> Loss:
-    """Join losses of some columns each to one of all columns."""
-    pieces = [(loss, selector(own)) for loss, own in zip(losses, columns, strict=True)]
+def _joined(losses: list[Loss], columns: list[tuple[int, ...]], outputs: list[tuple[int, ...]]) -> Loss:
+    """Join losses of some columns each to one of all columns; each takes its own columns of the output."""
+    pieces = [
+        (loss, selector(own), selector(given)) for loss, own, given in zip(losses, columns, outputs, strict=True)
+    ]
     order = torch.tensor([column for own in columns for column in own]).argsort()
 
     def entrywise(output: Tensor, target: Tensor) -> Tensor:
-        entries = [loss.entrywise(output[:, own], target[:, own]) for loss, own in pieces]  # type: ignore[misc]
+        entries = [loss.entrywise(output[:, given], target[:, own]) for loss, own, given in pieces]  # type: ignore[misc]
         return torch.cat(entries, 1)[:, order]
 
     def sum_and_gradient(output: Tensor, target: Tensor, weight: Tensor | None, gradient: Tensor) -> Tensor:
         totals = []
-        for loss, own in pieces:
+        for loss, own, given in pieces:
             share = weight if weight is None or weight.shape[1] == 1 else weight[:, own]
-            part = gradient[:, own]
-            total = loss.sum_and_gradient(output[:, own], target[:, own], share, part)  # type: ignore[misc]
+            part = gradient[:, given]
+            total = loss.sum_and_gradient(output[:, given], target[:, own], share, part)  # type: ignore[misc]
             totals.append(total)
-            if not isinstance(own, slice):  # a slice is a view, written in place
-                gradient[:, own] = part
+            if not isinstance(given, slice):  # a slice is a view, written in place
+                gradient[:, given] = part
         return torch.stack(totals).sum()
 
-    heads = tuple(head for loss in losses for head in loss.heads)
-    return Loss(entrywise, sum_and_gradient, heads=heads, shift_invariant=False)
+    return Loss(entrywise, sum_and_gradient, shift_invariant=False)
 
 
 def supports(parts: Parts) -> tuple[Support, ...]:
@@ -150,9 +192,14 @@ def start_at_moments(parts: Parts, encoder: GaussianEncoder, decoder: Decoder, d
     data : TrainingData
         Centred, where it is.
     """
-    if decoder.log_variance is not None:
-        _set_variances(dict(parts)["gaussian"], decoder, data)
-    if any(name != "gaussian" for name, _ in parts) or (parts and data.offset is None):
+    normal, student = of_family(parts, "gaussian"), of_family(parts, "student_t")
+    if decoder.log_variance is not None and normal:
+        _set_variances(normal, scale_columns(parts, decoder, normal), decoder, data)
+    if student:
+        _set_tails(student, scale_columns(parts, decoder, student), encoder, decoder, data)
+    if decoder.has_conditional_variances:
+        _start_equal(decoder)
+    if any(name not in ("gaussian", "student_t") for name, _ in parts) or (parts and data.offset is None):
         means = data.column_means()
         for name, columns in parts:
             if LIKELIHOODS[name].link == "exp":  # counts and other positive values x enter as log(1 + x / mean)
@@ -160,15 +207,24 @@ def start_at_moments(parts: Parts, encoder: GaussianEncoder, decoder: Decoder, d
                 encoder.log_scale[picked] = means[picked].to(encoder.log_scale)  # type: ignore[index]
         if data.offset is not None:
             means = means - data.offset.to(means)  # of columns that are centred, nothing is left
+            means[list(student)] = 0  # centred by the median
         _set_means(parts, decoder, means)
+
+
+def _last_bias(decoder: Decoder) -> Tensor:
+    """Return the biases of the last layer that locations have, of each column or of each channel."""
+    bias = decoder.blocks[-1].linear.bias.detach()
+    last = decoder.blocks[-1].linear
+    if decoder.n_features is None:
+        return bias
+    return bias[: decoder.n_features] if isinstance(last, Linear) else bias[: len(bias) // 2]
 
 
 def _set_means(parts: Parts, decoder: Decoder, means: Tensor) -> None:
     """Let the last bias be the means behind the inverse link."""
-    last = decoder.blocks[-1]
-    if last.activation != "identity":
+    if decoder.blocks[-1].activation != "identity":
         return
-    bias = last.linear.bias.detach()
+    bias = _last_bias(decoder)
     # The bias of a convolution is its channel's, for all places.
     channels = means.view(-1, len(bias))
     shared = channels.mean(0).repeat(len(channels))
@@ -179,7 +235,9 @@ def _set_means(parts: Parts, decoder: Decoder, means: Tensor) -> None:
     bias.copy_(start.view(-1, len(bias)).mean(0))
 
 
-def _set_variances(columns: tuple[int, ...], decoder: Decoder, data: TrainingData) -> None:
+def _set_variances(
+    columns: tuple[int, ...], numbers: tuple[int, ...], decoder: Decoder, data: TrainingData
+) -> None:
     """Let variances start at the columns' own, above a floor that no later variance falls below."""
     assert decoder.log_variance is not None
     assert decoder.variance_floor is not None
@@ -191,11 +249,44 @@ def _set_variances(columns: tuple[int, ...], decoder: Decoder, data: TrainingDat
     constant = ~varies & varies.any()
     # Were they narrower, a value that training did not show would drown all else in a score.
     floor = torch.where(constant, CONSTANT_FLOOR, VARIANCE_FLOOR) * own
-    decoder.variance_floor.copy_(floor)
+    picked = selector(numbers)
+    decoder.variance_floor[picked] = floor.to(decoder.variance_floor)
     last = decoder.blocks[-1].linear
     # A narrow distribution around what is not yet its mean would outweigh all other columns: the decoder starts
     # at the mean of a constant column, or where it cannot, with a wide distribution.
     reachable = isinstance(last, Linear)
-    decoder.log_variance.detach().copy_(torch.where(constant & reachable, floor, own).log())
+    start = torch.where(constant & reachable, floor, own).log()
+    decoder.log_variance.detach()[picked] = start.to(decoder.log_variance)
     if reachable:
         last.weight.detach()[torch.tensor(columns)[~varies].to(last.weight.device)] = 0
+
+
+def _set_tails(
+    columns: tuple[int, ...],
+    numbers: tuple[int, ...],
+    encoder: GaussianEncoder,
+    decoder: Decoder,
+    data: TrainingData,
+) -> None:
+    """Let Student's scales and degrees of freedom start at those that the columns' quantiles tell."""
+    assert decoder.log_dof is not None
+    assert decoder.variance_floor is not None
+    scale, dof = student_quantiles(data.quantiles(columns, QUANTILES))
+    picked, squares = selector(numbers), torch.as_tensor(scale).double().square()
+    encoder.log_scale[list(columns)] = -torch.as_tensor(scale).to(encoder.log_scale)  # type: ignore[index]
+    decoder.log_dof.detach().copy_(torch.as_tensor(dof - 1).log())
+    if decoder.log_variance is not None:
+        decoder.variance_floor[picked] = (VARIANCE_FLOOR * squares).to(decoder.variance_floor)
+        decoder.log_variance.detach()[picked] = squares.log().to(decoder.log_variance)
+
+
+def _start_equal(decoder: Decoder) -> None:
+    """Let conditional variances start equal for all rows."""
+    last: Any = decoder.blocks[-1].linear
+    bias = last.bias.detach()
+    n_locations = len(_last_bias(decoder))
+    bias[n_locations:] = 0
+    weight = last.weight.detach()
+    if isinstance(last, nn.ConvTranspose2d):
+        weight = weight.transpose(0, 1)
+    weight[n_locations:] = 0

@@ -11,7 +11,8 @@ SHARED_ORDER = (
     *("hidden_layer_sizes", "decoder_hidden_layer_sizes", "activation", "code_activation", "output_activation"),
     *("tied_weights", "encoder", "decoder", "normalization"),
     *("image_shape", "kernel_size", "downsampling", "downsampling_factor", "code_layer"),
-    *("loss", "alpha", "solver", "learning_rate", "momentum", "batch_size", "max_iter", "shuffle"),
+    *("loss", "alpha", "dropout", "init", "solver", "learning_rate", "learning_rate_schedule", "momentum"),
+    *("max_grad_norm", "batch_size", "max_iter", "shuffle"),
     *("tol", "n_iter_no_change", "early_stopping", "validation_fraction", "warm_start"),
     *("device", "dtype", "random_state", "verbose"),
 )
@@ -21,6 +22,7 @@ AT_LEAST_ONE = Interval(Integral, 1, None, closed="left")
 AT_LEAST_ZERO = Interval(Integral, 0, None, closed="left")
 POSITIVE = Interval(Real, 0, None, closed="neither")
 NON_NEGATIVE = Interval(Real, 0, None, closed="left")
+SHARE = Interval(Real, 0, 1, closed="left")
 FRACTION = Interval(Real, 0, 1, closed="neither")
 
 

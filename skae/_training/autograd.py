@@ -1,7 +1,7 @@
 """The training step of everything that has no closed form: the objective as written, derived by autograd."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -9,7 +9,10 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from .._networks.custom import forward_centred
-from .._networks.networks import Block, weights
+from .._networks.nested import Parallel
+from .._networks.networks import Block, Network, weights
+from .._networks.selection import Selection
+from .dropout import Dropout
 from .step import Step
 
 
@@ -29,7 +32,7 @@ class AutogradStep(Step):
     def __init__(self, encoder: nn.Module, decoder: nn.Module, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
         self.networks = (encoder, decoder)
-        self._encode, self._decode = forward_centred(encoder), forward_centred(decoder)
+        self._encode, self._decode = (with_dropout(network, self.objective.dropout) for network in self.networks)
         unique = {id(p): p for network in self.networks for p in network.parameters()}
         self._trained = [p for p in unique.values() if p.requires_grad]
         weight_ids = {id(p) for p in weights(self.networks)}
@@ -168,3 +171,26 @@ def evaluating(*networks: nn.Module) -> Iterator[None]:
     yield
     for network in networks:
         network.train()
+
+
+def with_dropout(network: nn.Module, dropout: Dropout | None) -> Callable[[Tensor], Tensor]:
+    """Return a network's map of centred rows, with dropout after each of its own hidden blocks."""
+    whole = forward_centred(network)
+    if dropout is None or not isinstance(network, Network):
+        return whole
+    blocks = [module for module in network if not isinstance(module, Selection)]
+
+    def forward(x: Tensor) -> Tensor:
+        if dropout.is_held_out:
+            return whole(x)
+        for block in blocks:
+            x = _side_by_side(block, x) if isinstance(block, Parallel) else block(x)
+            x = dropout(x) if block is not blocks[-1] else x
+        return x
+
+    return forward
+
+
+def _side_by_side(parallel: Parallel, x: Tensor) -> Tensor:
+    parts = x.split(len(x) // len(parallel))
+    return torch.cat([block(part) for block, part in zip(parallel.blocks, parts, strict=True)])

@@ -45,6 +45,9 @@ class Bottleneck:
         """Return the learning rate of networks around this bottleneck, given the user's."""
         return learning_rate
 
+    def set_rate(self, factor: float) -> None:
+        """Set the rate of a solver of its own, if there is one, to ``factor`` times its highest value."""
+
     def forward(self, code: Tensor, z: Tensor, row_weight: Tensor | None) -> None:
         """Write the decoder's input.
 

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from .._networks.nested import Parallel
 from .._networks.networks import Block
-from .bottleneck import Bottleneck
 from .buffers import BufferPool
 from .layers import Chain, FlatLayers, Layer, dense_layers
+from .problem import Objective
 from .step import Step
 
 MOST_PLANS = 8  # batch sizes to be prepared for at a time
@@ -39,7 +39,8 @@ class StepPlan:
     z, dz : Tensor
         The decoder's input and the derivative with respect to it: the same two without a bottleneck.
     output, doutput : Tensor
-        The decoder's output and the derivative with respect to it: one memory where the output is linear.
+        The decoder's output, which may be wider than a row, and the derivative with respect to it: one memory
+        where the output is linear.
     encode, decode, decode_back, encode_back : lists of callables
         The passes, in the order of a step.
     """
@@ -50,16 +51,17 @@ class StepPlan:
         n_passes: int,
         encoder: Sequence[Layer],
         decoder: Sequence[Layer],
-        bottleneck: Bottleneck | None,
+        objective: Objective,
         pool: BufferPool,
-        has_target: bool,
+        target_width: int | None,
     ) -> None:
+        bottleneck, dropout = objective.bottleneck, objective.dropout
         self.n, self.n_passes = n, n_passes
         self.row_weight: Tensor | None = None
         self.weight: Tensor | None = None
         h = pool.with_ones("x", n, encoder[0].fan_in)
         self.x = h[..., :-1]
-        self.target = pool.empty("target", n, decoder[-1].fan_out) if has_target else self.x
+        self.target = self.x if target_width is None else pool.empty("target", n, target_width)
         width = encoder[-1].fan_out
         self.dcode = pool.empty("dcode", n, width)
         rows = n_passes * n
@@ -74,8 +76,8 @@ class StepPlan:
         self.output = pool.empty("output", rows, decoder[-1].fan_out)
         linear = decoder[-1].activation.forward is None
         self.doutput = self.output if linear else pool.empty("doutput", rows, decoder[-1].fan_out)
-        up = Chain("encoder", encoder, h, None, self.code, self.dcode, pool)
-        down = Chain("decoder", decoder, z, self.dz, self.output, self.doutput, pool)
+        up = Chain("encoder", encoder, h, None, self.code, self.dcode, pool, dropout)
+        down = Chain("decoder", decoder, z, self.dz, self.output, self.doutput, pool, dropout)
         self.encoder = up.buffers
         self.encode, self.decode = up.forward, down.forward
         self.decode_back, self.encode_back = down.backward, up.backward
@@ -213,12 +215,12 @@ class ExplicitStep(Step):
 
     def plan(self, n: int, pool: BufferPool, plans: dict[tuple[int, int], StepPlan]) -> StepPlan:
         """Return the plan for a batch of ``n`` rows, from ``plans`` or made anew on memory of ``pool``."""
-        bottleneck, n_passes = self.objective.bottleneck, self.n_passes
+        n_passes = self.n_passes
         plan = plans.get((n, n_passes))
         if plan is None:
             if len(plans) == MOST_PLANS:
                 plans.clear()
-            plan = StepPlan(n, n_passes, self.encoder, self.decoder, bottleneck, pool, self.has_target)
+            plan = StepPlan(n, n_passes, self.encoder, self.decoder, self.objective, pool, self.target_width)
             plans[n, n_passes] = plan
         return plan
 
@@ -228,9 +230,11 @@ class ExplicitStep(Step):
         return 1 if self.objective.bottleneck is None else self.objective.bottleneck.n_passes
 
     @property
-    def has_target(self) -> bool:
-        """Whether what is reconstructed differs from what the encoder gets."""
-        return self.served.targets is not None or self.objective.corruption is not None
+    def target_width(self) -> int | None:
+        """The width of what is reconstructed, where that differs from what the encoder gets; else None."""
+        if self.served.targets is None and self.objective.corruption is None:
+            return None
+        return (self.served.targets or self.served.rows).n_features
 
     def _sum_over_passes(self, plan: StepPlan) -> Tensor:
         loss, losses = self.objective.loss, []

@@ -9,6 +9,7 @@ from sklearn.utils import compute_class_weight
 from torch import nn
 from torch.nn import functional as F
 
+from .._data.arrays import to_numpy
 from .._data.rows import Rows, TrainingData, codings
 from .._networks.building import initialize
 from .._networks.networks import Block, Encoder, Linear, compression, n_parameters
@@ -16,48 +17,48 @@ from .._objectives.losses import CROSS_ENTROPY
 from .._support.devices import random_streams
 from .loop import History
 from .problem import Objective, Served
-from .setup import Run
+from .setup import Run, hold_out
 from .step import Step
 
 
-class FineTuning(Run):
-    """Training of the encoder's layers that are not frozen, and a softmax layer on the code.
+class Classification(Run):
+    """Training of the encoder's layers that are not frozen, and of a softmax layer on the code.
 
     Parameters
     ----------
     estimator : AutoencoderClassifier
         With a fitted ``autoencoder_``.
     X : validated rows
-        Those with a label.
-    codes : int ndarray of shape (n_samples,)
-        Numbers of their classes.
+    sample_weight : ndarray of shape (n_samples,) or None
     """
 
-    def __init__(self, estimator, X, codes: np.ndarray) -> None:
+    step: Step
+
+    def __init__(self, estimator, X, sample_weight: np.ndarray | None) -> None:
         autoencoder = estimator.autoencoder_
         self.encoder = to_fine_tune(autoencoder.encoder_)
         dtype, device = next(self.encoder.parameters()).dtype, autoencoder.device_
-        weight = _weights(estimator.class_weight, estimator.classes_, codes)
-        data = TrainingData(X, sample_weight=weight, dtype=dtype, device=device)
+        data = TrainingData(X, sample_weight=sample_weight, dtype=dtype, device=device)
         super().__init__(estimator, data, device, dtype, random_streams(estimator.random_state))
-        self.y = estimator.classes_[codes]
-        if estimator.early_stopping:
-            data.split(estimator.validation_fraction, self.streams.split, groups=torch.from_numpy(codes))
         data.offset = getattr(self.encoder, "offset", None)
-        n_classes = len(estimator.classes_)
-        self.head = Linear(autoencoder._n_features_out, n_classes)
+        self.n_classes = estimator.classes_.shape[0]
+        self.head = Linear(autoencoder._n_features_out, self.n_classes)
         initialize([Block(self.head, "identity")], self.streams.weights)
         self.head.to(device, dtype)
-        one_hot = F.one_hot(torch.from_numpy(codes), n_classes).to(dtype)
-        self.targets = Rows(one_hot, None, dtype, device)
-        self.step = self._step()
 
     @property
     def low_precision(self) -> bool:
         """Whether to compute in bfloat16 beside float32 parameters: the autoencoder's to say."""
         return self.estimator.autoencoder_.dtype == "bfloat16"
 
-    def _step(self) -> Step:
+    def networks(self) -> tuple[Rows, nn.Module, nn.Module]:
+        """Return what is trained, and the rows that it takes: the encoder's layers but those frozen, and the head.
+
+        Raises
+        ------
+        ValueError
+            If there are not as many layers as are to be frozen.
+        """
         n_frozen, layers = self.estimator.n_frozen_layers, [*self.encoder.children()]
         if n_frozen > len(layers) or (n_frozen and not isinstance(self.encoder, nn.Sequential)):
             raise ValueError(
@@ -70,9 +71,7 @@ class FineTuning(Run):
             rows = codings(nn.Sequential(*layers[:n_frozen]), rows)
         if isinstance(self.encoder, nn.Sequential):
             trained = nn.Sequential(*layers[n_frozen:])
-        head = nn.Sequential(Block(self.head, "identity"))
-        served = Served(rows, self.targets, self.data.row_weight())
-        return self.make_step(trained, head, served, Objective(CROSS_ENTROPY))
+        return rows, trained, nn.Sequential(Block(self.head, "identity"))
 
     def glimpse(self, history: History) -> dict[str, Any]:
         """Return the fitted attributes as they are in the midst of training, with copies of the networks."""
@@ -92,7 +91,32 @@ class FineTuning(Run):
             "device_": self.device,
             "n_parameters_": n_parameters((encoder, head)),
             **history.attributes(history.loss_curve),
+            **self.values_used(None, self.max_iter),
         }
+
+
+class FineTuning(Classification):
+    """Training on labelled rows alone, by their cross-entropy.
+
+    Parameters
+    ----------
+    estimator : AutoencoderClassifier
+        With a fitted ``autoencoder_``.
+    X : validated rows
+        Those with a label.
+    codes : int ndarray of shape (n_samples,)
+        Numbers of their classes.
+    sample_weight : ndarray of shape (n_samples,) or None
+    """
+
+    def __init__(self, estimator, X, codes: np.ndarray, sample_weight: np.ndarray | None = None) -> None:
+        super().__init__(estimator, X, weights_by_class(estimator, codes, sample_weight))
+        hold_out(estimator, self.data, self.streams.split, torch.from_numpy(codes))
+        one_hot = F.one_hot(torch.from_numpy(codes), self.n_classes).to(self.dtype)
+        targets = Rows(one_hot, None, self.dtype, self.device)
+        rows, encoder, head = self.networks()
+        served = Served(rows, targets, self.data.row_weight())
+        self.step = self.make_step(encoder, head, served, Objective(CROSS_ENTROPY))
 
 
 def to_fine_tune(encoder: nn.Module) -> Any:
@@ -100,8 +124,12 @@ def to_fine_tune(encoder: nn.Module) -> Any:
     return encoder.to_fine_tune() if isinstance(encoder, Encoder) else copy.deepcopy(encoder)
 
 
-def _weights(class_weight, classes: np.ndarray, codes: np.ndarray) -> np.ndarray | None:
-    """Return the weight of each row by its class."""
-    if class_weight is None:
-        return None
-    return compute_class_weight(class_weight, classes=classes, y=classes[codes])[codes]
+def weights_by_class(estimator, codes: np.ndarray, sample_weight: np.ndarray | None) -> np.ndarray | None:
+    """Return the weight of each labelled row: its own, times that of its class."""
+    if estimator.class_weight is None:
+        return sample_weight
+    classes = to_numpy(estimator.classes_)
+    settings = {"classes": classes, "y": classes[codes], "sample_weight": sample_weight}
+    with np.errstate(divide="ignore"):  # by the weight of a class whose rows all have weight zero
+        by_class = compute_class_weight(estimator.class_weight, **settings)[codes]
+    return by_class if sample_weight is None else np.where(sample_weight > 0, by_class, 0) * sample_weight

@@ -3,132 +3,29 @@
 import contextlib
 import copy
 import functools
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
-from torch import nn
 
 from .._data import arrays
-from .._data.chunks import chunk_rows
-from .._data.rows import Rows, TrainingData
+from .._data.rows import TrainingData
 from .._networks.building import build, initialize
 from .._networks.custom import Linked, check_own_networks, load_weights
 from .._networks.networks import Decoder, compression, n_parameters
 from .._objectives.losses import loss_by
 from .._objectives.penalties import Penalty, mean_over_rows
 from .._objectives.support import check_support
+from .fit import Fit, Phase
+from .hooks import definitions, the_one
 from .loop import History
 from .monitoring import Monitor, phase_task
-from .problem import Objective, Served
-from .setup import Mode, Setup, definitions, set_up, the_one
+from .principal_start import PrincipalStart
+from .problem import Objective
+from .setup import Mode, Setup, set_up
 from .step import Step
 
-
-class Phase(NamedTuple):
-    """A part of the training whose epochs are counted by themselves.
-
-    Attributes
-    ----------
-    name : str or None
-        For callbacks; None where it is the only phase, whose epochs are all there is.
-    max_iter : int
-    make_step : callable () -> Step
-        Called when the phase begins.
-    is_whole : bool
-        Whether both networks are trained as a whole.
-    """
-
-    name: str | None
-    max_iter: int
-    make_step: Callable[[], Step]
-    is_whole: bool = True
-
-
-@dataclass
-class Fit:
-    """A fit that is prepared: networks with their first weights, and the objective.
-
-    Attributes
-    ----------
-    setup : Setup
-    encoder, decoder : torch.nn.Module
-    inputs : Rows
-        The rows as the encoder's first block takes them.
-    objective : Objective
-        Of the networks as a whole.
-    history : History
-        Of training the networks as a whole, as far as it has come.
-    layer_loss_curves : list of list of float
-        Of phases before that.
-    architecture : Architecture
-        Of the networks as they are kept, once they are trained.
-    """
-
-    setup: Setup
-    encoder: nn.Module
-    decoder: nn.Module
-    inputs: Rows
-    objective: Objective
-    history: History = field(default_factory=History)
-    layer_loss_curves: list[list[float]] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.architecture = self.setup.architecture
-
-    @property
-    def targets(self) -> Rows:
-        """What is reconstructed, as the loss takes it."""
-        return self.served.targets or self.inputs
-
-    @property
-    def served(self) -> Served:
-        """The rows that the step of the whole is taken on."""
-        data = self.setup.data
-        targets = data.targets() if self.inputs.change is None else data.inputs()
-        return Served(self.inputs, targets, data.row_weight())
-
-    @functools.cached_property
-    def step(self) -> Step:
-        """The step that trains both networks as a whole; it takes over the weights they have when it is made."""
-        step = self.setup.make_step(
-            self.encoder, self.decoder, self.served, self.objective, trains_biases=not self._biases_are_idle
-        )
-        if step.average is not None and self.setup.previous is not None:
-            step.average.trust()
-        return step
-
-    @property
-    def _biases_are_idle(self) -> bool:
-        """Whether biases are best left at zero: those of linear networks on data centred by their own mean.
-
-        Their gradients hold nothing but rounding noise, of which Adam would make steps of full length.
-        """
-        setup = self.setup
-        architecture, whole = setup.architecture, setup.data.validation_rows is None
-        linear = architecture.linear and architecture.centred and setup.estimator.loss == "squared_error"
-        return linear and whole and setup.mode is Mode.FRESH and self.objective.is_plain
-
-    def end(self, phase: Phase, step: Step, history: History) -> None:
-        """Take note of a phase that is over."""
-        self.history = history
-        if not phase.is_whole:
-            step.release()
-            self.layer_loss_curves.append(history.loss_curve)
-            self.history = History()
-            self.history.interrupted = history.interrupted
-
-    def measure(self) -> float:
-        """Return the loss of the training rows under the weights as they are."""
-        rows, row_bytes = self.setup.data.train_rows, self.inputs.n_features * self.inputs.dtype.itemsize
-        with self.step.modes(self.setup.streams.noise):
-            losses = [self.step.evaluate(index) for index in rows.split(min(1000, chunk_rows(row_bytes)))]
-            return float(torch.stack(losses).sum()) / len(rows)
-
-    def whole(self, name: str | None = None) -> Phase:
-        """Return the phase that trains both networks as a whole."""
-        return Phase(name, self.setup.estimator.max_iter, lambda: self.step)
+__all__ = ["Fit", "Phase", "fit_networks", "fitted_attributes", "prepare", "restore_on_failure"]
 
 
 def prepare(estimator, X, mode: Mode, **data) -> Fit:
@@ -141,14 +38,15 @@ def assemble(setup: Setup) -> Fit:
     estimator = setup.estimator
     encoder, decoder = _networks(setup)
     bottleneck = the_one(estimator, "_bottleneck", setup)  # first, to say so where there are two
+    start = PrincipalStart.of(setup, encoder, decoder)
     _give_weights(setup, encoder, decoder)
     loss = the_one(estimator, "_reconstruction_loss", setup, decoder) or loss_by(estimator.loss)
     check_support(loss.supports, setup.data)
     penalties = [penalty for hook in definitions(estimator, "_penalties") for penalty in hook(setup)]
     penalties += [Penalty(mean_over_rows(hook)) for hook in definitions(estimator, "_penalty")]
     projections = [project for hook in definitions(estimator, "_projections") for project in hook(setup)]
-    objective = Objective(loss, setup.corruption(), bottleneck, penalties, projections)
-    return Fit(setup, encoder, decoder, setup.data.inputs(compression(encoder)), objective)
+    objective = Objective(loss, setup.corruption(), bottleneck, penalties, projections, setup.dropout())
+    return Fit(setup, encoder, decoder, setup.data.inputs(compression(encoder)), objective, start=start)
 
 
 def _networks(setup: Setup) -> tuple[Any, Any]:
@@ -156,7 +54,7 @@ def _networks(setup: Setup) -> tuple[Any, Any]:
     estimator = setup.estimator
     encoder, decoder = build(setup.architecture)
     if setup.previous is None:
-        initialize((encoder, decoder), setup.streams.weights)
+        initialize((encoder, decoder), setup.streams.weights, estimator.init)
     # Copied together, so that modules which share parameters still do.
     own = copy.deepcopy((estimator.encoder, estimator.decoder))
     encoder = encoder if own[0] is None else own[0]
@@ -201,6 +99,8 @@ def fit_networks(estimator, X, **data):
     warm = estimator.warm_start and hasattr(estimator, "encoder_")
     with restore_on_failure(estimator):
         X = arrays.check_rows(estimator, X, reset=not warm)
+        if data.get("X_val") is not None:
+            data["X_val"] = arrays.check_rows(estimator, data["X_val"], reset=False)
         fit = prepare(estimator, X, Mode.WARM_START if warm else Mode.FRESH, **data)
         phases = phases_of(fit)
         n_tasks = phases[0].max_iter if phases and phases[0].name is None else len(phases)
@@ -225,6 +125,7 @@ def fit_networks(estimator, X, **data):
             fit.end(phase, step, history)
             if history.interrupted:
                 break
+        fit.history.went_on = warm
         keep(fit)
         if watched:
             context.call_on_fit_task_end(
@@ -243,6 +144,7 @@ def phases_of(fit: Fit) -> Sequence[Phase]:
 
 def keep(fit: Fit) -> None:
     """Give the estimator its fitted attributes, and take away those of a fit before."""
+    fit.settle()
     if not fit.history.loss_curve:
         fit.history.loss, fit.history.stopped = fit.measure(), True
     attributes = vars(fit.setup.estimator)
@@ -295,6 +197,7 @@ def _attributes(fit: Fit, encoder: Any, decoder: Any) -> dict[str, Any]:
         "_column_statistics": known if corruption is None else corruption.statistics,
     }
     fitted |= history.attributes(setup.curve("loss_curve_", history.loss_curve))
+    fitted |= setup.values_used(fit.objective.bottleneck, fit.max_iter)
     for hook in definitions(estimator, "_fitted_attributes"):
         fitted |= hook(fit, encoder, decoder)
     return fitted

@@ -79,7 +79,7 @@ class JointStep:
             step.begin()
         totals = self.differentiate(batches)
         for step in self.steps:
-            step.mask_gradient()
+            step.limit_gradient()
         penalties = self._solvers.update()
         each = zip(self.steps, totals, penalties, batches, strict=True)
         return [step.end(total, penalty, len(index)) for step, total, penalty, index in each]
@@ -138,8 +138,7 @@ class JointStep:
     def _plan(self, n: int, n_passes: int) -> JointPlan:
         first, pool = self._first, BufferPool(self.parameters, len(self.steps))
         encoder, decoder = self._layers[: len(first.encoder)], self._layers[len(first.encoder) :]
-        bottleneck, has_target = first.objective.bottleneck, first.has_target
-        whole = StepPlan(n, n_passes, encoder, decoder, bottleneck, pool, has_target)
+        whole = StepPlan(n, n_passes, encoder, decoder, first.objective, pool, first.target_width)
         return JointPlan(whole, [(pool.of_model(model), {}) for model in range(len(self.steps))])
 
 
@@ -162,13 +161,13 @@ def may_join(steps: Sequence[Step], batch_size: int) -> bool:
 
 def _shape(step: Step) -> Any:
     """Describe the layers of a step and what is between them; None where it cannot be joined."""
-    if not isinstance(step, ExplicitStep) or step.low_precision:
+    if not isinstance(step, ExplicitStep) or step.low_precision or step.objective.dropout is not None:
         return None
     if any(isinstance(layer, ParallelAffine) for layer in step.layers):
         return None
     layers = [(type(layer), layer.shape, layer.activation) for layer in step.layers]
     own = step.parameters
-    return layers, own.shape, own.dtype, own.device, step.has_target, type(step.objective.bottleneck)
+    return layers, own.shape, own.dtype, own.device, step.target_width, type(step.objective.bottleneck)
 
 
 def train_together(

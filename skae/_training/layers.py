@@ -23,6 +23,7 @@ from .._networks.activations import ACTIVATIONS, Activation
 from .._networks.nested import Parallel
 from .._networks.networks import Block, TiedLinear
 from .buffers import BufferPool, LayerBuffers
+from .dropout import Dropout
 
 Call = Callable[[], object]
 
@@ -266,10 +267,13 @@ class Chain:
         output: Tensor,
         doutput: Tensor,
         pool: BufferPool,
+        dropout: Dropout | None = None,
     ) -> None:
         n, hidden = h.shape[-2], layers[:-1]
         inputs = [h, *(pool.with_ones((name, "h", i), n, layer.fan_out) for i, layer in enumerate(hidden))]
         outputs = [*(above[..., :-1] for above in inputs[1:]), output]
+        if dropout is not None:  # activations stay, for their derivatives
+            outputs = [*(pool.empty((name, "a", i), n, layer.fan_out) for i, layer in enumerate(hidden)), output]
         da = [*(pool.empty((name, "dz", i), n, layer.fan_out) for i, layer in enumerate(hidden)), doutput]
         dh_ = [dh, *da[:-1]]
         self.buffers: list[LayerBuffers] = []
@@ -277,5 +281,10 @@ class Chain:
             z = pool.empty((name, "z", i), n, layer.fan_out) if layer.activation.saves_input else a
             self.buffers.append(LayerBuffers(inputs[i], z, a, da[i], dh_[i]))
         pairs = [*zip(layers, self.buffers, strict=True)]
-        self.forward = [call for layer, p in pairs for call in layer.forward(p)]
-        self.backward = [call for layer, p in reversed(pairs) for call in layer.backward(p)]
+        forth, back = zip(*((layer.forward(p), layer.backward(p)) for layer, p in pairs), strict=True)
+        for i, layer in enumerate(() if dropout is None else hidden):
+            mask = pool.empty((name, "mask", i), n, layer.fan_out)
+            forth[i].append(partial(dropout.apply, outputs[i], mask, inputs[i + 1][..., :-1]))  # type: ignore[union-attr]
+            back[i].insert(0, partial(da[i].mul_, mask))
+        self.forward = [call for calls in forth for call in calls]
+        self.backward = [call for calls in reversed(back) for call in calls]

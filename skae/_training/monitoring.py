@@ -65,15 +65,25 @@ def phase_task(estimator, X, y, context, name: str, n_epochs: int) -> Iterator[A
 
 
 def warn_of_the_end(estimator, history: History) -> None:
-    """Warn if training was interrupted, or ended before the loss went flat."""
+    """Warn if training was interrupted, or if ``tol`` asked for more epochs than ``max_iter`` allows."""
     if history.interrupted:
         n_epochs = len(history.loss_curve)
         when = f"after {n_epochs} epochs" if n_epochs else "before all layers were trained together"
         warn(f"Training was interrupted {when}; the networks are kept as they were then.")
+        return
+    ended = history.converged or history.stopped or history.went_on
+    if not estimator.tol or estimator.max_iter == "auto" or ended:
+        return
+    if history.validation_loss_curve:
+        remedy = "The loss of the held-out rows was still falling: raise max_iter or learning_rate"
     else:
-        warn(
-            f"Training stopped at max_iter={estimator.max_iter} while the loss was still falling by more than "
-            f"tol={estimator.tol}. Raise max_iter or learning_rate, or set tol=None to train for a fixed number "
-            "of epochs.",
-            ConvergenceWarning,
+        remedy = (
+            "Raise max_iter or learning_rate; whether more epochs help on other rows is not known unless some are "
+            "held out (early_stopping=True)"
         )
+    warn(
+        f"Training stopped at max_iter={estimator.max_iter} while the loss was still falling by more than "
+        f"tol={estimator.tol} of its whole improvement. {remedy}. Or set tol=None to train for a fixed number of "
+        "epochs.",
+        ConvergenceWarning,
+    )

@@ -27,6 +27,7 @@ class Pretraining:
     def __init__(self, fit: Fit, pairs: Sequence[tuple[Any, Any]]) -> None:
         self.fit, self.pairs = fit, pairs
         self._rows = fit.setup.data.inputs()
+        self._watched = None if fit.watched is None else fit.watched.rows
 
     def step(self, number: int) -> Step:
         """Return the step of a pair, once those before it are trained.
@@ -38,12 +39,16 @@ class Pretraining:
         loss, corruption = self.fit.objective.loss, self.fit.objective.corruption
         if number > 0:
             self._rows = codings(self.pairs[number - 1][0], self._rows)
+            if self._watched is not None:
+                self._watched = codings(self.pairs[number - 1][0], self._watched)
             loss = LOSSES["squared_error"]
             if decode.activation == "sigmoid":
                 loss, decode = LOSSES["binary_cross_entropy"], decode.with_activation("identity")
             corruption = self._corruption_of(self._rows)
         served = Served(self._rows, None, setup.data.row_weight())
-        return setup.make_step(nn.Sequential(encode), nn.Sequential(decode), served, Objective(loss, corruption))
+        watched = None if self._watched is None else Served(self._watched)
+        pair = nn.Sequential(encode), nn.Sequential(decode)
+        return setup.make_step(*pair, served, Objective(loss, corruption), watched=watched)
 
     def _corruption_of(self, rows: Rows) -> Corruption | None:
         """Return the estimator's noise for codings."""

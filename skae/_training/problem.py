@@ -10,6 +10,7 @@ from .._data.rows import Rows
 from .._objectives.losses import Loss
 from .._objectives.penalties import Penalty
 from .bottleneck import Bottleneck
+from .dropout import Dropout
 
 
 class Served(NamedTuple):
@@ -46,6 +47,8 @@ class Objective(NamedTuple):
     projections : sequence of callables (weight)
         Called after each update with the decoder's weights of each unit of the code, (n_components, fan_out), to
         change them in place.
+    dropout : Dropout or None
+        Of hidden units.
     """
 
     loss: Loss
@@ -53,11 +56,13 @@ class Objective(NamedTuple):
     bottleneck: Bottleneck | None = None
     penalties: Sequence[Penalty] = ()
     projections: Sequence[Callable[[Tensor], object]] = ()
+    dropout: Dropout | None = None
 
     @property
     def is_plain(self) -> bool:
         """Whether there is nothing but the loss."""
-        return self.corruption is None and self.bottleneck is None and not (self.penalties or self.projections)
+        terms = self.penalties or self.projections
+        return self.corruption is None and self.bottleneck is None and self.dropout is None and not terms
 
 
 class Schedule(NamedTuple):
@@ -66,8 +71,10 @@ class Schedule(NamedTuple):
     max_iter: int
     batch_size: int
     shuffle: bool = True
-    tol: float | None = 1e-4
+    tol: float | None = None
     n_iter_no_change: int = 10
+    rates: str = "constant"  # or a name of `SCHEDULES`
+    keeps_best: bool = True  # whether the weights that are best for the rows held out come back
     first_epoch: float = 0  # how many have passed before
     merge_single: bool = False  # a last batch of one row joins the one before: batch normalization needs two
 

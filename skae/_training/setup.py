@@ -1,6 +1,6 @@
 """What a fit is given: rows, device, precision, random streams, architecture; and how it takes steps on them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -17,7 +17,11 @@ from .._objectives.losses import loss_by
 from .._support import devices
 from .._support.devices import Streams, random_streams
 from .autograd import AutogradStep
+from .automatic import PORTIONS_BATCH_SIZE, PORTIONS_LEARNING_RATE, share_to_hold_out
+from .bottleneck import Bottleneck
+from .dropout import Dropout
 from .explicit import ExplicitStep
+from .hooks import definitions
 from .loop import Epochs, History, drive, walk
 from .monitoring import Monitor
 from .optimizers import OPTIMIZERS, Optimizer
@@ -56,9 +60,7 @@ class Run:
     ) -> Step:
         """Return the explicit step where everything has a closed form, that by autograd elsewhere."""
         estimator, bottleneck = self.estimator, objective.bottleneck
-        rate = estimator.learning_rate
-        if bottleneck is not None:
-            rate = bottleneck.learning_rate(rate, estimator.solver)
+        rate = self.raised_rate(bottleneck)
 
         def make_optimizer(parameters: Tensor, gradient: Tensor, is_weight: Tensor) -> Optimizer:
             settings = {"learning_rate": rate, "alpha": estimator.alpha, "momentum": estimator.momentum}
@@ -66,6 +68,7 @@ class Run:
 
         averages = bottleneck is not None and bottleneck.averages_weights
         settings |= {"averages": averages, "low_precision": self.low_precision}
+        settings["max_grad_norm"] = estimator.max_grad_norm
         blocks = dense_blocks(encoder), dense_blocks(decoder)
         closed_form = objective.loss.sum_and_gradient is not None and all(blocks)
         if closed_form and all(penalty.closed_form is not None for penalty in objective.penalties):
@@ -80,16 +83,63 @@ class Run:
         ValueError
             If batches are too small for batch normalization.
         """
-        e, n = self.estimator, len(self.data.train_rows)
-        batch_size = min(n, 200 if e.batch_size == "auto" else e.batch_size)
+        e, batch_size = self.estimator, self.batch_size
         if step.needs_two_rows and batch_size < 2:
             raise ValueError(
-                "Batch normalization takes means over the rows of a batch and needs at least two, but "
-                f"n_samples={n} and batch_size={e.batch_size}. Use a larger batch, or layer normalization."
+                "Batch normalization takes means over the rows of a batch and needs at least two, but n_samples="
+                f"{len(self.data.train_rows)} and batch_size={e.batch_size}. Use a larger batch, or layer "
+                "normalization."
             )
+        rates = e.learning_rate_schedule
+        if rates == "auto":
+            rates = e._automatic.rates if e.learning_rate == "auto" else "constant"
         return Schedule(
-            max_iter, batch_size, e.shuffle, e.tol, e.n_iter_no_change, merge_single=step.needs_two_rows
+            max_iter,
+            batch_size,
+            e.shuffle,
+            e.tol,
+            e.n_iter_no_change,
+            rates=rates if self.has_end else "constant",
+            keeps_best=e.early_stopping is not False,
+            merge_single=step.needs_two_rows,
         )
+
+    # What the automatic parameters stand for ----------------------------------------------------------------
+
+    has_end = True  # whether it is known how long training will be
+
+    @property
+    def batch_size(self) -> int:
+        """The number of rows of a batch."""
+        n, given = len(self.data.train_rows), self.estimator.batch_size
+        if given != "auto":
+            return min(n, given)
+        return self.estimator._automatic.batch_size(n) if self.has_end else min(n, PORTIONS_BATCH_SIZE)
+
+    @property
+    def max_iter(self) -> int:
+        """The number of epochs of training the networks as a whole."""
+        given = self.estimator.max_iter
+        n = len(self.data.train_rows)
+        return self.estimator._automatic.max_iter(n, self.batch_size) if given == "auto" else given
+
+    @property
+    def learning_rate(self) -> float:
+        """The highest learning rate of the networks, before a bottleneck raises it."""
+        given = self.estimator.learning_rate
+        if given != "auto":
+            return given
+        return self.estimator._automatic.learning_rate if self.has_end else PORTIONS_LEARNING_RATE
+
+    def raised_rate(self, bottleneck: Bottleneck | None) -> float:
+        """Return the highest learning rate of networks around a bottleneck."""
+        own = self.learning_rate
+        return own if bottleneck is None else bottleneck.learning_rate(own, self.estimator.solver)
+
+    def values_used(self, bottleneck: Bottleneck | None, max_iter: int) -> dict[str, Any]:
+        """Return fitted attributes: the values that parameters have taken."""
+        rate = self.raised_rate(bottleneck)
+        return {"learning_rate_": rate, "batch_size_": self.batch_size, "max_iter_": max_iter}
 
     def train(self, step: Step, schedule: Schedule, monitor: Monitor | None) -> History:
         """Run the training loop on a step.
@@ -108,12 +158,13 @@ class Run:
 
     def epochs(self, step: Step, schedule: Schedule, monitor: Monitor | None = None) -> Epochs:
         """Return the walk of a step through the rows to train on."""
-        rows, held_out = self.data.train_rows, self.data.validation_rows
-        return walk(step, rows, schedule, self.streams.order, held_out=held_out, monitor=monitor)
+        data = self.data
+        held_out = data.validation_rows if data.watched is None else data.watched.train_rows
+        return walk(step, data.train_rows, schedule, self.streams.order, held_out=held_out, monitor=monitor)
 
     def explain(self, error: DivergedError, step: Step) -> ValueError:
         """Return what users see where training diverges."""
-        own, used = self.estimator.learning_rate, step.optimizer.learning_rate
+        own, used = self.learning_rate, step.learning_rate
         rate = f"learning_rate={own:g}" + (f", which is raised to {used:g} here" if used != own else "")
         return ValueError(
             f"Training diverged: the loss was no longer finite in epoch {error.epoch}. The largest magnitude "
@@ -150,6 +201,11 @@ class Setup(Run):
     generator: torch.Generator
 
     @property
+    def has_end(self) -> bool:  # type: ignore[override]
+        """Whether it is known how long training will be: `partial_fit` may always be called once more."""
+        return self.mode is not Mode.INCREMENTAL
+
+    @property
     def n_epochs_before(self) -> int:
         """How many passes there have been before this one, of `partial_fit`."""
         return len(self.previous.loss_curve_) if self.goes_on else 0
@@ -162,6 +218,10 @@ class Setup(Run):
     def curve(self, name: str, epochs: list[float]) -> list[float]:
         """Return a curve of this fit, after that of the passes before it where it is one more of them."""
         return [*getattr(self.previous, name), *epochs] if self.goes_on else [*epochs]
+
+    def dropout(self) -> Dropout | None:
+        """Return the dropout of hidden units that the estimator's parameters ask for."""
+        return Dropout(self.estimator.dropout, self.generator) if self.estimator.dropout else None
 
     def corruption(self) -> Corruption | None:
         """Return the noise on the inputs that the estimator's parameters ask for."""
@@ -185,12 +245,28 @@ def set_up(estimator, X, mode: Mode, make_data: Callable[..., TrainingData]) -> 
         architecture = hook(architecture, mode)
     dtype = _dtype(estimator, device, X, mode is Mode.INCREMENTAL and previous is not None)
     rows = make_data(dtype=dtype, device=device)
-    if estimator.early_stopping and mode is not Mode.INCREMENTAL:
-        rows.split(estimator.validation_fraction, streams.split)
+    if mode is not Mode.INCREMENTAL:
+        hold_out(estimator, rows, streams.split)
     generator = torch.Generator(device).manual_seed(streams.noise.initial_seed())
     setup = Setup(estimator, rows, device, rows.dtype, streams, mode, previous, architecture, generator)
     centre(setup)
     return setup
+
+
+def hold_out(estimator, data: TrainingData, generator: torch.Generator, groups: Tensor | None = None) -> None:
+    """Hold rows out for early stopping, where it is asked for, or automatic and possible."""
+    given, fraction = estimator.early_stopping, estimator.validation_fraction
+    if data.watched is not None or given is False:
+        return
+    if given is not True:
+        if estimator.max_iter != "auto" or not estimator._automatic.holds_out:
+            return
+        fraction = share_to_hold_out(data.total_weight, fraction)
+    try:
+        data.split(fraction, generator, groups)
+    except ValueError:
+        if given is True:
+            raise
 
 
 def _dtype(estimator, device: torch.device, X, goes_on: bool) -> torch.dtype:
@@ -210,7 +286,7 @@ def centre(setup: Setup) -> None:
     previous, architecture, estimator = setup.previous, setup.architecture, setup.estimator
     if previous is None:
         if architecture.centred:
-            setup.data.centre(architecture.uncentred)
+            setup.data.centre(architecture.uncentred, architecture.medians)
         return
     offset = getattr(previous.encoder_, "offset", None)
     if offset is not None and not architecture.centred:
@@ -221,38 +297,3 @@ def centre(setup: Setup) -> None:
         )
     if offset is not None:
         setup.data.offset, setup.data.target_offset = offset, previous.decoder_.offset
-
-
-# Hooks compose: each is called for every class that defines it, whatever the order of the parents. ----------
-
-
-def definitions(estimator: Any, hook: str) -> Iterator[Callable[..., Any]]:
-    """Yield the methods called ``hook``, bound, of each class that defines one, the most basic class first."""
-    for cls in reversed(type(estimator).__mro__):
-        if hook in vars(cls):
-            yield vars(cls)[hook].__get__(estimator)
-
-
-def the_one(estimator: Any, hook: str, *arguments: Any) -> Any:
-    """Return what a hook returns of which there can be one only; None if no class gives one.
-
-    A subclass's goes before its parents'.
-
-    Raises
-    ------
-    TypeError
-        If two classes give one of which neither is the other's subclass.
-    """
-    found: tuple[type, Any] | None = None
-    for cls in type(estimator).__mro__:
-        if hook not in vars(cls) or (found is not None and issubclass(found[0], cls)):
-            continue
-        value = vars(cls)[hook].__get__(estimator)(*arguments)
-        if value is not None and found is not None:
-            raise TypeError(
-                f"{type(estimator).__name__} gets {hook} from {found[0].__name__} and from {cls.__name__}, but an "
-                f"estimator can have one only. Name one of the two as its parent, or define {hook} in it."
-            )
-        if value is not None:
-            found = cls, value
-    return None if found is None else found[1]

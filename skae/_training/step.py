@@ -16,7 +16,8 @@ class Step:
     """``step(index) -> objective``: one step on numbered rows. What the loop may ask of it is all here.
 
     ``averages`` says whether the networks are kept with a running mean of their weights, ``low_precision`` whether
-    to compute in bfloat16 beside float32 parameters, and ``trains_biases`` whether biases move.
+    to compute in bfloat16 beside float32 parameters, and ``trains_biases`` whether biases move. Gradients longer
+    than ``max_grad_norm`` are shortened. ``watched`` are rows to evaluate, where these are not among those served.
     """
 
     parameters: Tensor  # all that is trained, (n_parameters,)
@@ -34,20 +35,26 @@ class Step:
         averages: bool = False,
         low_precision: bool = False,
         trains_biases: bool = True,
+        max_grad_norm: float | None = None,
+        watched: Served | None = None,
     ) -> None:
         self.served, self.objective, self.low_precision = served, objective, low_precision
+        self.watched, self._max_grad_norm = watched, max_grad_norm
         self._make_optimizer, self._averages, self._trains_biases = make_optimizer, averages, trains_biases
         self.average: WeightAverage | None = None
         bottleneck = objective.bottleneck
         warm_ups = [term.warm_up for term in (*objective.penalties, bottleneck) if term is not None]
         self.warm_ups = [warm_up for warm_up in warm_ups if warm_up is not None and warm_up.n_epochs > 0]
         self.warm_up_epochs = bottleneck.warm_up.n_epochs if bottleneck is not None and bottleneck.warm_up else 0.0
+        self._rate_factor = 1.0  # as a factor of the highest learning rate
         self._moving: Tensor | None = None  # ones for parameters that are trained, where not all are
         self._left: Tensor | None = None  # what the modules held when they were given back
 
     def _begin(self, is_weight: Tensor) -> None:
         """Make the solver, once there are parameters."""
         self.optimizer = self._make_optimizer(self.parameters, self.gradient, is_weight)
+        self.learning_rate = self.optimizer.learning_rate  # the highest one
+        self.optimizer.learning_rate *= self._rate_factor
         self._moving = None if self._trains_biases else is_weight
         if self._averages:
             self.average = WeightAverage(self.parameters)
@@ -56,7 +63,7 @@ class Step:
         """Take one step on the rows numbered ``index``; return the objective, summed over these rows."""
         self.begin()
         total = self.differentiate(index)
-        self.mask_gradient()
+        self.limit_gradient()
         return self.end(total, self.optimizer.update(), len(index))
 
     def begin(self) -> None:
@@ -64,10 +71,13 @@ class Step:
         if self.average is not None and self.average.hide():
             self._follow()
 
-    def mask_gradient(self) -> None:
-        """Leave out biases that are not trained."""
+    def limit_gradient(self) -> None:
+        """Leave out biases that are not trained, and shorten a gradient that is too long."""
         if self._moving is not None:
             self.gradient.mul_(self._moving)
+        if self._max_grad_norm is not None:
+            norm = torch.linalg.vector_norm(self.gradient)
+            self.gradient.mul_((self._max_grad_norm / norm).clamp_(max=1))
 
     def end(self, total: Tensor, penalty: Tensor | None, n_rows: int) -> Tensor:
         """Do what follows an update; return the objective, summed over rows, with the solver's penalty."""
@@ -95,10 +105,26 @@ class Step:
         """Return the loss of held-out rows, summed, without penalties; noise is the same each time."""
         self._show()
         with contextlib.ExitStack() as stack:
-            for source in (self.objective.corruption, self.objective.bottleneck):
+            for source in (self.objective.corruption, self.objective.bottleneck, self.objective.dropout):
                 if source is not None:
                     stack.enter_context(source.held_out())
             return self._evaluate(index)
+
+    def evaluate_held_out(self, index: Tensor) -> Tensor:
+        """Return the loss of rows to watch, as `evaluate` does, wherever they are served from."""
+        if self.watched is None:
+            return self.evaluate(index)
+        served, self.served = self.served, self.watched
+        try:
+            return self.evaluate(index)
+        finally:
+            self.served = served
+
+    def set_rate(self, factor: float) -> None:
+        """Set the learning rate to ``factor`` times its highest value."""
+        self._rate_factor, self.optimizer.learning_rate = factor, self.learning_rate * factor
+        if self.objective.bottleneck is not None:
+            self.objective.bottleneck.set_rate(factor)
 
     def take_sums(self) -> dict[str, Tensor]:
         """Return what the bottleneck has added up over the epoch, by name."""
@@ -122,6 +148,10 @@ class Step:
         self.release()
         if self._left is not None:
             self._store(self._left)
+
+    def reload(self) -> None:
+        """Go on from what the modules hold, which somebody has changed."""
+        self.assign(self._gathered())
 
     def leave(self) -> None:
         """Note what the modules hold, once nothing more will change them before another pass."""

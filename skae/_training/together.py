@@ -11,10 +11,12 @@ from sklearn.utils.validation import _check_feature_names, _check_n_features
 from .._data import arrays
 from .._data.rows import TrainingData
 from .._support.warnings import one_for_each_cause
-from .fitting import Fit, assemble, keep, phases_of, restore_on_failure
+from .fit import Fit
+from .fitting import assemble, keep, phases_of, restore_on_failure
+from .hooks import definitions
 from .joint import train_together
 from .loop import History
-from .setup import Mode, definitions, set_up
+from .setup import Mode, set_up
 
 
 def fit_together(estimators: Sequence[Any], X, rows: Sequence[Any] | None = None) -> None:

@@ -6,8 +6,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy import special
 from torch import nn
 
+from .._networks.networks import LOG_VARIANCE_BOUND
+from .._objectives.likelihoods import LIKELIHOODS, scale_columns
 from ._graph import Graph
 from ._inline import inline
 from ._modules import array
@@ -21,7 +24,7 @@ def negative_log_likelihood(graph: Graph, model: Any, output: str, target: str) 
     graph : Graph
     model : VAESampler
     output : str
-        Of shape (n, draws, n_features), before the link.
+        Of shape (n, draws, n_features), before the link; raw variances follow where there are.
     target : str
         Of shape (n, 1, n_features).
     """
@@ -33,10 +36,14 @@ def negative_log_likelihood(graph: Graph, model: Any, output: str, target: str) 
     terms = []
     for name, columns in parts:
         own, observed = output, target
-        if len(parts) > 1:
+        if len(parts) > 1 or model.decoder_.has_conditional_variances:
             own, observed = (graph.columns(values, columns, axis=2) for values in (output, target))
-        if name == "gaussian":
-            entries = _gaussian(graph, own, observed, array(model.decoder_.variance).astype(graph.dtype))
+        if LIKELIHOODS[name].has_scale:
+            variance = _variance(graph, model, columns, output)
+            if name == "gaussian":
+                entries = _gaussian(graph, own, observed, variance)
+            else:
+                entries = _student_t(graph, own, observed, variance, array(model.decoder_.degrees_of_freedom))
         else:
             entries = _FAMILIES[name](graph, own, observed)
         terms.append(graph.reduce("Sum", entries, axis=2, keepdims=False))
@@ -64,9 +71,33 @@ def _own_loss(graph: Graph, model: Any, function: Callable, output: str, target:
     return graph.reshape(inline(graph, _OwnLoss(function), width, *rows), -1, n_draws)
 
 
-def _gaussian(graph: Graph, o: str, t: str, variance: np.ndarray) -> str:
+def _variance(graph: Graph, model: Any, columns: Any, output: str) -> Any:
+    """Return the variances of columns: one for each, or for each row and draw."""
+    decoder = model.decoder_
+    numbers = list(scale_columns(model._objective["likelihood"], decoder, columns))
+    floor = array(decoder.variance_floor)[numbers].astype(graph.dtype)
+    if not decoder.has_conditional_variances:
+        return graph.constant(array(decoder.variance)[numbers].astype(graph.dtype))
+    raw = graph.columns(output, [model.n_features_in_ + number for number in numbers], axis=2)
+    bounded = graph.multiply(graph.op("Tanh", graph.divide(raw, LOG_VARIANCE_BOUND)), LOG_VARIANCE_BOUND)
+    own = array(decoder.log_variance)[numbers].astype(graph.dtype)
+    return graph.add(graph.op("Exp", graph.add(bounded, own)), floor)
+
+
+def _gaussian(graph: Graph, o: str, t: str, variance: str) -> str:
     squares = graph.divide(graph.square(graph.subtract(o, t)), variance)
-    return graph.multiply(graph.add(squares, np.log(2 * math.pi * variance)), 0.5)
+    logs = graph.op("Log", graph.multiply(variance, 2 * math.pi))
+    return graph.multiply(graph.add(squares, logs), 0.5)
+
+
+def _student_t(graph: Graph, o: str, t: str, variance: str, dof: np.ndarray) -> str:
+    ratio = graph.divide(graph.divide(graph.square(graph.subtract(o, t)), dof), variance)
+    logs = graph.multiply(graph.op("Log", graph.add(ratio, 1.0)), dof + 1)
+    entries = graph.multiply(graph.add(logs, graph.op("Log", variance)), 0.5)
+    dof = dof.astype(np.float64)
+    return graph.add(
+        entries, 0.5 * np.log(math.pi * dof) + special.gammaln(dof / 2) - special.gammaln((dof + 1) / 2)
+    )
 
 
 def _cross_entropy(graph: Graph, o: str, t: str) -> str:
@@ -78,17 +109,11 @@ def _cross_entropy(graph: Graph, o: str, t: str) -> str:
 
 def _poisson(graph: Graph, o: str, t: str) -> str:
     constant = graph.log_gamma(graph.add(graph.op("Relu", t), 1.0))
-    entries = graph.add(graph.subtract(graph.op("Exp", o), graph.multiply(t, o)), constant)
-    return _where_positive(graph, t, entries)
+    return graph.add(graph.subtract(graph.op("Exp", o), graph.multiply(t, o)), constant)
 
 
 def _exponential(graph: Graph, o: str, t: str) -> str:
-    entries = graph.add(o, graph.multiply(t, graph.op("Exp", graph.op("Neg", o))))
-    return _where_positive(graph, t, entries)
-
-
-def _where_positive(graph: Graph, t: str, entries: str) -> str:
-    return graph.where(graph.op("GreaterOrEqual", t, 0.0), entries, math.inf)
+    return graph.add(o, graph.multiply(t, graph.op("Exp", graph.op("Neg", o))))
 
 
 def _squared_error(graph: Graph, o: str, t: str) -> str:

@@ -25,12 +25,11 @@ def encode(graph: Graph, encoder: nn.Module, x: str, width: int, *, heads: bool 
     """
     if not isinstance(encoder, Encoder):
         return inline(graph, encoder, width, x)
-    if encoder.log_scale is not None:
-        x = _compress(graph, array(encoder.log_scale), x)
     if dense_blocks(encoder):
         code = _dense(graph, encoder, x, heads=heads)
     else:
-        code = _blocks(graph, encoder, x if encoder.offset is None else graph.subtract(x, array(encoder.offset)))
+        x = x if encoder.offset is None else graph.subtract(x, array(encoder.offset))
+        code = _blocks(graph, encoder, _compress(graph, encoder, x))
         if isinstance(encoder, GaussianEncoder) and not heads:
             code = graph.op("Split", code, outputs=2, axis=1, num_outputs=2)[0]
     return code if encoder.selection is None else _select(graph, encoder.selection, code)
@@ -45,8 +44,13 @@ def decode(graph: Graph, decoder: nn.Module, z: str, width: int, *, linked: bool
     if dense_blocks(decoder) and not isinstance(decoder, NestedDecoder):
         return _dense(graph, decoder, z, linked=linked)
     x = _prefixes(graph, decoder, z) if isinstance(decoder, NestedDecoder) else _blocks(graph, decoder, z)
+    if linked and decoder.n_features is not None:  # without the variances
+        x = graph.columns(x, range(decoder.n_features))
     x = link(graph, decoder.link, x) if linked else x
-    return x if decoder.offset is None else graph.add(x, array(decoder.offset))
+    if decoder.offset is None:
+        return x
+    n_variances = 0 if linked or decoder.n_features is None else len(decoder.variance_floor)  # type: ignore[arg-type]
+    return graph.add(x, np.pad(array(decoder.offset), (0, n_variances)))
 
 
 def _dense(graph: Graph, network: Any, x: str, **which: bool) -> str:
@@ -54,6 +58,8 @@ def _dense(graph: Graph, network: Any, x: str, **which: bool) -> str:
     prepared = DenseForward(network, torch.float64 if graph.is_double else torch.float32, **which)
     if prepared._offset is not None:
         x = graph.subtract(x, array(prepared._offset))
+    if isinstance(network, Encoder):
+        x = _compress(graph, network, x)
     names: list[Any] = [block.activation for block in network.blocks]
     if which.get("linked") and network.link != "identity":
         names[-1] = network.link
@@ -82,12 +88,20 @@ def _prefixes(graph: Graph, decoder: NestedDecoder, z: str) -> str:
     return result
 
 
-def _compress(graph: Graph, log_scale: np.ndarray, x: str) -> str:
-    """Bring columns x with a positive ``log_scale`` s to log(1 + x / s)."""
-    compressed = log_scale > 0
-    scale = np.where(compressed, log_scale, 1)
-    logs = graph.op("Log", graph.add(graph.divide(graph.op("Relu", x), scale), 1.0))
-    return graph.where(graph.constant(compressed, bool), logs, x)
+def _compress(graph: Graph, encoder: Encoder, x: str) -> str:
+    """Bring centred columns x with a ``log_scale`` s > 0 to log(1 + x / s), with s < 0 to arsinh(x / -s)."""
+    if encoder.log_scale is None:
+        return x
+    log_scale = array(encoder.log_scale)
+    scaled = graph.divide(x, np.where(log_scale == 0, 1, np.abs(log_scale)))
+    logs = graph.op("Log", graph.add(graph.op("Relu", scaled), 1.0))
+    compressed = graph.where(graph.constant(log_scale > 0, bool), logs, x)
+    if not encoder.compresses_tails:
+        return compressed
+    size = graph.op("Abs", scaled)
+    tails = graph.op("Log", graph.add(size, graph.op("Sqrt", graph.add(graph.square(size), 1.0))))
+    signed = graph.multiply(graph.op("Sign", scaled), tails)
+    return graph.where(graph.constant(log_scale < 0, bool), signed, compressed)
 
 
 def _select(graph: Graph, selection: Selection, code: str) -> str:

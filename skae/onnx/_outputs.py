@@ -14,6 +14,7 @@ from ._graph import Graph
 from ._likelihoods import negative_log_likelihood
 from ._modules import array
 from ._networks import decode, encode
+from ._support import minus_infinity_outside
 
 
 class Autoencoder:
@@ -54,8 +55,9 @@ class Autoencoder:
 
     @cached_property
     def score_samples(self) -> str:
-        residual = self.graph.subtract(self.x, self.reconstruction)
-        return self.graph.op("Neg", self.graph.reduce("Mean", self.graph.square(residual), keepdims=False))
+        graph, residual = self.graph, self.graph.subtract(self.x, self.reconstruction)
+        score = graph.op("Neg", graph.reduce("Mean", graph.square(residual), keepdims=False))
+        return minus_infinity_outside(graph, self.model, self.x, score)
 
 
 class Hasher(Autoencoder):
@@ -95,13 +97,14 @@ class Variational(Autoencoder):
         deviation = graph.op("Exp", graph.multiply(log_variance, 0.5))
         z = graph.add(mean, graph.multiply(deviation, noise))  # (n, draws, width)
         decoded = decode(graph, model.decoder_, graph.reshape(z, -1, width), width, linked=False)
-        decoded = graph.reshape(decoded, -1, n_draws, n_features)
+        n_raw = model._architecture["n_variances"] if model.decoder_.has_conditional_variances else 0
+        decoded = graph.reshape(decoded, -1, n_draws, n_features + n_raw)
         nll = negative_log_likelihood(graph, model, decoded, graph.reshape(self.x, -1, 1, n_features))
         # log p(z) - log q(z|x), both standard normal but for their constants, which cancel
         ratio = graph.subtract(graph.add(log_variance, np.square(noise)), graph.square(z))
         ratio = graph.multiply(graph.reduce("Sum", ratio, axis=2, keepdims=False), 0.5)
         total = graph.reduce("LogSumExp", graph.subtract(ratio, nll), keepdims=False)
-        return graph.subtract(total, math.log(n_draws))
+        return minus_infinity_outside(graph, model, self.x, graph.subtract(total, math.log(n_draws)))
 
 
 class Classifier:

@@ -17,6 +17,7 @@ import sys
 import quality_adversarial
 import quality_codes
 import quality_dense
+import quality_few_labels
 import quality_sparse
 import quality_variational
 import table
@@ -25,6 +26,7 @@ __all__ = [  # each registers its rows
     "quality_adversarial",
     "quality_codes",
     "quality_dense",
+    "quality_few_labels",
     "quality_sparse",
     "quality_variational",
 ]

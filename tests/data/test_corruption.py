@@ -12,7 +12,7 @@ from skae._training.setup import Mode
 
 N = 20_000
 SCALES = np.array([0.0, 1.0, 10.0, 1e-3])  # the first column is constant
-LEVELS = {"gaussian": 0.7, "masking": 0.3, "salt_and_pepper": 0.3}
+LEVELS = {"gaussian": 0.7, "isotropic": 0.7, "masking": 0.3, "salt_and_pepper": 0.3}
 EXACT = {"rtol": 1e-12, "atol": 1e-12}  # centring and its undoing round
 
 # Networks work on centred rows, or, with an output activation, on rows as they are.
@@ -53,6 +53,14 @@ def test_gaussian_noise_is_in_units_of_each_features_deviation(level, output_act
     for column in noise.T[1:]:
         assert stats.kstest(column / column.std(), "norm").pvalue > 1e-4
     assert np.abs(np.corrcoef(noise[:, 1:].T, X[:, 1:].T) - np.eye(6)).max() < 0.04, "independent of all else"
+
+
+@centred
+def test_isotropic_noise_is_as_strong_in_every_feature(output_activation):
+    X = rows()
+    noise = corrupted(started("isotropic", 0.5, output_activation=output_activation), X) - X
+    assert_allclose(noise.std(0), 0.5 * np.sqrt(X.var(0).mean()), rtol=0.02)
+    assert_allclose(noise.mean(0), 0, atol=0.1)
 
 
 @centred
@@ -258,7 +266,8 @@ def negated(batch, generator):
 
 
 @pytest.mark.parametrize(
-    ("noise", "auto"), [("gaussian", 0), ("masking", 0.2), ("salt_and_pepper", 0.2), (negated, 0)]
+    ("noise", "auto"),
+    [("gaussian", 0), ("isotropic", 0), ("masking", 0.2), ("salt_and_pepper", 0.2), (negated, 0)],
 )
 @pytest.mark.parametrize("clean_fraction", ["auto", 0.4, 1.0])
 def test_a_fraction_of_the_rows_stays_clean(noise, auto, clean_fraction):

@@ -30,6 +30,7 @@ from skae.onnx import to_onnx
 from skae.onnx._graph import Graph
 
 METHODS = {"codes": "transform", "reconstruction": "reconstruct", "score_samples": "score_samples"}
+CATEGORIES = {"likelihood": [("categorical", range(5))]}
 TOLERANCE = {"float32": 1e-5, "float64": 1e-10}
 ALL = {**CONFIGURATIONS, **INEXACT_WEIGHTS, **CONVOLUTIONAL}
 
@@ -96,6 +97,13 @@ def test_images_of_odd_sides(shape, settings, rows):
         {"likelihood": "exponential"},
         {"likelihood": [("poisson", [0, 3]), ("gaussian", [1]), ("bernoulli", [2, 4])]},
         {"likelihood": [("categorical", [0, 3]), ("gaussian", [1]), ("categorical", [2, 4])]},
+        {"likelihood": "student_t"},
+        {"decoder_variance": "conditional"},
+        {
+            "likelihood": [("student_t", [3, 1]), ("gaussian", [2]), ("bernoulli", [0, 4])],
+            "decoder_variance": "conditional",
+        },
+        {"decoder_variance": "conditional", "image_shape": (5, 1), "hidden_layer_sizes": (4,)},
         {"loss": "huber"},
         {"loss": "absolute_error"},
         {"loss": "binary_cross_entropy"},
@@ -110,6 +118,20 @@ def test_likelihoods(settings, dtype, rows):
     results = run(to_onnx(model, X, outputs=list(METHODS)), X)
     for method, result in zip(METHODS.values(), results, strict=True):
         assert_close(result, getattr(model, method)(X))
+
+
+@pytest.mark.parametrize("settings", [{"likelihood": "bernoulli"}, {"loss": "binary_cross_entropy"}, CATEGORIES])
+def test_rows_outside_the_support_score_minus_infinity(settings, rows):
+    """Row by row, also for values that are off by rounding alone."""
+    X = np.repeat(np.eye(5), 3, axis=0)
+    model = VAESampler(2, max_iter=2, tol=None, random_state=0, **settings).fit(X)
+    Y = X.copy()
+    Y[[1, 4], [2, 0]], Y[6, 0], Y[8, 3] = 2, -0.5, 1e-9
+    (scores,) = run(to_onnx(model, X, outputs=["score_samples"]), Y)
+    with pytest.warns(UserWarning, match="score -inf"):
+        expected = model.score_samples(Y)
+    assert np.isneginf(expected).sum() == 3
+    assert_close(scores, expected)
 
 
 @pytest.mark.parametrize("kind", [int, str, bool, np.int32])

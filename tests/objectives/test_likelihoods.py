@@ -1,12 +1,11 @@
-"""Likelihoods against torch.distributions and numerical integrals, and the columns they share out."""
+"""Likelihoods against SciPy's distributions and numerical integrals, and the columns they share out."""
 
 import numpy as np
 import pytest
 import torch
-from likelihood_cases import LAYOUTS, MIXED, decoder_of, targets
+from likelihood_cases import CASES, LAYOUTS, MIXED, decoder_of, densities, outputs, targets
 from numpy.testing import assert_allclose
-from scipy import sparse
-from torch import distributions as td
+from scipy import sparse, special, stats
 
 from skae import VAESampler
 from skae._networks.activations import link_activation
@@ -17,44 +16,23 @@ from skae._objectives.likelihoods import (
     negative_log_likelihood,
     partition,
     supports,
+    with_scale,
 )
 from skae._objectives.support import check_one_hot
 
-torch.manual_seed(0)
-OUTPUT = torch.randn(6, 4, dtype=torch.float64)
+ROWS = 6
 
 
-def distribution(name, output, variance=None):
-    if name == "gaussian":
-        return td.Normal(output, variance.sqrt())
-    if name == "bernoulli":
-        return td.Bernoulli(logits=output, validate_args=False)
-    if name == "poisson":
-        return td.Poisson(output.exp())
-    if name == "categorical":
-        return td.OneHotCategorical(logits=output)
-    return td.Exponential((-output).exp())
-
-
-def per_row(log_prob):
-    return log_prob if log_prob.ndim == 1 else log_prob.sum(1)
-
-
-@pytest.mark.parametrize("fixed", [None, 0.7])
-@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
-def test_equals_torch_distributions(layout, fixed):
-    parts = partition(layout, 4)
-    decoder, x = decoder_of(parts, fixed), targets(parts, OUTPUT.shape)
-    expected = torch.zeros(len(x), dtype=x.dtype)
-    for name, columns in parts:
-        picked = list(columns)
-        expected += per_row(distribution(name, OUTPUT[:, picked], decoder.variance).log_prob(x[:, picked]))
+@pytest.mark.parametrize(("layout", "variance"), CASES)
+def test_equals_scipy(layout, variance):
+    parts = partition(LAYOUTS[layout], 4)
+    decoder, x, output = decoder_of(parts, variance), targets(parts, (ROWS, 4)), outputs(parts, ROWS, variance)
     loss = negative_log_likelihood(parts, decoder)
     assert not loss.mean_over_features
-    assert_allclose(-loss.per_row(OUTPUT, x).detach(), expected.detach(), rtol=1e-12)
+    assert_allclose(-loss.per_row(output, x).detach(), densities(parts, decoder, output, x), rtol=1e-12)
 
 
-@pytest.mark.parametrize("name", [name for name in LIKELIHOODS if name != "categorical"])
+@pytest.mark.parametrize("name", [name for name in LIKELIHOODS if name not in ("categorical", "student_t")])
 def test_integrates_to_one(name):
     """In one dimension, and in two as a product, for several parameters."""
     if name == "bernoulli":
@@ -100,17 +78,52 @@ def test_categories_sum_to_one():
     assert_allclose((-loss).exp().sum(), 1, rtol=1e-12)
 
 
+def distribution(name, output, decoder):
+    """SciPy's distribution of each column, of an output before the link."""
+    scale = None if decoder.variance is None else decoder.variance.detach().sqrt().numpy()
+    if name == "gaussian":
+        return stats.norm(output, scale)
+    if name == "student_t":
+        return stats.t(decoder.degrees_of_freedom.detach().numpy(), output, scale)
+    if name == "bernoulli":
+        return stats.bernoulli(special.expit(output))
+    if name == "categorical":
+        return stats.bernoulli(special.softmax(output))
+    return stats.poisson(np.exp(output)) if name == "poisson" else stats.expon(scale=np.exp(output))
+
+
 @pytest.mark.parametrize("name", LIKELIHOODS)
-def test_draws_have_the_distributions_moments(name):
-    parts = partition(name, 2)
+def test_draws_have_the_distribution(name):
+    """By its probabilities where they are few, by the Kolmogorov-Smirnov test otherwise."""
+    parts, n = partition(name, 2), 50_000
     decoder, generator = decoder_of(parts), torch.Generator().manual_seed(0)
-    output = torch.tensor([[0.5, -0.7]], dtype=torch.float64).repeat(200_000, 1)
-    mean = output.clone()
-    link_activation(link(parts)).apply_(mean)
-    x = draw(parts, decoder, mean, generator)
-    expected = distribution(name, output[0], decoder.variance)
-    assert_allclose(x.mean(0), expected.mean.detach(), rtol=0.02, atol=0.01)
-    assert_allclose(x.var(0), expected.variance.detach(), rtol=0.03)
+    output = torch.tensor([[0.5, -0.7]], dtype=torch.float64)
+    x = draw(parts, decoder, output.repeat(n, 1), generator).numpy()
+    expected = distribution(name, output[0].numpy(), decoder)
+    for column in range(2):
+        if name in ("bernoulli", "categorical", "poisson"):
+            counts = np.bincount(x[:, column].astype(int), minlength=20)[:20] / n
+            assert_allclose(counts, expected.pmf(np.arange(20)[:, None])[:, column], atol=0.01)
+        else:
+            assert stats.kstest(x[:, column], lambda v, c=column: expected.cdf(v[:, None])[:, c]).pvalue > 0.01
+    assert abs(np.corrcoef(x.clip(-5, 5).T)[0, 1] + (name == "categorical")) < 0.02
+
+
+@pytest.mark.parametrize("layout", ["gaussian", "student_t", "scales"])
+def test_draws_of_conditional_variances(layout):
+    """Each row has its own; other columns draw as ever."""
+    parts = partition(LAYOUTS[layout], 4)
+    decoder, output = decoder_of(parts, "conditional"), outputs(parts, 2, "conditional")
+    scaled = list(with_scale(parts))
+    deviation = decoder.variances_of(output[:, 4:]).sqrt().numpy()
+    for row in range(2):
+        x = draw(parts, decoder, output[[row]].repeat(20_000, 1), torch.Generator().manual_seed(0))
+        standardised = ((x - output[row, :4])[:, scaled].numpy()) / deviation[row]
+        dof = iter(() if decoder.log_dof is None else decoder.degrees_of_freedom.tolist())
+        of_student = dict(zip((c for name, own in parts if name == "student_t" for c in own), dof, strict=True))
+        for column, values in zip(scaled, standardised.T, strict=True):
+            law = stats.t(of_student[column]) if column in of_student else stats.norm()
+            assert stats.kstest(values, law.cdf).pvalue > 0.01
 
 
 def test_inverse_links():
@@ -152,7 +165,10 @@ def test_each_categorical_pair_is_a_variable():
         ([("gaussian", [0, 1, -1])], "column -1"),
         ([("gaussian", [0, 1, 1.5])], "column 1.5"),
         ([("gaussian", [True, 0, 2])], "column True"),
-        ([("normal", [0, 1, 2])], r"'normal'.*'gaussian', 'bernoulli', 'exponential', 'poisson', 'categorical'"),
+        (
+            [("normal", [0, 1, 2])],
+            r"'normal'.*'gaussian', 'bernoulli', 'exponential', 'poisson', 'categorical', 'student_t'",
+        ),
         (["gaussian", "poisson", "poisson"], "pair"),
         ([("gaussian",)], "pair"),
         ([(0, [0, 1, 2])], "pair"),

@@ -25,6 +25,8 @@ class Walk(Step):
     class Solver:
         """Moves by the gradient."""
 
+        learning_rate = 1.0
+
         def __init__(self, parameters, gradient, is_weight):
             self.parameters, self.gradient = parameters, gradient
 
@@ -143,11 +145,12 @@ def test_assigned_weights_are_mean_and_place_at_once():
     assert 7 < means[0] < 8
 
 
+STEADY = {"learning_rate": 1e-3, "batch_size": 200}
 ESTIMATORS = {
-    "ordered": AutoencoderTransformer(4, ordered=True),
-    "own_decoder": AutoencoderTransformer(4, ordered=True, decoder=nn.Linear(4, 64)),
-    "batch_normalization": AutoencoderTransformer(4, ordered=True, normalization="batch"),
-    "adversarial": AdversarialAutoencoder(4),
+    "ordered": AutoencoderTransformer(4, ordered=True, **STEADY),
+    "own_decoder": AutoencoderTransformer(4, ordered=True, decoder=nn.Linear(4, 64), **STEADY),
+    "batch_normalization": AutoencoderTransformer(4, ordered=True, normalization="batch", **STEADY),
+    "adversarial": AdversarialAutoencoder(4, **STEADY),
 }
 every_estimator = pytest.mark.parametrize("estimator", ESTIMATORS.values(), ids=ESTIMATORS)
 

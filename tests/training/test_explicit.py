@@ -32,6 +32,31 @@ def test_output_activations(name):
     assert_steps_agree(*both_fits(output_activation=name))
 
 
+@pytest.mark.parametrize("name", ["relu", "tanh", "gelu"])
+@pytest.mark.parametrize("settings", [{}, {"tied_weights": True}, {"ordered": True}], ids=["", "tied", "ordered"])
+def test_dropout(name, settings):
+    """Both steps draw the same masks; rows held out are evaluated without."""
+    ours, theirs = both_fits(activation=name, dropout=0.3, **settings)
+    assert_steps_agree(ours, theirs, sizes=(10, 10, 3))
+    with modes(ours):
+        losses = [float(ours.step.evaluate(torch.arange(N_ROWS))) for _ in range(2)]
+    assert losses[0] == losses[1]
+
+
+@pytest.mark.parametrize("max_grad_norm", [1e-3, 1e3])
+def test_long_gradients_are_scaled_down(max_grad_norm):
+    """A step of plain gradient descent with rate one is as long as its gradient."""
+    ours, theirs = both_fits(max_grad_norm=max_grad_norm)
+    free, _ = both_fits()
+    steps = []
+    for fit in (ours, theirs, free):
+        before = fit.step.parameters.clone()
+        with modes(fit):
+            fit.step(torch.arange(N_ROWS))
+        steps.append(torch.linalg.vector_norm(fit.step.parameters - before).item())
+    assert_allclose(steps[:2], min(max_grad_norm, steps[2]), rtol=1e-10)
+
+
 @pytest.mark.parametrize("tied", [False, True])
 @pytest.mark.parametrize("loss", sorted(LOSSES))
 def test_losses(loss, tied):
@@ -147,9 +172,10 @@ def test_whole_fits(solver, early_stopping, wine):
     X = wine[:121] - wine[:121].mean(0)  # batches of 20 leave one row over; a callable gets no centring
     settings = {
         "solver": solver,
+        "init": "glorot",
+        "learning_rate": 1e-3,
         "batch_size": 20,
         "max_iter": 5,
-        "tol": None,
         "random_state": 0,
         "early_stopping": early_stopping,
     }
@@ -162,7 +188,7 @@ def test_whole_fits(solver, early_stopping, wine):
 @pytest.mark.parametrize("parameters", [{}, {"tied_weights": True}, {"loss": squared_error}])
 def test_bfloat16_stays_close(parameters, digits):
     X = digits[:600].astype(np.float32)
-    settings = {"max_iter": 10, "tol": None, "random_state": 0, "batch_size": 50, **parameters}
+    settings = {"learning_rate": 1e-3, "max_iter": 10, "random_state": 0, "batch_size": 50, **parameters}
     full = AutoencoderTransformer(8, dtype="float32", **settings).fit(X)
     mixed = AutoencoderTransformer(8, dtype="bfloat16", **settings).fit(X)
     assert_allclose(mixed.loss_curve_, full.loss_curve_, rtol=0.02)

@@ -1,13 +1,13 @@
 """The loop: order of rows, when it stops, which weights come back, and what it says about it."""
 
 import itertools
+import warnings
 
 import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.neural_network import MLPRegressor
 
 from skae import AutoencoderTransformer
 from skae._objectives.losses import LOSSES
@@ -198,62 +198,124 @@ def test_a_bottleneck_is_told_how_far_training_has_come():
 
 
 @pytest.mark.parametrize("watch", ["training", "validation"])
-@pytest.mark.parametrize(("first_epoch", "best", "n_epochs"), [(0, 2.0, 8), (1, 1.5, 7), (4, 1.0, 6)])
-def test_epochs_of_a_warm_up_are_neither_best_nor_flat(first_epoch, best, n_epochs, watch):
-    """Losses rise while more of the objective comes in; patience of three begins after that."""
-    losses = [3.0, 1.0, 1.5, 2.0, 2.5, *[2.5] * 9]
+@pytest.mark.parametrize(("first_epoch", "begins", "best"), [(0, 3, 2.0), (1, 2, 1.5), (3, 0, 1.0)])
+def test_epochs_of_a_warm_up_are_neither_best_nor_flat(first_epoch, begins, best, watch):
+    """Losses rise while more of the objective comes in: they are compared from its last epoch on."""
+    losses = [3.0, 1.0, 1.5, 2.0, 2.5, *[2.5] * 20]
     losses, held_out = (losses, None) if watch == "training" else (np.ones(len(losses)), losses)
     schedule = {"tol": 1e-4, "n_iter_no_change": 3, "first_epoch": first_epoch}
-    history, step = run(losses, held_out, bottleneck=Warming(4), **schedule)
+    history, step = run(losses, held_out, n_rows=200, bottleneck=Warming(4), **schedule)
+    watched = losses if held_out is None else held_out
     assert history.best_loss == best
-    assert len(history.loss_curve) == n_epochs
+    assert len(history.loss_curve) == begins + first_flat(watched[begins:], 1e-4, 3)
     if held_out is not None:
-        assert float(step.parameters) == held_out.index(best) + 1, "the weights of the best epoch"
+        assert float(step.parameters) == 50 * (held_out.index(best) + 1), "the weights of the best epoch"
 
 
 # When it stops ---------------------------------------------------------------------------------------------
 
-FLAT = [5.0, *[1.0] * 19]
+
+def first_flat(losses, tol, n):
+    """The number of epochs after which the loss is flat, by the words of the documentation; None if never."""
+    for end in range(2 * n, len(losses) + 1):
+        before, now = np.mean(losses[end - 2 * n : end - n]), np.mean(losses[end - n : end])
+        if before - now <= max(tol * (losses[0] - now), 0):
+            return end
+    return None
 
 
+def falling(share, n_epochs=60, noise=0.0):
+    """Losses from 5 towards 1, each nearer by a share of the way that is left."""
+    draws = np.random.default_rng(0).normal(size=n_epochs)
+    return 1 + 4 * (1 - share) ** np.arange(n_epochs) * (1 + noise * draws)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-9, 1e6])
 @pytest.mark.parametrize(
-    ("losses", "tol", "n_iter_no_change", "n_epochs", "converged"),
+    ("losses", "tol", "n_iter_no_change"),
     [
-        (FLAT, 1e-4, 3, 6, True),  # the fourth epoch without improvement is one too many
-        (FLAT, 0, 3, 6, True),
-        (FLAT, None, 3, 20, False),
-        (np.linspace(2, 1, 20), 0.1, 5, 7, True),  # each falls by half of tol, and tol counts from the best
-        (np.linspace(2, 1, 20), 0.01, 5, 20, False),
-        (np.linspace(2, 2 - 1e-9, 20), 0, 3, 20, False),
-        ([2, 1, 1, 1, 0.5, *[0.5] * 15], 1e-4, 2, 8, True),  # an improvement starts the count again
-        (range(20), 1e-4, 4, 6, True),
+        ([5.0, *[1.0] * 59], 1e-4, 3),
+        ([5.0, *[1.0] * 59], 0, 3),
+        (falling(0.3), 0.01, 5),
+        (falling(0.3), 1e-4, 5),
+        (falling(0.1, noise=0.2), 0.01, 10),
+        (np.linspace(2, 1, 60), 1e-3, 5),
+        (np.arange(60.0), 1e-4, 4),
     ],
 )
 @pytest.mark.parametrize("watch", ["training", "validation"])
-def test_patience(losses, tol, n_iter_no_change, n_epochs, converged, watch):
-    losses, held_out = (losses, None) if watch == "training" else (np.ones(20), losses)
-    history, _ = run(losses, held_out, tol=tol, n_iter_no_change=n_iter_no_change)
-    assert len(history.loss_curve) == n_epochs
-    assert history.converged == converged
+def test_tol_is_a_share_of_the_whole_improvement(losses, tol, n_iter_no_change, scale, watch):
+    """Whatever the unit of the loss; rows held out have a loss at the start too."""
+    losses = scale * np.asarray(losses)
+    expected = first_flat([losses[0], *losses] if watch == "validation" else losses, tol, n_iter_no_change)
+    losses, held_out = (losses, None) if watch == "training" else (np.ones(60), losses)
+    history, _ = run(losses, held_out, n_rows=200, tol=tol, n_iter_no_change=n_iter_no_change)
+    n_epochs = expected if expected is None or watch == "training" else expected - 1
+    assert len(history.loss_curve) == (60 if n_epochs is None else n_epochs)
+    assert history.converged == (n_epochs is not None)
     assert not history.stopped
 
 
-def test_patience_is_scikit_learns():
-    """A target that cannot be learnt: both count the same epochs without improvement."""
-    X = np.ones((30, 2))
-    for patience in (3, 10):
-        theirs = MLPRegressor(hidden_layer_sizes=(2,), n_iter_no_change=patience, tol=1e3, random_state=0).fit(
-            X, X
-        )
-        ours = AutoencoderTransformer(1, n_iter_no_change=patience, tol=1e3, random_state=0).fit(X)
-        assert ours.n_iter_ == theirs.n_iter_ == patience + 2
+def test_without_a_tolerance_training_goes_on():
+    assert len(run([5.0, *[1.0] * 59], n_rows=200, tol=None)[0].loss_curve) == 60
 
 
-@pytest.mark.parametrize("held_out", [None, [3.0, 1.0, 2.0, 2.0, 2.0, 2.0]], ids=["training", "validation"])
+def test_epochs_of_one_step_are_too_few_to_judge():
+    """Of few rows an epoch is one step: means of fifty steps are compared."""
+    history, _ = run([5.0] * 300, n_rows=4, tol=1e-3, n_iter_no_change=3)
+    assert len(history.loss_curve) == 100
+
+
+# The learning rate over the epochs ----------------------------------------------------------------------------
+
+
+class NotingRate(ScriptedStep):
+    learning_rate = 1.0
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.rates = []
+
+    def set_rate(self, factor):
+        self.rates.append(factor)
+
+
+def rates_of(schedule, losses, **settings):
+    step = NotingRate(losses)
+    made = Schedule(max_iter=len(losses), batch_size=4, rates=schedule, **settings)
+    history = train(step, torch.arange(40), made, torch.Generator(), monitor=ScriptedMonitor(step))
+    return np.array(step.rates), history
+
+
+@pytest.mark.parametrize("schedule", ["linear", "cosine"])
+def test_the_rate_warms_up_and_falls_to_zero(schedule):
+    """Over a hundred epochs of ten steps: five of warm-up; then, at once or from the middle, the fall."""
+    rates, _ = rates_of(schedule, [1.0] * 100)
+    steps = np.arange(1000)
+    start, shape = (500, lambda u: 1 - u) if schedule == "linear" else (50, lambda u: (1 + np.cos(np.pi * u)) / 2)
+    fall = shape(np.maximum(steps - start, 0) / (1000 - start))
+    assert_allclose(rates, np.minimum((steps + 1) / 50, fall), rtol=1e-9)
+
+
+def test_a_constant_rate_is_left_alone():
+    assert len(rates_of("constant", [1.0] * 10)[0]) == 0
+
+
+@pytest.mark.parametrize("schedule", ["linear", "cosine"])
+def test_a_flat_loss_lets_the_rate_fall(schedule):
+    """The fall takes as long as training has taken, and ends it."""
+    rates, history = rates_of(schedule, [5.0, *[1.0] * 99], tol=1e-3, n_iter_no_change=5)
+    assert len(history.loss_curve) == 22
+    assert history.converged
+    assert np.all(np.diff(rates[110:]) < 0)
+    assert rates[-1] < 0.05
+
+
+@pytest.mark.parametrize("held_out", [None, [3.0, 1.0, 3.0, 3.0, 2.0, 2.0]], ids=["training", "validation"])
 @pytest.mark.parametrize(
     ("ending", "n_epochs"),
     [
-        ({"tol": 1e-4, "n_iter_no_change": 2}, 5),
+        ({"tol": 1e-4, "n_iter_no_change": 2, "n_rows": 200}, 4),
         ({"tol": None}, 6),
         ({"tol": None, "monitor": {"stop_after": 4}}, 4),
         ({"tol": None, "monitor": {"interrupt_after": 3}}, 3),
@@ -262,10 +324,11 @@ def test_patience_is_scikit_learns():
 )
 def test_the_best_weights_come_back_however_it_ended(ending, n_epochs, held_out):
     """The second epoch is the best; without rows held out the last weights are kept."""
-    history, step = run([3.0, 1.0, 2.0, 2.0, 2.0, 2.0], held_out, **ending)
+    history, step = run([3.0, 1.0, 3.0, 3.0, 2.0, 2.0], held_out, **ending)
     assert len(history.loss_curve) == n_epochs
     assert history.best_loss == 1.0
-    assert float(step.parameters) == (n_epochs if held_out is None else 2)
+    n_batches = ending.get("n_rows", 4) // 4
+    assert float(step.parameters) == n_batches * (n_epochs if held_out is None else 2)
     assert history.stopped == ("monitor" in ending)
     assert history.interrupted == ("interrupt_after" in ending.get("monitor", {}))
 
@@ -321,7 +384,7 @@ def test_max_iter_before_convergence_warns(tol, early_stopping, wine):
 def test_no_warning_otherwise(parameters, early_stopping, wine):
     """Warnings are errors here; partial_fit never warns."""
     model = AutoencoderTransformer(2, early_stopping=early_stopping, random_state=0, **parameters).fit(wine)
-    assert model.n_iter_ == 3 or 12 <= model.n_iter_ < 1000
+    assert model.n_iter_ == 3 or 20 <= model.n_iter_ < 1000
     AutoencoderTransformer(2).partial_fit(wine)
 
 
@@ -332,7 +395,7 @@ def test_no_warning_otherwise(parameters, early_stopping, wine):
 )
 def test_divergence_says_so(scale, parameters, wine):
     X = scale * wine
-    learning_rate = parameters.get("learning_rate", 1e-3)
+    learning_rate = parameters.get("learning_rate", 0.01)
     with pytest.raises(ValueError, match="diverged") as caught:
         AutoencoderTransformer(2, random_state=0, **parameters).fit(X)
     message = str(caught.value)
@@ -346,8 +409,35 @@ def test_early_stopping_keeps_the_best_held_out_loss(wine):
     """Few rows are soon learnt by heart. A rate at which nothing moves shows the loss of the weights kept."""
     X = wine[::4]
     settings = {"early_stopping": True, "validation_fraction": 0.3, "random_state": 0, "tol": None}
-    model = AutoencoderTransformer(12, learning_rate=1e-2, max_iter=150, **settings).fit(X)
+    model = AutoencoderTransformer(4, learning_rate=1e-2, max_iter=150, **settings).fit(X)
     curve = model.validation_loss_curve_
     assert model.best_loss_ == min(curve) < 0.99 * curve[-1]
     model.set_params(warm_start=True, learning_rate=1e-15, max_iter=1).fit(X)
     assert_allclose(model.validation_loss_curve_[0], min(curve), rtol=1e-6)
+
+
+def test_a_warm_start_is_not_left_for_worse_weights(wine):
+    """Steps that throw the model away: what it started from is the best, and comes back."""
+    settings = {"early_stopping": True, "random_state": 0, "warm_start": True}
+    model = AutoencoderTransformer(5, **settings).fit(wine)
+    before = model.transform(wine)
+    model.set_params(learning_rate=0.5, max_iter=3).fit(wine)
+    assert_allclose(model.transform(wine), before, rtol=1e-6, atol=1e-9)
+    assert model.best_loss_ < min(model.validation_loss_curve_)
+
+
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_max_iter_of_warm_starts_is_not_warned_of_each_time(method, wine):
+    model = AutoencoderTransformer(2, max_iter=1, tol=1e-4, warm_start=True, random_state=0)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for _ in range(4):
+            getattr(model, method)(wine)
+    assert len(caught) == (method == "fit")
+
+
+@pytest.mark.parametrize(("early_stopping", "word"), [(True, "held-out rows was still"), (False, "is not known")])
+def test_what_is_known_of_more_epochs_is_said(early_stopping, word, wine):
+    model = AutoencoderTransformer(2, max_iter=5, tol=1e-6, early_stopping=early_stopping, random_state=0)
+    with pytest.warns(ConvergenceWarning, match=word):
+        model.fit(wine)

@@ -18,7 +18,7 @@ X = rows()
 
 
 def configured(**parameters):
-    settings = {"max_iter": 4, "tol": None, "random_state": 0, "batch_size": 20}
+    settings = {"max_iter": 4, "learning_rate": 1e-3, "random_state": 0, "batch_size": 20}
     return AutoencoderTransformer(2, **{**settings, **parameters})
 
 

@@ -29,6 +29,8 @@ RTOL = {"float64": 1e-10, "float32": 1e-5}
 KINDS = ["none", "rows", "entries", "both"]
 MIXED = [("gaussian", [0, 3]), ("bernoulli", [1, 2]), ("exponential", [5]), ("poisson", [4, 6])]
 
+SCALES = [("student_t", [5, 1]), ("gaussian", [0, 3, 4]), ("bernoulli", [2, 6])]
+LIKELIHOODS = {"gaussian": "gaussian", "student_t": "student_t", "mixed": MIXED, "scales": SCALES}
 CATEGORIES = [("categorical", [1, 0, 2]), ("gaussian", [3]), ("categorical", [4, 6]), ("categorical", [5])]
 
 
@@ -77,8 +79,8 @@ def test_losses(loss, tied, kind, dtype):
 @every_dtype
 @every_kind
 @pytest.mark.parametrize("n_mc_samples", [1, 3])
-@pytest.mark.parametrize("variance", ["learned", 0.5])
-@pytest.mark.parametrize("likelihood", ["gaussian", MIXED], ids=["gaussian", "mixed"])
+@pytest.mark.parametrize("variance", ["learned", 0.5, "conditional"])
+@pytest.mark.parametrize("likelihood", LIKELIHOODS.values(), ids=LIKELIHOODS)
 def test_likelihoods(likelihood, variance, n_mc_samples, kind, dtype):
     settings = {"likelihood": likelihood, "decoder_variance": variance, "n_mc_samples": n_mc_samples}
     fits = weighted(kind, estimator_class=VAESampler, **settings, dtype=dtype)

@@ -1,0 +1,45 @@
+"""Dropout: in training, hidden units are left out at random, and the others count for more (Srivastava 2014)."""
+
+import contextlib
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+
+class Dropout:
+    """Masks for hidden units, drawn anew for each row and step; all ones for rows held out.
+
+    Parameters
+    ----------
+    rate : float
+        The share of units to leave out, in [0, 1).
+    generator : torch.Generator
+    """
+
+    def __init__(self, rate: float, generator: torch.Generator) -> None:
+        self.keeps, self._generator, self.is_held_out = 1 - rate, generator, False
+
+    def apply(self, activation: Tensor, mask: Tensor, out: Tensor) -> None:
+        """Write to ``out`` what is left of the units; ``mask`` is drawn, for the way back."""
+        if self.is_held_out:
+            mask.fill_(1)
+        else:
+            mask.bernoulli_(self.keeps, generator=self._generator).mul_(1 / self.keeps)
+        torch.mul(activation, mask, out=out)
+
+    def __call__(self, activation: Tensor) -> Tensor:
+        """Return what is left of the units, differentiable by autograd."""
+        if self.is_held_out:
+            return activation
+        mask = torch.empty_like(activation).bernoulli_(self.keeps, generator=self._generator)
+        return activation * mask.mul_(1 / self.keeps)
+
+    @contextlib.contextmanager
+    def held_out(self) -> Iterator[None]:
+        """Enter for rows held out, for which all units count."""
+        self.is_held_out = True
+        try:
+            yield
+        finally:
+            self.is_held_out = False

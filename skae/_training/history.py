@@ -1,0 +1,95 @@
+"""What a run leaves behind, and what is watched meanwhile: the best weights, and whether the loss is flat."""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .problem import DivergedError, Schedule
+
+LEAST_STEPS = 50  # that two means of the loss are apart: an epoch of few rows is one step
+
+
+class History:
+    """What a training run leaves behind."""
+
+    def __init__(self) -> None:
+        self.loss_curve: list[float] = []
+        self.validation_loss_curve: list[float] = []
+        self.parts: dict[str, list[float]] = {}  # sums of the bottleneck, by name: means over the epoch's rows
+        self.best_loss = math.inf
+        self.converged = False  # the monitored loss went flat
+        self.stopped = False  # stopped from outside, by a callback or the keyboard
+        self.interrupted = False
+        self.went_on = False  # from the weights of an earlier fit
+        self.loss = math.nan  # of the weights as they are, where no epoch has measured it
+
+    def end_epoch(self, losses: list[Tensor], sums: dict[str, Tensor], n_rows: int) -> None:
+        """Note the means of an epoch over its rows: the one time that the device is waited for."""
+        self.loss_curve.append(float(torch.stack(losses).sum()) / n_rows)
+        for name, total in sums.items():
+            self.parts.setdefault(name, []).append(float(total) / n_rows)
+
+    def attributes(self, curve: list[float]) -> dict[str, Any]:
+        """Return the fitted attributes that tell of training; ``curve`` may begin with earlier passes."""
+        held_out = {"validation_loss_curve_": self.validation_loss_curve} if self.validation_loss_curve else {}
+        best = self.best_loss if held_out else min(curve, default=self.loss)
+        last = curve[-1] if curve else self.loss
+        return {"loss_curve_": curve, "loss_": last, "best_loss_": best, "n_iter_": len(curve), **held_out}
+
+
+class Watch:
+    """Keeps the best weights for rows held out, those at the start among them, and tells when the loss is flat.
+
+    Flat is a loss that has improved over ``n_iter_no_change`` epochs by less than ``tol`` times its whole
+    improvement since the start. Means of so many epochs are compared, of more where these are few steps, so that
+    the noise of single epochs decides nothing.
+    """
+
+    def __init__(self, step: Any, schedule: Schedule, held_out: Tensor | None, n_rows: int) -> None:
+        self.step, self.schedule, self.held_out = step, schedule, held_out
+        self.best: Any = None
+        self._losses: list[float] = []
+        n_batches = -(-n_rows // schedule.batch_size)
+        self._window = max(schedule.n_iter_no_change, -(-LEAST_STEPS // n_batches))
+
+    def begin(self, history: History) -> None:
+        """Take the weights at the start as the best so far, where rows are held out."""
+        if self.held_out is None:
+            return
+        loss = self._loss(self.held_out)
+        if math.isfinite(loss):  # or the first epoch will tell
+            self._judge(loss, history)
+
+    def look(self, history: History) -> bool:
+        """Judge the epoch that has ended; return whether the loss has gone flat."""
+        schedule, monitored = self.schedule, history.loss_curve[-1]
+        if self.held_out is not None:
+            monitored = self._loss(self.held_out)
+            history.validation_loss_curve.append(monitored)
+        if not (math.isfinite(history.loss_curve[-1]) and math.isfinite(monitored)):
+            raise DivergedError(len(history.loss_curve))
+        if len(history.loss_curve) <= self.step.warm_up_epochs - schedule.first_epoch:
+            history.best_loss, self._losses = math.inf, []
+        self._judge(monitored, history)
+        return schedule.tol is not None and self._is_flat(schedule.tol)
+
+    def _loss(self, held_out: Tensor) -> float:
+        losses = [self.step.evaluate_held_out(index) for index in held_out.split(self.schedule.batch_size)]
+        return float(torch.stack(losses).sum()) / len(held_out)
+
+    def _judge(self, monitored: float, history: History) -> None:
+        self._losses.append(monitored)
+        if monitored < history.best_loss:
+            history.best_loss = monitored
+            if self.held_out is not None and self.schedule.keeps_best:
+                self.best = self.step.snapshot()
+
+    def _is_flat(self, tol: float) -> bool:
+        n = self._window
+        if len(self._losses) < 2 * n:
+            return False
+        before, now = sum(self._losses[-2 * n : -n]) / n, sum(self._losses[-n:]) / n
+        gain = (before - now) * self.schedule.n_iter_no_change / n
+        return gain <= max(tol * (self._losses[0] - now), 1e-7 * abs(now) if tol else 0.0)

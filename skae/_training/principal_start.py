@@ -1,0 +1,100 @@
+"""PCA's solution as a start: written into the networks, kept as a candidate, and taken where it is as good."""
+
+import torch
+from torch import Tensor
+
+from .._data.rows import Rows
+from .._networks.networks import Network
+from .._support import devices
+from . import principal_axes
+from .autograd import evaluating
+from .setup import Mode, Setup
+
+
+class PrincipalStart:
+    """PCA's solution for the rows of a fit; networks whose weights have been drawn start at it.
+
+    Networks too narrow to carry the components in pairs start as they were drawn. They can still be PCA, with
+    units that are never rectified, from which nothing could be learnt.
+
+    Parameters
+    ----------
+    setup : Setup
+    encoder, decoder : Network
+
+    Attributes
+    ----------
+    held_out_loss : float or None
+        PCA's error of the rows held out, once it is known.
+    """
+
+    held_out_loss: float | None = None
+
+    def __init__(self, setup: Setup, encoder: Network, decoder: Network) -> None:
+        self._data, self._width = setup.data, setup.architecture.encoder_layer_sizes[-1]
+        self._pca = self._of(setup.data.train_rows)
+        if principal_axes.too_narrow(setup.architecture) is None:
+            principal_axes.start_at(self._pca, encoder, decoder)
+
+    @classmethod
+    def of(cls, setup: Setup, encoder: Network, decoder: Network) -> "PrincipalStart | None":
+        """Return PCA's solution where the parameters ask for it, and networks can be it.
+
+        Raises
+        ------
+        ValueError
+            If ``init='pca'`` asks for what is impossible.
+        """
+        estimator, architecture = setup.estimator, setup.architecture
+        if setup.previous is not None or estimator.init not in ("auto", "pca"):
+            return None
+        reason = "targets differ from inputs" if setup.data.paired else None
+        reason = reason or principal_axes.obstacle(estimator, architecture)
+        if estimator.init == "pca":
+            reason = reason or principal_axes.too_narrow(architecture)
+            if reason is not None:
+                raise ValueError(f"init='pca' is impossible: {reason}. Use init='auto', 'glorot' or 'he'.")
+        elif reason is not None or setup.mode is Mode.INCREMENTAL:  # a portion may be one row
+            return None
+        return cls(setup, encoder, decoder)
+
+    def _of(self, index: Tensor) -> principal_axes.PrincipalAxes:
+        data = self._data
+        with devices.cpu_settings(0):  # the number of threads changes no bit
+            return principal_axes.principal_axes(data.inputs(), index, data.sample_weight, self._width)
+
+    def is_as_good(self, encoder: Network, decoder: Network) -> bool:
+        """Tell whether the networks gain less over PCA than a standard error, on the rows held out."""
+        data = self._data
+        if data.watched is not None:
+            rows, index, weight = data.rows_to_watch(), data.watched.train_rows, None
+        elif data.validation_rows is not None:
+            rows, index = data.inputs(), data.validation_rows
+            weight = None if data.sample_weight is None else data.sample_weight[index]
+        else:
+            return False
+        errors, baseline = _errors(rows, index, self._pca, encoder, decoder)
+        share = torch.ones_like(baseline) if weight is None else weight
+        self.held_out_loss = float(torch.dot(baseline, share.to(baseline)) / share.sum())
+        return not principal_axes.is_better(errors, baseline, weight)
+
+    def restore(self, encoder: Network, decoder: Network) -> None:
+        """Make the networks PCA, of all rows that were given to the fit."""
+        data = self._data
+        index = data.train_rows
+        if data.validation_rows is not None:
+            index = torch.cat([index, data.validation_rows]).sort().values
+        principal_axes.start_at(self._of(index), encoder, decoder, outgoing=0.0)
+
+
+def _errors(
+    rows: Rows, index: Tensor, pca: principal_axes.PrincipalAxes, encoder: Network, decoder: Network
+) -> tuple[Tensor, Tensor]:
+    """Return the squared error of each row, by the networks and by PCA."""
+    ours, theirs = [], []
+    with evaluating(encoder, decoder), torch.no_grad():
+        for _, x in rows.chunks(index):
+            restored = decoder.forward_centred(encoder.forward_centred(x))
+            ours.append((x - restored).square().mean(1))
+            theirs.append(principal_axes.squared_errors(pca, x))
+    return torch.cat(ours), torch.cat(theirs)

@@ -1,0 +1,52 @@
+"""How the learning rate changes over a run: it warms up, and falls to zero where the run has an end."""
+
+import math
+from collections.abc import Callable
+
+WARM_UP = 0.05  # share of the epochs over which the rate rises from zero
+
+# The share of the rate left after a share u of the fall, and the share of the epochs before the fall begins.
+SCHEDULES: dict[str, tuple[Callable[[float], float], float]] = {
+    "linear": (lambda u: 1 - u, 0.5),
+    "cosine": (lambda u: 0.5 * (1 + math.cos(math.pi * u)), WARM_UP),
+}
+
+
+class RateCourse:
+    """The learning rate over a run of ``n_epochs``, as a factor of its highest value.
+
+    Parameters
+    ----------
+    schedule : {'constant', 'linear', 'cosine'}
+    n_epochs : int
+
+    Attributes
+    ----------
+    end : int
+        How many epochs the run has; a fall that begins early brings it forward.
+    """
+
+    def __init__(self, schedule: str, n_epochs: int) -> None:
+        self.end, self.changes = n_epochs, schedule != "constant"
+        self._warm_up = WARM_UP * n_epochs
+        if self.changes:
+            self._shape, share = SCHEDULES[schedule]
+            self._start, self._top = share * n_epochs, 1.0
+
+    def factor(self, before: float, after: float) -> float:
+        """Return the factor of a step that begins and ends when so many epochs have passed."""
+        rise = min(1.0, after / self._warm_up)
+        if before <= self._start:
+            return min(rise, self._top)
+        fallen = min(1.0, (before - self._start) / (self.end - self._start))
+        return min(rise, self._top * self._shape(fallen))
+
+    def fall(self, epoch: int) -> bool:
+        """Bring the fall of the rate forward; return whether there is one, so that the run goes on to its end.
+
+        The fall takes as many epochs as have passed, and no more than are left.
+        """
+        if self.changes and 2 * epoch < self.end:
+            self._top = self.factor(epoch, epoch)
+            self._start, self.end = float(epoch), 2 * epoch
+        return self.changes

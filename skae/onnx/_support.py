@@ -1,0 +1,32 @@
+"""Rows outside the support of a loss or a likelihood: their scores are -inf in a graph as they are in skae."""
+
+import math
+from typing import Any
+
+from .._objectives.support import ROUNDING, Support
+from ._graph import Graph
+
+
+def minus_infinity_outside(graph: Graph, model: Any, x: str, score: str) -> str:
+    """Replace the scores, (n,), of rows outside the support."""
+    for support in model._supports:
+        values = x if support.columns is None else graph.columns(x, support.columns)
+        for distance, most in _distances(graph, support, values):
+            score = graph.where(graph.op("Greater", distance, most), -math.inf, score)
+    return score
+
+
+def _distances(graph: Graph, support: Support, values: str) -> list[tuple[str, float]]:
+    """Return how far each row is from the support, (n,), and how far it may be."""
+    if support.one_hot:
+        to_bit = graph.op("Min", graph.op("Abs", values), graph.op("Abs", graph.subtract(values, 1.0)))
+        excess = graph.subtract(graph.reduce("Sum", values, keepdims=False), 1.0)
+        n = len(support.columns or ())
+        return [
+            (graph.reduce("Max", to_bit, keepdims=False), ROUNDING),
+            (graph.op("Abs", excess), n * ROUNDING),
+        ]
+    found = [(graph.reduce("Max", graph.op("Neg", values), keepdims=False), ROUNDING - support.least)]
+    if support.most < math.inf:
+        found.append((graph.reduce("Max", values, keepdims=False), support.most + ROUNDING))
+    return found

@@ -1,0 +1,126 @@
+"""What "auto" stands for, rows to watch that are given, and what is said of the values that were used."""
+
+import numpy as np
+import pytest
+from estimators import configured, rows
+from numpy.testing import assert_allclose
+from sklearn import config_context
+from sklearn.base import clone
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from skae import (
+    AutoencoderClassifier,
+    AutoencoderTransformer,
+    DenoisingAutoencoder,
+    StackedAutoencoder,
+    VAESampler,
+)
+
+NARROW = {"n_components": 2, "hidden_layer_sizes": (4,), "random_state": 0}
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "batch_size", "held_out", "n_epochs"),
+    [(12, 9, 3, 300), (100, 16, 25, 300), (600, 33, 60, 147), (3000, 64, 300, 58), (20000, 64, 2000, 20)],
+)
+def test_batches_epochs_and_rows_held_out(n_rows, batch_size, held_out, n_epochs):
+    """The rows trained on decide: a sixteenth of them in a batch, 2500 steps, between 20 and 300 epochs."""
+    if n_rows > 1000:  # enough to see what is planned
+        return _planned(n_rows, batch_size, n_epochs)
+    model = AutoencoderTransformer(**NARROW).fit(rows(n_rows))
+    assert (model.batch_size_, model.max_iter_, model.learning_rate_) == (batch_size, n_epochs, 0.01)
+    assert model.n_iter_ == len(model.validation_loss_curve_) == n_epochs
+    return None
+
+
+def _planned(n_rows, batch_size, n_epochs):
+    model = AutoencoderTransformer(**NARROW)
+    n_trained = n_rows - n_rows // 10
+    assert model._automatic.batch_size(n_trained) == batch_size
+    assert model._automatic.max_iter(n_trained, batch_size) == n_epochs
+
+
+def test_numbers_and_booleans_mean_what_they_say():
+    settings = {"learning_rate": 0.002, "batch_size": 7, "max_iter": 3, "early_stopping": False}
+    model = AutoencoderTransformer(**NARROW, **settings).fit(rows())
+    assert (model.learning_rate_, model.batch_size_, model.max_iter_, model.n_iter_) == (0.002, 7, 3, 3)
+    assert not hasattr(model, "validation_loss_curve_")
+    assert not hasattr(AutoencoderTransformer(max_iter=3, **NARROW).fit(rows()), "validation_loss_curve_")
+    assert (
+        len(AutoencoderTransformer(max_iter=3, early_stopping=True, **NARROW).fit(rows()).validation_loss_curve_)
+        == 3
+    )
+
+
+def test_too_few_rows_to_hold_some_out_are_all_trained_on():
+    """Automatically; whoever asks for it is told."""
+    X = np.repeat(rows(1), 5, axis=0)
+    assert not hasattr(AutoencoderTransformer(**NARROW).fit(X), "validation_loss_curve_")
+    with pytest.raises(ValueError, match="early_stopping=True"):
+        AutoencoderTransformer(early_stopping=True, **NARROW).fit(X)
+
+
+def test_portions_have_no_end():
+    """partial_fit keeps one rate, whatever the schedule."""
+    one, other = (AutoencoderTransformer(**NARROW, learning_rate_schedule=name) for name in ("constant", "linear"))
+    for _ in range(3):
+        one.partial_fit(rows())
+        other.partial_fit(rows())
+    assert_allclose(one.transform(rows()), other.transform(rows()), rtol=0)
+    assert (one.learning_rate_, one.batch_size_) == (1e-3, 60)
+
+
+def test_the_classifier_says_what_it_used():
+    model = AutoencoderClassifier(AutoencoderTransformer(max_iter=1, **NARROW)).fit(rows(), np.arange(60) % 2)
+    assert (model.learning_rate_, model.batch_size_, model.max_iter_) == (1e-3, 60, 200)
+
+
+# Rows to watch -------------------------------------------------------------------------------------------------
+
+WATCHED = {
+    "explicit": configured(AutoencoderTransformer, learning_rate=0.01),
+    "autograd": configured(AutoencoderTransformer, learning_rate=0.01, normalization="batch"),
+    "stacked": configured(StackedAutoencoder, learning_rate=0.01, pretrain_max_iter=2),
+    "denoising": configured(DenoisingAutoencoder, learning_rate=0.01),
+    "variational": configured(VAESampler, learning_rate=0.01),
+}
+
+
+@pytest.mark.parametrize("estimator", WATCHED.values(), ids=WATCHED)
+def test_rows_to_watch(estimator):
+    """They are neither trained on nor part of the mean, and the best weights for them come back."""
+    X, X_val = rows(60), rows(20, seed=1) + 1
+    model = clone(estimator).fit(X, X_val=X_val)
+    assert len(model.validation_loss_curve_) == 4
+    assert_allclose(model.offset_, X.mean(0))
+    if type(model) is AutoencoderTransformer:
+        assert_allclose(model.best_loss_, model.reconstruction_error(X_val).mean(), rtol=1e-6)
+    other = clone(estimator).fit(X, X_val=3 * X_val)
+    assert other.loss_curve_ == model.loss_curve_
+    assert other.validation_loss_curve_ != model.validation_loss_curve_
+
+
+def test_rows_to_watch_without_early_stopping_are_only_watched():
+    X, X_val = rows(60), rows(20, seed=1)
+    watched = configured(AutoencoderTransformer, early_stopping=False, learning_rate=0.5).fit(X, X_val=X_val)
+    plain = configured(AutoencoderTransformer, learning_rate=0.5).fit(X)
+    assert_allclose(watched.transform(X), plain.transform(X))
+    assert_allclose(watched.validation_loss_curve_[-1], watched.reconstruction_error(X_val).mean(), rtol=1e-6)
+
+
+def test_rows_to_watch_go_through_a_pipeline():
+    X, X_val = 5 + 3 * rows(60), 5 + 3 * rows(20, seed=1)
+    with config_context(enable_metadata_routing=True):
+        inner = configured(AutoencoderTransformer).set_fit_request(X_val=True)
+        pipe = make_pipeline(StandardScaler(), inner, transform_input=["X_val"]).fit(X, X_val=X_val)
+    scaler = StandardScaler().fit(X)
+    direct = configured(AutoencoderTransformer).fit(scaler.transform(X), X_val=scaler.transform(X_val))
+    assert pipe[-1].validation_loss_curve_ == direct.validation_loss_curve_
+
+
+def test_rows_to_watch_are_checked():
+    with pytest.raises(ValueError, match="features"):
+        configured(AutoencoderTransformer).fit(rows(), X_val=rows(n_features=6))
+    with pytest.raises(ValueError, match="X_val"):
+        configured(DenoisingAutoencoder).fit(rows(), X_clean=rows(), X_val=rows())
