@@ -308,8 +308,8 @@ def test_one_column_and_more_columns_than_rows():
     rng = np.random.default_rng(0)
     one = detector().fit(rng.normal(size=(100, 1)))
     assert one.predict([[0.1], [30.0]]).tolist() == [1, -1]
-    p = [detector().fit(rng.normal(size=(40, 300))).p_values(rng.normal(size=(50, 300))) for _ in range(8)]
-    assert 0.04 < (np.array(p) <= 0.1).mean() < 0.14
+    p = [detector().fit(rng.normal(size=(40, 300))).p_values(rng.normal(size=(50, 300))) for _ in range(5)]
+    assert 0.03 < (np.array(p) <= 0.1).mean() < 0.16
 
 
 def test_more_rows_than_a_member_takes(monkeypatch):
