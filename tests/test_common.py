@@ -15,6 +15,7 @@ from estimators import (
     EVERY_OF_ANY_WIDTH,
     GREEDY,
     INEXACT_WEIGHTS,
+    MISSING,
     PUBLIC_CLASSES,
     SPARSE_OUTPUT,
     dtype_out,
@@ -30,7 +31,7 @@ import skae
 # scikit-learn's checks -------------------------------------------------------------------------------------
 
 
-SCIKIT_LEARNS = [CONFIGURATIONS, CLASSIFIERS, DETECTORS, SPARSE_OUTPUT, GREEDY]
+SCIKIT_LEARNS = [CONFIGURATIONS, CLASSIFIERS, DETECTORS, SPARSE_OUTPUT, GREEDY, MISSING]
 
 
 @parametrize_with_checks([estimator for group in SCIKIT_LEARNS for estimator in group.values()])
