@@ -120,6 +120,7 @@ class BaseAutoencoder(UsesEncoder):
     decoder = cast(Any, None)
     noise = cast(Any, None)
     noise_level = 0.0
+    missing_values = cast(Any, None)
     clean_fraction = cast(Any, 0.0)
     _width_parameter = "n_components"  # which of the parameters is the width of the code
     _starts_at_pca = False  # whether networks may start at PCA's solution
@@ -261,7 +262,11 @@ class BaseAutoencoder(UsesEncoder):
 
         def squared_error(x, out):
             error = reconstruct(x, None).sub_(x).square_()
-            return out.copy_(error) if per_feature else torch.mean(error, 1, keepdim=True, out=out)
+            if per_feature:
+                return out.copy_(error)
+            if self.missing_values is not None:
+                return out.copy_(torch.nanmean(error, 1, keepdim=True))
+            return torch.mean(error, 1, keepdim=True, out=out)
 
         result = self._stream(X, squared_error, self.n_features_in_ if per_feature else 1, watch=watch)
         return result if per_feature else result[:, 0]
@@ -307,13 +312,15 @@ class BaseAutoencoder(UsesEncoder):
         if rows.shape[0] < 2:
             warn("R^2 is not defined for fewer than two rows.", UndefinedMetricWarning)
             return float("nan")
-        mean, reconstruct = column_means(rows, weight), self._reconstruction(arrays.torch_dtype(X))
-        watch = SupportWatch(self._supports)
+        missing, watch = self.missing_values is not None, SupportWatch(self._supports)
+        mean, reconstruct = column_means(rows, weight, missing), self._reconstruction(arrays.torch_dtype(X))
 
         def squares(part: slice, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
             watch.see(x)
-            restored, share = reconstruct(x.to(self.device_)).to(mean), None if weight is None else weight[part]
-            return sum_rows((restored - x).square(), share), sum_rows((x - mean).square(), share)
+            share = None if weight is None else weight[part]
+            both = reconstruct(x.to(self.device_)).to(mean) - x, x - mean
+            residual, total = (torch.nan_to_num(each) if missing else each for each in both)
+            return sum_rows(residual.square(), share), sum_rows(total.square(), share)
 
         with torch.inference_mode():
             terms = (squares(*chunk) for chunk in chunks(rows, 8 * self._widest))
@@ -352,6 +359,8 @@ class BaseAutoencoder(UsesEncoder):
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.array_api_support = True
+        tags.input_tags.allow_nan = self.missing_values is not None
+        tags.input_tags.sparse = self.missing_values is None
         return tags
 
     def __sklearn_clone__(self):
@@ -405,6 +414,8 @@ class BaseAutoencoder(UsesEncoder):
 
     def _warn_after_fit(self, history: History) -> None:
         """Warn of how a fit went, at its end."""
+        for complaint in history.complaints:
+            warn(complaint)
         warn_of_the_end(self, history)
 
 

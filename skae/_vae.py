@@ -2,10 +2,12 @@
 
 import math
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any, ClassVar
 
 import torch
 from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from ._base import BaseAutoencoder
@@ -13,7 +15,7 @@ from ._bottleneck.gaussian import GaussianBottleneck
 from ._data import arrays
 from ._fitted.activity import active_units
 from ._fitted.sampling import Densities, check_n_samples, generate, standard_normal
-from ._networks.building import Architecture
+from ._networks.building import Architecture, mark_missing
 from ._networks.inference import forward
 from ._networks.networks import bounded
 from ._objectives import likelihoods
@@ -69,8 +71,13 @@ class VAESampler(BaseAutoencoder):
     n_mc_samples : int, default=1
         Number of draws of the code for each row of a batch.
     n_importance_samples : int, default=64
-        Number of draws of the code for each row in `score_samples`. More draws bring the estimate closer to
-        log p(x).
+        Number of draws of the code for each row in `score_samples` and `impute`. More draws bring the estimate
+        closer to log p(x).
+    missing_values : int, float or None, default=None
+        What stands for a missing value in X, such as ``np.nan``. None refuses NaN. Missing values contribute
+        nothing to the loss and to scores; the encoder gets them as the mean of their column, with as many further
+        inputs that mark them. Where none is missing in X, the fit is the same as with None. Not for images and not
+        for sparse X.
     hidden_layer_sizes : int or array-like of int, default=(128,)
         Widths of the encoder's hidden layers, from the input to the code. An int is a single layer; ``()`` is no
         hidden layer. With ``image_shape``, the numbers of channels of the convolution blocks.
@@ -294,9 +301,10 @@ class VAESampler(BaseAutoencoder):
        framework. ICLR.
     .. [5] D. P. Kingma, T. Salimans, R. Jozefowicz, X. Chen, I. Sutskever and M. Welling (2016). Improved
        variational inference with inverse autoregressive flow. NIPS.
-
     .. [6] D. A. Nix and A. S. Weigend (1994). Estimating the mean and variance of the target probability
        distribution. ICNN.
+    .. [7] P.-A. Mattei and J. Frellsen (2019). MIWAE: deep generative modelling and imputation of incomplete data
+       sets. ICML.
 
     Examples
     --------
@@ -326,6 +334,7 @@ class VAESampler(BaseAutoencoder):
     free_bits: float = parameter(NON_NEGATIVE, default=0.0)
     n_mc_samples: int = parameter(AT_LEAST_ONE, default=1)
     n_importance_samples: int = parameter(AT_LEAST_ONE, default=64)
+    missing_values: Any = parameter(Real, None, default=None)
 
     tied_weights: ClassVar = False  # type: ignore[misc]  # no parameter: the encoder has two heads
 
@@ -415,9 +424,9 @@ class VAESampler(BaseAutoencoder):
         Returns
         -------
         score : ndarray of shape (n_samples,)
-            Log-likelihoods in nats, of X's floating dtype. Higher is more normal. Repeatable, and the score of a
-            row does not depend on the other rows. Rows outside the support of the likelihood score -inf, with a
-            warning.
+            Log-likelihoods in nats of the values that are not missing, of X's floating dtype. Higher is more
+            normal. Repeatable, and the score of a row does not depend on the other rows. Rows outside the support
+            of the likelihood score -inf, with a warning.
         """
         return self._over_draws(X, "score_samples", self.n_importance_samples, Densities.marginal)
 
@@ -471,18 +480,55 @@ class VAESampler(BaseAutoencoder):
         """
         return self._over_draws(X, "reconstruction_probability", n_samples, Densities.reconstruction)
 
+    @available_if(lambda self: self.missing_values is not None)
+    def impute(self, X):
+        """Fill missing values by their expectations, given the other values of their row.
+
+        These are means over ``n_importance_samples`` draws of the code, weighted by how well each draw explains
+        what is not missing [7]_. Only with ``missing_values``.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Data with missing values.
+
+        Returns
+        -------
+        X_filled : ndarray of shape (n_samples, n_features)
+            Data, of X's floating dtype: the values that are not missing are those of X.
+        """
+        X = self._check(X, "impute")
+        dtype, n_samples = arrays.torch_dtype(X), self.n_importance_samples
+        densities, decode = self._densities(dtype, n_samples), forward(self.decoder_, dtype)
+
+        def fill(x: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
+            expected = densities.expectation(x, lambda z: decode(z, None), torch.empty_like(out))
+            return torch.where(x.isnan(), expected, x, out=out)
+
+        return self._stream(X, fill, self.n_features_in_, watch=SupportWatch(self._supports))
+
     def _over_draws(self, X, method: str, n_samples, estimate):
         X, n_samples = self._check(X, method), check_n_samples(n_samples)
-        dtype = arrays.torch_dtype(X)
-        densities = Densities(
+        densities = self._densities(arrays.torch_dtype(X), n_samples)
+        watch = SupportWatch(self._supports, -math.inf)
+        return self._stream(X, lambda x, out: estimate(densities, x, out), 1, watch=watch)[:, 0]
+
+    def _densities(self, dtype: torch.dtype, n_samples: int) -> Densities:
+        return Densities(
             forward(self.encoder_, dtype, heads=True),
             forward(self.decoder_, dtype, linked=False),
-            _loss(self._objective["loss"], self._objective["likelihood"], self.decoder_).per_row,
+            self._loss_of_observed,
             standard_normal(n_samples, self._n_features_out, torch.empty(0, dtype=dtype, device=self.device_)),
             self._widest,
         )
-        watch = SupportWatch(self._supports, -math.inf)
-        return self._stream(X, lambda x, out: estimate(densities, x, out), 1, watch=watch)[:, 0]
+
+    def _loss_of_observed(self, output: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        """Return the loss of each row, (n,), over the entries that are not missing."""
+        loss = _loss(self._objective["loss"], self._objective["likelihood"], self.decoder_)
+        if self.missing_values is None:
+            return loss.per_row(output, x)
+        missing = x.isnan()
+        return loss.per_row(output, x.masked_fill(missing, 0), (~missing).to(x.dtype))
 
     @property
     def _supports(self) -> Sequence[Support]:
@@ -497,7 +543,7 @@ class VAESampler(BaseAutoencoder):
     # Hooks ------------------------------------------------------------------------------------------------
 
     def _adapt_architecture(self, architecture: Architecture, mode: Mode) -> Architecture:
-        shape = architecture._replace(code_heads=2)
+        shape = mark_missing(self, architecture)._replace(code_heads=2)
         if self.loss is not None:
             return shape
         parts = likelihoods.partition(self.likelihood, shape.n_features)

@@ -101,6 +101,11 @@ CONFIGURATIONS = {
     "adversarial_own_loss": configured(AdversarialAutoencoder, loss=fourth_power, discriminator_noise=0.0),
 }
 
+# With missing values, of which CSR rows have none.
+MISSING = {
+    "vae_missing": configured(VAESampler, missing_values=np.nan),
+}
+
 # In float32, with noise drawn for each row, or with means over batches, a row of weight two is not two equal rows
 # to 1e-7: scikit-learn's check of that leaves these out.
 INEXACT_WEIGHTS = {

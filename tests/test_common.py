@@ -14,6 +14,7 @@ from estimators import (
     EVERY_OF_ANY_WIDTH,
     GREEDY,
     INEXACT_WEIGHTS,
+    MISSING,
     PUBLIC_CLASSES,
     SPARSE_OUTPUT,
     dtype_out,
@@ -30,7 +31,13 @@ import skae
 
 
 @parametrize_with_checks(
-    [*CONFIGURATIONS.values(), *CLASSIFIERS.values(), *SPARSE_OUTPUT.values(), *GREEDY.values()]
+    [
+        *CONFIGURATIONS.values(),
+        *CLASSIFIERS.values(),
+        *SPARSE_OUTPUT.values(),
+        *GREEDY.values(),
+        *MISSING.values(),
+    ]
 )
 def test_scikit_learn(estimator, check):
     check(estimator)

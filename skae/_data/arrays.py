@@ -1,5 +1,6 @@
 """Between the caller's arrays and torch: NumPy, SciPy sparse, torch tensors and other array namespaces."""
 
+from numbers import Real
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,6 +9,7 @@ from scipy import sparse
 from sklearn.utils import check_array
 from sklearn.utils._array_api import (
     check_same_namespace,
+    get_namespace,
     get_namespace_and_device,
     move_to,
     supported_float_dtypes,
@@ -20,7 +22,7 @@ def check_rows(estimator, X, y="no_validation", *, reset: bool = True, method: s
     """Validate X as scikit-learn does; floating dtypes stay, all others become float64, sparse becomes CSR.
 
     With ``y``, class labels, return both. ``method`` names a method of a fitted estimator, which takes the array
-    namespace that `fit` was given.
+    namespace that `fit` was given. Where the estimator takes missing values, they come back as NaN.
 
     Raises
     ------
@@ -35,10 +37,26 @@ def check_rows(estimator, X, y="no_validation", *, reset: bool = True, method: s
             "rows back into images."
         )
     X = X.detach() if isinstance(X, Tensor) else X
-    checked = validate_data(estimator, X, y, accept_sparse="csr", dtype=_float_dtypes(X), reset=reset)
+    marker = getattr(estimator, "missing_values", None)
+    kinds = {"accept_sparse": "csr"} if marker is None else {"ensure_all_finite": "allow-nan"}
+    checked = validate_data(estimator, X, y, dtype=_float_dtypes(X), reset=reset, **kinds)
+    if marker is not None and not is_nan(marker):
+        checked = _nan_for(checked, marker)
     if method is not None:
         check_same_namespace(checked, estimator, attribute="offset_", method=method)
     return checked
+
+
+def is_nan(value) -> bool:
+    """Tell whether a value is NaN."""
+    return isinstance(value, Real) and value != value
+
+
+def _nan_for(X, marker):
+    """Return rows with NaN where they hold ``marker``; NaN elsewhere is refused, as it is without a marker."""
+    xp, _ = get_namespace(X)
+    X = check_array(X, dtype=None)
+    return xp.where(marker == X, xp.asarray(xp.nan, dtype=X.dtype), X)
 
 
 def check_codes(estimator, Z, width: int):

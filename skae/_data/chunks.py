@@ -129,19 +129,36 @@ def fold(terms: Iterable[tuple[Tensor, ...]], *joins: Callable[[Tensor, Tensor],
 # Measuring columns: of tensors chunk by chunk, of CSR matrices by scikit-learn, without making them dense -----
 
 
-def column_means(X: "Tensor | sparse.csr_matrix", weight: Tensor | None = None) -> Tensor:
-    """Return the weighted mean of each column, summed in float64: shape (n_features,), float64."""
+def column_means(X: "Tensor | sparse.csr_matrix", weight: Tensor | None = None, missing: bool = False) -> Tensor:
+    """Return the weighted mean of each column, summed in float64: shape (n_features,), float64.
+
+    Where entries may be ``missing``, which are NaN, it is that of the others; 0 if there are none.
+    """
     if sparse.issparse(X):
         weights = None if weight is None else weight.cpu().numpy().astype(str(X.dtype))
         return torch.from_numpy(mean_variance_axis(X, axis=0, weights=weights)[0]).double()
     short = chunks(X, 64 * X.shape[1])  # which are converted while they are in the cache
+    if missing:
+        return _means_of_observed(short, weight)
     if weight is None:
         return total(sum_rows(x) for _, x in short) / len(X)
     return total(sum_rows(x, weight[part]) for part, x in short) / sum_rows(weight).to(X.device)
 
 
-def extremes(X: "Tensor | sparse.csr_matrix") -> tuple[float, float]:
-    """Return the smallest and the largest entry."""
+def _means_of_observed(parts: Iterable[tuple[slice, Tensor]], weight: Tensor | None) -> Tensor:
+    def sums(part: slice, x: Tensor) -> tuple[Tensor, Tensor]:
+        own = None if weight is None else weight[part]
+        return sum_rows(x.nan_to_num(), own), sum_rows(~x.isnan(), own)
+
+    totals, counts = fold((sums(part, x) for part, x in parts), torch.add, torch.add)
+    return totals / counts.where(counts > 0, 1)
+
+
+def extremes(X: "Tensor | sparse.csr_matrix", missing: bool = False) -> tuple[float, float]:
+    """Return the smallest and the largest entry, of those that are not missing."""
+    if missing:
+        _, *both, _ = column_statistics(X, missing)
+        return float(both[0].min()), float(both[1].max())
     if sparse.issparse(X):
         lowest, highest = min_max_axis(X, axis=0)
     else:
@@ -149,13 +166,30 @@ def extremes(X: "Tensor | sparse.csr_matrix") -> tuple[float, float]:
     return float(lowest.min()), float(highest.max())
 
 
-def column_statistics(X: "Tensor | sparse.csr_matrix") -> tuple[np.ndarray, ...]:
-    """Return each column's standard deviation, minimum, maximum and mean."""
+def column_statistics(X: "Tensor | sparse.csr_matrix", missing: bool = False) -> tuple[np.ndarray, ...]:
+    """Return each column's standard deviation, minimum, maximum and mean; all 0 if all entries are missing."""
     if sparse.issparse(X):
         mean, variance = mean_variance_axis(X, axis=0)
         return np.sqrt(variance), *min_max_axis(X, axis=0), mean
-    mean = column_means(X)
-    terms = ((sum_rows((x - mean).square()), x.amin(0), x.amax(0)) for _, x in chunks(X))
-    squares, lowest, highest = fold(terms, torch.add, torch.minimum, torch.maximum)
-    columns = (squares / len(X)).sqrt(), lowest, highest, mean
-    return tuple(column.cpu().numpy() for column in columns)
+    mean = column_means(X, missing=missing)
+    if missing:
+        columns = _statistics_of_observed(X, mean)
+    else:
+        terms = ((sum_rows((x - mean).square()), x.amin(0), x.amax(0)) for _, x in chunks(X))
+        squares, lowest, highest = fold(terms, torch.add, torch.minimum, torch.maximum)
+        columns = (squares / len(X)).sqrt(), lowest, highest
+    return tuple(column.cpu().numpy() for column in (*columns, mean))
+
+
+def _statistics_of_observed(X: Tensor, mean: Tensor) -> tuple[Tensor, ...]:
+    """Return standard deviations, minima and maxima of the entries that are not missing."""
+
+    def terms(x: Tensor) -> tuple[Tensor, ...]:
+        gone = x.isnan()
+        extremes = x.masked_fill(gone, torch.inf).amin(0), x.masked_fill(gone, -torch.inf).amax(0)
+        return sum_rows((x - mean).nan_to_num_().square_()), *extremes, sum_rows(~gone)
+
+    joins = (torch.add, torch.minimum, torch.maximum, torch.add)
+    squares, lowest, highest, counts = fold((terms(x) for _, x in chunks(X)), *joins)
+    seen = counts > 0
+    return (squares / counts.where(seen, 1)).sqrt(), lowest.where(seen, 0), highest.where(seen, 0)

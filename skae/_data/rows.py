@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from . import arrays, chunks
+from . import arrays, chunks, units
 from .chunks import Buffer, Reader, chunk_rows, slices
 from .split import hold_out
 
@@ -27,7 +27,9 @@ class Rows:
     dtype : torch.dtype
     device : torch.device
     change : callable (Tensor) -> Tensor or None
-        Applied last to a batch, row by row; it keeps the shape.
+        Applied last to a batch, row by row.
+    width : int or None
+        Of what ``change`` returns; None if it keeps the shape.
     """
 
     def __init__(
@@ -37,8 +39,9 @@ class Rows:
         dtype: torch.dtype,
         device: torch.device,
         change: Callable[[Tensor], Tensor] | None = None,
+        width: int | None = None,
     ) -> None:
-        self.n_rows, self.n_features = X.shape
+        self.n_rows, self.n_features = X.shape[0], X.shape[1] if width is None else width
         self.dtype, self.device, self.change = dtype, device, change
         self._read_from(X, offset, change)
         # Small data are prepared once; on an accelerator all data are, since the transfer is what costs.
@@ -54,9 +57,20 @@ class Rows:
         self._offset = None if offset is None else offset.to(reader.device, reader.dtype)
         self._change = change
         self._direct = X if reader.is_dense and reader.device == self.device else None
+        is_wider = X.shape[1] != self.n_features
+        self._unchanged = Buffer(X.shape[1], self.dtype, self.device) if is_wider else None
 
     def gather(self, index: Tensor, out: Tensor) -> None:
         """Write the rows numbered ``index`` (int64, on the rows' device) to ``out``."""
+        if self._change is None:
+            self._read(index, out)
+            return
+        rows = out if self._unchanged is None else self._unchanged(len(index))
+        self._read(index, rows)
+        out.copy_(self._change(rows))
+
+    def _read(self, index: Tensor, out: Tensor) -> None:
+        """Write the rows, centred, to ``out``."""
         X = self._direct
         if X is not None and X.dtype == out.dtype:
             torch.index_select(X, 0, index, out=out)
@@ -69,8 +83,6 @@ class Rows:
             for numbers, batch in zip(index.split(n_rows), out.split(n_rows), strict=True):
                 staged = self._reader.gather(numbers)
                 batch.copy_(staged if self._offset is None else staged.sub_(self._offset))
-        if self._change is not None:
-            out.copy_(self._change(out))
 
     def batch(self, index: Tensor) -> Tensor:
         """Return the rows numbered ``index`` as a new batch."""
@@ -123,6 +135,8 @@ class TrainingData:
     sample_weight : array-like of shape (n_samples,) or None
     X_val : validated rows or None
         Rows to watch; None leaves it to `split`.
+    missing : bool
+        Whether entries may be missing: these are NaN.
     dtype : torch.dtype
     device : torch.device
         The networks'.
@@ -138,10 +152,19 @@ class TrainingData:
     """
 
     def __init__(
-        self, X, *, X_clean=None, sample_weight=None, X_val=None, dtype: torch.dtype, device: torch.device
+        self,
+        X,
+        *,
+        X_clean=None,
+        sample_weight=None,
+        X_val=None,
+        missing: bool = False,
+        dtype: torch.dtype,
+        device: torch.device,
     ) -> None:
-        self.X, self.dtype, self.device = X, dtype, device
-        self.watched = None if X_val is None else TrainingData(X_val, dtype=dtype, device=device)
+        self.X, self.dtype, self.device, self.missing = X, dtype, device, missing
+        where: dict[str, Any] = {"missing": missing, "dtype": dtype, "device": device}
+        self.watched = None if X_val is None else TrainingData(X_val, **where)
         self.paired = X_clean is not None
         self._inputs = arrays.to_torch(X)
         self._targets = arrays.to_torch(X_clean) if self.paired else self._inputs
@@ -220,24 +243,39 @@ class TrainingData:
         self.offset, self.target_offset = self._shared[key]
 
     def _mean(self, rows) -> Tensor:
-        return chunks.column_means(rows, self._weight).to(arrays.torch_dtype(self.X))
+        return chunks.column_means(rows, self._weight, self.missing).to(arrays.torch_dtype(self.X))
 
-    def rows_to_watch(self, change: Callable[[Tensor], Tensor] | None = None) -> Rows:
-        """Serve the rows to watch, as `inputs` serves those to train on."""
-        return Rows(self.watched._inputs, self.offset, self.dtype, self.device, change)  # type: ignore[union-attr]
+    def to_watch(self) -> "TrainingData | None":
+        """Return the rows to watch, centred as those to train on, where they were given apart from these."""
+        if self.watched is not None:
+            self.watched.offset = self.watched.target_offset = self.offset
+        return self.watched
 
     def inputs(self, change: Callable[[Tensor], Tensor] | None = None) -> Rows:
-        """Serve the inputs, once they are centred; ``change`` is applied to each batch of them."""
+        """Serve the inputs, once they are centred.
+
+        ``change`` is applied to each batch of them, and marks what is missing.
+        """
         if change is not None:
-            return Rows(self._inputs, self.offset, self.dtype, self.device, change)
+            width = 2 * self.X.shape[1] if self.missing else None
+            return Rows(self._inputs, self.offset, self.dtype, self.device, change, width)
         key = "inputs", id(self.offset)
         if key not in self._shared:
             self._shared[key] = Rows(self._inputs, self.offset, self.dtype, self.device), self.offset
         return self._shared[key][0]
 
-    def targets(self) -> Rows | None:
-        """Serve the targets; None where they are the inputs."""
-        return Rows(self._targets, self.target_offset, self.dtype, self.device) if self.paired else None
+    def targets(self, apart: bool = False) -> Rows | None:
+        """Serve the targets, zero where they are missing; None where they are the inputs, and not ``apart``."""
+        if not (self.paired or self.missing or apart):
+            return None
+        fill = torch.nan_to_num if self.missing else None
+        return Rows(self._targets, self.target_offset, self.dtype, self.device, fill)
+
+    def entry_weight(self) -> Rows | None:
+        """Serve weights of the targets' entries: zero for those that are missing; None where none can be."""
+        if not self.missing:
+            return None
+        return Rows(self._targets, None, self.dtype, self.device, lambda x: (x == x).to(x.dtype))
 
     def row_weight(self) -> Tensor | None:
         """Return weights with mean one over the rows trained on, and over those held out."""
@@ -251,15 +289,23 @@ class TrainingData:
 
     def largest_magnitude(self) -> float:
         """Return the largest absolute value of an input."""
-        return max(map(abs, chunks.extremes(self._inputs)))
+        return max(map(abs, chunks.extremes(self._inputs, self.missing)))
 
     def target_range(self) -> tuple[float, float]:
         """Return the smallest and the largest target."""
-        return chunks.extremes(self._targets)
+        return chunks.extremes(self._targets, self.missing)
 
     def target_chunks(self) -> Iterator[tuple[slice, Tensor]]:
         """Walk over the targets as they were given: yield which rows, and the rows."""
         return chunks.chunks(self._targets)
+
+    def dominant_columns(self, power: int) -> list[int]:
+        """Return the few target columns that carry nearly all of a loss; see `units.dominant_columns`."""
+        return units.dominant_columns(self._targets, power)
+
+    def looks_channels_first(self, shape: tuple[int, int, int]) -> bool:
+        """Tell whether inputs plainly are images in another order; see `units.looks_channels_first`."""
+        return units.looks_channels_first(self._inputs, shape)
 
     def column_means(self) -> Tensor:
         """Return each target column's mean."""
@@ -280,4 +326,4 @@ class TrainingData:
 
     def statistics(self) -> tuple:
         """Return each input column's standard deviation, minimum, maximum and mean, as NumPy arrays."""
-        return chunks.column_statistics(self._inputs)
+        return chunks.column_statistics(self._inputs, self.missing)

@@ -107,15 +107,25 @@ class Densities:
         self._reduce(x, out, lambda density, ratio: density.sum(1), torch.add)
         return out.div_(len(self.noise))
 
+    def expectation(self, x: Tensor, decode: Callable, out: Tensor) -> Tensor:
+        """Write the mean of ``decode(z)`` over p(z|x) to ``out``, by weights of the draws that sum to one."""
+        for part in slices(len(x), len(self.noise) * self.width * x.itemsize):
+            ((z, density, ratio),) = self._of_draws(x[part], len(self.noise))
+            share = torch.softmax(density + ratio, 1)
+            values = decode(z.flatten(0, 1)).unflatten(0, share.shape)
+            out[part] = torch.bmm(share.unsqueeze(1), values).squeeze(1)
+        return out
+
     def _reduce(self, x: Tensor, out: Tensor, reduce: Callable, join: Callable) -> None:
         """Reduce over draws, in chunks of rows, and of draws where there are many."""
         row_bytes = self.width * x.itemsize
         n_draws = min(len(self.noise), chunk_rows(row_bytes))
         for part in slices(len(x), n_draws * row_bytes):
-            values = (reduce(*densities) for densities in self._of_draws(x[part], n_draws))
+            values = (reduce(*densities) for _, *densities in self._of_draws(x[part], n_draws))
             out[part, 0] = functools.reduce(join, values)
 
-    def _of_draws(self, x: Tensor, n_draws: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def _of_draws(self, x: Tensor, n_draws: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Yield draws z, (n, draws, n_components), log p(x|z) and log p(z) - log q(z|x), each (n, draws)."""
         mean, raw = self.encode(x).chunk(2, dim=1)
         log_variance = bounded(raw)
         deviation = torch.exp(0.5 * log_variance)
@@ -124,7 +134,7 @@ class Densities:
             target = x.repeat_interleave(len(noise), 0)
             density = -self.nll(self.decode(z.flatten(0, 1)), target).view(len(x), -1)
             ratio = 0.5 * (log_variance[:, None] + noise.square() - z.square()).sum(2)
-            yield density, ratio
+            yield z, density, ratio
 
 
 def standard_normal(n_samples: int, width: int, like: Tensor) -> Tensor:

@@ -40,6 +40,7 @@ class Architecture(NamedTuple):
     normalization: str | None = None
     images: tuple | None = None  # see `Images`; hidden layer sizes then count channels
     prefixes: bool = False  # whether prefixes of the code have decoders of their own
+    marks_missing: bool = False  # whether the encoder takes missing entries, with as many inputs to mark them
 
     @property
     def linear(self) -> bool:
@@ -120,6 +121,26 @@ def _hidden_layer_sizes(e: Any, custom: bool) -> tuple[tuple[int, ...], tuple[in
     return hidden, decoder_hidden
 
 
+def mark_missing(e: Any, architecture: Architecture) -> Architecture:
+    """Let the encoder take missing entries, if an estimator's ``missing_values`` asks for it.
+
+    Raises
+    ------
+    ValueError
+        With images, or with a decoder that is tied to the encoder.
+    """
+    if e.missing_values is None:
+        return architecture
+    if architecture.images is not None or architecture.tied_weights:
+        other = f"image_shape={e.image_shape!r}" if architecture.images is not None else "tied_weights=True"
+        raise ValueError(
+            f"missing_values={e.missing_values!r} gives the encoder further inputs, which mark missing entries: "
+            f"that does not work with {other}. Fill missing entries first, or leave {other.split('=')[0]} at its "
+            "default."
+        )
+    return architecture._replace(marks_missing=True)
+
+
 def layer_sizes(sizes: Any, name: str) -> tuple[int, ...]:
     """Turn an integer or a sequence of integers into a tuple of widths.
 
@@ -192,7 +213,7 @@ def build(architecture: Architecture) -> tuple[Encoder, Decoder]:
     kind = Encoder if a.code_heads == 1 else GaussianEncoder
     chosen = None if a.selection is None else selection(a.selection)
     n_compressed = a.n_features if a.compresses or a.medians else 0
-    encoder = kind(_blocks(a, up, a.code_activation), chosen, n_compressed, bool(a.medians))
+    encoder = kind(_blocks(a, up, a.code_activation), chosen, n_compressed, bool(a.medians), a.marks_missing)
     blocks = _blocks(a, down, a.output_activation)
     if a.prefixes:
         return encoder, NestedDecoder(blocks, a.encoder_layer_sizes[-1], a.link)
@@ -202,7 +223,9 @@ def build(architecture: Architecture) -> tuple[Encoder, Decoder]:
 
 def _dense_layers(a: Architecture) -> tuple[list[Any], list[Any]]:
     *hidden, code = a.encoder_layer_sizes
-    up = [Linear(*widths) for widths in pairwise((a.n_features, *hidden, code * a.code_heads))]
+    n_marks = a.n_features if a.marks_missing else 0
+    up = [Linear(*widths) for widths in pairwise((a.n_features + n_marks, *hidden, code * a.code_heads))]
+    up[0].n_marks = n_marks
     if a.tied_weights:
         return up, [TiedLinear(partner) for partner in reversed(up)]
     *decoder_hidden, last = a.decoder_layer_sizes
@@ -241,8 +264,8 @@ def _blocks(a: Architecture, parts: Sequence[Any], last: str) -> list[Block]:
     return blocks
 
 
-def _draw(linear: Any, init: str, generator: torch.Generator) -> torch.Tensor:
-    shape, n_places = linear.weight.shape, linear.weight.shape[2:].numel()
+def _draw(linear: Any, shape: torch.Size, init: str, generator: torch.Generator) -> torch.Tensor:
+    n_places = shape[2:].numel()
     if init == "he":
         fan_in = shape[0] if isinstance(linear, nn.ConvTranspose2d) else shape[1]
         draws = torch.empty(shape, dtype=torch.float64).normal_(generator=generator)
@@ -263,7 +286,9 @@ def initialize(networks: Sequence[nn.Module], generator: torch.Generator, init: 
         linear = block.linear
         with torch.no_grad():
             if not isinstance(linear, Tied):
-                linear.weight.copy_(_draw(linear, init, generator))
+                weight = linear.weight.zero_()
+                drawn = weight[:, : weight.shape[1] - getattr(linear, "n_marks", 0)]
+                drawn.copy_(_draw(linear, drawn.shape, init, generator))
             if linear.bias is not None:
                 linear.bias.zero_()
     for network in networks:

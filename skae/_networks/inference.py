@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from .._data.chunks import Buffer
 from .activations import ACTIVATIONS, link_activation
-from .networks import Decoder, Encoder, GaussianEncoder, compression, dense_blocks
+from .networks import Decoder, Encoder, GaussianEncoder, dense_blocks, preparation
 
 Forward = Callable[[Tensor, Tensor | None], Tensor]
 FOLDING_ERROR = 1e-3  # at most, of what goes into the first activation
@@ -69,10 +69,11 @@ class DenseForward:
                 moved[: network.n_features] += network.offset
                 biases[-1] = moved
         self._offset: Tensor | None = None
+        self._prepare = preparation(network)
         if isinstance(network, Encoder) and network.offset is not None:
             offset, first = network.offset, weights[0].to(network.offset.dtype)
-            rounding = torch.finfo(dtype).eps * float((offset.abs() @ first.abs()).max())
-            if rounding > FOLDING_ERROR or network.compresses_tails:
+            rounding = torch.finfo(dtype).eps * float((offset.abs() @ first[: len(offset)].abs()).max())
+            if rounding > FOLDING_ERROR or network.compresses_tails or network.marks_missing:
                 self._offset = offset.to(dtype)  # the product would cancel what tells rows apart
             else:
                 biases[0] = biases[0].to(offset.dtype) - offset @ first
@@ -84,7 +85,6 @@ class DenseForward:
         if isinstance(network, GaussianEncoder) and not heads:
             weight, bias, activation = self.layers[-1]
             self.layers[-1] = weight[:, : len(bias) // 2], bias[: len(bias) // 2], activation
-        self._compress = compression(network)
         centred = [] if self._offset is None else [len(self._offset)]
         *widths, self._width = [*centred, *(weight.shape[1] for weight, _, _ in self.layers)]
         self._buffers = [Buffer(width, dtype, weights[0].device) for width in widths]
@@ -95,8 +95,8 @@ class DenseForward:
         outs.append(x.new_empty(n, self._width) if out is None else out)
         if self._offset is not None:
             x = torch.sub(x, self._offset, out=outs.pop(0))
-        if self._compress is not None:
-            x = self._compress(x)
+        if self._prepare is not None:
+            x = self._prepare(x)
         for (weight, bias, activation), z in zip(self.layers, outs, strict=True):
             torch.addmm(bias, x, weight, out=z)
             activation.apply_(z)

@@ -20,7 +20,13 @@ from .selection import Selection
 
 
 class Linear(nn.Linear):
-    """`torch.nn.Linear` that leaves drawing its weights to `initialize`."""
+    """`torch.nn.Linear` that leaves drawing its weights to `initialize`.
+
+    Weights of its last ``n_marks`` inputs, which mark missing entries, start at zero: where nothing is missing,
+    they stay there.
+    """
+
+    n_marks = 0
 
     def reset_parameters(self) -> None:
         pass
@@ -135,6 +141,9 @@ class Encoder(Network):
         log(1 + x / s), with a negative one as arsinh(x / -s).
     compresses_tails : bool
         Whether there are negative ones.
+    marks_missing : bool
+        Whether entries may be missing: NaN, which enter as zeros of the centred data. The first block then takes
+        as many more inputs, which are 1 where an entry is missing and 0 elsewhere.
     """
 
     log_scale: Tensor | None
@@ -147,8 +156,10 @@ class Encoder(Network):
         selection: Selection | None = None,
         n_compressed: int = 0,
         compresses_tails: bool = False,
+        marks_missing: bool = False,
     ) -> None:
         super().__init__(blocks)
+        self.marks_missing = marks_missing
         self.register_buffer("log_scale", torch.zeros(n_compressed) if n_compressed else None)
         self.selection, self.compresses_tails = selection, compresses_tails
 
@@ -162,13 +173,21 @@ class Encoder(Network):
             return compressed
         return torch.where(log_scale < 0, torch.asinh(x / log_scale.abs()), compressed)
 
+    def mark(self, x: Tensor) -> Tensor:
+        """Mark what is missing in rows that are centred and compressed."""
+        if not self.marks_missing:
+            return x
+        missing = x.isnan()
+        return torch.cat([x.masked_fill(missing, 0), missing.to(x.dtype)], 1)
+
     def encode(self, x: Tensor) -> Tensor:
-        """Map rows that are centred, cast and compressed already to their codes."""
+        """Map what the first block takes, of the weights' dtype, to codes."""
         code = self.forward_centred(x)
         return code if self.selection is None else self.selection(code)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.encode(self._cast(self.compress(x if self.offset is None else x - self.offset)))
+        x = self.compress(x if self.offset is None else x - self.offset)
+        return self.encode(self.mark(self._cast(x)))
 
     def to_fine_tune(self) -> "Encoder":
         """Return a copy that ends in a code to be trained further: bits become a logistic code again."""
@@ -179,7 +198,7 @@ class Encoder(Network):
 
     def _with_blocks(self, blocks: Sequence[Block]) -> "Encoder":
         """Return a copy that returns what other blocks do."""
-        encoder = Encoder(blocks, compresses_tails=self.compresses_tails)
+        encoder = Encoder(blocks, compresses_tails=self.compresses_tails, marks_missing=self.marks_missing)
         encoder.offset, encoder.log_scale = self.offset, self.log_scale
         return copy.deepcopy(encoder)
 
@@ -281,9 +300,6 @@ class Decoder(Network):
         super().__setstate__(state)
         self._parameters.setdefault("log_dof", None)  # of files from before there were degrees of freedom
 
-    def initialize(self, generator: torch.Generator) -> None:
-        """Change what `initialize` has drawn where that is not all."""
-
     def reconstruct_centred(self, z: Tensor) -> Tensor:
         """Map codes to rows that are centred as those in training are."""
         (link,) = self._link
@@ -302,6 +318,9 @@ class Decoder(Network):
 
     def _move(self, x: Tensor) -> Tensor:
         return x if self.offset is None else x + self.offset
+
+    def initialize(self, generator: torch.Generator) -> None:
+        """Change what `initialize` has drawn where that is not all."""
 
     @property
     def has_conditional_variances(self) -> bool:
@@ -339,9 +358,11 @@ class Decoder(Network):
         return floor + (own if raw is None or self.n_features is None else own + bounded(raw)).exp()
 
 
-def compression(encoder: nn.Module) -> Callable[[Tensor], Tensor] | None:
+def preparation(encoder: nn.Module) -> Callable[[Tensor], Tensor] | None:
     """Return what is done to rows, centred and cast, before an encoder's first block; None for nothing."""
-    return encoder.compress if isinstance(encoder, Encoder) and encoder.log_scale is not None else None
+    if not isinstance(encoder, Encoder) or (encoder.log_scale is None and not encoder.marks_missing):
+        return None
+    return lambda x: encoder.mark(encoder.compress(x))
 
 
 def dense_blocks(network: nn.Module) -> list[Any]:

@@ -57,9 +57,11 @@ class Support(NamedTuple):
         return lowest >= self.least - ROUNDING and highest <= self.most + ROUNDING
 
     def outside(self, values: Tensor) -> Tensor:
-        """Tell which rows of its columns, (n, k), are outside: (n,), bool."""
+        """Tell which rows of its columns, (n, k), are outside: (n,), bool. What is missing, NaN, is not."""
         if self.one_hot:
-            return ~(_is_bit(values).all(1) & ((values.sum(1) - 1).abs() <= values.shape[1] * ROUNDING))
+            return ~values.isnan().all(1) & ~(
+                _is_bit(values).all(1) & ((values.sum(1) - 1).abs() <= values.shape[1] * ROUNDING)
+            )
         return ((values < self.least - ROUNDING) | (values > self.most + ROUNDING)).any(1)
 
 
@@ -160,6 +162,11 @@ class SupportWatch:
         for number, support in enumerate(self.supports):
             values = support.pick(x)
             lowest, highest = (float(extreme) for extreme in values.aminmax())
+            if lowest != lowest:  # some are missing
+                seen = values[~values.isnan()]
+                if not len(seen):
+                    continue
+                lowest, highest = float(seen.min()), float(seen.max())
             before = self._extremes[number]
             self._extremes[number] = min(before[0], lowest), max(before[1], highest)
             if support.contains(lowest, highest) and not support.one_hot:

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from .._data.arrays import to_numpy
 from .._data.rows import Rows, TrainingData, codings
 from .._networks.building import initialize
-from .._networks.networks import Block, Encoder, Linear, compression, n_parameters
+from .._networks.networks import Block, Encoder, Linear, n_parameters, preparation
 from .._objectives.losses import CROSS_ENTROPY
 from .._support.devices import random_streams
 from .loop import History
@@ -38,7 +38,8 @@ class Classification(Run):
         autoencoder = estimator.autoencoder_
         self.encoder = to_fine_tune(autoencoder.encoder_)
         dtype, device = next(self.encoder.parameters()).dtype, autoencoder.device_
-        data = TrainingData(X, sample_weight=sample_weight, dtype=dtype, device=device)
+        missing = autoencoder.missing_values is not None
+        data = TrainingData(X, sample_weight=sample_weight, missing=missing, dtype=dtype, device=device)
         super().__init__(estimator, data, device, dtype, random_streams(estimator.random_state))
         data.offset = getattr(self.encoder, "offset", None)
         self.n_classes = estimator.classes_.shape[0]
@@ -65,7 +66,7 @@ class Classification(Run):
                 f"n_frozen_layers={n_frozen}, but the encoder of {type(self.estimator.autoencoder_).__name__} has "
                 f"{len(layers)} layers one after the other. Use a number from 0 to that."
             )
-        rows = self.data.inputs(compression(self.encoder))
+        rows = self.data.inputs(preparation(self.encoder))
         trained: nn.Module = self.encoder
         if n_frozen:
             rows = codings(nn.Sequential(*layers[:n_frozen]), rows)

@@ -79,17 +79,16 @@ class Fit:
     def served(self) -> Served:
         """The rows that the step of the whole is taken on."""
         data = self.setup.data
-        targets = data.targets() if self.inputs.change is None else data.inputs()
-        return Served(self.inputs, targets, data.row_weight())
+        targets = data.targets(apart=self.inputs.change is not None)
+        return Served(self.inputs, targets, data.row_weight(), data.entry_weight())
 
     @property
     def watched(self) -> Served | None:
         """The rows to watch, where they were given apart from those trained on."""
-        data = self.setup.data
-        if data.watched is None:
+        data, change = self.setup.data.to_watch(), self.inputs.change
+        if data is None:
             return None
-        targets = None if self.inputs.change is None else data.rows_to_watch()
-        return Served(data.rows_to_watch(self.inputs.change), targets)
+        return Served(data.inputs(change), data.targets(apart=change is not None), None, data.entry_weight())
 
     @functools.cached_property
     def step(self) -> Step:

@@ -9,8 +9,10 @@ from torch import Tensor, nn
 
 from .._data import arrays
 from .._data.rows import TrainingData
-from .._networks.networks import compression
+from .._networks.networks import preparation
 from .._objectives.support import check_support
+from .._support.warnings import warn
+from .advice import complaints_of_rows
 from .fitting import Fit, fitted_attributes, prepare, restore_on_failure
 from .monitoring import Monitor
 from .problem import Served
@@ -27,10 +29,13 @@ def update_networks(estimator, X, **data):
             ongoing = OngoingFit(prepare(estimator, X, Mode.INCREMENTAL, **data), estimator, state)
         else:
             ongoing.serve(X, data)
+        found = [] if ongoing.fit.setup.previous is not None else complaints_of_rows(ongoing.fit.setup)
         with ongoing.restored_on_failure():
             vars(estimator).update(ongoing.take_pass())
         vars(estimator).pop("validation_loss_curve_", None)
         estimator._ongoing = ongoing
+        for complaint in found:
+            warn(complaint)
     return estimator
 
 
@@ -65,10 +70,11 @@ class OngoingFit:
         """Take other rows."""
         fit, setup = self.fit, self.fit.setup
         setup.previous = setup.estimator
-        setup.data = TrainingData(X, dtype=setup.dtype, device=setup.device, **data)
+        missing = setup.estimator.missing_values is not None
+        setup.data = TrainingData(X, missing=missing, dtype=setup.dtype, device=setup.device, **data)
         centre(setup)
         check_support(fit.objective.loss.supports, setup.data)
-        fit.inputs = setup.data.inputs(compression(fit.encoder))
+        fit.inputs = setup.data.inputs(preparation(fit.encoder))
         fit.step.served = fit.served
         fit.step.resume()
 

@@ -53,6 +53,7 @@ def obstacle(estimator: Any, a: Architecture) -> str | None:
         f"loss={estimator.loss!r} is not squared error": estimator.loss != "squared_error",
         "encoder or decoder is a module of yours": custom,
         "the networks are convolutional": a.images is not None,
+        f"missing_values={estimator.missing_values!r} leaves no matrix to decompose": a.marks_missing,
         f"normalization={a.normalization!r} changes what hidden units carry": a.normalization is not None,
         "tied_weights=True leaves no choice of the decoder": a.tied_weights,
         "ordered codes have several decoders": a.prefixes,

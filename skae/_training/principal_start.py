@@ -66,8 +66,9 @@ class PrincipalStart:
     def is_as_good(self, encoder: Network, decoder: Network) -> bool:
         """Tell whether the networks gain less over PCA than a standard error, on the rows held out."""
         data = self._data
-        if data.watched is not None:
-            rows, index, weight = data.rows_to_watch(), data.watched.train_rows, None
+        watched = data.to_watch()
+        if watched is not None:
+            rows, index, weight = watched.inputs(), watched.train_rows, None
         elif data.validation_rows is not None:
             rows, index = data.inputs(), data.validation_rows
             weight = None if data.sample_weight is None else data.sample_weight[index]

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from .._data import arrays
 from .._data.rows import Rows, TrainingData, codings
 from .._networks.custom import forward_centred
-from .._networks.networks import compression
+from .._networks.networks import preparation
 from .._objectives.losses import CROSS_ENTROPY
 from .fine_tuning import Classification, weights_by_class
 from .lesson import Lesson, SemiSupervisedStep, root_mean_variance
@@ -150,7 +150,7 @@ class SemiSupervised(Classification):
 
     def _points(self) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
         """Return what gathers rows, and their codes, by their numbers, each of mean variance one."""
-        rows = self.data.inputs(compression(self.encoder))
+        rows = self.data.inputs(preparation(self.encoder))
         codes = codings(forward_centred(self.encoder), rows)
         width = min(rows.n_features, MOST_COLUMNS)
         projection = None

@@ -31,8 +31,12 @@ def negative_log_likelihood(graph: Graph, model: Any, output: str, target: str) 
     loss, parts = model._objective["loss"], model._objective["likelihood"]
     if callable(loss):
         return _own_loss(graph, model, loss, output, target)
+    seen = None
+    if model.missing_values is not None:
+        missing = graph.op("IsNaN", target)
+        target, seen = graph.where(missing, 0.0, target), graph.cast(graph.op("Not", missing))
     if loss is not None:
-        return graph.reduce("Sum", _LOSSES[loss](graph, output, target), axis=2, keepdims=False)
+        return _sum(graph, _LOSSES[loss](graph, output, target), seen)
     terms = []
     for name, columns in parts:
         own, observed = output, target
@@ -46,11 +50,17 @@ def negative_log_likelihood(graph: Graph, model: Any, output: str, target: str) 
                 entries = _student_t(graph, own, observed, variance, array(model.decoder_.degrees_of_freedom))
         else:
             entries = _FAMILIES[name](graph, own, observed)
-        terms.append(graph.reduce("Sum", entries, axis=2, keepdims=False))
+        share = seen if seen is None or len(parts) == 1 else graph.columns(seen, columns, axis=2)
+        terms.append(_sum(graph, entries, share))
     total = terms[0]
     for term in terms[1:]:
         total = graph.add(total, term)
     return total
+
+
+def _sum(graph: Graph, entries: str, seen: str | None) -> str:
+    """Sum over features, of the entries that are not missing."""
+    return graph.reduce("Sum", entries if seen is None else graph.multiply(entries, seen), axis=2, keepdims=False)
 
 
 class _OwnLoss(nn.Module):

@@ -60,6 +60,9 @@ def _dense(graph: Graph, network: Any, x: str, **which: bool) -> str:
         x = graph.subtract(x, array(prepared._offset))
     if isinstance(network, Encoder):
         x = _compress(graph, network, x)
+    if getattr(network, "marks_missing", False):
+        missing = graph.op("IsNaN", x)
+        x = graph.stack([graph.where(missing, 0.0, x), graph.cast(missing)])
     names: list[Any] = [block.activation for block in network.blocks]
     if which.get("linked") and network.link != "identity":
         names[-1] = network.link

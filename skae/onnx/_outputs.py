@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from .. import AutoencoderClassifier, BaseAutoencoder, SemanticHasher, VAESampler
+from .._data.arrays import is_nan
 from .._fitted.sampling import standard_normal
 from .._networks.networks import LOG_VARIANCE_BOUND
 from ._graph import Graph
@@ -34,6 +35,8 @@ class Autoencoder:
 
     def __init__(self, graph: Graph, model: Any, x: str) -> None:
         self.graph, self.model, self.x = graph, model, x
+        if model.missing_values is not None and not is_nan(model.missing_values):
+            self.x = graph.where(graph.op("Equal", x, float(model.missing_values)), math.nan, x)
 
     @staticmethod
     def shape(model: Any, output: str) -> tuple[int, ...]:
@@ -55,9 +58,16 @@ class Autoencoder:
 
     @cached_property
     def score_samples(self) -> str:
-        graph, residual = self.graph, self.graph.subtract(self.x, self.reconstruction)
-        score = graph.op("Neg", graph.reduce("Mean", graph.square(residual), keepdims=False))
-        return minus_infinity_outside(graph, self.model, self.x, score)
+        graph = self.graph
+        squares = graph.square(graph.subtract(self.x, self.reconstruction))
+        if self.model.missing_values is None:
+            mean = graph.reduce("Mean", squares, keepdims=False)
+        else:
+            missing = graph.op("IsNaN", self.x)
+            total = graph.reduce("Sum", graph.where(missing, 0.0, squares), keepdims=False)
+            n_seen = graph.reduce("Sum", graph.cast(graph.op("Not", missing)), keepdims=False)
+            mean = graph.divide(total, n_seen)
+        return minus_infinity_outside(graph, self.model, self.x, graph.op("Neg", mean))
 
 
 class Hasher(Autoencoder):

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import skl2onnx
 import torch
-from estimators import CONFIGURATIONS, CONVOLUTIONAL, INEXACT_WEIGHTS
+from estimators import CONFIGURATIONS, CONVOLUTIONAL, INEXACT_WEIGHTS, MISSING
 from numpy.testing import assert_array_equal
 from onnx import TensorProto, helper
 from scipy import special
@@ -59,6 +59,16 @@ def test_every_configuration(name, dtype, rows):
     model = clone(ALL[name]).fit(X)
     results = run(to_onnx(model, X, outputs=list(METHODS)), X)
     for method, result in zip(METHODS.values(), results, strict=True):
+        assert_close(result, getattr(model, method)(X))
+
+
+@pytest.mark.parametrize("marker", [np.nan, -9.0])
+@pytest.mark.parametrize("name", MISSING)
+def test_missing_values(name, marker, rows):
+    X = rows.copy()
+    X[np.random.default_rng(0).random(X.shape) < 0.2] = marker
+    model = clone(MISSING[name]).set_params(missing_values=marker).fit(X)
+    for method, result in zip(METHODS.values(), run(to_onnx(model, X, outputs=list(METHODS)), X), strict=True):
         assert_close(result, getattr(model, method)(X))
 
 

@@ -1,0 +1,154 @@
+"""Missing values in estimators that take them: a masked loss, marked inputs, marginals, imputations."""
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+from estimators import MISSING
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.sparse import csr_array
+from scipy.stats import multivariate_normal
+from sklearn.base import clone
+
+from skae import VAESampler
+
+EVERY = [pytest.param(estimator, id=name) for name, estimator in MISSING.items()]
+
+
+@pytest.fixture(scope="module")
+def holes(wine):
+    """Wine with a fifth of its values missing, one row and no column without any."""
+    X = wine.copy()
+    X[np.random.default_rng(0).random(X.shape) < 0.2] = np.nan
+    X[7] = np.nan
+    return X
+
+
+@pytest.mark.parametrize("estimator", EVERY)
+class TestEveryEstimator:
+    def test_without_missing_values_the_fit_is_the_same(self, estimator, wine):
+        model, plain = clone(estimator).fit(wine), clone(estimator).set_params(missing_values=None).fit(wine)
+        assert_allclose(model.transform(wine), plain.transform(wine), rtol=1e-9, atol=1e-12)
+        assert_allclose(model.loss_curve_, plain.loss_curve_, rtol=1e-12)
+
+    def test_what_stands_at_missing_values_is_never_seen(self, estimator, holes):
+        marked = np.where(np.isnan(holes), -999.0, holes)
+        model = clone(estimator).fit(holes)
+        other = clone(estimator).set_params(missing_values=-999).fit(marked)
+        assert_array_equal(model.transform(holes), other.transform(marked))
+        assert_array_equal(model.impute(holes), other.impute(marked))
+        assert_array_equal(model.score_samples(holes), other.score_samples(marked))
+
+    def test_values_that_are_there_come_back(self, estimator, holes):
+        for X in (holes, holes.astype(np.float32)):
+            filled = clone(estimator).fit(X).impute(X)
+            assert filled.dtype == X.dtype
+            assert np.isfinite(filled).all()
+            assert_array_equal(filled[~np.isnan(X)], X[~np.isnan(X)])
+
+    def test_rows_do_not_depend_on_each_other(self, estimator, holes):
+        model = clone(estimator).fit(holes)
+        assert_allclose(model.impute(holes[3:5]), model.impute(holes)[3:5], rtol=1e-12)
+        assert_allclose(model.transform(holes[3:5]), model.transform(holes)[3:5], rtol=1e-12, atol=1e-12)
+
+    def test_errors_and_score_are_those_of_what_is_there(self, estimator, holes):
+        model = clone(estimator).fit(holes)
+        X = np.delete(holes, 7, axis=0)
+        squares = (model.reconstruct(X) - X) ** 2
+        assert_allclose(model.reconstruction_error(X, per_feature=True), squares)
+        assert_allclose(model.reconstruction_error(X), np.nanmean(squares, axis=1))
+        assert np.isfinite(model.score(X))
+
+    def test_both_steps_agree(self, estimator, holes):
+        class ByAutograd(type(estimator)):
+            def _penalty(self, x, code):
+                return 0 * code.sum(1)
+
+        explicit = clone(estimator).fit(holes)
+        autograd = ByAutograd(**explicit.get_params()).fit(holes)
+        assert_allclose(autograd.loss_curve_, explicit.loss_curve_, rtol=1e-9)
+
+    def test_portions_and_files(self, estimator, holes):
+        model = clone(estimator)
+        for rows in (slice(0, 60), slice(60, 178)):
+            model.partial_fit(holes[rows])
+        loaded = pickle.loads(pickle.dumps(model))
+        assert_array_equal(loaded.impute(holes), model.impute(holes))
+
+    def test_data_frames_with_na(self, estimator, holes):
+        frame = pd.DataFrame(holes, columns=[f"x{i}" for i in range(13)]).astype("Float64")
+        model = clone(estimator).fit(frame)
+        assert_allclose(model.transform(frame), clone(estimator).fit_transform(holes), rtol=1e-9)
+
+    def test_early_stopping_and_columns_without_a_value(self, estimator, holes):
+        X = holes.copy()
+        X[:, 3] = np.nan
+        model = clone(estimator).set_params(early_stopping=True, validation_fraction=0.2).fit(X)
+        assert np.isfinite(model.validation_loss_curve_).all()
+        assert np.isfinite(model.impute(X)).all()
+
+    def test_refused(self, estimator, holes):
+        with pytest.raises(ValueError, match="infinity"):
+            clone(estimator).fit(np.where(np.isnan(holes), np.inf, holes))
+        with pytest.raises(ValueError, match=r"Input.* contains NaN"):
+            clone(estimator).set_params(missing_values=-1).fit(holes)
+        with pytest.raises(TypeError, match=r"[Ss]parse"):
+            clone(estimator).fit(csr_array(np.nan_to_num(holes)))
+        with pytest.raises(ValueError, match=r"missing_values=nan .* does not work with image_shape"):
+            clone(estimator).set_params(image_shape=(13, 1)).fit(holes)
+        model = clone(estimator).set_params(missing_values=None).fit(np.nan_to_num(holes))
+        assert not hasattr(model, "impute")
+        with pytest.raises(ValueError, match="contains NaN"):
+            model.transform(holes)
+
+
+# Against closed forms ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def linear_gaussian():
+    """A linear model of one factor, and the mean and covariance of its p(x)."""
+    rng = np.random.default_rng(1)
+    X = (
+        rng.normal(size=(400, 1)) @ np.array([[1.0, -0.8, 0.6]])
+        + 0.5 * rng.normal(size=(400, 3))
+        + [1.0, 2.0, 3.0]
+    )
+    X[rng.random(X.shape) < 0.2] = np.nan
+    model = VAESampler(
+        1, hidden_layer_sizes=(), missing_values=np.nan, learning_rate=0.01, max_iter=60, tol=None, random_state=0
+    ).fit(X)
+    weight = (model.inverse_transform([[1.0]]) - model.inverse_transform([[0.0]])).reshape(-1, 1)
+    mean = model.inverse_transform([[0.0]])[0]
+    covariance = weight @ weight.T + np.diag(model.decoder_.variance.detach().numpy())
+    return model.set_params(n_importance_samples=4096), mean, covariance
+
+
+@pytest.mark.parametrize("gone", [[0], [1, 2], []])
+def test_scores_are_marginal_likelihoods(linear_gaussian, gone):
+    model, mean, covariance = linear_gaussian
+    x = np.array([2.0, 1.0, 3.5])
+    seen = [column for column in range(3) if column not in gone]
+    expected = multivariate_normal(mean[seen], covariance[np.ix_(seen, seen)]).logpdf(x[seen])
+    x[gone] = np.nan
+    assert_allclose(model.score_samples([x]), expected, atol=0.02)
+
+
+@pytest.mark.parametrize("gone", [[0], [1, 2]])
+def test_imputations_are_conditional_means(linear_gaussian, gone):
+    model, mean, covariance = linear_gaussian
+    x = np.array([2.0, 1.0, 3.5])
+    seen = [column for column in range(3) if column not in gone]
+    slope = covariance[np.ix_(gone, seen)] @ np.linalg.inv(covariance[np.ix_(seen, seen)])
+    expected = mean[gone] + slope @ (x - mean)[seen]
+    x[gone] = np.nan
+    assert_allclose(model.impute([x])[0, gone], expected, atol=0.02)
+
+
+def test_missing_values_are_filled_better_than_by_means(breast_cancer):
+    hidden = np.random.default_rng(0).random(breast_cancer.shape) < 0.3
+    X = np.where(hidden, np.nan, breast_cancer)
+    model = VAESampler(4, missing_values=np.nan, learning_rate=3e-3, max_iter=100, tol=None, random_state=0).fit(X)
+    error = np.sqrt(np.mean((model.impute(X) - breast_cancer)[hidden] ** 2))
+    assert error < 0.75  # 1.0 by means
