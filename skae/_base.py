@@ -414,6 +414,8 @@ class BaseAutoencoder(UsesEncoder):
 
     def _warn_after_fit(self, history: History) -> None:
         """Warn of how a fit went, at its end."""
+        for complaint in history.complaints:
+            warn(complaint)
         warn_of_the_end(self, history)
 
 

@@ -23,6 +23,8 @@ from ._networks.activations import ACTIVATIONS
 from ._networks.building import Architecture
 from ._networks.inference import forward
 from ._objectives import sparsity
+from ._objectives.baseline import Baseline, baseline
+from ._objectives.losses import loss_by
 from ._objectives.penalties import Penalty, WarmUp
 from ._objectives.support import SupportWatch
 from ._support.parameters import AT_LEAST_ONE, AT_LEAST_ZERO, FRACTION, NON_NEGATIVE, parameter
@@ -32,7 +34,7 @@ from ._training.loop import History
 from ._training.setup import Mode, Setup
 
 _NEVER_NEGATIVE = ("relu", "sigmoid")
-_AUTO_WEIGHTS = {"kl": 0.1, "l1": 0.01}
+_AUTO_WEIGHTS = {"kl": 0.1, "l1": 0.01}  # of standardised data under squared error
 _REMEDIES = {
     "kl": "Lower sparsity_weight, or raise sparsity_target.",
     "l1": "Lower sparsity_weight, or raise sparsity_warm_up.",
@@ -65,8 +67,11 @@ class SparseAutoencoder(TakesSampleWeight):
     sparsity : {'kl', 'l1', 'topk', 'batch_topk', 'winner_take_all'}, default='kl'
         Method that makes the codes sparse, see above.
     sparsity_weight : float or 'auto', default='auto'
-        Strength of the penalty of 'kl' and 'l1'. 'auto' is 0.1 for 'kl' and 0.01 for 'l1', which suits
-        standardised data. The other methods ignore it.
+        Strength of the penalty of 'kl' and 'l1'. 'auto' goes with the scale of the data, so that their units do
+        not matter: with L the loss of reconstructing each row as the column means, and s the root of the mean
+        variance of a column, it is 0.1 L for 'kl' and 0.01 L / s for 'l1'. On standardised data under squared
+        error, these are 0.1 and 0.01. A callable ``loss`` is taken for a squared error here. ``sparsity_weight_``
+        is what was used. The other methods ignore it.
     sparsity_target : float, default=0.1
         For 'kl', the target of the mean activation; for 'winner_take_all', the fraction of a batch's rows in which
         a unit is kept; in (0, 1). The other methods ignore it.
@@ -201,6 +206,8 @@ class SparseAutoencoder(TakesSampleWeight):
     decoder_ : torch.nn.Module
         Decoder, on ``device_`` and in evaluation mode: maps codes of shape (n, n_components) to reconstructions of
         shape (n, n_features), in units of X.
+    sparsity_weight_ : float
+        Strength of the penalty that was used. Only with 'kl' and 'l1'.
     mean_activation_ : ndarray of shape (n_components,)
         Mean code of each unit over the training rows (held-out rows excluded), weighted by ``sample_weight``.
     dead_fraction_ : float
@@ -425,11 +432,28 @@ class SparseAutoencoder(TakesSampleWeight):
     def _penalties(self, setup: Setup) -> list[Penalty]:
         if self.sparsity not in _AUTO_WEIGHTS:
             return []
-        weight = _AUTO_WEIGHTS[self.sparsity] if self.sparsity_weight == "auto" else self.sparsity_weight
+        weight = self._penalty_weight(self._baseline_of(setup))
         strength = WarmUp(weight, 0 if setup.mode is Mode.WARM_START else self.sparsity_warm_up)
         if self.sparsity == "kl":
             return [sparsity.kl(strength, self.sparsity_target)]
         return [sparsity.l1(strength, self._signed(setup.architecture))]
+
+    def _baseline_of(self, setup: Setup) -> Baseline | None:
+        """Measure what the weight of a penalty goes with; None where it is a number, or there is no penalty."""
+        if self.sparsity_weight != "auto" or self.sparsity not in _AUTO_WEIGHTS or self.loss is None:
+            return None
+        # Later portions of partial_fit get the weight of the first.
+        known = getattr(setup.previous, "_baseline", None) if setup.goes_on else None
+        return baseline(loss_by(self.loss), setup.data) if known is None else Baseline(*known)
+
+    def _penalty_weight(self, measured: Baseline | None) -> float:
+        """Return the strength of a penalty, which by default follows the units of the data and of the loss."""
+        if self.sparsity_weight != "auto":
+            return self.sparsity_weight
+        weight = _AUTO_WEIGHTS[self.sparsity]
+        if measured is None or not measured.deviation:  # rows that are all equal have no scale
+            return weight
+        return weight * measured.loss / (measured.deviation if self.sparsity == "l1" else 1.0)
 
     def _bottleneck(self, setup: Setup) -> SparseBottleneck | None:
         choose: Choose
@@ -467,7 +491,12 @@ class SparseAutoencoder(TakesSampleWeight):
         dead = found.dead(architecture.code_activation, self._selects)
         known = getattr(fit.objective.bottleneck, "dead_units", None)
         numbers = () if known is None or known.dead is None else tuple(known.dead.nonzero()[:, 0].tolist())
+        measured = self._baseline_of(fit.setup)
+        penalty = self.sparsity in _AUTO_WEIGHTS
+        weight = {"sparsity_weight_": float(self._penalty_weight(measured))} if penalty else {}
         return {
+            **weight,
+            "_baseline": None if measured is None else tuple(measured),
             "mean_activation_": arrays.array_like(data.X, found.mean),
             "dead_fraction_": int(dead.sum()) / len(dead),
             "_dead_unit_numbers": numbers,

@@ -9,6 +9,7 @@ import torch
 from estimators import assert_same, rows
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
+from scipy.special import huber
 from sklearn import config_context
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
@@ -114,6 +115,41 @@ def test_the_l1_term_is_a_mean_over_rows(wine):
     ]
     expected = 0.7 * np.abs(models[0].transform(wine)).sum(1).mean()
     assert_allclose(models[0].loss_ - models[1].loss_, expected, rtol=1e-6)
+
+
+AUTO_WEIGHTS = {"squared_error": lambda x: x**2, "absolute_error": np.abs, "huber": lambda x: huber(1, x)}
+
+
+@pytest.mark.parametrize("weight", [None, [1.0, 0.0, 3.0]])
+@pytest.mark.parametrize("loss", AUTO_WEIGHTS)
+@pytest.mark.parametrize(("kind", "expected"), [("kl", 0.1), ("l1", 0.01)])
+def test_a_default_weight_goes_with_the_loss_of_the_means(kind, expected, loss, weight, wine):
+    X, share = 7 * wine + 3, None if weight is None else np.resize(weight, len(wine))
+    residual = X - np.average(X, axis=0, weights=share)
+    mean_loss = np.average(AUTO_WEIGHTS[loss](residual).mean(1), weights=share)
+    deviation = np.sqrt(np.average((residual**2).mean(1), weights=share))
+    model = shallow(7, kind, loss=loss, max_iter=2).fit(X, sample_weight=share)
+    expected = expected * mean_loss / (deviation if kind == "l1" else 1)
+    assert model.sparsity_weight_ == pytest.approx(expected, rel=1e-6)
+    first = model.partial_fit(X).sparsity_weight_
+    assert first == pickle.loads(pickle.dumps(model)).partial_fit(9 * X).sparsity_weight_, "that of the first rows"
+
+
+def test_weights_that_are_given_and_those_of_rows_without_a_scale(wine):
+    assert shallow(7, "l1", sparsity_weight=0.3, max_iter=2).fit(wine).sparsity_weight_ == 0.3
+    with pytest.warns(UserWarning, match="units are dead"):
+        assert shallow(7, "l1", max_iter=2).fit(np.ones((20, 3))).sparsity_weight_ == 0.01
+    assert not hasattr(shallow(7, "topk", max_iter=2).fit(wine), "sparsity_weight_")
+
+
+@pytest.mark.parametrize("hidden", [(), (64,)])
+def test_the_unit_of_the_data_does_not_change_what_l1_keeps(hidden, digits):
+    settings = {"hidden_layer_sizes": hidden, "max_iter": 60, "learning_rate": 1e-3}
+    models = {unit: shallow(64, "l1", **settings).fit(unit * digits) for unit in (1.0, 0.03, 30.0)}
+    scores = [model.score(unit * digits) for unit, model in models.items()]
+    active = [(model.transform(unit * digits) > 0).mean() for unit, model in models.items()]
+    assert min(scores) > max(scores) - 0.03 > 0.75
+    assert max(active) - min(active) < 0.1
 
 
 def test_the_weight_rises_in_equal_steps(wine):

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from . import arrays, chunks
+from . import arrays, chunks, units
 from .chunks import Buffer, Reader, chunk_rows, slices
 from .split import hold_out
 
@@ -298,6 +298,14 @@ class TrainingData:
     def target_chunks(self) -> Iterator[tuple[slice, Tensor]]:
         """Walk over the targets as they were given: yield which rows, and the rows."""
         return chunks.chunks(self._targets)
+
+    def dominant_columns(self, power: int) -> list[int]:
+        """Return the few target columns that carry nearly all of a loss; see `units.dominant_columns`."""
+        return units.dominant_columns(self._targets, power)
+
+    def looks_channels_first(self, shape: tuple[int, int, int]) -> bool:
+        """Tell whether inputs plainly are images in another order; see `units.looks_channels_first`."""
+        return units.looks_channels_first(self._inputs, shape)
 
     def column_means(self) -> Tensor:
         """Return each target column's mean."""

@@ -16,6 +16,7 @@ from .._networks.networks import Decoder, n_parameters, preparation
 from .._objectives.losses import loss_by
 from .._objectives.penalties import Penalty, mean_over_rows
 from .._objectives.support import check_support
+from .advice import complain
 from .fit import Fit, Phase
 from .hooks import definitions, the_one
 from .loop import History
@@ -147,6 +148,7 @@ def keep(fit: Fit) -> None:
     fit.settle()
     if not fit.history.loss_curve:
         fit.history.loss, fit.history.stopped = fit.measure(), True
+    complain(fit)
     attributes = vars(fit.setup.estimator)
     for name in ("validation_loss_curve_", "_ongoing"):
         attributes.pop(name, None)
@@ -172,8 +174,7 @@ def fitted_attributes(fit: Fit) -> dict[str, Any]:
 
 
 def _attributes(fit: Fit, encoder: Any, decoder: Any) -> dict[str, Any]:
-    setup, history = fit.setup, fit.history
-    estimator, data = setup.estimator, setup.data
+    setup, history, estimator, data = fit.setup, fit.history, fit.setup.estimator, fit.setup.data
     for network in (encoder, decoder):
         if network.training:
             network.eval()
@@ -184,8 +185,7 @@ def _attributes(fit: Fit, encoder: Any, decoder: Any) -> dict[str, Any]:
     if architecture.link != "identity" and not isinstance(decoder, Decoder):
         decoder = Linked(decoder, architecture.link)  # type: ignore[arg-type]
     X, offset, corruption = data.X, data.offset, fit.objective.corruption
-    if offset is None:
-        offset = torch.zeros(X.shape[1], dtype=arrays.torch_dtype(X))
+    offset = torch.zeros(X.shape[1], dtype=arrays.torch_dtype(X)) if offset is None else offset
     known = getattr(setup.previous, "_column_statistics", None)
     fitted = {
         "encoder_": encoder,

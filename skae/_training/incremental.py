@@ -11,6 +11,8 @@ from .._data import arrays
 from .._data.rows import TrainingData
 from .._networks.networks import preparation
 from .._objectives.support import check_support
+from .._support.warnings import warn
+from .advice import complaints_of_rows
 from .fitting import Fit, fitted_attributes, prepare, restore_on_failure
 from .monitoring import Monitor
 from .problem import Served
@@ -27,10 +29,13 @@ def update_networks(estimator, X, **data):
             ongoing = OngoingFit(prepare(estimator, X, Mode.INCREMENTAL, **data), estimator, state)
         else:
             ongoing.serve(X, data)
+        found = [] if ongoing.fit.setup.previous is not None else complaints_of_rows(ongoing.fit.setup)
         with ongoing.restored_on_failure():
             vars(estimator).update(ongoing.take_pass())
         vars(estimator).pop("validation_loss_curve_", None)
         estimator._ongoing = ongoing
+        for complaint in found:
+            warn(complaint)
     return estimator
 
 

@@ -66,13 +66,17 @@ def phase_task(estimator, X, y, context, name: str, n_epochs: int) -> Iterator[A
 
 def warn_of_the_end(estimator, history: History) -> None:
     """Warn if training was interrupted, or if ``tol`` asked for more epochs than ``max_iter`` allows."""
+    above = history.above_means
+    also = "" if above is None else f" {above}"  # the same cause: one warning
     if history.interrupted:
         n_epochs = len(history.loss_curve)
         when = f"after {n_epochs} epochs" if n_epochs else "before all layers were trained together"
-        warn(f"Training was interrupted {when}; the networks are kept as they were then.")
+        warn(f"Training was interrupted {when}; the networks are kept as they were then.{also}")
         return
     ended = history.converged or history.stopped or history.went_on
     if not estimator.tol or estimator.max_iter == "auto" or ended:
+        if above is not None:
+            warn(above)
         return
     if history.validation_loss_curve:
         remedy = "The loss of the held-out rows was still falling: raise max_iter or learning_rate"
@@ -84,6 +88,6 @@ def warn_of_the_end(estimator, history: History) -> None:
     warn(
         f"Training stopped at max_iter={estimator.max_iter} while the loss was still falling by more than "
         f"tol={estimator.tol} of its whole improvement. {remedy}. Or set tol=None to train for a fixed number of "
-        "epochs.",
+        f"epochs.{also}",
         ConvergenceWarning,
     )

@@ -1,0 +1,67 @@
+"""What rows give away of themselves: columns in other units than the rest, images in another order than said."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .chunks import Reader, column_statistics, spread
+
+MOST_ROWS = 10_000  # that columns are measured on
+MOST_IMAGES = 200
+FEWEST_ROWS = 10  # fewer say nothing of units
+NEARLY_ALL = 0.95
+GAP, WIDER, MUCH_WIDER = 3, 10, 100  # what tells other units from columns of which each varies less than the last
+
+
+def dominant_columns(X: Any, power: int) -> list[int]:
+    """Return the few columns that carry nearly all of a loss because they are in other units than the rest.
+
+    A quarter of the columns at most, and each ten times as wide, from its minimum to its maximum, as the median of
+    the others, and either a hundred times, or three times as wide as any. Columns in equal units may vary by
+    different amounts; their ranges differ less, and by degrees.
+
+    Parameters
+    ----------
+    X : Tensor or scipy.sparse CSR matrix of shape (n, d)
+    power : int
+        Of the deviation that the loss grows with: 2 for the squared error, 1 for the absolute one.
+    """
+    if X.shape[0] < FEWEST_ROWS:
+        return []
+    deviation, lowest, highest, _ = column_statistics(X[:: -(-X.shape[0] // MOST_ROWS)])
+    width = np.nan_to_num(np.asarray(highest, dtype=np.float64) - np.asarray(lowest, dtype=np.float64))
+    share = np.where(width > 0, np.nan_to_num(np.asarray(deviation, dtype=np.float64)), 0.0)
+    n_varying = int((share > 0).sum())
+    if n_varying < 4:
+        return []
+    share = (share / share.max()) ** power
+    order = np.argsort(-share, kind="stable")
+    n_carrying = 1 + int(np.searchsorted(share[order].cumsum() / share.sum(), NEARLY_ALL))
+    carrying, others = order[:n_carrying], order[n_carrying:n_varying]
+    if n_carrying > n_varying // 4:
+        return []
+    narrowest, usual = width[carrying].min(), np.median(width[others])
+    apart = narrowest >= MUCH_WIDER * usual or narrowest >= max(WIDER * usual, GAP * width[others].max())
+    return sorted(carrying.tolist()) if apart else []
+
+
+def looks_channels_first(X: Any, shape: tuple[int, int, int]) -> bool:
+    """Tell whether images said to be (height, width, channels) plainly are (channels, height, width).
+
+    Neighbouring pixels are alike in images. In both directions they are far more so in the second order then: what
+    the first takes for neighbours is as many pixels apart as there are channels.
+    """
+    height, width, channels = shape
+    if channels < 2 or min(height, width) < 4:
+        return False
+    some = spread(torch.arange(X.shape[0]), MOST_IMAGES)
+    images = Reader(X).gather(some).double().cpu()
+    last, first = images.view(-1, height, width, channels), images.view(-1, channels, height, width)
+    pairs = ((first.diff(dim=2), last.diff(dim=1)), (first.diff(dim=3), last.diff(dim=2)))
+    return all(_mean_square(one) < 0.7 * _mean_square(other) for one, other in pairs)
+
+
+def _mean_square(x: Tensor) -> float:
+    return float(x.square().mean())

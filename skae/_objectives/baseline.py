@@ -1,0 +1,54 @@
+"""What column means alone achieve: the loss that training has to beat, and the scale that penalties go with."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from .._data.chunks import fold, spread, sum_rows, total
+from .._data.rows import TrainingData
+from .losses import Loss
+
+MOST_ROWS = 10_000  # that are measured: enough for two digits
+_INVERSE_LINKS = {"identity": lambda mean: mean, "sigmoid": lambda mean: torch.logit(mean, 1e-6)}
+
+
+class Baseline(NamedTuple):
+    """Training rows that are all reconstructed as the column means.
+
+    Attributes
+    ----------
+    loss : float
+        Mean over rows. A user's function, which may watch the rows that it is called with, is not called: it is
+        taken for a squared error.
+    deviation : float
+        Root of the mean over columns of their variance, in units of the data.
+    """
+
+    loss: float
+    deviation: float
+
+
+@torch.no_grad()
+def baseline(loss: Loss, data: TrainingData) -> Baseline:
+    """Measure the column means as reconstructions of training rows, which are weighted."""
+    rows, weight = data.targets() or data.inputs(), data.row_weight()
+    some = spread(data.train_rows, MOST_ROWS)
+
+    def weight_of(index: Tensor) -> Tensor | None:
+        return None if weight is None else weight[index]
+
+    n = len(some) if weight is None else float(weight[some].sum())
+    mean = total(sum_rows(x, weight_of(index)) for index, x in rows.chunks(some)) / n
+    output = _INVERSE_LINKS[loss.link](mean).to(rows.dtype)
+
+    def measured(index: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        share = weight_of(index)
+        squares = sum_rows((x - mean).square(), share)
+        if loss.entrywise is None:
+            return squares.mean(), squares
+        losses = loss.per_row(output.expand_as(x), x, None if share is None else share[:, None])
+        return sum_rows(losses), squares
+
+    losses, squares = fold((measured(*chunk) for chunk in rows.chunks(some)), torch.add, torch.add)
+    return Baseline(float(losses) / n, float((squares / n).mean().sqrt()))

@@ -1,0 +1,74 @@
+"""What rows and losses show to be wrong with a fit: units, the order of channels, a loss above the means'."""
+
+from typing import Any
+
+from .._objectives.baseline import baseline
+from .setup import Setup
+
+_POWERS = {"squared_error": 2, "absolute_error": 1, "huber": 1}  # of a column's unit that a loss grows with
+_MOST_NAMES = 5
+_MARGIN = 1e-3  # of a loss that is no worse than the means' but for rounding, and for noise
+
+
+def complain(fit: Any) -> None:
+    """Note in the history what to warn of at the end of a fit, while its rows are there."""
+    fit.history.complaints = [] if fit.setup.previous is not None else complaints_of_rows(fit.setup)
+    fit.history.above_means = _loss_above_means(fit)
+
+
+def complaints_of_rows(setup: Setup) -> list[str]:
+    """Return what to warn of the rows of a first fit: columns in other units, or channels in another order."""
+    estimator, data = setup.estimator, setup.data
+    if estimator.image_shape is not None:
+        height, width, channels = (*estimator.image_shape, 1)[:3]
+        shape = (height, width, channels)
+        return [_channels_first(shape, estimator.image_shape)] if data.looks_channels_first(shape) else []
+    power = _POWERS.get(estimator.loss) if isinstance(estimator.loss, str) else None
+    columns = data.dominant_columns(power) if power else []
+    return [_other_units(columns, estimator, data.X.shape[1])] if columns else []
+
+
+def _channels_first(shape: tuple[int, int, int], said: Any) -> str:
+    height, width, channels = shape
+    return (
+        f"The rows of X seem to be images of shape ({channels}, {height}, {width}), channels first, but "
+        f"image_shape={tuple(said)} takes them for (height, width, channels). Pass X.reshape(-1, {channels}, "
+        f"{height}, {width}).transpose(0, 2, 3, 1).reshape(len(X), -1)."
+    )
+
+
+def _other_units(columns: list[int], estimator: Any, n_features: int) -> str:
+    names = getattr(estimator, "feature_names_in_", None)
+    called = [repr(str(names[column])) if names is not None else str(column) for column in columns]
+    more = f" and {len(called) - _MOST_NAMES} more" if len(called) > _MOST_NAMES else ""
+    subject = f"Column{'s' * (len(called) > 1)} {', '.join(called[:_MOST_NAMES])}{more} of {n_features}"
+    return (
+        f"{subject} carr{'ies' if len(called) == 1 else 'y'} nearly all of the loss, since the values are so much "
+        "larger than those of the others, which will hardly be reconstructed, whatever the score. Scale X, for "
+        "instance with sklearn.preprocessing.StandardScaler."
+    )
+
+
+def _loss_above_means(fit: Any) -> str | None:
+    """Return what to say of a fit that has ended worse than the column means reconstruct rows, or None.
+
+    Users' functions are left out, and likelihoods, which start at the means and say it if codes carry nothing.
+    """
+    setup, history = fit.setup, fit.history
+    estimator, data = setup.estimator, setup.data
+    if estimator.loss is None or fit.objective.loss.entrywise is None:
+        return None
+    means = baseline(fit.objective.loss, data)
+    curve = history.loss_curve or [history.loss]
+    if curve[-1] <= means.loss or means.deviation <= data.precision * data.largest_magnitude():
+        return None
+    loss = fit.measure()  # without penalties, of the weights that are kept
+    if loss <= (1 + _MARGIN) * means.loss:
+        return None
+    falling = len(curve) < 2 or curve[-1] <= min(curve[:-1])
+    advice = "Train longer (max_iter) or faster (learning_rate)" if falling else "Lower learning_rate"
+    return (
+        f"Training ended with a loss of {loss:.4g}, above the {means.loss:.4g} of reconstructing each row as the "
+        f"column means: the model is worse than none. {advice}, or scale X, for instance with "
+        "sklearn.preprocessing.StandardScaler."
+    )

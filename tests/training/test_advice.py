@@ -1,0 +1,233 @@
+"""Warnings of units, of the order of channels, and of a loss above that of the column means."""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from estimators import configured, rows
+from scipy import sparse
+from sklearn.datasets import (
+    load_breast_cancer,
+    load_diabetes,
+    load_digits,
+    load_iris,
+    load_sample_images,
+    load_wine,
+)
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MinMaxScaler, StandardScaler
+
+from skae import (
+    AdversarialAutoencoder,
+    AutoencoderTransformer,
+    DenoisingAutoencoder,
+    SemanticHasher,
+    SparseAutoencoder,
+    StackedAutoencoder,
+    VAESampler,
+)
+
+UNITS = r"nearly all of the loss.*StandardScaler"
+CHANNELS = r"channels first"
+MEANS = r"Training ended with a loss of .* above the .* column means"
+
+
+def warnings_of(call, match=""):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        call()
+    found = [warning for warning in caught if match in str(warning.message)]
+    assert all(warning.filename == __file__ and warning.category is UserWarning for warning in found)
+    return [str(warning.message) for warning in found]
+
+
+def of_units(model, X, **data):
+    return warnings_of(lambda: model.fit(X, **data), "nearly all of the loss")
+
+
+def quick(cls=AutoencoderTransformer, **parameters):
+    return configured(cls, **{"max_iter": 2, **parameters})
+
+
+# Units -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        quick(),
+        quick(loss="huber"),
+        quick(DenoisingAutoencoder),
+        quick(SparseAutoencoder),
+        quick(StackedAutoencoder, pretrain_max_iter=1),
+        quick(VAESampler, loss="squared_error"),
+        quick(AdversarialAutoencoder),
+        quick(SemanticHasher),
+    ],
+    ids=lambda model: type(model).__name__,
+)
+def test_a_column_in_another_unit_is_named(model):
+    X = rows() * [1, 1, 1e4, 1, 1]
+    (message,) = of_units(model, X)
+    assert message.startswith("Column 2 of 5 carries nearly all")
+    (message,) = of_units(model, pd.DataFrame(X, columns=list("abcde")))
+    assert message.startswith("Column 'c' of 5 carries nearly all")
+
+
+def test_wine_and_breast_cancer():
+    for loader, names in ((load_wine, ["proline"]), (load_breast_cancer, ["mean area", "worst area"])):
+        (message,) = of_units(quick(), loader(as_frame=True).data)
+        assert all(repr(name) in message for name in names)
+        assert message.count("'") == 2 * len(names)
+
+
+@pytest.mark.parametrize("to_kind", [sparse.csr_array, lambda X: X.astype(np.float32)], ids=["csr", "float32"])
+def test_any_kind_of_rows(to_kind):
+    assert len(of_units(quick(), to_kind(load_wine().data))) == 1
+
+
+def test_once_for_a_fit_and_not_again():
+    X = load_wine().data
+    model = quick(warm_start=True)
+    assert [len(of_units(model, X)) for _ in range(3)] == [1, 0, 0]
+    model = quick()
+    assert [len(warnings_of(lambda: model.partial_fit(X), "nearly all")) for _ in range(3)] == [1, 0, 0]
+
+
+def test_targets_are_what_counts():
+    X = rows()
+    assert not of_units(quick(DenoisingAutoencoder), X * [1, 1, 1e4, 1, 1], X_clean=X)
+    assert of_units(quick(DenoisingAutoencoder), X, X_clean=X * [1, 1, 1e4, 1, 1])
+
+
+EQUAL_UNITS = {
+    "digits": load_digits().data,
+    "pixels": load_digits().data / 16,
+    "iris": load_iris().data,
+    "diabetes": load_diabetes().data,
+    "standardised": StandardScaler().fit_transform(load_wine().data),
+    "scaled": MinMaxScaler().fit_transform(load_breast_cancer().data),
+    "few_rows": load_wine().data[:5],
+    "constant": np.ones((50, 4)),
+    "three_columns": rows(50, 3) * [1, 1, 1e4],  # of so few, none are a few
+    "one_that_varies": np.ones((50, 4)) * [[1, 2, 3, 4]] + np.eye(50, 4, 2),
+    "words": np.random.default_rng(0).poisson(20 / np.arange(1, 201), size=(300, 200)).astype(float),
+    "fewer_and_fewer": np.random.default_rng(0).normal(size=(300, 30)) * 0.8 ** np.arange(30),
+}
+
+
+@pytest.mark.parametrize("X", EQUAL_UNITS.values(), ids=EQUAL_UNITS)
+def test_equal_units_are_left_in_peace(X):
+    assert not of_units(quick(), X)
+
+
+def test_what_units_do_not_matter_to():
+    X = load_wine().data
+    assert not of_units(quick(VAESampler), X), "it learns the variance of each column"
+    assert not of_units(quick(loss=lambda output, target: (output - target).square().mean(1)), X), "who knows?"
+    assert not warnings_of(lambda: make_pipeline(StandardScaler(), quick()).fit(X), "nearly all")
+    assert not of_units(quick(image_shape=(13, 1), hidden_layer_sizes=(2,)), X), "of images"
+
+
+# Channels --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def patches():
+    """Patches of a photograph, (n, 16, 16, 3)."""
+    photograph = load_sample_images().images[0][:400, :608] / 255.0
+    return photograph.reshape(25, 16, 38, 16, 3).swapaxes(1, 2).reshape(-1, 16, 16, 3)
+
+
+def of_channels(images, shape, to_kind=np.asarray):
+    model = quick(image_shape=shape, hidden_layer_sizes=(2,), max_iter=1)
+    return warnings_of(lambda: model.fit(to_kind(images.reshape(len(images), -1))), "channels first")
+
+
+@pytest.mark.parametrize("channels", [2, 3])
+@pytest.mark.parametrize("to_kind", [np.asarray, sparse.csr_array], ids=["dense", "csr"])
+def test_images_with_their_channels_first(patches, channels, to_kind):
+    images = patches[..., :channels]
+    (message,) = of_channels(images.transpose(0, 3, 1, 2), (16, 16, channels), to_kind)
+    assert f"({channels}, 16, 16), channels first, but image_shape=(16, 16, {channels})" in message
+    remedy = images.transpose(0, 3, 1, 2).reshape(len(images), -1)
+    code = message.split("Pass ")[1].removesuffix(".")
+    np.testing.assert_array_equal(eval(code, {"X": remedy}), images.reshape(len(images), -1))
+
+
+def test_images_in_the_order_that_was_said_or_in_none(patches):
+    assert not of_channels(patches, (16, 16, 3))
+    assert not of_channels(patches.mean(3, keepdims=True).repeat(3, axis=3), (16, 16, 3)), "grey"
+    assert not of_channels(patches[..., 0], (16, 16))
+    assert not of_channels(np.random.default_rng(0).random((100, 16, 16, 3)), (16, 16, 3)), (
+        "neighbours say nothing"
+    )
+    assert not of_channels(np.ones((100, 16, 16, 3)), (16, 16, 3))
+
+
+# A loss above that of the column means -----------------------------------------------------------------------
+
+
+def above_means(model, X):
+    return warnings_of(lambda: model.fit(X), "column means")
+
+
+@pytest.mark.parametrize("cls", [AutoencoderTransformer, DenoisingAutoencoder, SparseAutoencoder, SemanticHasher])
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_a_model_that_is_worse_than_none(cls, early_stopping):
+    """Sigmoid outputs cannot reach these rows."""
+    X = rows(200) + 50
+    model = quick(cls, output_activation="sigmoid", max_iter=5, early_stopping=early_stopping)
+    (message,) = above_means(model, X)
+    loss, means = (
+        float(word.strip(",")) for word in message.split() if word.strip(",").replace(".", "").isdigit()
+    )
+    assert means == pytest.approx(X.var(0).mean(), rel=0.1)
+    assert loss == pytest.approx(np.square(X - model.reconstruct(X)).mean(), rel=0.1)
+
+
+def test_the_remedy_goes_with_the_curve():
+    X = rows(200)
+    assert "Train longer (max_iter)" in above_means(quick(learning_rate=1e-6, activation="tanh", max_iter=3), X)[0]
+    wild = quick(solver="sgd", learning_rate=0.9, max_iter=30, hidden_layer_sizes=(), code_activation="tanh")
+    for message in above_means(wild.set_params(learning_rate=30.0), X):
+        assert "Lower learning_rate" in message
+
+
+LOSSES = {
+    "squared_error": ("squared_error", rows(200)),
+    "absolute_error": ("absolute_error", rows(200)),
+    "huber": ("huber", 100 * rows(200)),
+    "binary_cross_entropy": ("binary_cross_entropy", (rows(200) > 0.2).astype(float)),
+}
+
+
+@pytest.mark.parametrize(("loss", "X"), LOSSES.values(), ids=LOSSES)
+def test_a_model_that_has_learnt_is_not_complained_of(loss, X):
+    assert not above_means(quick(loss=loss, learning_rate=0.01, max_iter=40), X)
+
+
+def test_users_functions_are_not_asked_and_likelihoods_speak_for_themselves():
+    X = rows(200)
+    models = quick(loss=lambda output, target: (output - target).abs().sum(1)), quick(VAESampler)
+    assert not any(above_means(model.set_params(learning_rate=1e-9), X) for model in models)
+
+
+def test_penalties_are_no_part_of_it():
+    X = rows(200)
+    model = quick(alpha=0.5, learning_rate=0.01, max_iter=40)
+    assert not above_means(model, X)
+    assert model.loss_ > X.var(0).mean()
+
+
+def test_a_fit_that_was_too_short_is_warned_of_once():
+    model = quick(learning_rate=1e-9, tol=1e-12, activation="tanh")
+    with pytest.warns(ConvergenceWarning, match=r"max_iter=2(.|\n)*column means") as caught:
+        model.fit(rows(200))
+    assert len(caught) == 1
+
+
+def test_rows_without_variance_have_no_means_to_beat():
+    assert not above_means(quick(), np.full((30, 3), 7.0))
