@@ -76,8 +76,8 @@ class VAESampler(BaseAutoencoder):
     missing_values : int, float or None, default=None
         What stands for a missing value in X, such as ``np.nan``. None refuses NaN. Missing values contribute
         nothing to the loss and to scores [7]_; the encoder gets them as the mean of their column, with as many
-        further inputs that mark them. Where none is missing in X, the fit is the same as with None. Not for images and not
-        for sparse X.
+        further inputs that mark them. Where none is missing in X, the fit is the same as with None. Not for images
+        and not for sparse X.
     hidden_layer_sizes : int or array-like of int, default=(128,)
         Widths of the encoder's hidden layers, from the input to the code. An int is a single layer; ``()`` is no
         hidden layer. With ``image_shape``, the numbers of channels of the convolution blocks.
