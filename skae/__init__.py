@@ -7,6 +7,7 @@ from ._classifier import AutoencoderClassifier
 from ._denoising import DenoisingAutoencoder
 from ._hasher import SemanticHasher
 from ._imputer import AutoencoderImputer
+from ._outliers import AutoencoderOutlierDetector
 from ._sparse import SparseAutoencoder
 from ._stacked import StackedAutoencoder
 from ._vae import VAESampler
@@ -17,6 +18,7 @@ __all__ = [
     "AdversarialAutoencoder",
     "AutoencoderClassifier",
     "AutoencoderImputer",
+    "AutoencoderOutlierDetector",
     "AutoencoderTransformer",
     "BaseAutoencoder",
     "DenoisingAutoencoder",

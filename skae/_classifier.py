@@ -155,6 +155,9 @@ class AutoencoderClassifier(ClassifierMixin, UsesEncoder):
     is kept. Batches have 100 rows where ``batch_size='auto'``, and the learning rate falls to zero over the last
     third.
 
+    Frequencies of classes are counted in the graph, where all have the same mass, however many labels each has;
+    labelled rows are weighted to have them too, unless there is a ``class_weight``.
+
     Where classes are no clusters, a graph misleads. So the labels of a fifth of the labelled rows at a time are
     predicted from the others, along the graph and by a logistic regression on the rows. Where the regression is
     better by more than a standard error, its labels take the place of the graph's; they do not fade, and the three

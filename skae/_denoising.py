@@ -111,11 +111,8 @@ class DenoisingAutoencoder(BaseAutoencoder):
         (Srivastava et al. 2014), in [0, 1). The others are scaled up.
     init : {'auto', 'pca', 'glorot', 'he'}, default='auto'
         Initial weights. 'glorot' draws from the uniform distribution of Glorot and Bengio (2010), 'he' from the
-        normal distribution of He et al. (2015), which some use before rectifiers. 'pca' starts at the solution of
-        PCA, which needs squared error, dense networks without normalisation and tied weights, 'identity' for code
-        and output, hidden layers of 'relu', 'leaky_relu', 'silu', 'gelu' or 'identity', and (but for 'identity')
-        hidden widths of at least twice the code's; see Notes. 'auto' is 'pca' where that is possible, else
-        'glorot'.
+        normal distribution of He et al. (2015), which some use before rectifiers. 'auto' is 'glorot'; 'pca' is for
+        :class:`AutoencoderTransformer` only.
     solver : {'adam', 'adamw', 'sgd'}, default='adam'
         Optimiser: Adam (Kingma and Ba 2015), AdamW, in which ``alpha`` is a decoupled weight decay (Loshchilov and
         Hutter 2019), or stochastic gradient descent with Nesterov momentum.
@@ -279,8 +276,6 @@ class DenoisingAutoencoder(BaseAutoencoder):
     clean_fraction: Any = parameter(Interval(Real, 0, 1, closed="both"), StrOptions({"auto"}), default="auto")
     encoder: Any = parameter(nn.Module, None, default=None)
     decoder: Any = parameter(nn.Module, None, default=None)
-
-    _starts_at_pca = True
 
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)

@@ -13,6 +13,7 @@ from ._networks.inference import forward
 from ._objectives.penalties import WarmUp
 from ._objectives.support import SupportWatch
 from ._support.parameters import AT_LEAST_ONE, AT_LEAST_ZERO, NON_NEGATIVE, parameter
+from ._training.automatic import STEADY
 from ._training.fitting import Fit
 from ._training.setup import Mode, Setup
 
@@ -84,27 +85,24 @@ class SemanticHasher(BaseAutoencoder):
     init : {'auto', 'pca', 'glorot', 'he'}, default='auto'
         Initial weights. 'glorot' draws from the uniform distribution of Glorot and Bengio (2010), 'he' from the
         normal distribution of He et al. (2015), which some use before rectifiers. 'auto' is 'glorot'; 'pca' is for
-        :class:`AutoencoderTransformer` and :class:`DenoisingAutoencoder` only.
+        :class:`AutoencoderTransformer` only.
     solver : {'adam', 'adamw', 'sgd'}, default='adam'
         Optimiser: Adam (Kingma and Ba 2015), AdamW, in which ``alpha`` is a decoupled weight decay (Loshchilov and
         Hutter 2019), or stochastic gradient descent with Nesterov momentum.
     learning_rate : float or 'auto', default='auto'
-        Highest learning rate of the solver. 'auto' is 0.01, and 0.001 in `partial_fit`, which has no end.
+        Highest learning rate of the solver. 'auto' is 0.001.
     learning_rate_schedule : {'auto', 'constant', 'linear', 'cosine'}, default='auto'
         How the rate changes over the ``max_iter`` epochs of `fit`. 'linear' and 'cosine' warm up over the first
-        5 % and fall to zero at the end, 'linear' from the middle on. 'auto' is 'linear' for
-        ``learning_rate='auto'``, else 'constant'. `partial_fit` keeps the rate constant.
+        5 % and fall to zero at the end, 'linear' from the middle on. 'auto' is 'constant'. `partial_fit` keeps the
+        rate constant.
     momentum : float, default=0.9
         Momentum of ``solver='sgd'``, in [0, 1). The other solvers ignore it.
     max_grad_norm : float or None, default=None
         Gradients of a larger Euclidean norm are scaled down to it.
     batch_size : int or 'auto', default='auto'
-        Number of rows per batch. 'auto' is a sixteenth of the rows, at least 16 and at most 64; up to 64
-        rows are one batch. In `partial_fit` it is ``min(200, n_samples)``. The last batch of an epoch may be
-        smaller.
+        Number of rows per batch. 'auto' is ``min(200, n_samples)``. The last batch of an epoch may be smaller.
     max_iter : int or 'auto', default='auto'
-        Maximum number of epochs, that is, passes over the training rows. 'auto' is as many as make 2500 steps,
-        at least 20 and at most 300.
+        Maximum number of epochs, that is, passes over the training rows. 'auto' is 200.
     shuffle : bool, default=True
         Whether to shuffle the rows before each epoch.
     tol : float or None, default=None
@@ -119,8 +117,7 @@ class SemanticHasher(BaseAutoencoder):
     early_stopping : bool or 'auto', default='auto'
         Whether to hold out ``validation_fraction`` of the rows and to monitor their loss instead of the training
         loss. The weights of the best epoch are restored, however the fit ends; with ``warm_start``, those that it
-        started from are among them. 'auto' is True where ``max_iter='auto'``, and holds out
-        ``validation_fraction`` of the rows, but at least 40 of them, or a quarter of few rows; else False.
+        started from are among them. 'auto' is False.
     validation_fraction : float, default=0.1
         Fraction of the rows to hold out with ``early_stopping``, in (0, 1).
     warm_start : bool, default=False
@@ -232,6 +229,8 @@ class SemanticHasher(BaseAutoencoder):
     >>> hasher.transform(X[:2] / 16).dtype, hasher.pack(X[:2] / 16).shape
     (dtype('uint8'), (2, 3))
     """
+
+    _automatic = STEADY
 
     n_bits: int = parameter(AT_LEAST_ONE, default=32, positional=True)
     noise_level: float = parameter(NON_NEGATIVE, default=4.0)

@@ -95,7 +95,7 @@ class StackedAutoencoder(TakesSampleWeight):
     init : {'auto', 'pca', 'glorot', 'he'}, default='auto'
         Initial weights. 'glorot' draws from the uniform distribution of Glorot and Bengio (2010), 'he' from the
         normal distribution of He et al. (2015), which some use before rectifiers. 'auto' is 'glorot'; 'pca' is for
-        :class:`AutoencoderTransformer` and :class:`DenoisingAutoencoder` only.
+        :class:`AutoencoderTransformer` only.
     solver : {'adam', 'adamw', 'sgd'}, default='adam'
         Optimiser: Adam (Kingma and Ba 2015), AdamW, in which ``alpha`` is a decoupled weight decay (Loshchilov and
         Hutter 2019), or stochastic gradient descent with Nesterov momentum.

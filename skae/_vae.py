@@ -75,9 +75,9 @@ class VAESampler(BaseAutoencoder):
         closer to log p(x).
     missing_values : int, float or None, default=None
         What stands for a missing value in X, such as ``np.nan``. None refuses NaN. Missing values contribute
-        nothing to the loss and to scores; the encoder gets them as the mean of their column, with as many further
-        inputs that mark them. Where none is missing in X, the fit is the same as with None. Not for images and not
-        for sparse X.
+        nothing to the loss and to scores [7]_; the encoder gets them as the mean of their column, with as many
+        further inputs that mark them. Where none is missing in X, the fit is the same as with None. Not for images
+        and not for sparse X.
     hidden_layer_sizes : int or array-like of int, default=(128,)
         Widths of the encoder's hidden layers, from the input to the code. An int is a single layer; ``()`` is no
         hidden layer. With ``image_shape``, the numbers of channels of the convolution blocks.
@@ -128,7 +128,7 @@ class VAESampler(BaseAutoencoder):
     init : {'auto', 'pca', 'glorot', 'he'}, default='auto'
         Initial weights. 'glorot' draws from the uniform distribution of Glorot and Bengio (2010), 'he' from the
         normal distribution of He et al. (2015), which some use before rectifiers. 'auto' is 'glorot'; 'pca' is for
-        :class:`AutoencoderTransformer` and :class:`DenoisingAutoencoder` only.
+        :class:`AutoencoderTransformer` only.
     solver : {'adam', 'adamw', 'sgd'}, default='adam'
         Optimiser: Adam (Kingma and Ba 2015), AdamW, in which ``alpha`` is a decoupled weight decay (Loshchilov and
         Hutter 2019), or stochastic gradient descent with Nesterov momentum.
@@ -485,7 +485,7 @@ class VAESampler(BaseAutoencoder):
         """Fill missing values by their expectations, given the other values of their row.
 
         These are means over ``n_importance_samples`` draws of the code, weighted by how well each draw explains
-        what is not missing [7]_. Only with ``missing_values``.
+        what is not missing (Mattei and Frellsen 2019). Only with ``missing_values``.
 
         Parameters
         ----------

@@ -12,6 +12,7 @@ from skae import (
     AdversarialAutoencoder,
     AutoencoderClassifier,
     AutoencoderImputer,
+    AutoencoderOutlierDetector,
     AutoencoderTransformer,
     BaseAutoencoder,
     DenoisingAutoencoder,
@@ -177,6 +178,21 @@ IMPUTERS = {
     "imputer": AutoencoderImputer(n_estimators=2, max_iter=2, hidden_layer_sizes=(8,), random_state=0),
     "imputer_alone": AutoencoderImputer(n_estimators=1, max_iter=20, hidden_layer_sizes=(), random_state=0),
     "imputer_float64": AutoencoderImputer(max_iter=3, n_components=1, dtype="float64", random_state=0),
+}
+
+
+def detector(autoencoder=None, **parameters):
+    """A fast outlier detector."""
+    return AutoencoderOutlierDetector(autoencoder, **{"n_estimators": 3, "random_state": 0, **parameters})
+
+
+# The members' seeds come from the detector's.
+DETECTORS = {
+    "detector": detector(),
+    "detector_trimmed": detector(trim=0.1, code_weight=0.0, n_components=3),
+    "detector_contamination": detector(n_estimators=1, max_samples=0.5, contamination=0.1),
+    "detector_sparse": detector(configured(SparseAutoencoder, sparsity="topk", random_state=None)),
+    "detector_variational": detector(configured(VAESampler, random_state=None)),
 }
 
 # Codes in SciPy's CSR format, which those tests that look into the codes do not take.

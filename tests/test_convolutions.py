@@ -368,7 +368,10 @@ def test_many_rows_pass_through_a_few_at_a_time():
 
 def test_bfloat16_learns_what_float32_does():
     X = images(200).astype(np.float32)
-    full, mixed = (fitted(X=X, dtype=dtype, max_iter=30) for dtype in ("float32", "bfloat16"))
+    full, mixed = (
+        fitted(X=X, dtype=dtype, learning_rate=1e-3, batch_size=200, max_iter=30)
+        for dtype in ("float32", "bfloat16")
+    )
     assert all(p.dtype == torch.float32 for p in mixed.encoder_.parameters())
     assert_allclose(mixed.loss_, full.loss_, rtol=0.02)
     assert mixed.loss_curve_ != full.loss_curve_

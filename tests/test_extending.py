@@ -41,7 +41,7 @@ def test_own_parameter_is_a_parameter():
 
 
 def test_penalty_switches_codes_off_at_a_small_cost(digits):
-    settings = {"alpha": 1e-3, "learning_rate": 3e-3, "max_iter": 60, "tol": None, "random_state": 0}
+    settings = {"alpha": 1e-3, "learning_rate": 3e-3, "batch_size": 200, "max_iter": 60, "random_state": 0}
     rows = digits.astype(np.float32)
     train, test = rows[::2], rows[1::2]
     dense, sparse = (L1Autoencoder(32, **settings, **l1).fit(train) for l1 in ({"l1": 0.0}, {}))

@@ -263,6 +263,13 @@ def test_the_same_seed_gives_the_same_classifier():
     assert not np.allclose(first.predict_proba(X), other.predict_proba(X), atol=1e-6)
 
 
+def test_schedules_of_the_learning_rate():
+    """By default the rate ends at zero; others are as they are named."""
+    fits = {name: short(learning_rate_schedule=name).fit(X, SOME) for name in ("auto", "constant", "linear")}
+    assert fits["auto"].loss_curve_[0] == fits["constant"].loss_curve_[0]
+    assert len({model.loss_ for model in fits.values()}) == 3
+
+
 def test_early_stopping_holds_out_labelled_rows():
     settings = {"early_stopping": True, "validation_fraction": 0.3, "max_iter": 10}
     model = short(**settings).fit(X, SOME)

@@ -482,7 +482,8 @@ def test_mixed_precision(kind, digits):
 def test_fewer_features_than_units_is_linear_only_in_name(wine):
     """Biases of a sparse linear network are trained, unlike those of PCA's."""
     moved = []
-    for model in (shallow(4, "l1", code_activation="identity"), AutoencoderTransformer(4, hidden_layer_sizes=())):
+    plain = AutoencoderTransformer(4, hidden_layer_sizes=(), init="glorot", max_iter=1)
+    for model in (shallow(4, "l1", code_activation="identity"), plain):
         fit = prepare(model, wine, Mode.FRESH)
         before = [p.detach().clone() for p in (*fit.encoder.parameters(), *fit.decoder.parameters())]
         with modes(fit):

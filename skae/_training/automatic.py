@@ -42,6 +42,9 @@ class Automatic(NamedTuple):
         return min(max(round(self.n_steps / n_batches), least), most)
 
 
+# Long runs at one rate, for those whose objective has more to balance than the reconstruction.
+STEADY = Automatic(1e-3, (200, 200), n_steps=0, epochs=(200, 200), holds_out=False, rates="constant")
+
 # Portions of data have no end in sight: partial_fit keeps one rate, and batches as large as most portions are.
 PORTIONS_LEARNING_RATE = 1e-3
 PORTIONS_BATCH_SIZE = 200

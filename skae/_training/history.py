@@ -8,6 +8,7 @@ from torch import Tensor
 
 from .problem import DivergedError, Schedule
 
+AT_ONCE = 200  # rows held out that are evaluated together at least
 LEAST_STEPS = 50  # that two means of the loss are apart: an epoch of few rows is one step
 
 
@@ -78,7 +79,8 @@ class Watch:
         return schedule.tol is not None and self._is_flat(schedule.tol)
 
     def _loss(self, held_out: Tensor) -> float:
-        losses = [self.step.evaluate_held_out(index) for index in held_out.split(self.schedule.batch_size)]
+        n = max(self.schedule.batch_size, AT_ONCE)
+        losses = [self.step.evaluate_held_out(index) for index in held_out.split(n)]
         return float(torch.stack(losses).sum()) / len(held_out)
 
     def _judge(self, monitored: float, history: History) -> None:

@@ -39,6 +39,8 @@ class Lesson(NamedTuple):
         Of rows whose labels are not looked at, with mean one.
     n_steps : int
         Of the whole training.
+    rate_falls : bool
+        Whether the learning rate falls to zero over the last third, instead of as the loop has it.
     by_graph : bool
         Whether rows of a class lie together, so that rows without a label have more to teach than the teacher's.
     """
@@ -50,6 +52,7 @@ class Lesson(NamedTuple):
     frequencies: Tensor
     row_weight: Tensor | None
     n_steps: int
+    rate_falls: bool
     by_graph: bool
 
 
@@ -77,13 +80,14 @@ class SemiSupervisedStep(AutogradStep):
         self.lesson, self._order = lesson, streams.split
         self._noise = torch.Generator(self.served.rows.device).manual_seed(streams.noise.initial_seed())
         self._deviation = root_mean_variance(self.served.rows, lesson.used)
-        self._rate, self._n_taken = self.optimizer.learning_rate, 0
+        self._n_taken = 0
         self._waiting = lesson.labelled[:0]
 
     def differentiate(self, index: Tensor) -> Tensor:
         """Write the gradient of the objective, all but its L2 penalty; return its sum over the rows."""
         course = min(self._n_taken / self.lesson.n_steps, 1.0)
-        self.optimizer.learning_rate = self._rate * min(1.0, (1 - course) / FALL)
+        if self.lesson.rate_falls:
+            self.set_rate(min(1.0, (1 - course) / FALL))
         self._n_taken += 1
         self.gradient.zero_()
         with torch.enable_grad():

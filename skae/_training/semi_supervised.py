@@ -74,8 +74,13 @@ class SemiSupervised(Classification):
         )
 
     def schedule(self, step: Step, max_iter: int) -> Schedule:
-        """Return how to walk through the rows, and when to stop; the step lets the rate fall by itself."""
-        return super().schedule(step, max_iter)._replace(rates="constant")
+        """Return how to walk through the rows, and when to stop; the step sees to an automatic rate itself."""
+        schedule = super().schedule(step, max_iter)
+        return schedule._replace(rates="constant") if self._rate_falls else schedule
+
+    @property
+    def _rate_falls(self) -> bool:
+        return self.estimator.learning_rate_schedule == "auto"
 
     @property
     def batch_size(self) -> int:
@@ -139,6 +144,7 @@ class SemiSupervised(Classification):
             frequencies=tensor(teacher.frequencies),
             row_weight=self.data.row_weight(),
             n_steps=self.max_iter * n_batches,
+            rate_falls=self._rate_falls,
             by_graph=teacher.by_graph,
         )
 

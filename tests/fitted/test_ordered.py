@@ -16,7 +16,7 @@ from sklearn.decomposition import PCA
 
 
 def linear(n_components, **parameters):
-    settings = {"hidden_layer_sizes": (), "learning_rate": 1e-2, "max_iter": 400}
+    settings = {"hidden_layer_sizes": (), "learning_rate": 1e-2, "batch_size": 200, "max_iter": 400}
     return ordered(n_components, **{**settings, **parameters})
 
 
