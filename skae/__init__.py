@@ -6,6 +6,7 @@ from ._base import BaseAutoencoder
 from ._classifier import AutoencoderClassifier
 from ._denoising import DenoisingAutoencoder
 from ._hasher import SemanticHasher
+from ._outliers import AutoencoderOutlierDetector
 from ._sparse import SparseAutoencoder
 from ._stacked import StackedAutoencoder
 from ._vae import VAESampler
@@ -15,6 +16,7 @@ __version__ = "0.1.0.dev0"
 __all__ = [
     "AdversarialAutoencoder",
     "AutoencoderClassifier",
+    "AutoencoderOutlierDetector",
     "AutoencoderTransformer",
     "BaseAutoencoder",
     "DenoisingAutoencoder",

@@ -11,6 +11,7 @@ import skae
 from skae import (
     AdversarialAutoencoder,
     AutoencoderClassifier,
+    AutoencoderOutlierDetector,
     AutoencoderTransformer,
     BaseAutoencoder,
     DenoisingAutoencoder,
@@ -169,6 +170,21 @@ CLASSIFIERS = {
 }
 CLASSIFIERS_OF_IMAGES = {
     "classifier_images": classifier(of_images(StackedAutoencoder, random_state=None), n_frozen_layers=1),
+}
+
+
+def detector(autoencoder=None, **parameters):
+    """A fast outlier detector."""
+    return AutoencoderOutlierDetector(autoencoder, **{"n_estimators": 3, "random_state": 0, **parameters})
+
+
+# The members' seeds come from the detector's.
+DETECTORS = {
+    "detector": detector(),
+    "detector_trimmed": detector(trim=0.1, code_weight=0.0, n_components=3),
+    "detector_contamination": detector(n_estimators=1, max_samples=0.5, contamination=0.1),
+    "detector_sparse": detector(configured(SparseAutoencoder, sparsity="topk", random_state=None)),
+    "detector_variational": detector(configured(VAESampler, random_state=None)),
 }
 
 # Codes in SciPy's CSR format, which those tests that look into the codes do not take.

@@ -10,6 +10,7 @@ import pytest
 from estimators import (
     CLASSIFIERS,
     CONFIGURATIONS,
+    DETECTORS,
     EVERY_ESTIMATOR,
     EVERY_OF_ANY_WIDTH,
     GREEDY,
@@ -30,15 +31,10 @@ import skae
 # scikit-learn's checks -------------------------------------------------------------------------------------
 
 
-@parametrize_with_checks(
-    [
-        *CONFIGURATIONS.values(),
-        *CLASSIFIERS.values(),
-        *SPARSE_OUTPUT.values(),
-        *GREEDY.values(),
-        *MISSING.values(),
-    ]
-)
+SCIKIT_LEARNS = [CONFIGURATIONS, CLASSIFIERS, DETECTORS, SPARSE_OUTPUT, GREEDY, MISSING]
+
+
+@parametrize_with_checks([estimator for group in SCIKIT_LEARNS for estimator in group.values()])
 def test_scikit_learn(estimator, check):
     check(estimator)
 
@@ -92,6 +88,21 @@ ARRAY_API_CHECKS = [
 @pytest.mark.parametrize("estimator", EVERY_OF_ANY_WIDTH)
 @pytest.mark.filterwarnings("ignore:X .* feature names:UserWarning")  # what the checks pass
 def test_scikit_learn_more(estimator, check):
+    check(type(estimator).__name__, clone(estimator))
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        checks.check_dataframe_column_names_consistency,
+        checks.check_inplace_ensure_writeable,
+        checks.check_param_validation,
+    ],
+    ids=checks._get_check_estimator_ids,
+)
+@pytest.mark.parametrize("estimator", [pytest.param(value, id=name) for name, value in DETECTORS.items()])
+@pytest.mark.filterwarnings("ignore:X .* feature names:UserWarning")
+def test_scikit_learn_more_of_detectors(estimator, check):
     check(type(estimator).__name__, clone(estimator))
 
 
@@ -159,6 +170,8 @@ def test_docstring_lists_the_parameters_and_their_defaults(estimator_class):
 def test_docstring_lists_the_attributes(estimator_class):
     documented = entries(sections(estimator_class.__doc__).get("Attributes", ""))
     settings = {"max_iter": 2, "tol": None, "early_stopping": True}
+    if issubclass(estimator_class, skae.AutoencoderOutlierDetector):
+        settings = {}
     if "ordered" in inspect.signature(estimator_class).parameters:  # with all attributes that there can be
         settings |= {"ordered": True, "hidden_layer_sizes": ()}
     y = np.where(np.arange(60) < 30, labels(rows()), -1)  # for a classifier, rows without a label

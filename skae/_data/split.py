@@ -1,8 +1,8 @@
-"""Holding rows out for early stopping, by what the rows hold instead of where they stand.
+"""Holding rows out for early stopping, by what the rows hold instead of where they stand; and subsets of rows.
 
-Each row gets a number from its bytes and the seed; the rows with the smallest numbers are held out. Equal rows
-stay together, so that no row is validated on its own copy, and integer weights split as repeated rows do. Equal
-rows that are more than all that is to be held out, blank images for instance, are trained on.
+For early stopping, each row gets a number from its bytes and the seed; the rows with the smallest numbers are held
+out. Equal rows stay together, so that no row is validated on its own copy, and integer weights split as repeated
+rows do. Equal rows that are more than all that is to be held out, blank images for instance, are trained on.
 """
 
 import torch
@@ -68,3 +68,18 @@ def _keys(X, generator: torch.Generator) -> Tensor:
         bits = bits ^ (bits >> 29)  # floats that are round numbers differ in their high bits only
         keys[part] = (bits * multipliers.to(bits.device)).sum(1).cpu() + start
     return keys ^ (keys >> 31)
+
+
+def subsets(n_rows: int, size: int, n_subsets: int, generator: torch.Generator) -> list[tuple[Tensor, Tensor]]:
+    """Draw subsets of ``size`` row numbers; return each in order, with the rows that it leaves out.
+
+    All rows are left out equally often, give or take one.
+    """
+    n_times = torch.zeros(n_rows, dtype=torch.float64)
+    drawn = []
+    for _ in range(n_subsets):
+        turn = torch.argsort(n_times + torch.rand(n_rows, generator=generator, dtype=torch.float64))
+        out, kept = turn[: n_rows - size].sort().values, turn[n_rows - size :].sort().values
+        n_times[out] += 1
+        drawn.append((kept, out))
+    return drawn

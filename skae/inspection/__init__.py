@@ -8,6 +8,7 @@ from ._feature_display import FeatureDisplay
 from ._latent_display import LatentDisplay
 from ._latent_grid import latent_grid
 from ._loss_curve_display import LossCurveDisplay
+from ._outlier_display import OutlierDisplay
 from ._preferred_input_display import PreferredInputDisplay
 from ._reconstruction_display import ReconstructionDisplay
 from ._sample_display import SampleDisplay
@@ -17,6 +18,7 @@ __all__ = [
     "FeatureDisplay",
     "LatentDisplay",
     "LossCurveDisplay",
+    "OutlierDisplay",
     "PreferredInputDisplay",
     "ReconstructionDisplay",
     "SampleDisplay",

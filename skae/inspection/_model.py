@@ -140,6 +140,32 @@ def _steps(estimator, name: str = "") -> list[tuple[str, Any]]:
     return [inner for n, step in steps for inner in _steps(step, n)]
 
 
+def detector_and_rows(estimator, X) -> tuple[Any, Any, list[str]]:
+    """Return the outlier detector in a fitted estimator, rows as it takes them, and the names of their features.
+
+    Raises
+    ------
+    TypeError
+        If the estimator does not end in a detector with p-values.
+    """
+    estimator = getattr(estimator, "best_estimator_", estimator)
+    check_is_fitted(estimator)
+    *before, (_, detector) = _steps(estimator)
+    if not (hasattr(detector, "p_values") and hasattr(detector, "score_features")):
+        raise TypeError(
+            f"{type(detector).__name__} has no p_values and score_features. Pass a fitted "
+            "AutoencoderOutlierDetector, or a Pipeline that ends in one."
+        )
+    for _, step in before:
+        X = step.transform(X)
+    n_features = detector.n_features_in_
+    for known in (detector, *(step for _, step in before[:1])):  # a scaler keeps the features, PCA does not
+        names = getattr(known, "feature_names_in_", ())
+        if len(names) == n_features:
+            return detector, X, [str(name) for name in names]
+    return detector, X, [f"x{i}" for i in range(n_features)]
+
+
 # Layers of networks ----------------------------------------------------------------------------------------
 
 

@@ -1,0 +1,63 @@
+"""Rows in units of their columns' standard deviations."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from scipy import sparse
+from torch import Tensor
+
+from . import arrays
+from .chunks import chunks, column_statistics
+
+
+class Standardization(NamedTuple):
+    """Mean and unit of each column: the standard deviation, if the column varies.
+
+    A constant column is its own unit, or one if it is zero.
+
+    Attributes
+    ----------
+    mean, scale : ndarray of shape (n_features,)
+    n_rows : int
+        How many rows have been measured.
+    """
+
+    mean: np.ndarray
+    scale: np.ndarray
+    n_rows: int
+
+    @classmethod
+    def measure(cls, X) -> "Standardization":
+        """Measure validated rows."""
+        deviation, lowest, highest, mean = (np.asarray(a, float) for a in column_statistics(arrays.to_torch(X)))
+        varies = (highest > lowest) & (deviation > 0)
+        return cls(mean, np.where(varies, deviation, _unit_of_constant(mean)), X.shape[0])
+
+    def __call__(self, X):
+        """Return validated rows in these units, in single precision: dense ones centred, sparse ones not."""
+        if sparse.issparse(X):
+            return sparse.csr_array(X @ sparse.diags_array(1 / self.scale)).astype(np.float32)
+        result = np.empty(X.shape, np.float32)
+        for part, rows in chunks(arrays.to_torch(X)):
+            result[part] = self._standardized(rows).numpy()
+        return result
+
+    def as_new(self, rows: Tensor) -> Tensor:
+        """Return measured rows where rows would lie that have not been measured, each on its own; float64.
+
+        They are as far from the mean, in units of the deviation, as each is from that of the other rows.
+        """
+        n, mean, scale = self.n_rows, torch.from_numpy(self.mean), torch.from_numpy(self.scale)
+        z = self._standardized(rows)
+        left = (1 - z.square() / (n - 1)).clamp_(min=0)  # of the variance, without the row
+        constant = torch.from_numpy(_unit_of_constant(((n * mean - rows.double()) / (n - 1)).numpy())) / scale
+        deviation = torch.where(left > 1e-9, (left * (n / (n - 1))).sqrt(), constant)
+        return z.mul_(n / (n - 1)).div_(deviation).mul_(scale).add_(mean)
+
+    def _standardized(self, rows: Tensor) -> Tensor:
+        return rows.double().sub(torch.from_numpy(self.mean)).div_(torch.from_numpy(self.scale))
+
+
+def _unit_of_constant(value: np.ndarray) -> np.ndarray:
+    return np.where(value == 0, 1.0, np.abs(value))

@@ -1,0 +1,114 @@
+"""How far rows lie from a Gaussian that is fitted to others: Mahalanobis distances, and what each column adds.
+
+With m the mean of the rows that the Gaussian is fitted to, C their covariance, shrunk towards a multiple of the
+identity, and S = C + ridge I, a row x has, with d = x - m::
+
+    squared distance                                     d' S^-1 d
+    by how much it falls when column j of x is free      (S^-1 d)_j^2 / (S^-1)_jj
+
+A row that has helped to estimate C lies too close, the more so the fewer rows there are. `left_out` is the
+distance from the Gaussian of the others, in closed form (the formula of Sherman and Morrison).
+"""
+
+import itertools
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .._data.arrays import as_tensor
+from .._data.chunks import fold
+
+MOST_COLUMNS = 2048  # beyond them, a matrix of columns by columns is too large: columns count one by one
+
+
+class Gaussian(NamedTuple):
+    """What distances are measured from, as plain arrays.
+
+    Attributes
+    ----------
+    mean : ndarray of shape (d,)
+    root : ndarray of shape (d, d) or (d,)
+        S^-1 is ``root @ root.T``; (d,) is a diagonal.
+    n_rows : int
+        How many rows it is fitted to.
+    share : float
+        What is left of their covariance after shrinking it.
+    """
+
+    mean: np.ndarray
+    root: np.ndarray
+    n_rows: int
+    share: float
+
+
+def fit_gaussian(parts: Iterable[Tensor], ridge: float) -> Gaussian:
+    """Fit a Gaussian to rows, which come in parts of shape (n, d), float64; there are at least two rows.
+
+    The covariance is shrunk as Ledoit and Wolf (2004) do.
+    """
+    parts = iter(parts)
+    first = next(parts)
+    centre = first.mean(0)  # near the mean, so that nothing cancels
+
+    def moments(rows: Tensor) -> tuple[Tensor, ...]:
+        rows = rows - centre
+        squares = rows.square()
+        second = squares.sum(0) if rows.shape[1] > MOST_COLUMNS else rows.mT @ rows
+        return torch.tensor(len(rows)), rows.sum(0), second, squares.sum(1).square().sum()
+
+    each = map(moments, itertools.chain([first], parts))
+    n, total, second, fourth = fold(each, torch.add, torch.add, torch.add, torch.add)
+    n_rows, mean = int(n), total / n
+    if second.ndim == 1:
+        variance = ((second - n * mean.square()) / (n - 1)).clamp_(min=0) + ridge
+        return Gaussian((centre + mean).numpy(), variance.rsqrt().numpy(), n_rows, 1.0)
+    covariance = (second - n * torch.outer(mean, mean)) / (n - 1)
+    level, share = _shrink(covariance, float(fourth) / n_rows, n_rows)
+    covariance.mul_(share).diagonal().add_((1 - share) * level + ridge)
+    factor = torch.linalg.cholesky(covariance)
+    root = torch.linalg.solve_triangular(factor, torch.eye(len(mean), dtype=factor.dtype), upper=False)
+    return Gaussian((centre + mean).numpy(), root.mT.contiguous().numpy(), n_rows, share)
+
+
+def _shrink(covariance: Tensor, fourth: float, n_rows: int) -> tuple[float, float]:
+    """Return the mean variance, and the share of the covariance to keep; ``fourth`` is the mean of |d|^4."""
+    level = float(covariance.diagonal().clamp_(min=0).mean())
+    size = float(covariance.square().sum())
+    spread = size - len(covariance) * level**2  # squared distance from the multiple of the identity
+    noise = (fourth - size) / n_rows  # expected squared error of the covariance
+    return level, 1.0 if spread <= 0 else 1.0 - min(max(noise, 0.0), spread) / spread
+
+
+def squared_distance(gaussian: Gaussian, rows: Tensor) -> Tensor:
+    """Return the squared distance of each row, (n,)."""
+    return _whiten(gaussian, rows).square().sum(1)
+
+
+def left_out(gaussian: Gaussian, rows: Tensor, as_new: Tensor) -> Tensor:
+    """Return the squared distance of ``as_new`` from a Gaussian that does not know ``rows``, each on its own.
+
+    It is fitted to ``rows``, among others. What is added to the covariance, the share that is left of it and its
+    divisor stay as they are.
+    """
+    n = gaussian.n_rows
+    own = _whiten(gaussian, rows)
+    new = _whiten(gaussian, as_new) + own / (n - 1)
+    weight = gaussian.share * n / (n - 1) ** 2
+    product, length = (own * new).sum(1), own.square().sum(1)
+    return new.square().sum(1) + weight * product.square() / (1 - weight * length)
+
+
+def fall_when_free(gaussian: Gaussian, rows: Tensor) -> Tensor:
+    """Return by how much the squared distance falls when one column is free to take any value, (n, d)."""
+    root = as_tensor(gaussian.root)
+    if root.ndim == 1:
+        return _whiten(gaussian, rows).square()
+    return (_whiten(gaussian, rows) @ root.mT).square_().div_(root.square().sum(1))
+
+
+def _whiten(gaussian: Gaussian, rows: Tensor) -> Tensor:
+    deviation, root = rows - as_tensor(gaussian.mean), as_tensor(gaussian.root)
+    return deviation * root if root.ndim == 1 else deviation @ root

@@ -1,0 +1,133 @@
+"""The members of an outlier detector at work: how odd rows are to each, and which columns make them so.
+
+A member is a fitted autoencoder with two methods: ``oddness(X)``, (n,), higher for odder rows, and
+``per_column(X)``, (n, n_features), not negative.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .._data import arrays
+from .._data.chunks import Reader, slices
+from .._data.standardization import Standardization
+from .._networks.inference import forward
+from .distances import Gaussian, fall_when_free, fit_gaussian, left_out, squared_distance
+
+RIDGE = 0.02  # what is added to variances: of residuals, in those of the columns
+CODE_RIDGE = 1e-6
+
+
+class DistanceMember:
+    """A member whose rows are odd where their residual, or their code, is far from those of training rows.
+
+    Parameters
+    ----------
+    autoencoder : AutoencoderTransformer
+        Fitted.
+    scale : ndarray of shape (n_features,)
+        The unit of each column, in which residuals are measured.
+    code_weight : float
+        What the squared distance of the code counts, where that of the residual counts one.
+    residuals, codes : Gaussian
+        Of rows that it was not trained on, and of those that it was.
+    """
+
+    def __init__(
+        self, autoencoder: Any, scale: np.ndarray, code_weight: float, residuals: Gaussian, codes: Gaussian
+    ) -> None:
+        self.autoencoder, self.code_weight = autoencoder, code_weight
+        self.scale, self.residuals, self.codes = arrays.as_tensor(scale), residuals, codes
+
+    @classmethod
+    def measure(
+        cls, autoencoder: Any, scale: np.ndarray, code_weight: float, X, seen: np.ndarray, unseen: np.ndarray
+    ) -> "DistanceMember":
+        """Return the member, its Gaussians fitted to what it makes of training rows, by their numbers."""
+        unit = torch.from_numpy(scale)
+        residuals = fit_gaussian((residual for _, residual, _ in _parts(autoencoder, unit, X, unseen)), RIDGE)
+        codes = fit_gaussian((code for _, _, code in _parts(autoencoder, unit, X, seen)), CODE_RIDGE)
+        return cls(autoencoder, scale, code_weight, residuals, codes)
+
+    def oddness(self, X) -> np.ndarray:
+        """Return the squared distance of each row."""
+        result = np.empty(X.shape[0])
+        for part, residual, code in _parts(self.autoencoder, self.scale, X):
+            result[part] = self._with_code(squared_distance(self.residuals, residual), code)
+        return result
+
+    def unseen(self, X, rows: np.ndarray, standardization: Standardization) -> np.ndarray:
+        """Return the squared distance of rows that the Gaussian of the residuals was fitted to, as of new ones."""
+        result = np.empty(len(rows))
+        as_they_are = _parts(self.autoencoder, self.scale, X, rows)
+        as_new = _parts(self.autoencoder, self.scale, X, rows, standardization.as_new)
+        for (part, own, _), (_, residual, code) in zip(as_they_are, as_new, strict=True):
+            result[part] = self._with_code(left_out(self.residuals, own, residual), code)
+        return result
+
+    def _with_code(self, squared: Tensor, code: Tensor) -> np.ndarray:
+        if self.code_weight:
+            squared += self.code_weight * squared_distance(self.codes, code)
+        return squared.numpy()
+
+    def per_column(self, X) -> np.ndarray:
+        """Return by how much the distance of the residual falls when one column is free."""
+        result = np.empty(X.shape)
+        for part, residual, _ in _parts(self.autoencoder, self.scale, X):
+            result[part] = fall_when_free(self.residuals, residual).numpy()
+        return result
+
+
+def _parts(
+    autoencoder: Any, scale: Tensor, X, rows: np.ndarray | None = None, change: Callable | None = None
+) -> Iterator[tuple[slice, Tensor, Tensor]]:
+    """Walk over validated rows, all or some: yield which part, residuals in units of ``scale``, codes; in float64.
+
+    Rows that ``change`` has changed are other ones, to be reconstructed.
+    """
+    dtype, reader = arrays.torch_dtype(X), Reader(arrays.to_torch(X))
+    encode, decode = forward(autoencoder.encoder_, dtype), forward(autoencoder.decoder_, dtype)
+    numbers = None if rows is None else torch.from_numpy(rows)
+    n_rows = X.shape[0] if rows is None else len(rows)
+    with torch.inference_mode():
+        for part in slices(n_rows, 8 * max(X.shape[1], autoencoder._widest)):
+            read = reader.run(part) if numbers is None else reader.gather(numbers[part])
+            x = (read if change is None else change(read).to(dtype)).to(autoencoder.device_)
+            code = encode(x, None)
+            residual = (decode(code, None) - x).to("cpu").double().div_(scale)
+            yield part, residual, code.to("cpu").double()
+
+
+class ScoreMember:
+    """A member whose rows are odd where it gives them a low score.
+
+    Parameters
+    ----------
+    autoencoder : object
+        Fitted, with ``score_samples``, and for `per_column` with ``score_features`` or ``reconstruction_error``.
+    usual : ndarray of shape (n_features,) or None
+        The mean of ``score_features`` over rows that it was not trained on.
+    """
+
+    def __init__(self, autoencoder: Any, usual: np.ndarray | None = None) -> None:
+        self.autoencoder, self.usual = autoencoder, usual
+
+    @classmethod
+    def measure(cls, autoencoder: Any, unseen) -> "ScoreMember":
+        """Return the member, with what is usual of its scores of columns, of rows it has not seen."""
+        if not hasattr(autoencoder, "score_features"):
+            return cls(autoencoder)
+        return cls(autoencoder, np.asarray(autoencoder.score_features(unseen), float).mean(0))
+
+    def oddness(self, X) -> np.ndarray:
+        """Return minus the score of each row."""
+        return -np.asarray(self.autoencoder.score_samples(X), float)
+
+    def per_column(self, X) -> np.ndarray:
+        """Return by how much the score of a column is below the usual, or else its squared error."""
+        if self.usual is not None:
+            return np.maximum(self.usual - np.asarray(self.autoencoder.score_features(X), float), 0)
+        return np.asarray(self.autoencoder.reconstruction_error(X, per_feature=True), float)

@@ -1,0 +1,495 @@
+"""An outlier detector: an ensemble of autoencoders with p-values, and reasons by column."""
+
+import math
+from numbers import Real
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import sparse
+from sklearn.base import BaseEstimator, OutlierMixin, _fit_context, clone
+from sklearn.callback import CallbackSupportMixin, with_callbacks
+from sklearn.ensemble._base import _set_random_states
+from sklearn.utils import _safe_indexing, get_tags
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils.validation import _num_samples, check_is_fitted, validate_data
+
+from ._autoencoder import AutoencoderTransformer
+from ._data import arrays
+from ._data.split import subsets
+from ._data.standardization import Standardization
+from ._fitted import conformal
+from ._fitted.distances import Gaussian
+from ._fitted.members import DistanceMember, ScoreMember
+from ._networks.units import to_units
+from ._objectives.losses import Loss, loss_by
+from ._objectives.trimming import trimmed
+from ._support.devices import random_streams
+from ._support.parameters import AT_LEAST_ONE, FRACTION, NON_NEGATIVE, Parameters, parameter
+from ._training.fitting import restore_on_failure
+from ._training.setup import Setup
+from ._training.together import fit_together
+
+ALPHA = 0.05  # the largest p-value of an outlier
+N_STEPS, BATCH_SIZE = 300, 128
+_PRIVATE = ("_scale", "_gaussians", "_usual")  # fitted attributes: what scoring needs beside the members
+
+
+class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters, BaseEstimator):
+    """Outlier detector: an ensemble of autoencoders, with p-values, and reasons by feature.
+
+    Each member is an autoencoder that is trained on a part of the rows. What it makes of those that it was not
+    trained on tells how odd normal rows look to it: the mean and the covariance of their residuals. A row is the
+    odder the larger the Mahalanobis distance of its residual from them, and that of its code from the codes of the
+    rows trained on. Members leave out different rows, so that nearly every training row is judged by some that
+    have not seen it; against these scores new rows get conformal p-values [1]_.
+
+    Parameters
+    ----------
+    autoencoder : estimator or None, default=None
+        What members are: anything with ``fit`` and ``score_samples``, higher for more normal rows. It is cloned,
+        and ``score_samples`` is the member's score. None is the autoencoder that the notes describe, on columns
+        that are standardized inside.
+    n_estimators : int, default=10
+        Number of members. With fewer than three, some training rows are left out by none of them.
+    max_samples : float, default=0.6
+        Fraction of the rows that each member is trained on, drawn without replacement, in (0, 1).
+    contamination : 'auto' or float, default='auto'
+        What makes a row an outlier: 'auto', a p-value of at most 0.05, so that one new normal row in twenty is a
+        false alarm; with fewer than 19 rows to compare with, that it is odder than all of them. A number in
+        (0, 0.5]: so many of the training rows, the oddest, are outliers.
+    trim : float, default=0.0
+        Fraction of each batch, the rows with the largest errors, that members do not learn from once a fifth of
+        the training is over, in [0, 0.5). It is for training rows with many outliers among them. Without effect
+        on an ``autoencoder``, as are the next three.
+    code_weight : float, default=0.3
+        What the squared distance of the code counts, where that of the residual counts one.
+    n_components : int or 'auto', default='auto'
+        Width of the members' code. 'auto' is wide, see the notes. About ``2 * sqrt(n_features)`` gives slightly
+        better reasons, and slightly worse scores.
+    device : str or torch.device, default='cpu'
+        Device of the networks: 'cpu', 'cuda', 'cuda:1', 'mps', 'xpu', or 'auto' for the first accelerator
+        available, else the CPU. Asking for a device that is not available is an error.
+    random_state : int, RandomState instance or None, default=None
+        Seed of the initial weights, the held-out rows, the order of the rows and the noise. With an int, fits on
+        the CPU of one machine are reproducible bit for bit. The global generators of NumPy and torch are neither
+        read nor changed.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (2,)
+        What `predict` returns: -1 for outliers, 1 for inliers.
+    estimators_ : list of estimators
+        Fitted members: with ``autoencoder=None``, :class:`AutoencoderTransformer` of rows in the units of X; their
+        losses are in standardized units.
+    estimators_samples_ : list of ndarray
+        Numbers of the training rows that each member was given.
+    left_out_scores_ : ndarray of shape (n_samples,)
+        Score of each training row, by the members that were not given it: the honest counterpart of
+        ``score_samples`` of the training rows. NaN for a row that all were given.
+    offset_ : float
+        Threshold: rows that score less are outliers.
+    n_features_in_ : int
+        Number of features seen during `fit`.
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of the features seen during `fit`. Defined only if X has feature names that are all strings.
+
+    See Also
+    --------
+    skae.inspection.OutlierDisplay : Scores, p-values and reasons drawn.
+    VAESampler : Scores rows by their likelihood; can be the ``autoencoder``.
+    sklearn.ensemble.IsolationForest : Isolates outliers by random splits.
+    sklearn.neighbors.LocalOutlierFactor : Compares densities of neighbours.
+
+    Notes
+    -----
+    With d columns, a member is an autoencoder of layers d, w, w / 2, k, w / 2, w, d with rectified linear units
+    (the code and the output are linear), where w is 2 d, at least 64, and 256 from 200 columns on; k is four
+    times r, less than d, with r the square root of d, at least 4, or d / 2 below ten columns. It is trained for
+    about 300 steps of 128 rows.
+
+    Residuals are measured in standard deviations of the columns. Their covariance is shrunk (Ledoit and Wolf
+    2004), and 0.02 is added to the variances; more than 2048 columns count one by one, without covariances. For
+    p-values, a row that has helped to estimate means and covariances is measured by those of the others.
+
+    P-values are valid for rows that are exchangeable with the training rows: drawn from where these come from, in
+    any order. They are not for rows of another time or place, nor for the training rows themselves, which most
+    members have seen; of these, ``left_out_scores_`` tells more.
+
+    References
+    ----------
+    .. [1] S. Bates, E. Candes, L. Lei, Y. Romano and M. Sesia (2023). Testing for outliers with conformal
+       p-values. The Annals of Statistics 51, 149-178.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sklearn.model_selection import train_test_split
+    >>> from skae import AutoencoderOutlierDetector
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> benign, new = train_test_split(X[y == 1], random_state=0)
+    >>> detector = AutoencoderOutlierDetector(random_state=0).fit(benign)
+    >>> print(f"malignant rows found: {(detector.predict(X[y == 0]) == -1).mean():.0%}")
+    malignant rows found: 9...%
+    >>> print(f"benign rows:          {(detector.predict(new) == -1).mean():.0%}")
+    benign rows:          ...%
+    """
+
+    autoencoder: Any = parameter(HasMethods(["fit", "score_samples"]), None, default=None, positional=True)
+    n_estimators: int = parameter(AT_LEAST_ONE, default=10)
+    max_samples: float = parameter(FRACTION, default=0.6)
+    contamination: Any = parameter(StrOptions({"auto"}), Interval(Real, 0, 0.5, closed="right"), default="auto")
+    trim: float = parameter(Interval(Real, 0, 0.5, closed="left"), default=0.0)
+    code_weight: float = parameter(NON_NEGATIVE, default=0.3)
+    n_components: Any = parameter(StrOptions({"auto"}), AT_LEAST_ONE, default="auto")
+    device: Any = parameter(str, torch.device, default="cpu")
+    random_state: Any = parameter("random_state", default=None)
+
+    # Fitting ----------------------------------------------------------------------------------------------
+
+    @with_callbacks
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X, y=None):
+        """Train the members, and learn from the rows that each has left out how odd normal rows are.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Training data: mostly normal rows. Real and finite, or what ``autoencoder`` takes.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self : object
+            Fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If X is not two-dimensional, contains NaN or infinity, or has too few rows; if training diverges.
+        RuntimeError
+            If ``device`` is not available.
+        """
+        with restore_on_failure(self):
+            X = self._check(X, reset=True)
+            context = self._init_callback_context(max_subtasks=self.n_estimators)
+            context.call_on_fit_task_begin(estimator=self, X=X, y=y)
+            streams = random_streams(self.random_state)
+            parts = subsets(*self._sizes(X), self.n_estimators, streams.split)
+            fit_members = self._fit_distances if self.autoencoder is None else self._fit_scores
+            oddness = fit_members(X, parts, streams.weights, context)
+            self.classes_ = np.array([-1, 1])
+            self.estimators_samples_ = [seen.numpy() for seen, _ in parts]
+            self.left_out_scores_ = _mean_scores(_num_samples(X), [unseen.numpy() for _, unseen in parts], oddness)
+            if self.contamination == "auto":
+                self.offset_ = -conformal.threshold(self._reference(), ALPHA)
+            else:
+                self.offset_ = float(np.percentile(-self._oddness(X), 100 * self.contamination))
+            fitted = {name: value for name, value in vars(self).items() if name.endswith("_") or name in _PRIVATE}
+            context.call_on_fit_task_end(estimator=self, X=X, y=y, reconstruction_attributes=lambda: fitted)
+        return self
+
+    # Using the members ------------------------------------------------------------------------------------
+
+    def score_samples(self, X):
+        """Score rows: higher is more normal.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Data to score.
+
+        Returns
+        -------
+        score : ndarray of shape (n_samples,)
+            Minus the mean over members of squared distances; with ``autoencoder``, the mean of the members'
+            scores. Of X's floating dtype.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            If the estimator is not fitted.
+        ValueError
+            If X is not two-dimensional, contains NaN or infinity, or differs from the data of `fit` in the number
+            or the names of its features.
+        """
+        X = self._check(X)
+        return _like(X, -self._oddness(X))
+
+    def decision_function(self, X):
+        """Score rows relative to the threshold: negative for outliers, positive for inliers.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Data to score.
+
+        Returns
+        -------
+        decision : ndarray of shape (n_samples,)
+            ``score_samples(X) - offset_``, of X's floating dtype.
+        """
+        X = self._check(X)
+        return _like(X, self._above_threshold(X))
+
+    def predict(self, X):
+        """Tell outliers from inliers.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Data to judge.
+
+        Returns
+        -------
+        is_inlier : ndarray of shape (n_samples,)
+            -1 for outliers, 1 for inliers.
+        """
+        return np.where(self._above_threshold(self._check(X)) < 0, -1, 1)
+
+    def p_values(self, X):
+        """Compute how probable it is that a normal row is as odd as each row.
+
+        Of a new row from where the training rows come from, the p-value is at most 0.05 with a probability of at
+        most 0.05, and so for any other level. Rows that were trained on get larger p-values than that.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Data to judge.
+
+        Returns
+        -------
+        p : ndarray of shape (n_samples,)
+            Conformal p-values in (0, 1]. The smallest there can be is ``1 / (1 + n)`` with n rows to compare with:
+            those trained on, or fewer if ``n_estimators`` is so small that not each is left out by some member.
+        """
+        X = self._check(X)
+        return conformal.p_values(self._oddness(X), self._reference())
+
+    def select(self, X, alpha=0.1):
+        """Choose rows among which few are normal: at most a share ``alpha``, on average.
+
+        The method is Benjamini and Hochberg's, on the p-values of all rows of X together, so that a row may be
+        chosen in one X and not in another.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Data to choose from. Not the training rows.
+        alpha : float, default=0.1
+            The share of normal rows among the chosen that is tolerated (the false discovery rate), in (0, 1).
+
+        Returns
+        -------
+        chosen : ndarray of bool of shape (n_samples,)
+            True for rows that are chosen.
+
+        Raises
+        ------
+        ValueError
+            If ``alpha`` is not in (0, 1).
+
+        Warns
+        -----
+        UserWarning
+            If no row is chosen and there are too few training rows for p-values that are small enough.
+        """
+        if not (isinstance(alpha, Real) and 0 < alpha < 1):
+            raise ValueError(f"alpha={alpha!r} must be a number in (0, 1), the share of false discoveries.")
+        return conformal.select(self.p_values(X), alpha, len(self._reference()))
+
+    def score_features(self, X):
+        """Compute what each feature contributes to how odd rows are.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Data to explain.
+
+        Returns
+        -------
+        contribution : ndarray of shape (n_samples, n_features)
+            By how much the squared distance of a row's residual would fall if the feature could take any value;
+            the mean over members, not negative, higher is odder. With ``autoencoder``, by how much the member's
+            ``score_features`` is below its mean over rows left out, or else the squared error of the feature.
+            Of X's floating dtype.
+
+        Raises
+        ------
+        AttributeError
+            If ``autoencoder`` has neither ``score_features`` nor ``reconstruction_error``.
+        """
+        X = self._check(X)
+        members = self._members()
+        total = members[0].per_column(X)
+        for member in members[1:]:
+            total += member.per_column(X)
+        return _like(X, total / len(members))
+
+    # How it is done ---------------------------------------------------------------------------------------
+
+    def _check(self, X, *, reset: bool = False):
+        if not reset:
+            check_is_fitted(self)
+        if self.autoencoder is None:
+            return arrays.check_rows(self, X, reset=reset)
+        if hasattr(X, "columns"):  # a data frame, whose columns may be of kinds that only the members know
+            validate_data(self, X, skip_check_array=True, reset=reset)
+            return X
+        allows_nan = get_tags(self.autoencoder).input_tags.allow_nan
+        finite = "allow-nan" if allows_nan else True
+        return validate_data(self, X, accept_sparse="csr", dtype=None, ensure_all_finite=finite, reset=reset)
+
+    def _sizes(self, X) -> tuple[int, int]:
+        """Return how many rows there are, and how many a member is trained on."""
+        n = _num_samples(X)
+        size = round(self.max_samples * n)
+        if min(size, n - size) < 2:
+            raise ValueError(
+                f"n_samples={n} and max_samples={self.max_samples} train a member on {size} rows and leave out "
+                f"{n - size}, but it needs at least two of either. Give fit more rows."
+            )
+        return n, size
+
+    def _fit_distances(self, X, parts, generator: torch.Generator, context) -> list[np.ndarray]:
+        """Fit the members of the recipe, all at once; return how odd the rows are that each has not seen."""
+        tasks = [context.subcontext(task_name="member") for _ in parts]
+        for task in tasks:
+            task.call_on_fit_task_begin(estimator=self, X=X)
+        standardization = Standardization.measure(X)
+        parameters, n_rows = _recipe(X.shape[1], len(parts[0][0]), self.n_components)
+        members = [
+            _Member(**parameters, device=self.device, random_state=seed, trim=self.trim)
+            for seed in _seeds(len(parts), generator)
+        ]
+        seen = [rows[torch.randperm(len(rows), generator=generator)[:n_rows]].sort().values for rows, _ in parts]
+        fit_together(members, standardization(X), [rows.numpy() for rows in seen])
+        scale, oddness = standardization.scale, []
+        centre = np.zeros_like(scale) if sparse.issparse(X) else standardization.mean
+        self._scale, self.estimators_, self._gaussians = scale, [], []
+        for member, rows, (_, unseen), task in zip(members, seen, parts, tasks, strict=True):
+            autoencoder = member.plain(centre, scale, X)
+            numbers = rows.numpy(), unseen.numpy()
+            measured = DistanceMember.measure(autoencoder, scale, self.code_weight, X, *numbers)
+            self.estimators_.append(autoencoder)
+            self._gaussians.append([measured.residuals._asdict(), measured.codes._asdict()])
+            oddness.append(measured.unseen(X, numbers[1], standardization))
+            task.call_on_fit_task_end(estimator=self, X=X)
+        return oddness
+
+    def _fit_scores(self, X, parts, generator: torch.Generator, context) -> list[np.ndarray]:
+        """Fit members that score rows themselves; return how odd the rows are that each has not seen."""
+        self.estimators_, self._usual, oddness = [], [], []
+        for seen, unseen in parts:
+            member = clone(self.autoencoder)
+            _set_random_states(member, np.random.RandomState(_seeds(1, generator)[0]))
+            rows = _safe_indexing(X, seen.numpy())
+            task = context.subcontext(task_name="member")
+            with task.propagate_callback_context(member):
+                task.call_on_fit_task_begin(estimator=self, X=rows)
+                member.fit(rows)
+                task.call_on_fit_task_end(estimator=self, X=rows)
+            self.estimators_.append(member)
+            others = _safe_indexing(X, unseen.numpy())
+            measured = ScoreMember.measure(member, others)
+            self._usual.append(measured.usual)
+            oddness.append(measured.oddness(others))
+        return oddness
+
+    def _members(self) -> list[Any]:
+        if self.autoencoder is not None:
+            return [ScoreMember(*pair) for pair in zip(self.estimators_, self._usual, strict=True)]
+        return [
+            DistanceMember(model, self._scale, self.code_weight, *(Gaussian(**parts) for parts in gaussians))
+            for model, gaussians in zip(self.estimators_, self._gaussians, strict=True)
+        ]
+
+    def _oddness(self, X) -> np.ndarray:
+        """Return the mean over members of how odd validated rows are, (n,), float64."""
+        members = self._members()
+        total = members[0].oddness(X)
+        for member in members[1:]:
+            total += member.oddness(X)
+        return total / len(members)
+
+    def _above_threshold(self, X) -> np.ndarray:
+        with np.errstate(invalid="ignore"):
+            return np.nan_to_num(-self._oddness(X) - self.offset_, nan=0.0, posinf=np.inf, neginf=-np.inf)
+
+    def _reference(self) -> np.ndarray:
+        """Return how odd the training rows are to those that have not seen them, sorted."""
+        return np.sort(-self.left_out_scores_[~np.isnan(self.left_out_scores_)])
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        if self.autoencoder is None:
+            tags.input_tags.sparse = True
+        else:
+            tags.input_tags = get_tags(self.autoencoder).input_tags
+        return tags
+
+
+class _Member(AutoencoderTransformer):
+    """A member of the recipe while it is trained, on standardized rows."""
+
+    trim: float = parameter(Interval(Real, 0, 0.5, closed="left"), default=0.0)
+
+    def _reconstruction_loss(self, setup: Setup, decoder: Any) -> Loss | None:
+        if not self.trim:
+            return None
+        n_batches = self.max_iter * math.ceil(len(setup.data.train_rows) / self.batch_size)
+        return trimmed(loss_by(self.loss), self.trim, n_batches // 5)
+
+    def plain(self, mean: np.ndarray, scale: np.ndarray, X) -> AutoencoderTransformer:
+        """Return the fitted autoencoder, for rows in the units of X."""
+        parameters = {name: value for name, value in self.get_params(deep=False).items() if name != "trim"}
+        result = AutoencoderTransformer(**parameters)
+        own = ("trim", *parameters)
+        result.__dict__.update({name: value for name, value in vars(self).items() if name not in own})
+        to_units(result.encoder_, result.decoder_, mean, scale, arrays.torch_dtype(X))
+        result.offset_ = result.encoder_.offset.cpu().numpy()
+        return result
+
+
+def _recipe(n_features: int, n_rows: int, n_components) -> tuple[dict[str, Any], int]:
+    """Return the parameters of the members, and on how many rows of their own each is trained."""
+    width = 256 if n_features >= 200 else max(64, 2 * n_features)
+    rank = n_features // 2 if n_features < 10 else max(4, round(math.sqrt(n_features)))
+    if n_components == "auto":
+        n_components = max(1, min(n_features - 1, 4 * rank))
+    n_rows = min(n_rows, N_STEPS * BATCH_SIZE)
+    n_batches = math.ceil(n_rows / BATCH_SIZE)
+    parameters = {
+        "n_components": n_components,
+        "hidden_layer_sizes": (width, width // 2),
+        "alpha": 1e-5,
+        "init": "glorot",
+        "learning_rate": 2e-3,
+        "learning_rate_schedule": "linear",
+        "batch_size": BATCH_SIZE,
+        "max_iter": max(1, round(N_STEPS / n_batches)),
+        "tol": None,
+        "early_stopping": False,
+        "dtype": "float32",
+    }
+    return parameters, n_rows
+
+
+def _mean_scores(n_rows: int, parts: list[np.ndarray], oddness: list[np.ndarray]) -> np.ndarray:
+    """Return minus the mean oddness of each row over the parts that it is in; NaN if it is in none."""
+    total, n_parts = np.zeros(n_rows), np.zeros(n_rows)
+    for numbers, values in zip(parts, oddness, strict=True):
+        total[numbers] -= values
+        n_parts[numbers] += 1
+    return np.divide(total, n_parts, out=np.full(n_rows, np.nan), where=n_parts > 0)
+
+
+def _seeds(n: int, generator: torch.Generator) -> list[int]:
+    return torch.randint(2**31 - 1, (n,), generator=generator).tolist()
+
+
+def _like(X, values: np.ndarray) -> np.ndarray:
+    """Return values in X's floating dtype, where that is single precision."""
+    return values.astype(np.float32) if str(getattr(X, "dtype", "")).endswith("float32") else values

@@ -1,0 +1,430 @@
+"""The outlier detector: scores against their definition, p-values, selection, reasons, and use in scikit-learn."""
+
+import json
+import os
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from estimators import DETECTORS, assert_same, configured, detector, rows
+from numpy.testing import assert_allclose
+from recorder import Recorder
+from scipy import sparse
+from sklearn.base import BaseEstimator, clone
+from sklearn.covariance import EmpiricalCovariance
+from sklearn.datasets import load_breast_cancer, load_wine
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import GridSearchCV, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from test_common_persistence import ROUND_TRIPS
+
+from skae import AutoencoderOutlierDetector, AutoencoderTransformer, DenoisingAutoencoder, VAESampler
+from skae._fitted.distances import fit_gaussian, squared_distance
+
+every_detector = pytest.mark.parametrize(
+    "estimator", [pytest.param(value, id=name) for name, value in DETECTORS.items()]
+)
+METHODS = ["score_samples", "decision_function", "predict", "p_values", "score_features"]
+
+
+@pytest.fixture(scope="module")
+def benign():
+    X, y = load_breast_cancer(return_X_y=True)
+    return X[y == 1], X[y == 0]
+
+
+@pytest.fixture(scope="module")
+def fitted_to_benign(benign):
+    return AutoencoderOutlierDetector(random_state=0).fit(benign[0][:250])
+
+
+# Scores ----------------------------------------------------------------------------------------------------
+
+
+def test_scores_are_mean_distances(fitted_to_benign, benign):
+    """Put together from what is public: the members, and which rows they were given."""
+    model, X, new = fitted_to_benign, benign[0][:250], benign[1][:20]
+    scale, total, fall = X.std(0), 0, 0
+    for member, seen in zip(model.estimators_, model.estimators_samples_, strict=True):
+        unseen = np.setdiff1d(np.arange(250), seen)
+        residuals, codes = ((member.reconstruct(part) - part) / scale for part in (X[unseen], new)), None
+        residuals, of_new = residuals
+        codes, code_of_new = member.transform(X[seen]), member.transform(new)
+        for weight, ridge, reference, rows_ in ((1, 0.02, residuals, of_new), (0.3, 1e-6, codes, code_of_new)):
+            gaussian = fit_gaussian([torch.from_numpy(reference)], ridge)
+            total = total + weight * squared_distance(gaussian, torch.from_numpy(rows_)).numpy()
+            if weight == 1:
+                inverse = gaussian.root @ gaussian.root.T
+                fall = fall + ((rows_ - gaussian.mean) @ inverse) ** 2 / np.diag(inverse)
+    assert_allclose(model.score_samples(new), -total / 10, rtol=1e-6)
+    assert_allclose(model.score_features(new), fall / 10, rtol=1e-6)
+    exact = EmpiricalCovariance().fit(residuals)  # nearly what is done, but for shrinking
+    assert np.corrcoef(exact.mahalanobis(of_new), squared_distance(gaussian, torch.from_numpy(rows_)))[0, 1] > 0.5
+
+
+def test_members_are_autoencoders_of_the_data(fitted_to_benign, benign):
+    X = benign[0][250:]
+    for member in fitted_to_benign.estimators_:
+        assert type(member) is AutoencoderTransformer
+        assert member.score(X) > 0.9
+        assert_allclose(member.encoder_.offset, benign[0][:250].mean(0), rtol=1e-6)
+
+
+def test_all_rows_are_left_out_equally_often(fitted_to_benign):
+    seen = np.concatenate(fitted_to_benign.estimators_samples_)
+    assert set(map(len, fitted_to_benign.estimators_samples_)) == {150}
+    assert (np.bincount(seen, minlength=250) == 6).all()
+
+
+def test_left_out_scores_are_of_members_that_have_not_seen_the_row(fitted_to_benign, benign):
+    """A row does not know its own scores: it is as odd as if it were new, however far away it is."""
+    X = benign[0][:250].copy()
+    X[0] = benign[1][0]
+    model = AutoencoderOutlierDetector(random_state=0).fit(X)
+    unlike, like = model.left_out_scores_[0], np.median(model.left_out_scores_)
+    assert unlike < 2 * fitted_to_benign.score_samples(X[:1])[0] / 3
+    assert unlike < model.score_samples(X[:1])[0]
+    assert like > fitted_to_benign.offset_
+
+
+@pytest.mark.parametrize("factor", [1e-6, 1e6])
+def test_units_do_not_matter(factor):
+    X, new = rows(80), rows(20, seed=1)
+    units, shift = np.array([1, factor, 1, 1 / factor, 10]), np.array([0, 3 * factor, 1, -1 / factor, 5])
+    plain, other = detector().fit(X), detector().fit(X * units + shift)
+    for method in ("score_samples", "score_features", "p_values"):
+        changed = getattr(other, method)(new * units + shift)
+        assert_allclose(changed, getattr(plain, method)(new), rtol=2e-3, err_msg=method)
+
+
+def test_far_away_is_odd():
+    model = detector().fit(rows(100))
+    scores = model.score_samples(np.outer([1.0, 10, 1e3, 1e30], rows(1)[0]))
+    assert (np.diff(scores) < 0).all()
+    assert np.isfinite(scores).all()
+
+
+def test_trim_keeps_outliers_from_being_learnt():
+    rng = np.random.default_rng(0)
+    normal, odd = rows(400), rng.normal(size=(40, 1)) * np.array([1, -1, 1, -1, 1.0]) * 4
+    X, is_odd = np.vstack([normal, odd]), np.repeat([0, 1], [400, 40])
+    areas = [
+        roc_auc_score(is_odd, -detector(trim=trim, code_weight=0.0).fit(X).score_samples(X)) for trim in (0.0, 0.2)
+    ]
+    assert areas[1] > areas[0] + 0.01
+
+
+# P-values --------------------------------------------------------------------------------------------------
+
+
+@every_detector
+def test_p_values_are_valid(estimator):
+    """Over training sets, new rows have small p-values as often as they should, give or take chance."""
+    p = np.empty((12, 100))
+    for seed in range(12):
+        X = rows(159, seed=seed)
+        p[seed] = clone(estimator).set_params(random_state=seed).fit(X[:59]).p_values(X[59:])
+    assert ((p > 0) & (p <= 1)).all()
+    for alpha in (0.1, 0.3):
+        assert (p <= alpha).mean() < alpha + 0.05
+        assert (p <= alpha).mean() > alpha / 4
+
+
+@every_detector
+def test_an_outlier_is_a_row_below_the_threshold(estimator):
+    X, new = rows(100), np.vstack([rows(50, seed=1), 3 * rows(50, seed=2)])
+    model = clone(estimator).fit(X)
+    decision = model.decision_function(new)
+    assert_allclose(decision, model.score_samples(new) - model.offset_)
+    np.testing.assert_array_equal(model.predict(new), np.where(decision < 0, -1, 1))
+    if model.contamination == "auto":
+        np.testing.assert_array_equal(model.predict(new) == -1, model.p_values(new) <= 0.05)
+    else:
+        assert (model.predict(X) == -1).mean() == model.contamination
+
+
+def test_few_rows_and_the_smallest_p_value():
+    model = detector().fit(rows(10))
+    odd = 100 + rows(3)
+    assert_allclose(model.p_values(odd), 1 / 11)
+    assert (model.predict(odd) == -1).all()
+    assert np.isfinite(model.offset_)
+    with pytest.warns(UserWarning, match=r"smallest p-value is 0\.0909.*Fit to at least 19 rows"):
+        assert not model.select(odd, alpha=0.05).any()
+
+
+def test_select(fitted_to_benign, benign):
+    new = np.vstack([benign[0][250:], benign[1]])
+    is_odd = np.arange(len(new)) >= len(benign[0]) - 250
+    chosen = fitted_to_benign.select(new, alpha=0.1)
+    assert chosen.dtype == bool
+    assert chosen[is_odd].mean() > 0.4
+    assert (chosen & ~is_odd).sum() <= 0.15 * chosen.sum()
+    assert fitted_to_benign.select(new, alpha=0.3).sum() > chosen.sum()
+
+
+@pytest.mark.parametrize("alpha", [0, 1, 1.5, -0.1, "0.1", None])
+def test_select_checks_alpha(alpha, fitted_to_benign, benign):
+    with pytest.raises(ValueError, match=r"alpha=.*must be a number in"):
+        fitted_to_benign.select(benign[0], alpha=alpha)
+
+
+# Reasons ---------------------------------------------------------------------------------------------------
+
+
+def test_reasons_name_the_changed_feature(fitted_to_benign, benign):
+    rng, new = np.random.default_rng(0), benign[0][250:].copy()
+    column = rng.integers(0, 30, len(new))
+    new[np.arange(len(new)), column] += 4 * benign[0].std(0)[column]
+    reasons = fitted_to_benign.score_features(new)
+    assert reasons.shape == new.shape
+    assert (reasons >= 0).all()
+    assert (reasons.argmax(1) == column).mean() > 0.85
+
+
+def test_reasons_of_autoencoders_that_are_given():
+    X, new = rows(100), rows(20, seed=1)
+    new[:, 3] += 20
+    by_error = detector(configured(AutoencoderTransformer)).fit(X)
+    expected = np.mean([m.reconstruction_error(new, per_feature=True) for m in by_error.estimators_], 0)
+    assert_allclose(by_error.score_features(new), expected)
+    by_score = detector(Marginal()).fit(X)
+    reasons = by_score.score_features(new)
+    assert (reasons >= 0).all()
+    assert (reasons.argmax(1) == 3).all()
+    with pytest.raises(AttributeError, match="reconstruction_error"):
+        detector(EmpiricalCovarianceScore()).fit(X).score_features(new)
+
+
+class Marginal(BaseEstimator):
+    """Scores columns one by one."""
+
+    def fit(self, X, y=None):
+        self.mean_, self.scale_ = X.mean(0), X.std(0)
+        return self
+
+    def score_features(self, X):
+        return -(((X - self.mean_) / self.scale_) ** 2) / 2 - np.log(self.scale_)
+
+    def score_samples(self, X):
+        return self.score_features(X).sum(1)
+
+
+class EmpiricalCovarianceScore(EmpiricalCovariance):
+    """Scores rows, and not columns."""
+
+    def score_samples(self, X):
+        return -self.mahalanobis(X)
+
+
+# What members may be ---------------------------------------------------------------------------------------
+
+
+def test_an_autoencoders_own_score_is_the_members():
+    X, new = rows(60), rows(20, seed=1)
+    model = detector(configured(VAESampler, random_state=None)).fit(X)
+    assert all(isinstance(member, VAESampler) for member in model.estimators_)
+    assert len({member.random_state for member in model.estimators_}) == 3
+    assert_allclose(model.score_samples(new), np.mean([m.score_samples(new) for m in model.estimators_], 0))
+
+
+class Frames(BaseEstimator):
+    """Takes data frames of numbers and words, with holes."""
+
+    def fit(self, X, y=None):
+        assert isinstance(X, pd.DataFrame)
+        self.share_ = X["colour"].value_counts(normalize=True, dropna=False)
+        return self
+
+    def score_features(self, X):
+        colour = np.log(X["colour"].map(self.share_).fillna(1e-3).to_numpy(float))
+        return np.column_stack([colour, -(np.nan_to_num(X["size"].to_numpy(float)) ** 2)])
+
+    def score_samples(self, X):
+        return self.score_features(X).sum(1)
+
+
+def test_data_frames_go_to_the_members_as_they_are():
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"colour": rng.choice(["red", "blue", None], 200), "size": rng.normal(size=200)})
+    X.loc[::9, "size"] = np.nan
+    new = pd.DataFrame({"colour": ["red", "green"], "size": [0.1, 9.0]})
+    model = detector(Frames()).fit(X)
+    assert list(model.feature_names_in_) == ["colour", "size"]
+    assert model.predict(new).tolist() == [1, -1]
+    assert model.score_features(new)[1].argmin() == 0
+    with pytest.raises(ValueError, match="feature names"):
+        model.predict(new.rename(columns={"size": "length"}))
+
+
+# Data of all kinds -----------------------------------------------------------------------------------------
+
+
+def test_sparse_rows_are_dense_rows():
+    X = sparse.random_array((150, 20), density=0.3, rng=0, format="csr")
+    dense, same = detector().fit(X.toarray()), detector().fit(X)
+    for kind in (sparse.csr_array, sparse.coo_array, sparse.csc_matrix):
+        assert_allclose(same.score_samples(kind(X)), same.score_samples(X.toarray()), rtol=1e-9)
+    assert_allclose(same.score_samples(X), dense.score_samples(X.toarray()), rtol=0.05)
+    assert_allclose(same.score_features(X), same.score_features(X.toarray()), rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["float32", "int", "frame", "list", "fortran"])
+def test_kinds_of_rows(kind):
+    X = np.round(10 * rows(60))
+    given = {
+        "float32": X.astype(np.float32),
+        "int": X.astype(int),
+        "frame": pd.DataFrame(X),
+        "list": X.tolist(),
+        "fortran": np.asfortranarray(X),
+    }[kind]
+    model, plain = detector().fit(given), detector().fit(X)
+    for method in METHODS:
+        result = getattr(model, method)(given)
+        assert_allclose(result, getattr(plain, method)(X), rtol=1e-3, atol=1e-3)
+        floating = method in ("score_samples", "decision_function", "score_features")
+        assert result.dtype == (np.float32 if floating and kind == "float32" else getattr(plain, method)(X).dtype)
+
+
+def test_constant_columns_and_duplicates():
+    X = np.repeat(rows(30), 4, axis=0)
+    X[:, 1], X[:, 2] = 0.1, 0.0
+    model = detector().fit(X)
+    new = rows(20, seed=1)
+    new[:, 1], new[:, 2] = 0.1, 0.0
+    assert np.isfinite(model.score_samples(new)).all()
+    new[:, 1] = 0.2
+    assert (model.predict(new) == -1).all()
+    assert (model.score_features(new)[:, 1] > 30).all()
+
+
+def test_one_column_and_more_columns_than_rows():
+    rng = np.random.default_rng(0)
+    one = detector().fit(rng.normal(size=(100, 1)))
+    assert one.predict([[0.1], [30.0]]).tolist() == [1, -1]
+    p = [detector().fit(rng.normal(size=(40, 300))).p_values(rng.normal(size=(50, 300))) for _ in range(5)]
+    assert 0.03 < (np.array(p) <= 0.1).mean() < 0.16
+
+
+def test_more_rows_than_a_member_takes(monkeypatch):
+    monkeypatch.setattr("skae._outliers.N_STEPS", 2)
+    model = detector().fit(rows(700))
+    assert [len(seen) for seen in model.estimators_samples_] == [420] * 3
+    assert all(member.n_iter_ == 1 for member in model.estimators_)
+
+
+# Determinism, saving, failing ------------------------------------------------------------------------------
+
+
+@every_detector
+def test_one_seed_one_model(estimator):
+    X, new = rows(), rows(seed=1)
+    before = torch.get_rng_state(), np.random.get_state()  # noqa: NPY002
+    one, same, other = (clone(estimator).set_params(random_state=s).fit(X) for s in (0, 0, 1))
+    for method in METHODS:
+        assert_same(getattr(one, method)(new), getattr(same, method)(new))
+    assert not np.allclose(one.score_samples(new), other.score_samples(new))
+    assert_same(one.left_out_scores_, same.left_out_scores_)
+    assert torch.equal(before[0], torch.get_rng_state())
+    np.testing.assert_equal(before[1], np.random.get_state())  # noqa: NPY002
+    unseeded = [clone(estimator).set_params(random_state=None).fit(X).score_samples(new) for _ in range(2)]
+    assert not np.allclose(*unseeded)
+
+
+def test_threads_change_nothing():
+    code = """
+        import json, sys, numpy as np, torch
+        torch.set_num_threads(int(sys.argv[1]))
+        from skae import AutoencoderOutlierDetector
+        X = np.random.default_rng(0).normal(size=(500, 40))
+        model = AutoencoderOutlierDetector(n_estimators=4, random_state=0).fit(X)
+        print(json.dumps([model.offset_, *model.score_samples(X[:20]).tolist()]))
+    """
+    code = "\n".join(line[8:] for line in code.splitlines())
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    found = [
+        json.loads(subprocess.check_output([sys.executable, "-c", code, n_threads], env=environment))
+        for n_threads in ("1", "2")
+    ]
+    assert found[0] == found[1]
+
+
+@every_detector
+@pytest.mark.parametrize("round_trip", ROUND_TRIPS)
+def test_saving(estimator, round_trip, tmp_path):
+    model = clone(estimator).fit(rows())
+    loaded = round_trip(model, tmp_path)
+    for method in METHODS:
+        assert_same(getattr(loaded, method)(rows(seed=1)), getattr(model, method)(rows(seed=1)))
+    assert clone(loaded).fit(rows()).offset_ == model.offset_
+
+
+@every_detector
+def test_scores_are_row_by_row(estimator):
+    X, model = rows(30, seed=1), clone(estimator).fit(rows())
+    state = pickle.dumps(model)
+    for method in METHODS:
+        apply = getattr(model, method)
+        assert_allclose(np.concatenate([apply(X[i : i + 1]) for i in range(30)]), apply(X), rtol=1e-9, atol=1e-12)
+    assert pickle.dumps(model) == state
+
+
+@pytest.mark.parametrize("n_samples", [1, 2, 3])
+def test_too_few_rows(n_samples):
+    with pytest.raises(ValueError, match=f"n_samples={n_samples}"):
+        detector().fit(rows(n_samples))
+
+
+def test_a_fit_that_fails_leaves_the_model_as_it_was(monkeypatch):
+    model = detector().fit(rows())
+    before = model.score_samples(rows())
+
+    monkeypatch.setattr("skae._outliers.conformal.threshold", lambda *arguments: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        model.fit(rows(90))
+    monkeypatch.undo()
+    assert_same(model.score_samples(rows()), before)
+    with pytest.raises(ValueError, match="NaN"):
+        model.fit(np.full((20, 3), np.nan))
+    assert_same(model.score_samples(rows()), before)
+
+
+# In scikit-learn -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("normal_and_odd", [(1, -1), (1, 0)])
+def test_searches_score_by_the_area_under_the_curve(normal_and_odd):
+    data = load_wine()
+    order = np.random.default_rng(0).permutation(len(data.data))
+    X, y = data.data[order], np.where(data.target[order] == 0, *normal_and_odd[::-1])
+    pipeline = make_pipeline(StandardScaler(), detector())
+    grid = {"autoencoderoutlierdetector__n_components": [2, 4]}
+    search = GridSearchCV(pipeline, grid, cv=2, scoring="roc_auc", error_score="raise").fit(X, y)
+    assert np.isfinite(search.best_score_)
+    decision = cross_val_predict(pipeline, X, y, cv=2, method="decision_function")
+    assert decision.shape == y.shape
+    assert pipeline.fit_predict(X).shape == y.shape
+
+
+def test_n_jobs_make_no_difference():
+    scores = []
+    for n_jobs in (1, 2):
+        search = GridSearchCV(detector(), {"trim": [0.0, 0.1]}, cv=2, scoring="roc_auc", n_jobs=n_jobs)
+        scores.append(search.fit(rows(), [0, 1] * 30).cv_results_["mean_test_score"])
+    assert_same(scores[0], scores[1])
+
+
+@pytest.mark.parametrize("autoencoder", [None, configured(DenoisingAutoencoder, random_state=None)])
+def test_members_are_tasks_of_callbacks(autoencoder):
+    recorder = Recorder()
+    model = detector(autoencoder).set_callbacks(recorder).fit(rows())
+    for tasks in (recorder.begun, recorder.ended):
+        assert tasks.count("member") == 3
+        assert tasks.count("fit") == 1
+    assert_same(recorder.models[-1].score_samples(rows()), model.score_samples(rows()))
