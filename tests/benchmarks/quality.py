@@ -18,6 +18,7 @@ import quality_adversarial
 import quality_codes
 import quality_dense
 import quality_few_labels
+import quality_outliers
 import quality_sparse
 import quality_variational
 import table
@@ -27,6 +28,7 @@ __all__ = [  # each registers its rows
     "quality_codes",
     "quality_dense",
     "quality_few_labels",
+    "quality_outliers",
     "quality_sparse",
     "quality_variational",
 ]
