@@ -332,7 +332,7 @@ class AutoencoderTransformer(TakesSampleWeight):
     >>> autoencoder.inverse_transform(Z).shape
     (1000, 64)
     >>> round(autoencoder.score(X), 1)
-    0.8
+    0.9
 
     As few units as keep three quarters of the variance:
 

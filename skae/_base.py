@@ -120,7 +120,6 @@ class BaseAutoencoder(UsesEncoder):
     decoder = cast(Any, None)
     noise = cast(Any, None)
     noise_level = 0.0
-    missing_values = cast(Any, None)
     clean_fraction = cast(Any, 0.0)
     _width_parameter = "n_components"  # which of the parameters is the width of the code
     _starts_at_pca = False  # whether networks may start at PCA's solution
@@ -264,7 +263,7 @@ class BaseAutoencoder(UsesEncoder):
             error = reconstruct(x, None).sub_(x).square_()
             if per_feature:
                 return out.copy_(error)
-            if self.missing_values is not None:
+            if self._takes_missing:
                 return out.copy_(torch.nanmean(error, 1, keepdim=True))
             return torch.mean(error, 1, keepdim=True, out=out)
 
@@ -312,7 +311,7 @@ class BaseAutoencoder(UsesEncoder):
         if rows.shape[0] < 2:
             warn("R^2 is not defined for fewer than two rows.", UndefinedMetricWarning)
             return float("nan")
-        missing, watch = self.missing_values is not None, SupportWatch(self._supports)
+        missing, watch = self._takes_missing, SupportWatch(self._supports)
         mean, reconstruct = column_means(rows, weight, missing), self._reconstruction(arrays.torch_dtype(X))
 
         def squares(part: slice, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -338,6 +337,11 @@ class BaseAutoencoder(UsesEncoder):
         return lambda x, out=None: decode(encode(x, None), out)
 
     @property
+    def _takes_missing(self) -> bool:
+        """Whether X may have missing values."""
+        return getattr(self, "missing_values", None) is not None
+
+    @property
     def _n_features_out(self) -> int:
         return self._architecture["encoder_layer_sizes"][-1]
 
@@ -359,8 +363,8 @@ class BaseAutoencoder(UsesEncoder):
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.array_api_support = True
-        tags.input_tags.allow_nan = self.missing_values is not None
-        tags.input_tags.sparse = self.missing_values is None
+        tags.input_tags.allow_nan = self._takes_missing
+        tags.input_tags.sparse = not self._takes_missing
         return tags
 
     def __sklearn_clone__(self):

@@ -130,7 +130,7 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
     >>> benign, new = train_test_split(X[y == 1], random_state=0)
     >>> detector = AutoencoderOutlierDetector(random_state=0).fit(benign)
     >>> print(f"malignant rows found: {(detector.predict(X[y == 0]) == -1).mean():.0%}")
-    malignant rows found: 9...%
+    malignant rows found: 6...%
     >>> print(f"benign rows:          {(detector.predict(new) == -1).mean():.0%}")
     benign rows:          ...%
     """

@@ -480,7 +480,7 @@ class VAESampler(BaseAutoencoder):
         """
         return self._over_draws(X, "reconstruction_probability", n_samples, Densities.reconstruction)
 
-    @available_if(lambda self: self.missing_values is not None)
+    @available_if(lambda self: self._takes_missing)
     def impute(self, X):
         """Fill missing values by their expectations, given the other values of their row.
 
@@ -525,7 +525,7 @@ class VAESampler(BaseAutoencoder):
     def _loss_of_observed(self, output: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         """Return the loss of each row, (n,), over the entries that are not missing."""
         loss = _loss(self._objective["loss"], self._objective["likelihood"], self.decoder_)
-        if self.missing_values is None:
+        if not self._takes_missing:
             return loss.per_row(output, x)
         missing = x.isnan()
         return loss.per_row(output, x.masked_fill(missing, 0), (~missing).to(x.dtype))

@@ -89,7 +89,12 @@ ARRAY_API_CHECKS = [
 @pytest.mark.parametrize("estimator", [*EVERY_OF_ANY_WIDTH, pytest.param(IMPUTERS["imputer"], id="imputer")])
 @pytest.mark.filterwarnings("ignore:X .* feature names:UserWarning")  # what the checks pass
 def test_scikit_learn_more(estimator, check):
-    check(type(estimator).__name__, clone(estimator))
+    estimator = clone(estimator)
+    if check is checks.check_inplace_ensure_writeable and hasattr(estimator, "missing_values"):
+        estimator.set_params(missing_values=np.nan)  # there is one among the data
+        if callable(estimator.loss):
+            pytest.skip("a loss of whole rows cannot leave out one of their entries")
+    check(type(estimator).__name__, estimator)
 
 
 @pytest.mark.parametrize(

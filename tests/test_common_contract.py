@@ -99,7 +99,8 @@ def test_no_global_generator_is_read_or_written(estimator):
 def test_one_seed_one_noise_in_either_precision(estimator):
     """Rows in float32 and in float64 get the same weights, order and noise; what differs is rounding."""
     X = rows().astype(np.float32)
-    single, double = (fitted(estimator, x, dtype="auto") for x in (X, X.astype(np.float64)))
+    # Not from PCA's solution: at an optimum, the gradients of linear networks are nothing but rounding.
+    single, double = (fitted(estimator, x, dtype="auto", init="glorot") for x in (X, X.astype(np.float64)))
     assert next(single.encoder_.parameters()).dtype == torch.float32
     assert next(double.encoder_.parameters()).dtype == torch.float64
     assert_allclose(single.loss_curve_, double.loss_curve_, rtol=1e-3)
@@ -231,7 +232,8 @@ def test_weights_in_score_count_rows(estimator):
 def test_higher_score_for_a_better_model(estimator):
     X = rows(200)
     short = fitted(estimator, X, max_iter=1, init="glorot")
-    long = fitted(estimator, X, max_iter=200, learning_rate=5e-3, init="glorot")
+    rate = 2e-2 if getattr(estimator, "decoder_variance", None) == "conditional" else 5e-3
+    long = fitted(estimator, X, max_iter=200, learning_rate=rate, init="glorot")
     assert short.score(X) < long.score(X)
     assert r2_score(X, long.reconstruct(X), multioutput="variance_weighted") > 0.5
     assert long.score_samples(X).mean() > short.score_samples(X).mean()

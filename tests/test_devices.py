@@ -130,7 +130,9 @@ import skae
 
 X = np.random.default_rng(0).normal(size=(30, 5))
 for name in skae.__all__:
-    if isinstance(getattr(skae, name), type) and name != "BaseAutoencoder":
+    if name == "AutoencoderOutlierDetector":
+        skae.AutoencoderOutlierDetector(n_estimators=2).fit(X).p_values(X)
+    elif isinstance(getattr(skae, name), type) and name != "BaseAutoencoder":
         model = getattr(skae, name)(max_iter=1, tol=None).fit(X, np.arange(30) % 2)
         model.transform(X), model.score(X, np.arange(30) % 2)
 """

@@ -146,6 +146,19 @@ def test_imputations_are_conditional_means(linear_gaussian, gone):
     assert_allclose(model.impute([x])[0, gone], expected, atol=0.02)
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [{"likelihood": "student_t"}, {"decoder_variance": "conditional"}, {"likelihood": "poisson"}],
+    ids=str,
+)
+def test_every_likelihood_starts_at_what_is_there(settings, holes):
+    X = np.abs(holes)
+    X[:, 3] = np.nan
+    model = VAESampler(2, missing_values=np.nan, max_iter=3, random_state=0, **settings).fit(X)
+    assert np.isfinite(model.loss_curve_).all()
+    assert np.isfinite(model.impute(X)).all()
+
+
 def test_missing_values_are_filled_better_than_by_means(breast_cancer):
     hidden = np.random.default_rng(0).random(breast_cancer.shape) < 0.3
     X = np.where(hidden, np.nan, breast_cancer)

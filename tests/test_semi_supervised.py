@@ -136,6 +136,7 @@ def test_more_rows_than_the_graph_has_nodes(make, monkeypatch):
     assert_same(again.label_distributions_, model.label_distributions_)
 
 
+@pytest.mark.filterwarnings("ignore:Column 0 of 5 carries nearly all of the loss")
 def test_equal_rows_and_rows_far_away():
     """Distances that are all zero, and one that is past any reach."""
     repeated = np.vstack([X, np.repeat(X[:2], 30, axis=0), [[1e6, 0, 0, 0, 0]]])

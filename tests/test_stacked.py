@@ -246,7 +246,7 @@ def test_a_callable_noise_gets_rows_below_and_codings_above():
         return batch
 
     model = stacked(noise=noise, batch_size=60, shuffle=False, fine_tune=False, pretrain_max_iter=2).fit(X)
-    assert [batch.shape[1] for batch in given] == [5, 5, 8, 8, 4, 4, 5]  # the last measures the loss
+    assert [batch.shape[1] for batch in given] == [5, 5, 8, 8, 4, 4, 5, 5]  # the last two measure losses
     assert_allclose(given[0], X, atol=1e-12)
     codings = torch.tensor(X)
     for encode, batch in zip(model.encoder_, (given[0], given[2], given[4]), strict=True):

@@ -322,7 +322,10 @@ class TrainingData:
         reader, numbers = Reader(self._inputs), torch.tensor(columns)
         batches = some.split(chunk_rows(8 * self._inputs.shape[1]))
         picked = torch.cat([reader.gather(index).cpu()[:, numbers].double() for index in batches])
-        return np.quantile(picked.numpy(), probabilities, axis=0)
+        if not self.missing:
+            return np.quantile(picked.numpy(), probabilities, axis=0)
+        seen = torch.where(picked.isnan().all(0), 0.0, picked)  # a column without a value is zero
+        return np.nanquantile(seen.numpy(), probabilities, axis=0)
 
     def statistics(self) -> tuple:
         """Return each input column's standard deviation, minimum, maximum and mean, as NumPy arrays."""

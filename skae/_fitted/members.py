@@ -92,13 +92,13 @@ def _parts(
     encode, decode = forward(autoencoder.encoder_, dtype), forward(autoencoder.decoder_, dtype)
     numbers = None if rows is None else torch.from_numpy(rows)
     n_rows = X.shape[0] if rows is None else len(rows)
-    with torch.inference_mode():
-        for part in slices(n_rows, 8 * max(X.shape[1], autoencoder._widest)):
-            read = reader.run(part) if numbers is None else reader.gather(numbers[part])
+    for part in slices(n_rows, 8 * max(X.shape[1], autoencoder._widest)):
+        read = reader.run(part) if numbers is None else reader.gather(numbers[part])
+        with torch.no_grad():  # not around the loop: whoever takes a part must not be left in this mode
             x = (read if change is None else change(read).to(dtype)).to(autoencoder.device_)
             code = encode(x, None)
             residual = (decode(code, None) - x).to("cpu").double().div_(scale)
-            yield part, residual, code.to("cpu").double()
+        yield part, residual, code.to("cpu").double()
 
 
 class ScoreMember:

@@ -129,7 +129,7 @@ def mark_missing(e: Any, architecture: Architecture) -> Architecture:
     ValueError
         With images, or with a decoder that is tied to the encoder.
     """
-    if e.missing_values is None:
+    if not e._takes_missing:
         return architecture
     if architecture.images is not None or architecture.tied_weights:
         other = f"image_shape={e.image_shape!r}" if architecture.images is not None else "tied_weights=True"

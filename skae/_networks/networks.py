@@ -148,7 +148,7 @@ class Encoder(Network):
 
     log_scale: Tensor | None
     selection: Selection | None
-    compresses_tails = False  # of files from before there was such a thing
+    compresses_tails = marks_missing = False  # of files from before there were such things
 
     def __init__(
         self,

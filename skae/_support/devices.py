@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from sklearn.utils import check_random_state
 
+from . import forks  # noqa: F401  # loading it is what registers the guard
+
 KINDS = ("cpu", "cuda", "mps", "xpu")
 
 

@@ -38,7 +38,7 @@ class Classification(Run):
         autoencoder = estimator.autoencoder_
         self.encoder = to_fine_tune(autoencoder.encoder_)
         dtype, device = next(self.encoder.parameters()).dtype, autoencoder.device_
-        missing = autoencoder.missing_values is not None
+        missing = autoencoder._takes_missing
         data = TrainingData(X, sample_weight=sample_weight, missing=missing, dtype=dtype, device=device)
         super().__init__(estimator, data, device, dtype, random_streams(estimator.random_state))
         data.offset = getattr(self.encoder, "offset", None)

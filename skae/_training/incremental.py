@@ -70,7 +70,7 @@ class OngoingFit:
         """Take other rows."""
         fit, setup = self.fit, self.fit.setup
         setup.previous = setup.estimator
-        missing = setup.estimator.missing_values is not None
+        missing = setup.estimator._takes_missing
         setup.data = TrainingData(X, missing=missing, dtype=setup.dtype, device=setup.device, **data)
         centre(setup)
         check_support(fit.objective.loss.supports, setup.data)

@@ -53,7 +53,7 @@ def obstacle(estimator: Any, a: Architecture) -> str | None:
         f"loss={estimator.loss!r} is not squared error": estimator.loss != "squared_error",
         "encoder or decoder is a module of yours": custom,
         "the networks are convolutional": a.images is not None,
-        f"missing_values={estimator.missing_values!r} leaves no matrix to decompose": a.marks_missing,
+        "entries may be missing": a.marks_missing,
         f"normalization={a.normalization!r} changes what hidden units carry": a.normalization is not None,
         "tied_weights=True leaves no choice of the decoder": a.tied_weights,
         "ordered codes have several decoders": a.prefixes,
@@ -120,7 +120,7 @@ def _times_itself(rows: Rows, index: Tensor, share: Tensor, right: Tensor | None
     """Return X'X, or X'(X right), of weighted rows, chunk by chunk."""
     width = rows.n_features if right is None else right.shape[1]
     total, start = torch.zeros(rows.n_features, width, dtype=torch.float64), 0
-    for numbers, x in rows.chunks(index, at_least=min(1000, len(index))):
+    for numbers, x in rows.chunks(index, 2 * rows.n_features):  # which become float64
         x = x.double().cpu() * share[start : start + len(numbers)]
         total += x.t() @ (x if right is None else x @ right)
         start += len(numbers)

@@ -244,7 +244,7 @@ def set_up(estimator, X, mode: Mode, make_data: Callable[..., TrainingData]) -> 
     for hook in definitions(estimator, "_adapt_architecture"):
         architecture = hook(architecture, mode)
     dtype = _dtype(estimator, device, X, mode is Mode.INCREMENTAL and previous is not None)
-    rows = make_data(missing=estimator.missing_values is not None, dtype=dtype, device=device)
+    rows = make_data(missing=estimator._takes_missing, dtype=dtype, device=device)
     if mode is not Mode.INCREMENTAL:
         hold_out(estimator, rows, streams.split)
     generator = torch.Generator(device).manual_seed(streams.noise.initial_seed())

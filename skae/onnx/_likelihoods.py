@@ -32,7 +32,7 @@ def negative_log_likelihood(graph: Graph, model: Any, output: str, target: str) 
     if callable(loss):
         return _own_loss(graph, model, loss, output, target)
     seen = None
-    if model.missing_values is not None:
+    if model._takes_missing:
         missing = graph.op("IsNaN", target)
         target, seen = graph.where(missing, 0.0, target), graph.cast(graph.op("Not", missing))
     if loss is not None:

@@ -35,7 +35,7 @@ class Autoencoder:
 
     def __init__(self, graph: Graph, model: Any, x: str) -> None:
         self.graph, self.model, self.x = graph, model, x
-        if model.missing_values is not None and not is_nan(model.missing_values):
+        if model._takes_missing and not is_nan(model.missing_values):
             self.x = graph.where(graph.op("Equal", x, float(model.missing_values)), math.nan, x)
 
     @staticmethod
@@ -60,7 +60,7 @@ class Autoencoder:
     def score_samples(self) -> str:
         graph = self.graph
         squares = graph.square(graph.subtract(self.x, self.reconstruction))
-        if self.model.missing_values is None:
+        if not self.model._takes_missing:
             mean = graph.reduce("Mean", squares, keepdims=False)
         else:
             missing = graph.op("IsNaN", self.x)

@@ -99,7 +99,7 @@ def test_the_noise_of_a_fit_grows_with_its_epochs(monkeypatch):
     settings = {"noise_level": 8.0, "noise_warm_up": 4, "batch_size": 10, "tol": None, "random_state": 0}
     SemanticHasher(3, max_iter=6, **settings).fit(X)
     expected = [2 * min(4, epoch + part) for epoch in range(6) for part in (0, 0.5)]
-    assert_allclose(levels, expected)
+    assert_allclose(levels[:12], expected)  # what follows measures the loss
     levels.clear()
     model = SemanticHasher(3, **settings)
     for _ in range(6):

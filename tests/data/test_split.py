@@ -166,4 +166,4 @@ def test_rows_held_out_are_not_trained_on(shuffle):
     assert not trained & held_out
     assert trained | held_out == set(X[:, 0])
     assert len(seen[True]) == 4 * 45
-    assert len(seen[False]) == 4 * 15
+    assert len(seen[False]) == 5 * 15  # the weights at the start are a candidate

@@ -35,7 +35,7 @@ def density_of_ring(x):
 
 def of_ring(**parameters):
     settings = {"hidden_layer_sizes": (64,), "activation": "silu", "batch_size": 50}
-    settings |= {"max_iter": 60, "tol": None, "random_state": 0}
+    settings |= {"max_iter": 60, "learning_rate": 1e-3, "early_stopping": False, "random_state": 0}
     return DenoisingAutoencoder(16, **{**settings, **parameters}).fit(ring(2000))
 
 

@@ -83,7 +83,7 @@ def test_alpha_leaves_biases_alone():
     """A strong penalty drives weights to zero, and the biases still learn the median."""
     X = np.random.default_rng(0).exponential(size=(200, 3))
     model = AutoencoderTransformer(
-        1, hidden_layer_sizes=(), loss="absolute_error", alpha=10.0, learning_rate=1e-2, tol=None
+        1, hidden_layer_sizes=(), loss="absolute_error", alpha=10.0, learning_rate=1e-2, early_stopping=False
     )
     model.fit(X)
     assert_allclose(model.reconstruct(X), np.tile(np.median(X, axis=0), (200, 1)), atol=0.05)

@@ -408,7 +408,7 @@ def test_divergence_says_so(scale, parameters, wine):
 def test_early_stopping_keeps_the_best_held_out_loss(wine):
     """Few rows are soon learnt by heart. A rate at which nothing moves shows the loss of the weights kept."""
     X = wine[::4]
-    settings = {"early_stopping": True, "validation_fraction": 0.3, "random_state": 0, "tol": None}
+    settings = {"early_stopping": True, "validation_fraction": 0.3, "random_state": 0, "init": "glorot"}
     model = AutoencoderTransformer(4, learning_rate=1e-2, max_iter=150, **settings).fit(X)
     curve = model.validation_loss_curve_
     assert model.best_loss_ == min(curve) < 0.99 * curve[-1]
