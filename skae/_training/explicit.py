@@ -134,7 +134,7 @@ class ExplicitStep(Step):
 
         Without the pass ``backward``, it is the loss alone, without any penalty.
         """
-        plan = self.plan(len(index), self._pool, self._plans)
+        plan = self.plan(index.size(0), self._pool, self._plans)
         self.gather(plan, index)
         for call in plan.encode:
             call()

@@ -54,8 +54,8 @@ def walk(
     the order, so that it is the same on every device. A `Monitor` is told of each epoch, and may ask to stop.
     `DivergedError` is raised if the loss of an epoch, or a weight at the end, is not finite.
     """
-    history, watch = History(), Watch(step, schedule, held_out, len(rows))
-    end = schedule.max_iter
+    n_rows, end = len(rows), schedule.max_iter
+    history, watch = History(), Watch(step, schedule, held_out, n_rows)
     course = None if schedule.rates == "constant" else RateCourse(schedule.rates, end)
     losses: list[Tensor] = []
     n_seen = 0
@@ -67,12 +67,12 @@ def walk(
                 monitor.begin_epoch()
             for index in _batches(rows, schedule, generator):
                 for warm_up in step.warm_ups:
-                    warm_up.advance(schedule.first_epoch + epoch + n_seen / len(rows))
+                    warm_up.advance(schedule.first_epoch + epoch + n_seen / n_rows)
                 if course is not None:
-                    passed = epoch + n_seen / len(rows)
-                    step.set_rate(course.factor(passed, passed + len(index) / len(rows)))
+                    passed = epoch + n_seen / n_rows
+                    step.set_rate(course.factor(passed, passed + index.size(0) / n_rows))
                 losses.append((yield index))
-                n_seen += len(index)
+                n_seen += index.size(0)
             history.end_epoch(losses, step.take_sums(), n_seen)
             losses = []
             flat = watch.look(history)
