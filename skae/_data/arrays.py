@@ -43,11 +43,10 @@ def check_rows(
         )
     X = X.detach() if isinstance(X, Tensor) else X
     marker = getattr(estimator, "missing_values", None)
-    by_chunks = not all_finite and (marker is None or is_nan(marker))
-    kinds = {"ensure_all_finite": False if by_chunks else True if marker is None else "allow-nan"}
-    checked = validate_data(
-        estimator, X, y, accept_sparse="csr" if marker is None else False, dtype=_float_dtypes(X), reset=reset, **kinds
-    )
+    kinds: dict = {"accept_sparse": "csr"} if marker is None else {"ensure_all_finite": "allow-nan"}
+    if not all_finite and (marker is None or is_nan(marker)):
+        kinds["ensure_all_finite"] = False
+    checked = validate_data(estimator, X, y, dtype=_float_dtypes(X), reset=reset, **kinds)
     if marker is not None and not is_nan(marker):
         checked = _nan_for(checked, marker)
     if method is not None:
