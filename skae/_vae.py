@@ -13,9 +13,9 @@ from ._bottleneck.gaussian import GaussianBottleneck
 from ._data import arrays
 from ._fitted.activity import active_units
 from ._fitted.sampling import Densities, check_n_samples, generate, standard_normal
+from ._networks.activations import bounded
 from ._networks.building import Architecture
 from ._networks.inference import forward
-from ._networks.networks import bounded
 from ._objectives import likelihoods
 from ._objectives.losses import Loss, loss_by
 from ._objectives.support import Support, SupportWatch
@@ -74,9 +74,9 @@ class VAESampler(TakesMissingValues):
     missing_values : int, float or None, default=None
         What stands for a missing value in X, such as ``np.nan``. None refuses NaN. Missing values contribute
         nothing to the loss and to scores [7]_; the encoder gets them as the mean of their column, with as many
-        further inputs that mark them. `impute` fills them by means over ``n_importance_samples`` draws of the code,
-        weighted by how well each draw explains the other values of the row [7]_. Where none is missing in X, the
-        fit is the same as with None. Not for images and not for sparse X.
+        further inputs that mark them. `impute` fills them by means over ``n_importance_samples`` draws of the
+        code, weighted by how well each draw explains the other values of the row [7]_. Where none is missing in X,
+        the fit is the same as with None. Not for images and not for sparse X.
     hidden_layer_sizes : int or array-like of int, default=(128,)
         Widths of the encoder's hidden layers, from the input to the code. An int is a single layer; ``()`` is no
         hidden layer. With ``image_shape``, the numbers of channels of the convolution blocks.

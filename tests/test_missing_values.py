@@ -98,7 +98,7 @@ class TestEveryEstimator:
             clone(estimator).set_params(missing_values=-1).fit(holes)
         with pytest.raises(TypeError, match=r"[Ss]parse"):
             clone(estimator).fit(csr_array(np.nan_to_num(holes)))
-        with pytest.raises(ValueError, match=r"missing_values=nan .* does not work with image_shape"):
+        with pytest.raises(ValueError, match=r"missing_values=nan .*does not work with image_shape"):
             clone(estimator).set_params(image_shape=(13, 1)).fit(holes)
         model = clone(estimator).set_params(missing_values=None).fit(np.nan_to_num(holes))
         assert not hasattr(model, "impute")
@@ -239,5 +239,5 @@ def test_pairs_may_have_missing_values_on_both_sides(wine, holes):
 
 
 def test_missing_values_are_no_input_of_an_encoder_that_is_given(holes):
-    with pytest.raises(ValueError, match=r"missing_values=nan .* does not work with encoder=Linear"):
+    with pytest.raises(ValueError, match=r"missing_values=nan .*does not work with encoder=Linear"):
         denoising(encoder=torch.nn.Linear(13, 3)).fit(holes)

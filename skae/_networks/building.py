@@ -10,9 +10,10 @@ import torch
 from torch import nn
 
 from .activations import Link
+from .blocks import Block, Linear, TiedLinear
 from .convolutions import NORMALIZATIONS, Images, Layers, Tied, decoder_layers, encoder_layers
 from .nested import NestedDecoder
-from .networks import Block, Decoder, Encoder, GaussianEncoder, Linear, TiedLinear
+from .networks import Decoder, Encoder, GaussianEncoder
 from .selection import selection
 
 
@@ -139,9 +140,9 @@ def mark_missing(e: Any, architecture: Architecture) -> Architecture:
     for name, given in refused.items():
         if given:
             raise ValueError(
-                f"missing_values={e.missing_values!r} gives the encoder further inputs, which mark missing entries: "
-                f"that does not work with {name}={getattr(e, name)!r}. Fill missing entries first, or leave {name} "
-                "at its default."
+                f"missing_values={e.missing_values!r} gives the encoder further inputs, which mark missing entries. "
+                f"It does not work with {name}={getattr(e, name)!r}. Fill missing entries first, or leave {name} at "
+                "its default."
             )
     return architecture._replace(marks_missing=True)
 

@@ -15,12 +15,13 @@ class ImputationDisplay(Display):
     """What an imputer filled in: distributions beside those of the observed values, and errors.
 
     A panel for each column has histograms of its observed and of its imputed values, each of area one. If the
-    imputer has ``imputation_error_``, a last panel has it as bars: root mean squared errors of entries held out, in
-    standard deviations of the observed values, so that 1 is as bad as the mean. Use `from_estimator` to make one.
+    imputer has ``imputation_error_``, a last panel has it as bars: root mean squared errors of entries held out,
+    in standard deviations of the observed values, so that 1 is as bad as the mean. Use `from_estimator` to make
+    one.
 
-    Imputed values that are expectations vary less than observed ones: draws, of
-    ``AutoencoderImputer(sample_posterior=True)``, do not. Distributions that differ in place are no fault either if
-    missing values depend on other columns.
+    Imputed values that are expectations vary less than observed ones; draws, of
+    ``AutoencoderImputer(sample_posterior=True)``, do not. If other columns tell which values are missing, the two
+    distributions may well have different means.
 
     Parameters
     ----------

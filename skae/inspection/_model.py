@@ -172,7 +172,7 @@ def _names_of(step, before: list[tuple[str, Any]]) -> list[str]:
 
 
 def imputer_and_rows(estimator, X) -> tuple[Any, Any, list[str], np.ndarray]:
-    """Return the imputer in a fitted estimator, rows as it takes them, the names of their columns, and which it keeps.
+    """Return the imputer in a fitted estimator, rows as it takes them, their columns' names, and which it keeps.
 
     Raises
     ------
