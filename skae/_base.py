@@ -106,6 +106,9 @@ class BaseAutoencoder(UsesEncoder):
     code_activation: str = parameter(_ACTIVATION, default="identity")
     output_activation: str = parameter(_ACTIVATION, default="identity")
     tied_weights: bool = parameter("boolean", default=False)
+    encoder: Any = parameter(nn.Module, None, default=None)
+    decoder: Any = parameter(nn.Module, None, default=None)
+    reset_parameters: bool = parameter("boolean", default=False)
     normalization: str | None = parameter(StrOptions(set(NORMALIZATIONS)), None, default=None)
     image_shape: Any = parameter("array-like", None, default=None)
     kernel_size: int = parameter(AT_LEAST_ONE, default=3)
@@ -120,8 +123,6 @@ class BaseAutoencoder(UsesEncoder):
     dtype: str = parameter(StrOptions({"auto", "float32", "float64", "bfloat16"}), default="auto")
 
     # Parameters that only some of the estimators have; these are the others' values.
-    encoder = cast(Any, None)
-    decoder = cast(Any, None)
     noise = cast(Any, None)
     noise_level = 0.0
     clean_fraction = cast(Any, 0.0)

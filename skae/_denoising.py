@@ -10,7 +10,6 @@ from sklearn.base import _fit_context
 from sklearn.callback import with_callbacks
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
-from torch import nn
 
 from ._base import TakesMissingValues
 from ._data import arrays
@@ -82,6 +81,10 @@ class DenoisingAutoencoder(TakesMissingValues):
     decoder : torch.nn.Module or None, default=None
         Custom decoder: a module from shape (n, n_components) to shape (n, n_features), treated like ``encoder``.
         With ``loss='binary_cross_entropy'`` it must return logits.
+    reset_parameters : bool, default=False
+        Whether `fit` draws the parameters of ``encoder`` and ``decoder`` anew, from ``random_state``, instead of
+        starting from their values. This calls the method ``reset_parameters()`` that torch's layers have, and that
+        a module with parameters of its own needs. Frozen modules stay as they are.
     normalization : {'batch', 'layer'} or None, default=None
         Normalisation of the hidden layers, before the activation. 'batch' is batch normalisation (Ioffe and
         Szegedy 2015): each unit, or channel, is normalised over the rows of a batch, which needs at least two
@@ -280,8 +283,6 @@ class DenoisingAutoencoder(TakesMissingValues):
     noise: str | Callable = parameter(StrOptions(set(NOISES)), callable, default="gaussian")
     noise_level: float = parameter(NON_NEGATIVE, default=0.3)
     clean_fraction: Any = parameter(Interval(Real, 0, 1, closed="both"), StrOptions({"auto"}), default="auto")
-    encoder: Any = parameter(nn.Module, None, default=None)
-    decoder: Any = parameter(nn.Module, None, default=None)
 
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)

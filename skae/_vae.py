@@ -91,6 +91,22 @@ class VAESampler(TakesMissingValues):
     output_activation : str, default='identity'
         Activation of the output layer; same choices as ``activation``. Leave it at 'identity' for
         ``loss='binary_cross_entropy'``, which works on logits and applies the sigmoid itself.
+    encoder : torch.nn.Module or None, default=None
+        Custom encoder: a module from shape (n, n_features) to shape (n, 2 * n_components), the means of the
+        posteriors and, beside them, the logarithms of their variances, which are then bounded softly. `fit` trains
+        a copy, starting from the module's weights, and does not centre X. ``hidden_layer_sizes``, ``activation``
+        and ``code_activation`` do not apply to it. With ``missing_values`` it gets shape (n, 2 * n_features):
+        zeros in place of missing values and, beside them, ones where a value is missing.
+    decoder : torch.nn.Module or None, default=None
+        Custom decoder: a module from shape (n, n_components) to shape (n, n_features), treated like ``encoder``.
+        It returns what the link of the likelihood takes: means for 'gaussian' and 'student_t', logits for
+        'bernoulli' and 'categorical', logarithms of means for 'exponential' and 'poisson'. With
+        ``decoder_variance='conditional'``, logarithms of variances, relative to the columns' own, follow beside
+        them, one for each column that has a variance.
+    reset_parameters : bool, default=False
+        Whether `fit` draws the parameters of ``encoder`` and ``decoder`` anew, from ``random_state``, instead of
+        starting from their values. This calls the method ``reset_parameters()`` that torch's layers have, and that
+        a module with parameters of its own needs. Frozen modules stay as they are.
     normalization : {'batch', 'layer'} or None, default=None
         Normalisation of the hidden layers, before the activation. 'batch' is batch normalisation (Ioffe and
         Szegedy 2015): each unit, or channel, is normalised over the rows of a batch, which needs at least two
@@ -542,12 +558,13 @@ class VAESampler(TakesMissingValues):
                 f"output_activation={shape.output_activation!r}."
             )
         output_activation = shape.output_activation if link == "identity" else "identity"
+        custom = self.encoder is not None or self.decoder is not None
         # A convolution gives a variance at each place.
         n_variances = shape.n_features if conditional and shape.images is not None else len(scaled)
         return shape._replace(
             output_activation=output_activation,
             link=link,
-            centred=bool(scaled) and output_activation == "identity",
+            centred=bool(scaled) and output_activation == "identity" and not custom,
             uncentred=tuple(
                 c for name, columns in parts if not likelihoods.LIKELIHOODS[name].has_scale for c in columns
             ),

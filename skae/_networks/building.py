@@ -216,15 +216,25 @@ def build(architecture: Architecture) -> tuple[Encoder, Decoder]:
     """Build both networks with uninitialised weights in float32 on the CPU."""
     a = architecture
     up, down = _dense_layers(a) if a.images is None else _image_layers(a, Images(*a.images))
-    kind = Encoder if a.code_heads == 1 else GaussianEncoder
-    chosen = None if a.selection is None else selection(a.selection)
     n_compressed = a.n_features if a.compresses or a.medians else 0
-    encoder = kind(_blocks(a, up, a.code_activation), chosen, n_compressed, bool(a.medians), a.marks_missing)
+    encoder = encoder_of(a, _blocks(a, up, a.code_activation), n_compressed)
     blocks = _blocks(a, down, a.output_activation)
     if a.prefixes:
         return encoder, NestedDecoder(blocks, a.encoder_layer_sizes[-1], a.link)
+    return encoder, decoder_of(a, blocks)
+
+
+def encoder_of(a: Architecture, blocks: Sequence[nn.Module], n_compressed: int = 0) -> Encoder:
+    """Return an encoder of these blocks, or of a user's module."""
+    kind = Encoder if a.code_heads == 1 else GaussianEncoder
+    chosen = None if a.selection is None else selection(a.selection)
+    return kind(blocks, chosen, n_compressed, n_compressed > 0 and bool(a.medians), a.marks_missing)
+
+
+def decoder_of(a: Architecture, blocks: Sequence[nn.Module]) -> Decoder:
+    """Return a decoder of these blocks, or of a user's module."""
     n_features = a.n_features if a.conditional_variances else None
-    return encoder, Decoder(blocks, a.link, a.n_variances, a.learns_variances, n_features, a.n_dof)
+    return Decoder(blocks, a.link, a.n_variances, a.learns_variances, n_features, a.n_dof)
 
 
 def _dense_layers(a: Architecture) -> tuple[list[Any], list[Any]]:

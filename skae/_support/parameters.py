@@ -10,7 +10,7 @@ from sklearn.utils._param_validation import Interval
 SHARED_ORDER = (
     "missing_values",
     *("hidden_layer_sizes", "decoder_hidden_layer_sizes", "activation", "code_activation", "output_activation"),
-    *("tied_weights", "encoder", "decoder", "normalization"),
+    *("tied_weights", "encoder", "decoder", "reset_parameters", "normalization"),
     *("image_shape", "kernel_size", "downsampling", "downsampling_factor", "code_layer"),
     *("loss", "alpha", "dropout", "init", "solver", "learning_rate", "learning_rate_schedule", "momentum"),
     *("max_grad_norm", "batch_size", "max_iter", "shuffle"),
