@@ -140,8 +140,8 @@ def mark_missing(e: Any, architecture: Architecture) -> Architecture:
     for name, given in refused.items():
         if given:
             raise ValueError(
-                f"missing_values={e.missing_values!r} gives the encoder further inputs, which mark missing entries. "
-                f"It does not work with {name}={getattr(e, name)!r}. Fill missing entries first, or leave {name} at "
+                f"missing_values={e.missing_values!r} gives the encoder further inputs, to mark missing entries. "
+                f"It does not work with {name}={getattr(e, name)!r}. Fill what is missing, or leave {name} at "
                 "its default."
             )
     return architecture._replace(marks_missing=True)
