@@ -17,6 +17,7 @@ from .._networks.activations import link_activation
 from .._networks.custom import forward_centred
 from .._support.devices import normal as standard_normal
 from .._support.devices import uniform
+from .._support.ranks import current
 from .._training.fitting import Fit
 
 MOST_ROWS = 10_000  # that the variance of residuals is measured on: enough for two decimals
@@ -48,7 +49,7 @@ def residual_variance(fit: Fit, encoder: Any, decoder: Any) -> Tensor:
     some = spread(fit.setup.data.train_rows, MOST_ROWS)
     pairs = zip(*(rows.chunks(some, widest) for rows in (fit.inputs, fit.targets)), strict=True)
     with contextlib.nullcontext() if corruption is None else corruption.held_out():
-        return total(squares(x, target) for (_, x), (_, target) in pairs) / len(some)
+        return total(squares(x, target) for (_, x), (_, target) in pairs) / current().count(len(some))
 
 
 def starts(

@@ -11,6 +11,7 @@ from .._data import arrays
 from .._data.rows import TrainingData
 from .._networks.networks import preparation
 from .._objectives.support import check_support
+from .._support.data_parallel import refuse
 from .._support.warnings import warn
 from .advice import complaints_of_rows
 from .fitting import Fit, fitted_attributes, prepare, restore_on_failure
@@ -21,6 +22,7 @@ from .setup import Mode, centre
 
 def update_networks(estimator, X, **data):
     """Take one pass over rows, from the weights and the solver's state that there are."""
+    refuse("partial_fit")
     with restore_on_failure(estimator):
         X = arrays.check_rows(estimator, X, reset=not hasattr(estimator, "encoder_"))
         ongoing = vars(estimator).get("_ongoing")

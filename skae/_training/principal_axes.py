@@ -15,6 +15,7 @@ from torch import Tensor
 from .._data.rows import Rows
 from .._networks.building import Architecture
 from .._networks.networks import Block
+from .._support.ranks import current
 
 # f(a) - f(-a) is a times this factor.
 PAIRS = {"relu": 1.0, "silu": 1.0, "gelu": 1.0, "leaky_relu": 1.01}
@@ -86,11 +87,13 @@ def principal_axes(rows: Rows, index: Tensor, weight: Tensor | None, k: int) -> 
         Of all rows.
     k : int
     """
-    n, d = len(index), rows.n_features
-    share = torch.ones(n, dtype=torch.float64) if weight is None else weight[index].double().cpu()
-    share = (share / share.sum()).sqrt_()[:, None]
+    ranks = current()
+    n, d = ranks.count(len(index)), rows.n_features
+    share = torch.ones(len(index), dtype=torch.float64) if weight is None else weight[index].double().cpu()
+    share = (share / ranks.sum(share.sum())).sqrt_()[:, None]
     if n <= d and 8 * n * d <= MOST_BYTES:
-        X = torch.cat([x.double().cpu() for _, x in rows.chunks(index)]).mul_(share)
+        none = torch.empty(0, d, dtype=torch.float64)
+        X = ranks.gather(torch.cat([none, *(x.double().cpu() for _, x in rows.chunks(index))]).mul_(share))
         variances, left = _eigen(X @ X.t(), k)
         axes = left.t() @ X / variances.clamp_min(torch.finfo(torch.float64).tiny).sqrt()[:, None]
     elif d <= MOST_COLUMNS:
@@ -124,7 +127,7 @@ def _times_itself(rows: Rows, index: Tensor, share: Tensor, right: Tensor | None
         x = x.double().cpu() * share[start : start + len(numbers)]
         total += x.t() @ (x if right is None else x @ right)
         start += len(numbers)
-    return total
+    return current().sum(total)
 
 
 @torch.no_grad()
@@ -194,7 +197,8 @@ def is_better(errors: Tensor, baseline: Tensor, weight: Tensor | None) -> bool:
     """Tell whether held-out errors are below a baseline's by at least a standard error of their difference."""
     gain = baseline.double() - errors.double()
     weight = torch.ones_like(gain) if weight is None else weight.to(gain)
-    n = weight.sum()
-    mean = torch.dot(gain, weight) / n
-    spread = torch.dot((gain - mean).square(), weight) / n
+    ranks = current()
+    n = ranks.sum(weight.sum())
+    mean = ranks.sum(torch.dot(gain, weight)) / n
+    spread = ranks.sum(torch.dot((gain - mean).square(), weight)) / n
     return bool(mean > (spread / n).sqrt())
