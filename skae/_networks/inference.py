@@ -16,7 +16,7 @@ from .networks import Decoder, Encoder, GaussianEncoder, dense_blocks, preparati
 
 Forward = Callable[[Tensor, Tensor | None], Tensor]
 FOLDING_ERROR = 1e-3  # at most, of what goes into the first activation
-# Columns that narrower results of float32 products get, to be computed faster (x86: 32 to 8 units in half the time).
+# Columns that narrower results of float32 products get, to be computed faster (32 to 8 units: in half the time).
 LEAST_COLUMNS = 16
 
 

@@ -108,7 +108,8 @@ def fit_networks(estimator, X, **data):
             data["X_val"] = arrays.check_rows(estimator, data["X_val"], reset=False)
         fit = prepare(estimator, X, Mode.WARM_START if warm else Mode.FRESH, **data)
         several, phases = estimator.n_init > 1 and not warm, phases_of(fit)
-        context = estimator._init_callback_context(max_subtasks=estimator.n_init if several else n_subtasks(phases))
+        n_tasks = estimator.n_init if several else n_subtasks(phases)
+        context = estimator._init_callback_context(max_subtasks=n_tasks)
         watched = hasattr(estimator, "_skl_callbacks")
         if watched:
             context.call_on_fit_task_begin(estimator=estimator, X=X, y=X)
@@ -131,12 +132,12 @@ def fit_networks(estimator, X, **data):
 
 def train(fit: Fit, phases: Sequence[Phase], X, context) -> None:
     """Train a fit that is prepared, phase by phase, with callbacks told and lines printed."""
-    estimator, watched = fit.setup.estimator, hasattr(fit.setup.estimator, "_skl_callbacks")
+    estimator = fit.setup.estimator
+    watched, nothing = hasattr(estimator, "_skl_callbacks"), contextlib.nullcontext(context)
     for number, phase in enumerate(phases):
         try:
             named = watched and phase.name is not None
-            task_of = phase_task(estimator, X, X, context, *phase[:2]) if named else contextlib.nullcontext(context)
-            with task_of as task:
+            with phase_task(estimator, X, X, context, *phase[:2]) if named else nothing as task:
                 step = phase.make_step()
                 monitor = None  # tasks cost more than a small epoch
                 if watched or estimator.verbose:

@@ -48,7 +48,7 @@ def _others(setup: Setup, n_starts: int) -> list[Setup]:
 
 
 def _train_in_turn(fits: Sequence[Fit], X, context) -> list[Error | None]:
-    """Do as `train_fits`, with a task of each for callbacks; end with the one that these, or the keyboard, stop."""
+    """Do as `train_fits`, with a task of each for callbacks; end with the one that they or the keyboard stop."""
     errors: list[Error | None] = []
     for number, fit in enumerate(fits, start=1):
         estimator, phases, error = fit.setup.estimator, phases_of(fit), None

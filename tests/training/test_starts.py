@@ -13,7 +13,8 @@ from sklearn.base import clone
 from skae import AutoencoderTransformer
 from skae._training import joint
 
-SETTINGS = {"hidden_layer_sizes": (8,), "n_components": 2, "max_iter": 4, "tol": None, "batch_size": 16, "init": "he"}
+SETTINGS = {"hidden_layer_sizes": (8,), "n_components": 2, "max_iter": 4, "tol": None, "batch_size": 16}
+SETTINGS["init"] = "he"
 
 
 def kept_loss(model):
