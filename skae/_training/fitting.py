@@ -136,8 +136,8 @@ def train(fit: Fit, phases: Sequence[Phase], X, context) -> None:
     watched, nothing = hasattr(estimator, "_skl_callbacks"), contextlib.nullcontext(context)
     for number, phase in enumerate(phases):
         try:
-            named = watched and phase.name is not None
-            with phase_task(estimator, X, X, context, *phase[:2]) if named else nothing as task:
+            name = phase.name if watched else None
+            with nothing if name is None else phase_task(estimator, X, X, context, name, phase.max_iter) as task:
                 step = phase.make_step()
                 monitor = None  # tasks cost more than a small epoch
                 if watched or estimator.verbose:
