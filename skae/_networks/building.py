@@ -128,17 +128,22 @@ def mark_missing(e: Any, architecture: Architecture) -> Architecture:
     Raises
     ------
     ValueError
-        With images, or with a decoder that is tied to the encoder.
+        With images, with a decoder that is tied to the encoder, or with an encoder of the user's own.
     """
     if not e._takes_missing:
         return architecture
-    if architecture.images is not None or architecture.tied_weights:
-        other = f"image_shape={e.image_shape!r}" if architecture.images is not None else "tied_weights=True"
-        raise ValueError(
-            f"missing_values={e.missing_values!r} gives the encoder further inputs, which mark missing entries: "
-            f"that does not work with {other}. Fill missing entries first, or leave {other.split('=')[0]} at its "
-            "default."
-        )
+    refused = {
+        "image_shape": architecture.images is not None,
+        "tied_weights": architecture.tied_weights,
+        "encoder": e.encoder is not None,
+    }
+    for name, given in refused.items():
+        if given:
+            raise ValueError(
+                f"missing_values={e.missing_values!r} gives the encoder further inputs, to mark missing entries. "
+                f"It does not work with {name}={getattr(e, name)!r}. Fill what is missing, or leave {name} at "
+                "its default."
+            )
     return architecture._replace(marks_missing=True)
 
 

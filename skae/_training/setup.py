@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from .._data import arrays
-from .._data.corruption import Corruption
+from .._data.corruption import Corruption, MarkedCorruption
 from .._data.rows import TrainingData
 from .._networks.building import Architecture, describe
 from .._networks.networks import dense_blocks
@@ -226,8 +226,9 @@ class Setup(Run):
             return None
         # Statistics stay those of the first fit, so that portions given to partial_fit get the same noise.
         statistics = getattr(self.previous, "_column_statistics", None) or self.data.statistics()
-        clean = self.estimator.clean_fraction
-        return Corruption(noise, level, statistics, self.generator, self.dtype, self.data.offset, clean)
+        clean, missing = self.estimator.clean_fraction, self.data.missing
+        kind = MarkedCorruption if missing else Corruption
+        return kind(noise, level, statistics, self.generator, self.dtype, self.data.offset, clean, missing)
 
 
 def set_up(estimator, X, mode: Mode, make_data: Callable[..., TrainingData]) -> Setup:
