@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from .. import _networks
 from .._networks import convolutions, custom, nested
+from .._networks.blocks import Block, Linear
 from .._networks.building import Architecture, build
-from .._networks.networks import Block, Decoder, Encoder, Linear
+from .._networks.networks import Decoder, Encoder
 from .._support import devices
 from .._support.warnings import warn
 from .._training.fine_tuning import to_fine_tune
@@ -45,7 +46,7 @@ def to_plain(state: dict[str, Any]) -> dict[str, Any]:
         return state
     networks = {name: state.pop(f"{name}_") for name in NETWORKS if f"{name}_" in state}
     saved: dict[str, Any] = {"format": FORMAT}
-    if "head" in networks or all(isinstance(network, Encoder | Decoder) for network in networks.values()):
+    if "head" in networks or all(_is_built(network) for network in networks.values()):
         for name, network in networks.items():
             saved[name] = {part: _array(tensor) for part, tensor in network.state_dict().items()}
     else:
@@ -89,6 +90,11 @@ def from_plain(state: dict[str, Any], name: str) -> dict[str, Any]:
             kept = value["device"] in (str(device), "cpu")
             state[key] = torch.tensor(value["array"], device=value["device"] if kept else device)
     return state
+
+
+def _is_built(network: nn.Module) -> bool:
+    """Tell whether skae has built a network, and can build it again."""
+    return isinstance(network, Encoder | Decoder) and network.own is None
 
 
 def _load(network: Any, arrays: dict[str, Any]) -> None:

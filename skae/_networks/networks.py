@@ -11,76 +11,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from .._data.chunks import chunk_rows
-from .activations import ACTIVATIONS, Link, link_activation
-from .convolutions import Layers, Tied, ToRows
+from .activations import ACTIVATIONS, Link, bounded, degrees_of_freedom, link_activation
+from .blocks import Block, Linear
+from .convolutions import ToRows
 from .selection import Selection
-
-
-class Linear(nn.Linear):
-    """`torch.nn.Linear` that leaves drawing its weights to `initialize`.
-
-    Weights of its last ``n_marks`` inputs, which mark missing entries, start at zero: where nothing is missing,
-    they stay there.
-    """
-
-    n_marks = 0
-
-    def reset_parameters(self) -> None:
-        pass
-
-
-class TiedLinear(Tied):
-    """The transpose of another layer's linear map; see `Tied`."""
-
-    def __init__(self, partner: nn.Linear) -> None:
-        super().__init__(partner, partner.in_features)
-
-    @property
-    def weight(self) -> Tensor:
-        return self.partner.weight.t()
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.linear(x, self.weight, self.bias)
-
-    def extra_repr(self) -> str:
-        return f"in_features={self.partner.out_features}, out_features={self.partner.in_features}"
-
-
-class Block(nn.Sequential):
-    """A linear map and the activation named ``activation`` (none for the identity).
-
-    Parameters
-    ----------
-    linear : torch.nn.Module or Layers
-        Of rows or, in a convolution block with all that it is made of, of images.
-    activation : str
-    normalization : torch.nn.Module or None
-        What comes between the two.
-    """
-
-    def __init__(
-        self, linear: nn.Module | Layers, activation: str, normalization: nn.Module | None = None
-    ) -> None:
-        layers = linear if isinstance(linear, Layers) else Layers(linear)
-        between = [] if normalization is None else [normalization]
-        between += [] if activation == "identity" else [ACTIVATIONS[activation].module()]
-        super().__init__(*layers.before, layers.linear, *between, *layers.after)
-        self.activation = activation
-        self.is_dense = normalization is None and not layers.before  # what has a step in closed form
-        self.widest, self.n_places = layers.widest, layers.n_places
-        self._parts = (layers.linear, normalization, layers)
-
-    @property
-    def linear(self) -> "Linear | TiedLinear":
-        return self._parts[0]  # type: ignore[return-value]
-
-    def with_activation(self, activation: str) -> "Block":
-        """Return a block of the same layers and another activation."""
-        _, normalization, layers = self._parts
-        return Block(layers, activation, normalization)
 
 
 class Network(nn.Sequential):
@@ -103,6 +39,15 @@ class Network(nn.Sequential):
     @property
     def blocks(self) -> list[Block]:
         return [block for block in self if isinstance(block, Block)]
+
+    @property
+    def own(self) -> nn.Sequential | None:
+        """A user's modules in the place of blocks, or None."""
+        modules = [module for module in self if not isinstance(module, Selection)]
+        if any(hasattr(module, "is_dense") for module in modules):
+            return None
+        is_sequence = len(modules) == 1 and type(modules[0]) is nn.Sequential
+        return modules[0] if is_sequence else nn.Sequential(*modules)  # type: ignore[return-value]
 
     def forward_centred(self, x: Tensor) -> Tensor:
         """Map what the first block takes, of the weights' dtype, to what the last block returns.
@@ -193,14 +138,23 @@ class Encoder(Network):
         """Return a copy that ends in a code to be trained further: bits become a logistic code again."""
         if self.selection is None or self.selection.smooth is None:
             return copy.deepcopy(self)
+        if self.own is not None:
+            return self._with_blocks([*self.own, ACTIVATIONS[self.selection.smooth].module()])
         *hidden, code = self.blocks
         return self._with_blocks([*hidden, code.with_activation(self.selection.smooth)])
 
-    def _with_blocks(self, blocks: Sequence[Block]) -> "Encoder":
+    def _with_blocks(self, blocks: Sequence[nn.Module]) -> "Encoder":
         """Return a copy that returns what other blocks do."""
         encoder = Encoder(blocks, compresses_tails=self.compresses_tails, marks_missing=self.marks_missing)
         encoder.offset, encoder.log_scale = self.offset, self.log_scale
         return copy.deepcopy(encoder)
+
+
+class FirstHalf(nn.Module):
+    """Returns the first half of the columns: of means and log-variances side by side, the means."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x[:, : x.shape[1] // 2]
 
 
 class GaussianEncoder(Encoder):
@@ -221,7 +175,9 @@ class GaussianEncoder(Encoder):
     @torch.no_grad()
     def to_fine_tune(self) -> Encoder:
         """Return a copy that returns the mean alone, to be trained further."""
-        blocks = copy.deepcopy(self.blocks)
+        if self.own is not None:
+            return self._with_blocks([*self.own, FirstHalf()])
+        blocks: list[Any] = copy.deepcopy(self.blocks)
         linear: Any = blocks[-1].linear
         for name, both in linear.named_parameters():
             setattr(linear, name, nn.Parameter(both[: len(both) // 2].clone()))
@@ -231,25 +187,6 @@ class GaussianEncoder(Encoder):
             linear.out_channels //= 2
             blocks[-1][-1] = ToRows()
         return self._with_blocks(blocks)
-
-
-LOG_VARIANCE_BOUND = 10.0
-
-
-def bounded(raw: Tensor) -> Tensor:
-    """Bring log-variances between -10 and 10, smoothly, so that no variance overflows or vanishes."""
-    return LOG_VARIANCE_BOUND * torch.tanh(raw / LOG_VARIANCE_BOUND)
-
-
-def bounded_and_slope(raw: Tensor) -> tuple[Tensor, Tensor]:
-    """Return `bounded` and its derivative."""
-    tanh = torch.tanh(raw / LOG_VARIANCE_BOUND)
-    return tanh * LOG_VARIANCE_BOUND, 1 - tanh.square()
-
-
-def degrees_of_freedom(raw: Tensor) -> Tensor:
-    """Return degrees of freedom above 1, so that a mean exists, and below 22,028."""
-    return 1 + bounded(raw).exp()
 
 
 class Decoder(Network):

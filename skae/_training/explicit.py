@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .._networks.blocks import Block
 from .._networks.nested import Parallel
-from .._networks.networks import Block
 from .._support.ranks import current
 from .buffers import BufferPool
 from .layers import Chain, FlatLayers, Layer, dense_layers

@@ -7,11 +7,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
+from scipy.sparse import issparse
 
 from .._data import arrays
 from .._data.rows import TrainingData
 from .._networks.building import build, initialize
-from .._networks.custom import Linked, check_own_networks, load_weights
+from .._networks.custom import Linked, check_own_networks, load_weights, redraw, with_own
 from .._networks.networks import Decoder, n_parameters, preparation
 from .._objectives.losses import loss_by
 from .._objectives.penalties import Penalty, mean_over_rows
@@ -21,7 +22,7 @@ from .._support.ranks import alone, current
 from .advice import complain
 from .fit import Fit, Phase
 from .hooks import definitions, the_one
-from .loop import History
+from .loop import History, drive
 from .monitoring import Monitor, phase_task
 from .principal_start import PrincipalStart
 from .problem import Objective
@@ -42,11 +43,13 @@ def assemble(setup: Setup) -> Fit:
     estimator = setup.estimator
     encoder, decoder = _networks(setup)
     bottleneck = the_one(estimator, "_bottleneck", setup)  # first, to say so where there are two
-    start = PrincipalStart.of(setup, encoder, decoder)
+    drawn = setup.previous is not None or estimator.init not in ("auto", "pca")
+    start = None if drawn else PrincipalStart.of(setup, encoder, decoder)
     _give_weights(setup, encoder, decoder)
     current().spread(_values(encoder, decoder))
     loss = the_one(estimator, "_reconstruction_loss", setup, decoder) or loss_by(estimator.loss)
-    check_support(loss.supports, setup.data)
+    if loss.supports:
+        check_support(loss.supports, setup.data)
     penalties = [penalty for hook in definitions(estimator, "_penalties") for penalty in hook(setup)]
     penalties += [Penalty(mean_over_rows(hook)) for hook in definitions(estimator, "_penalty")]
     projections = [project for hook in definitions(estimator, "_projections") for project in hook(setup)]
@@ -66,9 +69,14 @@ def _networks(setup: Setup) -> tuple[Any, Any]:
         initialize((encoder, decoder), setup.streams.weights, estimator.init)
     # Copied together, so that modules which share parameters still do.
     own = copy.deepcopy((estimator.encoder, estimator.decoder))
-    encoder = encoder if own[0] is None else own[0]
-    decoder = decoder if own[1] is None else own[1]
-    return encoder.to(setup.device, setup.dtype), decoder.to(setup.device, setup.dtype)
+    if estimator.reset_parameters and setup.previous is None:
+        redraw(own, setup.streams.weights)
+    networks = with_own((encoder, decoder), own, setup.architecture)
+    for network in networks:
+        network.to(setup.device, setup.dtype)
+    like = torch.empty(0, dtype=setup.dtype, device=setup.device)
+    check_own_networks(*own, setup.architecture, like)
+    return networks
 
 
 def _give_weights(setup: Setup, encoder: Any, decoder: Any) -> None:
@@ -84,9 +92,6 @@ def _give_weights(setup: Setup, encoder: Any, decoder: Any) -> None:
     if data.offset is not None:  # these stay in the precision of the data
         encoder.offset = data.offset.to(setup.device)
         decoder.offset = data.target_offset.to(setup.device)  # type: ignore[union-attr]
-    if estimator.encoder is not None or estimator.decoder is not None:
-        like = torch.empty(0, dtype=setup.dtype, device=setup.device)
-        check_own_networks(encoder, decoder, setup.architecture, like)
 
 
 # The stages -----------------------------------------------------------------------------------------------
@@ -113,30 +118,19 @@ def fit_networks(estimator, X, **data):
             data["X_val"] = arrays.check_rows(estimator, data["X_val"], reset=False)
         current().agree(_facts(estimator, X, warm, data))
         fit = prepare(estimator, X, Mode.WARM_START if warm else Mode.FRESH, **data)
-        phases = phases_of(fit)
-        n_tasks = phases[0].max_iter if phases and phases[0].name is None else len(phases)
+        several, phases = estimator.n_init > 1 and not warm, phases_of(fit)
+        n_tasks = estimator.n_init if several else n_subtasks(phases)
         context = estimator._init_callback_context(max_subtasks=n_tasks)
-        watched, nothing = hasattr(estimator, "_skl_callbacks"), contextlib.nullcontext(context)
+        watched = hasattr(estimator, "_skl_callbacks")
         if watched:
             with alone():
                 context.call_on_fit_task_begin(estimator=estimator, X=X, y=X)
-        for number, phase in enumerate(phases):
-            try:
-                named = watched and phase.name is not None
-                with phase_task(estimator, X, X, context, *phase[:2]) if named else nothing as task:
-                    step = phase.make_step()
-                    monitor = None  # tasks cost more than a small epoch
-                    if watched or estimator.verbose:
-                        monitor = Monitor(estimator, X, X, task, functools.partial(_glimpse, fit, step))
-                    history = fit.setup.train(step, fit.setup.schedule(step, phase.max_iter), monitor)
-            except KeyboardInterrupt:
-                if current().is_shared or not number:
-                    raise  # nothing has been learnt, or other ranks are elsewhere
-                fit.history.interrupted = True
-                break
-            fit.end(phase, step, history)
-            if history.interrupted:
-                break
+        if several:
+            from .starts import best_start  # which is made of what is here
+
+            fit = best_start(fit, X, context)
+        else:
+            train(fit, phases, X, context)
         fit.history.went_on = warm
         keep(fit)
         if watched:
@@ -159,8 +153,38 @@ def _facts(estimator, X, warm: bool, data: dict[str, Any]) -> dict[str, Any]:
         for name, value in estimator.get_params(deep=False).items()
         if name not in ("random_state", "verbose", "device")
     }
-    X_is = {"the number of features": X.shape[1], "the dtype of X": str(X.dtype)}
+    X_is = {"the number of features": X.shape[1], "the dtype of X": str(X.dtype), "X being sparse": issparse(X)}
     return {"the estimator": type(estimator).__name__, **parameters, **X_is, "having been fitted": warm, **given}
+
+
+def train(fit: Fit, phases: Sequence[Phase], X, context) -> None:
+    """Train a fit that is prepared, phase by phase, with callbacks told and lines printed."""
+    estimator = fit.setup.estimator
+    watched, nothing = hasattr(estimator, "_skl_callbacks"), contextlib.nullcontext(context)
+    for number, phase in enumerate(phases):
+        try:
+            name = phase.name if watched else None
+            with nothing if name is None else phase_task(estimator, X, X, context, name, phase.max_iter) as task:
+                step = phase.make_step()
+                monitor = None  # tasks cost more than a small epoch
+                if watched or estimator.verbose:
+                    monitor = Monitor(estimator, X, X, task, functools.partial(_glimpse, fit, step))
+                schedule = fit.setup.schedule(step, phase.max_iter)
+                with fit.setup.training(step, schedule):
+                    history = drive(step, fit.setup.epochs(step, schedule, monitor))
+        except KeyboardInterrupt:
+            if current().is_shared or not number:
+                raise  # nothing has been learnt, or other ranks are elsewhere
+            fit.history.interrupted = True
+            break
+        fit.end(phase, step, history)
+        if history.interrupted:
+            break
+
+
+def n_subtasks(phases: Sequence[Phase]) -> int:
+    """Return how many tasks callbacks see in a fit: phases, or epochs where one phase is all there is."""
+    return phases[0].max_iter if phases and phases[0].name is None else len(phases)
 
 
 def phases_of(fit: Fit) -> Sequence[Phase]:

@@ -15,6 +15,7 @@ from .._support.data_parallel import refuse
 from .._support.warnings import warn
 from .advice import complaints_of_rows
 from .fitting import Fit, fitted_attributes, prepare, restore_on_failure
+from .loop import drive
 from .monitoring import Monitor
 from .problem import Served
 from .setup import Mode, centre
@@ -85,7 +86,9 @@ class OngoingFit:
         fit, setup = self.fit, self.fit.setup
         schedule = setup.schedule(fit.step, 1)._replace(tol=None, first_epoch=setup.n_epochs_before)
         verbose = Monitor(setup.estimator, None, None, None, lambda history: {})
-        fit.history = setup.train(fit.step, schedule, verbose if setup.estimator.verbose else None)
+        epochs = setup.epochs(fit.step, schedule, verbose if setup.estimator.verbose else None)
+        with setup.training(fit.step, schedule):
+            fit.history = drive(fit.step, epochs)
         return fitted_attributes(fit)
 
     @contextlib.contextmanager

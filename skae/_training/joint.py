@@ -19,7 +19,7 @@ from .._support.sizes import of_size
 from .buffers import BufferPool
 from .explicit import ExplicitStep, StepPlan
 from .layers import ParallelAffine, dense_layers
-from .loop import Epochs, History
+from .loop import Epochs, History, drive
 from .optimizers import Together
 from .problem import DivergedError, Schedule
 from .setup import Run
@@ -197,7 +197,7 @@ def train_together(
     Parameters
     ----------
     runs, steps, schedules
-        Of each model. Its result is that of ``run.train(step, schedule, None)``, but for rounding.
+        Of each model. Its result is that of `drive` alone, but for rounding.
 
     Returns
     -------
@@ -220,7 +220,8 @@ def _one_by_one(
 ) -> Iterator[History | ValueError]:
     for run, step, schedule in zip(runs, steps, schedules, strict=True):
         try:
-            history = run.train(step, schedule, None)
+            with run.training(step, schedule):
+                history = drive(step, run.epochs(step, schedule))
         except ValueError as error:
             yield error
             continue

@@ -20,8 +20,8 @@ import torch
 from torch import Tensor, nn
 
 from .._networks.activations import ACTIVATIONS, Activation
+from .._networks.blocks import Block, TiedLinear
 from .._networks.nested import Parallel
-from .._networks.networks import Block, TiedLinear
 from .buffers import BufferPool, LayerBuffers
 from .dropout import Dropout
 

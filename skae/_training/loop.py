@@ -55,22 +55,22 @@ def walk(
     the order, so that it is the same on every device. A `Monitor` is told of each epoch, and may ask to stop.
     `DivergedError` is raised if the loss of an epoch, or a weight at the end, is not finite.
     """
-    ranks = current()
+    ranks, end = current(), schedule.max_iter
     n_rows = ranks.count(len(rows))
     history, watch = History(), Watch(step, schedule, held_out, n_rows)
-    course = RateCourse(schedule.rates, schedule.max_iter)
+    course = None if schedule.rates == "constant" else RateCourse(schedule.rates, end)
     losses: list[Tensor] = []
     n_seen = 0
     try:
         watch.begin(history)
-        while (epoch := len(history.loss_curve)) < course.end:
+        while (epoch := len(history.loss_curve)) < end:
             losses, n_seen = [], 0
             if monitor is not None:
                 monitor.begin_epoch()
             for batch in _batches(ranks.whole(rows), schedule, generator):
                 for warm_up in step.warm_ups:
                     warm_up.advance(schedule.first_epoch + epoch + n_seen / n_rows)
-                if course.changes:
+                if course is not None:
                     passed = epoch + n_seen / n_rows
                     step.set_rate(course.factor(passed, passed + batch.size(0) / n_rows))
                 losses.append((yield ranks.mine(batch)))
@@ -83,8 +83,10 @@ def walk(
                 history.stopped = True
                 break
             history.converged = history.converged or flat
-            if flat and not course.fall(epoch + 1):
-                break
+            if flat:
+                if course is None:
+                    break
+                end = course.fall(epoch + 1)
     except KeyboardInterrupt:
         if ranks.is_shared or not (losses or history.loss_curve):
             raise  # nothing has been learnt, or other ranks are elsewhere

@@ -18,6 +18,10 @@ from .._support.devices import random_seed
 from ._drawing import check_image_shape
 
 
+class NoWayBackError(TypeError):
+    """Codes cannot be decoded, or rows not be brought back to a pipeline's input."""
+
+
 class Model:
     """The autoencoder in an estimator, and the steps before it.
 
@@ -51,10 +55,11 @@ class Model:
 
     def attribute(self, name: str, purpose: str = "") -> Any:
         """Return an attribute of the autoencoder, such as its encoder; a TypeError says if it has none."""
+        error = NoWayBackError if name == "inverse_transform" else TypeError
         if not hasattr(self.autoencoder, name):
             inner = hasattr(self.autoencoder, "autoencoder_")
             hint = ", such as its autoencoder_, which is the one before fine-tuning" if inner else ""
-            raise TypeError(
+            raise error(
                 f"{type(self.autoencoder).__name__} has no {name}{purpose}. Pass a fitted autoencoder{hint}, or a "
                 "Pipeline that contains one."
             )
@@ -76,13 +81,18 @@ class Model:
         """Bring rows from the autoencoder's input back to the pipeline's: a dense ndarray."""
         X = self._native(X)
         for name, step in reversed(self.before):
-            if not hasattr(step, "inverse_transform"):
-                raise TypeError(
-                    f"Step {name!r} before the autoencoder, a {type(step).__name__}, has no inverse_transform, so "
-                    "rows cannot be brought back to the pipeline's input. To see rows as the autoencoder does, "
-                    "pass the autoencoder itself, and the rows transformed by the steps before it."
-                )
-            X = step.inverse_transform(X)
+            words, cause = "has no inverse_transform", None
+            if hasattr(step, "inverse_transform"):
+                try:
+                    X = step.inverse_transform(X)
+                    continue
+                except (AttributeError, NotImplementedError, ValueError) as error:  # some have one that refuses
+                    words, cause = f"has no inverse_transform that works here ({error})", error
+            raise NoWayBackError(
+                f"Step {name!r} before the autoencoder, a {type(step).__name__}, {words}, so rows cannot be "
+                "brought back to the pipeline's input. To see rows as the autoencoder does, pass the autoencoder "
+                "itself, and the rows transformed by the steps before it."
+            ) from cause
         return to_numpy(X)
 
     def encode(self, X) -> np.ndarray:
@@ -123,12 +133,13 @@ class Model:
         if not self.has_noise:
             raise ValueError(
                 f"corrupt=True, but this {type(model).__name__} was not trained with noise of its own. Use "
-                "corrupt='auto', or pass corrupted rows as X_corrupted."
+                "corrupt=False, or pass corrupted rows as X_corrupted."
             )
         x = torch.as_tensor(to_numpy(arrays.check_rows(model, prepared, reset=False)))
         generator = torch.Generator().manual_seed(random_seed(random_state))
         statistics = model._column_statistics
-        noise = Corruption(model.noise, model.noise_level, statistics, generator, x.dtype)
+        missing = model._takes_missing
+        noise = Corruption(model.noise, model.noise_level, statistics, generator, x.dtype, missing=missing)
         return self._native(noise(x).numpy())
 
 
@@ -158,12 +169,49 @@ def detector_and_rows(estimator, X) -> tuple[Any, Any, list[str]]:
         )
     for _, step in before:
         X = step.transform(X)
-    n_features = detector.n_features_in_
-    for known in (detector, *(step for _, step in before[:1])):  # a scaler keeps the features, PCA does not
+    return detector, X, _names_of(detector, before)
+
+
+def _names_of(step, before: list[tuple[str, Any]]) -> list[str]:
+    """Return the names of the features that a step takes."""
+    for known in (step, *(first for _, first in before[:1])):  # a scaler keeps the features, PCA does not
         names = getattr(known, "feature_names_in_", ())
-        if len(names) == n_features:
-            return detector, X, [str(name) for name in names]
-    return detector, X, [f"x{i}" for i in range(n_features)]
+        if len(names) == step.n_features_in_:
+            return [str(name) for name in names]
+    return [f"x{i}" for i in range(step.n_features_in_)]
+
+
+def imputer_and_rows(estimator, X) -> tuple[Any, Any, list[str], np.ndarray]:
+    """Return the imputer in a fitted estimator, rows as it takes them, their columns' names, and which it keeps.
+
+    Raises
+    ------
+    TypeError
+        If there is none.
+    """
+    estimator = getattr(estimator, "best_estimator_", estimator)
+    check_is_fitted(estimator)
+    steps = _steps(estimator)
+    found = [
+        number
+        for number, (_, step) in enumerate(steps)
+        if hasattr(step, "impute") or (hasattr(step, "missing_values") and hasattr(step, "keep_empty_features"))
+    ]
+    if not found:
+        raise TypeError(
+            f"{type(estimator).__name__} contains no imputer. Pass a fitted AutoencoderImputer, an imputer of "
+            "scikit-learn, an autoencoder with missing_values, or a Pipeline that contains one of these."
+        )
+    before, (_, imputer) = steps[: found[0]], steps[found[0]]
+    for _, step in before:
+        X = step.transform(X)
+    kept = np.arange(imputer.n_features_in_)
+    if not hasattr(imputer, "impute"):
+        numbers = np.array([f"x{number}" for number in kept], dtype=object)
+        own = getattr(imputer, "feature_names_in_", numbers)
+        left = set(imputer.get_feature_names_out())
+        kept = np.flatnonzero([name in left for name in own])
+    return imputer, X, _names_of(imputer, before), kept
 
 
 # Layers of networks ----------------------------------------------------------------------------------------
