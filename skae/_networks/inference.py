@@ -91,6 +91,7 @@ class DenseForward:
         *widths, self._width = [*centred, *(weight.shape[1] for weight, _, _ in self.layers)]
         self._buffers = [Buffer(width, dtype, weights[0].device) for width in widths]
         self._wide = Buffer(LEAST_COLUMNS, dtype, weights[0].device)
+        self.plain = self.layers  # without columns to spare
         if dtype == torch.float32 and weights[0].device.type == "cpu":
             self.layers = [widened(*layer) for layer in self.layers]
 
