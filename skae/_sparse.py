@@ -481,12 +481,12 @@ class SparseAutoencoder(TakesSampleWeight):
 
     def _finalize_networks(self, fit: Fit, encoder: Any, decoder: Any, architecture: Architecture) -> tuple:
         if self.sparsity == "batch_topk":
-            freeze_threshold(encoder, fit.inputs, fit.setup.data, self._n_active())
+            freeze_threshold(encoder, fit, self._n_active())
         return encoder, decoder, architecture
 
     def _fitted_attributes(self, fit: Fit, encoder: Any, decoder: Any) -> dict[str, Any]:
         data, architecture = fit.setup.data, fit.architecture
-        found = activity(encoder.encode, fit.inputs, data, architecture.encoder_layer_sizes[-1])
+        found = activity(encoder.encode, fit.inputs, data, architecture.encoder_layer_sizes[-1], fit)
         dead = found.dead(architecture.code_activation, self._selects)
         known = getattr(fit.objective.bottleneck, "dead_units", None)
         numbers = () if known is None or known.dead is None else tuple(known.dead.nonzero()[:, 0].tolist())

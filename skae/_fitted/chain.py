@@ -48,7 +48,9 @@ def residual_variance(fit: Fit, encoder: Any, decoder: Any) -> Tensor:
     some = spread(fit.setup.data.train_rows, MOST_ROWS)
     pairs = zip(*(rows.chunks(some, widest) for rows in (fit.inputs, fit.targets)), strict=True)
     with contextlib.nullcontext() if corruption is None else corruption.held_out():
-        return total(squares(x, target) for (_, x), (_, target) in pairs) / len(some)
+        sums = total(squares(x, target) for (_, x), (_, target) in pairs)
+    n, sums = fit.recent("residuals", (torch.tensor(float(len(some))), sums), torch.add, torch.add)
+    return sums / n
 
 
 def starts(

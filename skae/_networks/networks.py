@@ -69,6 +69,7 @@ class Block(nn.Sequential):
         between += [] if activation == "identity" else [ACTIVATIONS[activation].module()]
         super().__init__(*layers.before, layers.linear, *between, *layers.after)
         self.activation = activation
+        self.is_of_rows = isinstance(layers.linear, nn.Linear | TiedLinear) and not (layers.before or layers.after)
         self.is_dense = normalization is None and not layers.before  # what has a step in closed form
         self.widest, self.n_places = layers.widest, layers.n_places
         self._parts = (layers.linear, normalization, layers)
@@ -379,3 +380,10 @@ def weights(networks: Sequence[nn.Module]) -> list[nn.Parameter]:
 def n_parameters(networks: Sequence[nn.Module]) -> int:
     """Number of trainable parameters, a shared one counted once."""
     return sum(p.numel() for p in nn.ModuleList(networks).parameters() if p.requires_grad)
+
+
+def multiply_adds(networks: Sequence[nn.Module]) -> int:
+    """Number of multiply-adds that a row takes on its way through; of custom layers, of their parameters."""
+    unique = {id(p): p.numel() for network in networks for p in network.parameters()}
+    blocks = (m for network in networks for m in network.modules() if isinstance(m, Block))
+    return sum(unique.values()) + sum(m.linear.weight.numel() * (m.n_places - 1) for m in blocks if m.n_places > 1)

@@ -66,7 +66,8 @@ def walk(
                 monitor.begin_epoch()
             for index in _batches(rows, schedule, generator):
                 for warm_up in step.warm_ups:
-                    warm_up.advance(schedule.first_epoch + epoch + n_seen / len(rows))
+                    passed = epoch + n_seen / len(rows)
+                    warm_up.advance(schedule.first_epoch + schedule.length * passed)
                 if course.changes:
                     passed = epoch + n_seen / len(rows)
                     step.set_rate(course.factor(passed, passed + len(index) / len(rows)))
