@@ -6,6 +6,7 @@ from ._base import BaseAutoencoder
 from ._classifier import AutoencoderClassifier
 from ._denoising import DenoisingAutoencoder
 from ._hasher import SemanticHasher
+from ._imputer import AutoencoderImputer
 from ._outliers import AutoencoderOutlierDetector
 from ._sparse import SparseAutoencoder
 from ._stacked import StackedAutoencoder
@@ -16,6 +17,7 @@ __version__ = "0.1.0.dev0"
 __all__ = [
     "AdversarialAutoencoder",
     "AutoencoderClassifier",
+    "AutoencoderImputer",
     "AutoencoderOutlierDetector",
     "AutoencoderTransformer",
     "BaseAutoencoder",

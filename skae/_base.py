@@ -47,18 +47,20 @@ class UsesEncoder(
         return self._stream(X, encode, self._n_features_out, watch=watch)
 
     def _check(self, X, method: str | None = None):
+        """Validate rows, all but whether they are finite: `arrays.finite_check` tells, chunk by chunk."""
         check_is_fitted(self)
-        return arrays.check_rows(self, X, reset=False, method=method)
+        return arrays.check_rows(self, X, reset=False, method=method, all_finite=False)
 
     def _stream(self, X, apply, width: int, dtype: torch.dtype | None = None, watch: SupportWatch | None = None):
         """Apply a function of dense chunks to validated rows, into one preallocated array of ``width`` columns.
 
         ``watch`` marks, and warns of, rows outside the support of the loss; None is for codes.
         """
-        output = arrays.Output(X, (X.shape[0], width), dtype)
+        output, check = arrays.Output(X, (X.shape[0], width), dtype), arrays.finite_check(self, X)
         here, widest = output.tensor.device == self.device_, max(width, X.shape[1], self._widest)
         with torch.inference_mode():
             for part, rows in chunks(arrays.to_torch(X), arrays.torch_dtype(X).itemsize * widest):
+                check(rows)
                 x, out = rows.to(self.device_), output.tensor[part]
                 if here:
                     apply(x, out)
@@ -308,13 +310,16 @@ class BaseAutoencoder(UsesEncoder):
         """
         X = self._check(X, "score")
         rows, weight = arrays.to_torch(X), arrays.check_weights(sample_weight, X)
+        check = arrays.finite_check(self, X)
         if rows.shape[0] < 2:
+            check(rows)
             warn("R^2 is not defined for fewer than two rows.", UndefinedMetricWarning)
             return float("nan")
         missing, watch = self._takes_missing, SupportWatch(self._supports)
         mean, reconstruct = column_means(rows, weight, missing), self._reconstruction(arrays.torch_dtype(X))
 
         def squares(part: slice, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            check(x)
             watch.see(x)
             share = None if weight is None else weight[part]
             both = reconstruct(x.to(self.device_)).to(mean) - x, x - mean

@@ -25,6 +25,7 @@ from ._support.parameters import AT_LEAST_ZERO, parameter
 from ._training.automatic import Automatic
 from ._training.fine_tuning import Classification, FineTuning
 from ._training.fitting import restore_on_failure
+from ._training.loop import drive
 from ._training.monitoring import Monitor, phase_task, warn_of_the_end
 from ._training.semi_supervised import SemiSupervised
 
@@ -245,7 +246,8 @@ class AutoencoderClassifier(ClassifierMixin, UsesEncoder):
             schedule = run.schedule(run.step, run.max_iter)
             with phase_task(self, *rows, context, "fine-tune", schedule.max_iter) as task:
                 monitor = Monitor(self, *rows, task, run.glimpse)
-                history = run.train(run.step, schedule, monitor)
+                with run.training(run.step, schedule):
+                    history = drive(run.step, run.epochs(run.step, schedule, monitor))
             for name in ("validation_loss_curve_", "label_distributions_", "transduction_"):
                 vars(self).pop(name, None)
             vars(self).update(run.attributes(history))

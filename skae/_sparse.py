@@ -358,9 +358,10 @@ class SparseAutoencoder(TakesSampleWeight):
         if not (isinstance(checked, np.ndarray) or sparse.issparse(checked)):
             return super().transform(X)
         encode, watch = forward(self.encoder_, arrays.torch_dtype(checked)), SupportWatch(self._supports_of_inputs)
-        parts = []
+        parts, check = [], arrays.finite_check(self, checked)
         with torch.inference_mode():  # chunk by chunk, so that the dense codes are never there as a whole
             for _, x in chunks(arrays.to_torch(checked), self._widest * checked.dtype.itemsize):
+                check(x)
                 parts.append(sparse.csr_array(encode(x.to(self.device_), None).cpu().numpy()))
                 watch.see(x)
         watch.warn()

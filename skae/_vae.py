@@ -15,9 +15,9 @@ from ._bottleneck.gaussian import GaussianBottleneck
 from ._data import arrays
 from ._fitted.activity import active_units
 from ._fitted.sampling import Densities, check_n_samples, generate, standard_normal
+from ._networks.activations import bounded
 from ._networks.building import Architecture, mark_missing
 from ._networks.inference import forward
-from ._networks.networks import bounded
 from ._objectives import likelihoods
 from ._objectives.losses import Loss, loss_by
 from ._objectives.support import Support, SupportWatch

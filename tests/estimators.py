@@ -11,6 +11,7 @@ import skae
 from skae import (
     AdversarialAutoencoder,
     AutoencoderClassifier,
+    AutoencoderImputer,
     AutoencoderOutlierDetector,
     AutoencoderTransformer,
     BaseAutoencoder,
@@ -172,6 +173,13 @@ CLASSIFIERS_OF_IMAGES = {
     "classifier_images": classifier(of_images(StackedAutoencoder, random_state=None), n_frozen_layers=1),
 }
 
+# Imputers have no code: they share what every transformer promises, and `test_imputer.py` has the rest.
+IMPUTERS = {
+    "imputer": AutoencoderImputer(n_estimators=2, max_iter=2, hidden_layer_sizes=(8,), random_state=0),
+    "imputer_alone": AutoencoderImputer(n_estimators=1, max_iter=20, hidden_layer_sizes=(), random_state=0),
+    "imputer_float64": AutoencoderImputer(max_iter=3, n_components=1, dtype="float64", random_state=0),
+}
+
 
 def detector(autoencoder=None, **parameters):
     """A fast outlier detector."""
@@ -220,6 +228,8 @@ PUBLIC_CLASSES = [
     for name in skae.__all__
     if inspect.isclass(value := getattr(skae, name)) and value is not skae.BaseAutoencoder
 ]
+# Outlier detectors and imputers have no code, and tests of their own.
+WITH_CODES = [c for c in PUBLIC_CLASSES if hasattr(c, "transform") and not issubclass(c, AutoencoderImputer)]
 
 
 def rows(n_samples=60, n_features=5, seed=0):

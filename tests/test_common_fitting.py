@@ -7,7 +7,7 @@ from estimators import (
     ESTIMATORS,
     EVERY_ESTIMATOR,
     NOISELESS,
-    PUBLIC_CLASSES,
+    WITH_CODES,
     assert_same,
     assert_same_model,
     fitted,
@@ -166,9 +166,7 @@ def test_fit_ignores_y(estimator):
 
 
 @pytest.mark.filterwarnings("ignore:Training stopped at max_iter:sklearn.exceptions.ConvergenceWarning")
-@pytest.mark.parametrize(
-    "estimator_class", [c for c in PUBLIC_CLASSES if hasattr(c, "transform")], ids=lambda c: c.__name__
-)
+@pytest.mark.parametrize("estimator_class", WITH_CODES, ids=lambda c: c.__name__)
 def test_defaults_fit_standardised_data(estimator_class, breast_cancer):
     """The constructor alone is a fair start: two thirds of the variance of unseen rows, in 200 epochs."""
     X, y = breast_cancer, load_breast_cancer().target

@@ -23,6 +23,9 @@ from numpy.testing import assert_allclose
 from scipy import sparse
 from sklearn import config_context
 from sklearn.base import clone, is_classifier
+from sklearn.utils import check_array
+
+from skae._data import chunks
 
 
 def counts():
@@ -203,6 +206,31 @@ def test_errors_about_input(estimator, X, words):
     for word in words:
         with pytest.raises(ValueError, match=word):
             clone(estimator).fit(X, np.zeros(len(X)))
+
+
+@pytest.mark.parametrize("estimator", EVERY_ESTIMATOR)
+def test_fitted_models_complain_of_values_as_scikit_learn_does(estimator, monkeypatch):
+    """They are looked for chunk by chunk: here they are in the last of several."""
+    monkeypatch.setattr(chunks, "CHUNK_BYTES", 1000)
+    model, X = fitted(estimator), np.zeros((60, 5), dtype=np.float32)
+    takes_missing = getattr(model, "missing_values", None) is not None
+    for bad in [np.inf] if takes_missing else [np.nan, np.inf]:
+        X[-1, 2] = bad
+        with pytest.raises(ValueError, match="Input X contains") as expected:
+            check_array(X, estimator=model, input_name="X")
+        for given in [X] if takes_missing else [X, sparse.csr_array(X)]:
+            for method in row_methods(model) if is_classifier(model) else [*row_methods(model), "score"]:
+                with pytest.raises(ValueError, match="Input X contains") as found:
+                    getattr(model, method)(given)
+                assert str(found.value) == str(expected.value)
+
+
+def test_finite_values_whose_sum_is_not():
+    model = fitted(ESTIMATORS[0].values[0])
+    X = np.full((50, 5), 2e38, dtype=np.float32)
+    assert model.transform(X).shape == (50, 2)
+    with config_context(assume_finite=True):
+        assert model.transform(np.full((3, 5), np.nan)).shape == (3, 2)
 
 
 @pytest.mark.parametrize("estimator", ESTIMATORS)

@@ -5,7 +5,7 @@ import inspect
 import numpy as np
 import pandas as pd
 import pytest
-from estimators import PUBLIC_CLASSES, assert_same, configured, labels, row_methods, rows, width_parameter
+from estimators import WITH_CODES, assert_same, configured, labels, row_methods, rows, width_parameter
 from scipy import sparse
 from sklearn.base import clone, is_classifier
 from sklearn.compose import ColumnTransformer
@@ -44,9 +44,7 @@ def last_step(pipeline):
     return pipeline.steps[-1][0]
 
 
-transformers = [c for c in PUBLIC_CLASSES if hasattr(c, "transform")]  # outlier detectors have tests of their own
-every_class = pytest.mark.parametrize("estimator_class", transformers, ids=lambda c: c.__name__)
-every_transformer = pytest.mark.parametrize("estimator_class", transformers, ids=lambda c: c.__name__)
+every_class = pytest.mark.parametrize("estimator_class", WITH_CODES, ids=lambda c: c.__name__)
 
 
 # Pipelines -------------------------------------------------------------------------------------------------
@@ -67,7 +65,7 @@ def test_the_end_of_a_pipeline(estimator_class):
         np.testing.assert_allclose(pipeline.inverse_transform(codes), back, rtol=1e-12)
 
 
-@every_transformer
+@every_class
 def test_the_middle_of_a_pipeline(estimator_class):
     pipeline = make_pipeline(StandardScaler(), small(estimator_class), LogisticRegression()).fit(X, Y)
     codes = pipeline[:-1].transform(X)
@@ -76,7 +74,7 @@ def test_the_middle_of_a_pipeline(estimator_class):
     assert set(pipeline.predict(X)) <= {0, 1, 2}
 
 
-@every_transformer
+@every_class
 def test_two_in_a_row(estimator_class):
     pipeline = Pipeline([("first", small(estimator_class)), ("second", small(estimator_class))])
     codes = pipeline.set_params(second__random_state=1).fit(X, Y).transform(X)
@@ -84,7 +82,7 @@ def test_two_in_a_row(estimator_class):
     assert np.isfinite(codes).all()
 
 
-@every_transformer
+@every_class
 def test_a_pipeline_that_remembers(estimator_class, tmp_path):
     steps = [("scale", MinMaxScaler()), ("code", small(estimator_class)), ("fit", Ridge())]
     plain = Pipeline(steps).fit(X, Y)
@@ -106,7 +104,7 @@ def test_a_pipeline_of_sparse_rows(estimator_class):
 # Columns and unions ----------------------------------------------------------------------------------------
 
 
-@every_transformer
+@every_class
 def test_some_of_the_columns(estimator_class):
     frame = pd.DataFrame(X, columns=list("abcdef"), index=np.arange(100, 180))
     prefix = estimator_class.__name__.lower()
@@ -123,7 +121,7 @@ def test_some_of_the_columns(estimator_class):
     assert_same(columns.transform(shuffled).to_numpy(), columns.transform(frame).to_numpy())
 
 
-@every_transformer
+@every_class
 def test_beside_the_columns_themselves(estimator_class):
     union = FeatureUnion(
         [("same", FunctionTransformer(feature_names_out="one-to-one")), ("codes", small(estimator_class))]
@@ -137,7 +135,7 @@ def test_beside_the_columns_themselves(estimator_class):
     assert list(names[6:]) == [f"codes__{prefix}0", f"codes__{prefix}1"]
 
 
-@every_transformer
+@every_class
 def test_a_union_in_several_processes(estimator_class):
     def union(n_jobs):
         members = [(f"seed{seed}", small(estimator_class, random_state=seed)) for seed in range(3)]
@@ -196,7 +194,7 @@ def test_a_halving_search_over_epochs(estimator_class):
     assert search.best_estimator_.n_iter_ == search.best_params_["max_iter"] == 4
 
 
-@every_transformer
+@every_class
 def test_a_search_through_a_whole_pipeline(estimator_class):
     pipeline = make_pipeline(StandardScaler(), small(estimator_class), LogisticRegression())
     name = f"{pipeline.steps[1][0]}__{width_of(pipeline[1])}"

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .._networks.blocks import Block, Linear
 from .._networks.building import initialize
-from .._networks.networks import Block, Linear
 from .._objectives.losses import binary_cross_entropy
 from .._support.devices import normal
 from .._support.sizes import of_size

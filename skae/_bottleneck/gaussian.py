@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from .._data.corruption import restarted
-from .._networks.networks import LOG_VARIANCE_BOUND
+from .._networks.activations import LOG_VARIANCE_BOUND
 from .._objectives.penalties import WarmUp
 from .._support.devices import normal
 from .._training.bottleneck import Bottleneck

@@ -10,7 +10,8 @@ from torch import Tensor
 from .._bottleneck.winners import batch_cutoff
 from .._data.chunks import chunk_rows, fold, spread, sum_rows, total
 from .._data.rows import Rows, TrainingData
-from .._networks.networks import Encoder, Linear
+from .._networks.blocks import Linear
+from .._networks.networks import Encoder
 from .._networks.selection import Threshold
 from .._support.devices import sum_dtype
 from .._training.fitting import Fit

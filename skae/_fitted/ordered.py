@@ -15,9 +15,10 @@ from torch import Tensor
 
 from .._data import arrays
 from .._data.chunks import total
+from .._networks.blocks import TiedLinear
 from .._networks.building import Architecture, build
 from .._networks.custom import forward_centred
-from .._networks.networks import Decoder, Encoder, TiedLinear
+from .._networks.networks import Decoder, Encoder
 from .._support.devices import sum_dtype
 from .._training.fitting import Fit
 from .._training.setup import Mode

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from .. import _networks
 from .._networks import convolutions, custom, nested
+from .._networks.blocks import Block, Linear
 from .._networks.building import Architecture, build
-from .._networks.networks import Block, Decoder, Encoder, Linear
+from .._networks.networks import Decoder, Encoder
 from .._support import devices
 from .._support.warnings import warn
 from .._training.fine_tuning import to_fine_tune

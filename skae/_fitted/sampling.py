@@ -13,8 +13,8 @@ from torch.quasirandom import SobolEngine
 from .._bottleneck.prior import Prior, draw
 from .._data import arrays
 from .._data.chunks import chunk_rows, slices
+from .._networks.activations import bounded
 from .._networks.inference import forward
-from .._networks.networks import bounded
 from .._support.devices import random_streams
 
 SEED = 0  # of the draws that scores are taken over: the same for every row, so that no row depends on others

@@ -121,3 +121,24 @@ def selector(columns: Sequence[int]) -> slice | Tensor:
     if list(columns) == [*range(first, last + 1)]:
         return slice(first, last + 1)
     return torch.tensor(columns)
+
+
+# Variances and degrees of freedom, which networks return unbounded -----------------------------------------------
+
+LOG_VARIANCE_BOUND = 10.0
+
+
+def bounded(raw: Tensor) -> Tensor:
+    """Bring log-variances between -10 and 10, smoothly, so that no variance overflows or vanishes."""
+    return LOG_VARIANCE_BOUND * torch.tanh(raw / LOG_VARIANCE_BOUND)
+
+
+def bounded_and_slope(raw: Tensor) -> tuple[Tensor, Tensor]:
+    """Return `bounded` and its derivative."""
+    tanh = torch.tanh(raw / LOG_VARIANCE_BOUND)
+    return tanh * LOG_VARIANCE_BOUND, 1 - tanh.square()
+
+
+def degrees_of_freedom(raw: Tensor) -> Tensor:
+    """Return degrees of freedom above 1, so that a mean exists, and below 22,028."""
+    return 1 + bounded(raw).exp()

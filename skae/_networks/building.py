@@ -10,9 +10,10 @@ import torch
 from torch import nn
 
 from .activations import Link
+from .blocks import Block, Linear, TiedLinear
 from .convolutions import NORMALIZATIONS, Images, Layers, Tied, decoder_layers, encoder_layers
 from .nested import NestedDecoder
-from .networks import Block, Decoder, Encoder, GaussianEncoder, Linear, TiedLinear
+from .networks import Decoder, Encoder, GaussianEncoder
 from .selection import selection
 
 

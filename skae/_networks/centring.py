@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from .blocks import Block
 from .nested import Parallel
-from .networks import Block, Decoder, Encoder
+from .networks import Decoder, Encoder
 
 
 def can_recentre(encoder: nn.Module, decoder: nn.Module) -> bool:

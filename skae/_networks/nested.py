@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from .activations import Link
-from .networks import Block, Decoder
+from .blocks import Block
+from .networks import Decoder
 
 
 def group_ends(width: int) -> list[int]:

@@ -11,77 +11,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from .._data.chunks import chunk_rows
-from .activations import ACTIVATIONS, Link, link_activation
-from .convolutions import Layers, Tied, ToRows
+from .activations import Link, bounded, degrees_of_freedom, link_activation
+from .blocks import Block, Linear
+from .convolutions import ToRows
 from .selection import Selection
-
-
-class Linear(nn.Linear):
-    """`torch.nn.Linear` that leaves drawing its weights to `initialize`.
-
-    Weights of its last ``n_marks`` inputs, which mark missing entries, start at zero: where nothing is missing,
-    they stay there.
-    """
-
-    n_marks = 0
-
-    def reset_parameters(self) -> None:
-        pass
-
-
-class TiedLinear(Tied):
-    """The transpose of another layer's linear map; see `Tied`."""
-
-    def __init__(self, partner: nn.Linear) -> None:
-        super().__init__(partner, partner.in_features)
-
-    @property
-    def weight(self) -> Tensor:
-        return self.partner.weight.t()
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.linear(x, self.weight, self.bias)
-
-    def extra_repr(self) -> str:
-        return f"in_features={self.partner.out_features}, out_features={self.partner.in_features}"
-
-
-class Block(nn.Sequential):
-    """A linear map and the activation named ``activation`` (none for the identity).
-
-    Parameters
-    ----------
-    linear : torch.nn.Module or Layers
-        Of rows or, in a convolution block with all that it is made of, of images.
-    activation : str
-    normalization : torch.nn.Module or None
-        What comes between the two.
-    """
-
-    def __init__(
-        self, linear: nn.Module | Layers, activation: str, normalization: nn.Module | None = None
-    ) -> None:
-        layers = linear if isinstance(linear, Layers) else Layers(linear)
-        between = [] if normalization is None else [normalization]
-        between += [] if activation == "identity" else [ACTIVATIONS[activation].module()]
-        super().__init__(*layers.before, layers.linear, *between, *layers.after)
-        self.activation = activation
-        self.is_of_rows = isinstance(layers.linear, nn.Linear | TiedLinear) and not (layers.before or layers.after)
-        self.is_dense = normalization is None and not layers.before  # what has a step in closed form
-        self.widest, self.n_places = layers.widest, layers.n_places
-        self._parts = (layers.linear, normalization, layers)
-
-    @property
-    def linear(self) -> "Linear | TiedLinear":
-        return self._parts[0]  # type: ignore[return-value]
-
-    def with_activation(self, activation: str) -> "Block":
-        """Return a block of the same layers and another activation."""
-        _, normalization, layers = self._parts
-        return Block(layers, activation, normalization)
 
 
 class Network(nn.Sequential):
@@ -234,25 +169,6 @@ class GaussianEncoder(Encoder):
         return self._with_blocks(blocks)
 
 
-LOG_VARIANCE_BOUND = 10.0
-
-
-def bounded(raw: Tensor) -> Tensor:
-    """Bring log-variances between -10 and 10, smoothly, so that no variance overflows or vanishes."""
-    return LOG_VARIANCE_BOUND * torch.tanh(raw / LOG_VARIANCE_BOUND)
-
-
-def bounded_and_slope(raw: Tensor) -> tuple[Tensor, Tensor]:
-    """Return `bounded` and its derivative."""
-    tanh = torch.tanh(raw / LOG_VARIANCE_BOUND)
-    return tanh * LOG_VARIANCE_BOUND, 1 - tanh.square()
-
-
-def degrees_of_freedom(raw: Tensor) -> Tensor:
-    """Return degrees of freedom above 1, so that a mean exists, and below 22,028."""
-    return 1 + bounded(raw).exp()
-
-
 class Decoder(Network):
     """Blocks from the code to the data's space: float (n, n_components) -> (n, n_features).
 
@@ -380,10 +296,3 @@ def weights(networks: Sequence[nn.Module]) -> list[nn.Parameter]:
 def n_parameters(networks: Sequence[nn.Module]) -> int:
     """Number of trainable parameters, a shared one counted once."""
     return sum(p.numel() for p in nn.ModuleList(networks).parameters() if p.requires_grad)
-
-
-def multiply_adds(networks: Sequence[nn.Module]) -> int:
-    """Number of multiply-adds that a row takes on its way through; of custom layers, of their parameters."""
-    unique = {id(p): p.numel() for network in networks for p in network.parameters()}
-    blocks = (m for network in networks for m in network.modules() if isinstance(m, Block))
-    return sum(unique.values()) + sum(m.linear.weight.numel() * (m.n_places - 1) for m in blocks if m.n_places > 1)

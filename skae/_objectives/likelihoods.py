@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from .._data.rows import TrainingData
 from .._networks.activations import Link, link_activation, selector
-from .._networks.networks import Decoder, GaussianEncoder, Linear
+from .._networks.blocks import Linear
+from .._networks.networks import Decoder, GaussianEncoder
 from .likelihood_families import LIKELIHOODS
 from .location_scale import ColumnLayer, Columns, student_quantiles
 from .losses import Loss

@@ -24,7 +24,8 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from .._networks.networks import Decoder, bounded_and_slope, degrees_of_freedom
+from .._networks.activations import bounded_and_slope, degrees_of_freedom
+from .._networks.networks import Decoder
 from .._support.devices import normal, sum_dtype
 from .losses import Loss, accumulator, observed, weigh
 

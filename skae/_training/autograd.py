@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from .._networks.blocks import Block
 from .._networks.custom import forward_centred
 from .._networks.nested import Parallel
-from .._networks.networks import Block, Network, weights
+from .._networks.networks import Network, weights
 from .._networks.selection import Selection
 from .dropout import Dropout
 from .step import Step

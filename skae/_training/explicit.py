@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .._networks.blocks import Block
 from .._networks.nested import Parallel
-from .._networks.networks import Block
 from .buffers import BufferPool
 from .layers import Chain, FlatLayers, Layer, dense_layers
 from .problem import Objective
@@ -134,7 +134,7 @@ class ExplicitStep(Step):
 
         Without the pass ``backward``, it is the loss alone, without any penalty.
         """
-        plan = self.plan(len(index), self._pool, self._plans)
+        plan = self.plan(index.size(0), self._pool, self._plans)
         self.gather(plan, index)
         for call in plan.encode:
             call()

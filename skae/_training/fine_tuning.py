@@ -11,8 +11,9 @@ from torch.nn import functional as F
 
 from .._data.arrays import to_numpy
 from .._data.rows import Rows, TrainingData, codings
+from .._networks.blocks import Block, Linear
 from .._networks.building import initialize
-from .._networks.networks import Block, Encoder, Linear, n_parameters, preparation
+from .._networks.networks import Encoder, n_parameters, preparation
 from .._objectives.losses import CROSS_ENTROPY
 from .._support.devices import random_streams
 from .loop import History

@@ -19,7 +19,7 @@ from .._objectives.support import check_support
 from .advice import complain
 from .fit import Fit, Phase
 from .hooks import definitions, the_one
-from .loop import History
+from .loop import History, drive
 from .monitoring import Monitor, phase_task
 from .principal_start import PrincipalStart
 from .problem import Objective
@@ -39,10 +39,12 @@ def assemble(setup: Setup) -> Fit:
     estimator = setup.estimator
     encoder, decoder = _networks(setup)
     bottleneck = the_one(estimator, "_bottleneck", setup)  # first, to say so where there are two
-    start = PrincipalStart.of(setup, encoder, decoder)
+    drawn = setup.previous is not None or estimator.init not in ("auto", "pca")
+    start = None if drawn else PrincipalStart.of(setup, encoder, decoder)
     _give_weights(setup, encoder, decoder)
     loss = the_one(estimator, "_reconstruction_loss", setup, decoder) or loss_by(estimator.loss)
-    check_support(loss.supports, setup.data)
+    if loss.supports:
+        check_support(loss.supports, setup.data)
     penalties = [penalty for hook in definitions(estimator, "_penalties") for penalty in hook(setup)]
     penalties += [Penalty(mean_over_rows(hook)) for hook in definitions(estimator, "_penalty")]
     projections = [project for hook in definitions(estimator, "_projections") for project in hook(setup)]
@@ -117,7 +119,9 @@ def fit_networks(estimator, X, **data):
                     monitor = None  # tasks cost more than a small epoch
                     if watched or estimator.verbose:
                         monitor = Monitor(estimator, X, X, task, functools.partial(_glimpse, fit, step))
-                    history = fit.setup.train(step, fit.setup.schedule(step, phase.max_iter), monitor)
+                    schedule = fit.setup.schedule(step, phase.max_iter)
+                    with fit.setup.training(step, schedule):
+                        history = drive(step, fit.setup.epochs(step, schedule, monitor))
             except KeyboardInterrupt:
                 if not number:
                     raise  # nothing has been learnt

@@ -16,6 +16,7 @@ from .._objectives.support import check_support
 from .._support.warnings import warn
 from .advice import complaints_of_rows
 from .fitting import Fit, fitted_attributes, prepare, restore_on_failure
+from .loop import drive
 from .monitoring import Monitor
 from .problem import Served
 from .seen import centre
@@ -108,7 +109,9 @@ class OngoingFit:
         settings = {"tol": None, "first_epoch": passes.n_epochs, "length": passes.length}
         schedule = setup.schedule(fit.step, 1)._replace(**settings)
         verbose = Monitor(setup.estimator, None, None, None, lambda history: {})
-        fit.history = setup.train(fit.step, schedule, verbose if setup.estimator.verbose else None)
+        epochs = setup.epochs(fit.step, schedule, verbose if setup.estimator.verbose else None)
+        with setup.training(fit.step, schedule):
+            fit.history = drive(fit.step, epochs)
         return fitted_attributes(fit)
 
     @contextlib.contextmanager

@@ -8,6 +8,7 @@ once for all models, with ``torch.bmm`` in the place of ``torch.mm``.
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import repeat
 from typing import Any, NamedTuple
 
 import torch
@@ -18,7 +19,7 @@ from .._support.sizes import of_size
 from .buffers import BufferPool
 from .explicit import ExplicitStep, StepPlan
 from .layers import ParallelAffine, dense_layers
-from .loop import Epochs, History
+from .loop import Epochs, History, drive
 from .optimizers import Together
 from .problem import DivergedError, Schedule
 from .setup import Run
@@ -64,29 +65,37 @@ class JointStep:
             step.restore(snapshot)
             step.load_state(state)
         self._layers = dense_layers(self._first.blocks)
-        start = 0
+        self._gradients, start = [], 0
         for layer in self._layers:
-            own = slice(start, start := start + layer.shape[0] * layer.shape[1])
-            layer.bind(*(all_[:, own].unflatten(1, layer.shape) for all_ in (self.parameters, self.gradient)))
+            end = start + layer.shape[0] * layer.shape[1]
+            # On its own, since torch.bmm is fast where its result is contiguous.
+            self._gradients.append(self.parameters.new_zeros(len(steps), *layer.shape))
+            layer.bind(self.parameters[:, start:end].unflatten(1, layer.shape), self._gradients[-1])
+            start = end
+        self._gathered = self.gradient[:, :start]  # all but what belongs to losses
         self._solvers = Together([step.optimizer for step in steps])
         self._is_plain = all(_is_plain(step) for step in steps)
+        # Those that do something before or after; on small networks, asking them costs as much as a product.
+        self._watched = [] if self._is_plain and not any(map(_does_more, steps)) else steps
         self._rows = {id(step.served.rows): step.served.rows for step in steps}
         self._plans: dict[tuple[int, int], JointPlan] = {}
 
-    def __call__(self, batches: Sequence[Tensor]) -> list[Tensor]:
+    def __call__(self, batches: Sequence[Tensor]) -> Sequence[Tensor]:
         """Take a step of each model on the rows numbered by its batch; return their objectives as `Step` does."""
-        for step in self.steps:
+        for step in self._watched:
             step.begin()
         totals = self.differentiate(batches)
-        for step in self.steps:
+        for step in self._watched:
             step.limit_gradient()
         penalties = self._solvers.update()
-        each = zip(self.steps, totals, penalties, batches, strict=True)
-        return [step.end(total, penalty, len(index)) for step, total, penalty, index in each]
+        if not self._watched and penalties is None:
+            return totals
+        each = zip(self.steps, totals, penalties or repeat(None), batches, strict=False)
+        return [step.end(total, penalty, index.size(0)) for step, total, penalty, index in each]
 
     def differentiate(self, batches: Sequence[Tensor]) -> Sequence[Tensor]:
         """Write the gradient of each model; return their objectives, without the solver's penalty."""
-        sizes = [len(index) for index in batches]
+        sizes = [index.size(0) for index in batches]  # which is faster than len
         n, n_passes = max(sizes), max(step.n_passes for step in self.steps)
         whole, parts = of_size(self._plans, (n, n_passes), lambda: self._plan(n, n_passes))
         if self._is_plain and min(sizes) == n:
@@ -111,6 +120,7 @@ class JointStep:
             unused[plan.n :].zero_()
         for call in whole.encode_back:
             call()
+        self._gather_gradients()
         for step, plan in each:
             step.end_gradient(plan)
         return totals
@@ -133,7 +143,11 @@ class JointStep:
             call()
         for call in whole.encode_back:
             call()
+        self._gather_gradients()
         return totals.mul_(first.per_row).unbind()
+
+    def _gather_gradients(self) -> None:
+        torch.cat([gradient.flatten(1) for gradient in self._gradients], 1, out=self._gathered)
 
     def _plan(self, n: int, n_passes: int) -> JointPlan:
         first, pool = self._first, BufferPool(self.parameters, len(self.steps))
@@ -148,6 +162,11 @@ def _is_plain(step: ExplicitStep) -> bool:
     without_weights = served.row_weight is None and served.entry_weight is None
     plain = served.targets is None and objective.is_plain and without_weights
     return plain and objective.loss.takes_models and not objective.loss.heads
+
+
+def _does_more(step: ExplicitStep) -> bool:
+    """Whether a step does more than differentiate and update."""
+    return step.average is not None or step.limits_gradient
 
 
 def may_join(steps: Sequence[Step], batch_size: int) -> bool:
@@ -178,7 +197,7 @@ def train_together(
     Parameters
     ----------
     runs, steps, schedules
-        Of each model. Its result is that of ``run.train(step, schedule, None)``, but for rounding.
+        Of each model. Its result is that of `drive` alone, but for rounding.
 
     Returns
     -------
@@ -201,7 +220,8 @@ def _one_by_one(
 ) -> Iterator[History | ValueError]:
     for run, step, schedule in zip(runs, steps, schedules, strict=True):
         try:
-            history = run.train(step, schedule, None)
+            with run.training(step, schedule):
+                history = drive(step, run.epochs(step, schedule))
         except ValueError as error:
             yield error
             continue
@@ -232,10 +252,8 @@ def _walk_together(steps: Sequence[ExplicitStep], walks: Sequence[Epochs]) -> li
             with torch.inference_mode(False):  # what is allocated outlives the modes of training
                 joint = JointStep([steps[model] for model in members]) if len(members) > 1 else None
         try:
-            if joint is None:
-                losses = [steps[model](batches[model]) for model in members]
-            else:
-                losses = joint([batches[model] for model in members])
+            asked = [batches[model] for model in members]
+            losses = [steps[members[0]](asked[0])] if joint is None else joint(asked)
         except KeyboardInterrupt as interrupt:
             for model in members:
                 advance(model, partial(walks[model].throw, interrupt))

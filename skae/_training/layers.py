@@ -20,8 +20,8 @@ import torch
 from torch import Tensor, nn
 
 from .._networks.activations import ACTIVATIONS, Activation
+from .._networks.blocks import Block, TiedLinear
 from .._networks.nested import Parallel
-from .._networks.networks import Block, TiedLinear
 from .buffers import BufferPool, LayerBuffers
 from .dropout import Dropout
 
@@ -156,9 +156,10 @@ def _sum_with_product(summand: Tensor, left: Tensor, right: Tensor, out: Tensor)
 
 
 def _activate(activation: Activation, p: LayerBuffers) -> list[Call]:
-    if activation.forward is None:
-        return []
-    return [partial(activation.forward, p.z, **({"out": p.a} if activation.saves_input else {}))]
+    if activation.forward is not None and activation.saves_input:
+        return [partial(activation.forward, p.z, out=p.a)]
+    calls: list[Call] = [] if activation.forward is None else [partial(activation.forward, p.z)]
+    return calls if p.z is p.a else [*calls, partial(p.a.copy_, p.z)]
 
 
 def _derive(activation: Activation, p: LayerBuffers) -> list[Call]:
@@ -278,7 +279,9 @@ class Chain:
         dh_ = [dh, *da[:-1]]
         self.buffers: list[LayerBuffers] = []
         for i, (layer, a) in enumerate(zip(layers, outputs, strict=True)):
-            z = pool.empty((name, "z", i), n, layer.fan_out) if layer.activation.saves_input else a
+            # torch.bmm is fast where its result is contiguous, which the part of h before the ones is not.
+            apart = layer.activation.saves_input or (a.ndim == 3 and not a.is_contiguous())
+            z = pool.empty((name, "z", i), n, layer.fan_out) if apart else a
             self.buffers.append(LayerBuffers(inputs[i], z, a, da[i], dh_[i]))
         pairs = [*zip(layers, self.buffers, strict=True)]
         forth, back = zip(*((layer.forward(p), layer.backward(p)) for layer, p in pairs), strict=True)

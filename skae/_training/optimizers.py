@@ -123,17 +123,18 @@ class Adam(Optimizer):
         return partial(fused_adam, *buffers, [], n_steps, **constants, **unused)  # type: ignore[misc, arg-type]
 
     def descend(self) -> None:
-        self.count()
-        self._kernel(lr=self.learning_rate)
-
-    def count(self) -> None:
-        """Count a step."""
         self.n_steps.add_(self._one)
+        self._kernel(lr=self.learning_rate)
 
     @property
     def is_fused(self) -> bool:
         """Whether torch's kernel is at work."""
         return self._kernel != self._formula
+
+    def count_in(self, n_steps: Tensor) -> None:
+        """Go on counting steps in a 0-d tensor that is given: part of one for several solvers."""
+        self.n_steps = n_steps.copy_(self.n_steps)
+        self._kernel = self.kernel([self])
 
     def _formula(self, lr: float) -> None:
         self.mean.lerp_(self.gradient, 1 - self.beta1)
@@ -181,23 +182,27 @@ class Together:
 
     def __init__(self, optimizers: Sequence[Any]) -> None:
         self.optimizers = optimizers
+        self._shrinking = [ours for ours in optimizers if ours.shrinkage is not None]
+        self._kernel = None
         kind = type(optimizers[0])
-        fused = all(type(ours) is kind and isinstance(ours, Adam) and ours.is_fused for ours in optimizers)
-        self._kernel = kind.kernel(optimizers) if fused else None
+        if all(type(ours) is kind and isinstance(ours, Adam) and ours.is_fused for ours in optimizers):
+            self._n_steps = torch.zeros_like(optimizers[0].n_steps).repeat(len(optimizers))
+            self._one = torch.ones_like(optimizers[0].n_steps)
+            for ours, own in zip(optimizers, self._n_steps.unbind(), strict=True):
+                ours.count_in(own)
+            self._kernel = kind.kernel(optimizers)
 
-    def update(self) -> list[Tensor | None]:
-        """Take a step of each; return their penalties, as `Optimizer.update` does."""
+    def update(self) -> list[Tensor | None] | None:
+        """Take a step of each; return their penalties, as `Optimizer.update` does, or None without any."""
         rates = {ours.learning_rate for ours in self.optimizers}
         if self._kernel is None or len(rates) > 1:
             return [ours.update() for ours in self.optimizers]
-        shrinking = [ours for ours in self.optimizers if ours.shrinkage is not None]
-        penalties = {id(ours): ours.shrink() for ours in shrinking}
-        for ours in self.optimizers:
-            ours.count()
+        penalties = {id(ours): ours.shrink() for ours in self._shrinking}
+        self._n_steps.add_(self._one)
         self._kernel(lr=rates.pop())
-        for ours in shrinking:
+        for ours in self._shrinking:
             ours.decay()
-        return [penalties.get(id(ours)) for ours in self.optimizers]
+        return [penalties.get(id(ours)) for ours in self.optimizers] if penalties else None
 
 
 OPTIMIZERS = {"adam": Adam, "adamw": AdamW, "sgd": SGD}

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from .._data.rows import Rows
+from .._networks.blocks import Block
 from .._networks.building import Architecture
-from .._networks.networks import Block
 
 # f(a) - f(-a) is a times this factor.
 PAIRS = {"relu": 1.0, "silu": 1.0, "gelu": 1.0, "leaky_relu": 1.01}

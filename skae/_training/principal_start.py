@@ -46,8 +46,6 @@ class PrincipalStart:
             If ``init='pca'`` asks for what is impossible.
         """
         estimator, architecture = setup.estimator, setup.architecture
-        if setup.previous is not None or estimator.init not in ("auto", "pca"):
-            return None
         reason = "targets differ from inputs" if setup.data.paired else None
         reason = reason or principal_axes.obstacle(estimator, architecture)
         if estimator.init == "pca":

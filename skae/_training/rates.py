@@ -17,36 +17,29 @@ class RateCourse:
 
     Parameters
     ----------
-    schedule : {'constant', 'linear', 'cosine'}
+    schedule : {'linear', 'cosine'}
     n_epochs : int
-
-    Attributes
-    ----------
-    end : int
-        How many epochs the run has; a fall that begins early brings it forward.
     """
 
     def __init__(self, schedule: str, n_epochs: int) -> None:
-        self.end, self.changes = n_epochs, schedule != "constant"
+        self._shape, share = SCHEDULES[schedule]
+        self._start, self._end, self._top = share * n_epochs, n_epochs, 1.0
         self._warm_up = WARM_UP * n_epochs
-        if self.changes:
-            self._shape, share = SCHEDULES[schedule]
-            self._start, self._top = share * n_epochs, 1.0
 
     def factor(self, before: float, after: float) -> float:
         """Return the factor of a step that begins and ends when so many epochs have passed."""
         rise = min(1.0, after / self._warm_up)
         if before <= self._start:
             return min(rise, self._top)
-        fallen = min(1.0, (before - self._start) / (self.end - self._start))
+        fallen = min(1.0, (before - self._start) / (self._end - self._start))
         return min(rise, self._top * self._shape(fallen))
 
-    def fall(self, epoch: int) -> bool:
-        """Bring the fall of the rate forward; return whether there is one, so that the run goes on to its end.
+    def fall(self, epoch: int) -> int:
+        """Bring the fall of the rate forward; return how many epochs the run has then.
 
         The fall takes as many epochs as have passed, and no more than are left.
         """
-        if self.changes and 2 * epoch < self.end:
+        if 2 * epoch < self._end:
             self._top = self.factor(epoch, epoch)
-            self._start, self.end = float(epoch), 2 * epoch
-        return self.changes
+            self._start, self._end = float(epoch), 2 * epoch
+        return self._end

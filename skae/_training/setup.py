@@ -1,6 +1,7 @@
 """What a fit is given: rows, device, precision, random streams, architecture; and how it takes steps on them."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -22,7 +23,7 @@ from .bottleneck import Bottleneck
 from .dropout import Dropout
 from .explicit import ExplicitStep
 from .hooks import definitions
-from .loop import Epochs, History, drive, walk
+from .loop import Epochs, walk
 from .monitoring import Monitor
 from .optimizers import OPTIMIZERS, Optimizer
 from .problem import DivergedError, Objective, Schedule, Served
@@ -142,18 +143,13 @@ class Run:
         rate = self.raised_rate(bottleneck)
         return {"learning_rate_": rate, "batch_size_": self.batch_size, "max_iter_": max_iter}
 
-    def train(self, step: Step, schedule: Schedule, monitor: Monitor | None) -> History:
-        """Run the training loop on a step.
-
-        Raises
-        ------
-        ValueError
-            If the loss, or a weight, stops being finite.
-        """
+    @contextlib.contextmanager
+    def training(self, step: Step, schedule: Schedule) -> Iterator[None]:
+        """Set torch up for steps; divergence becomes the `ValueError` that users see."""
         multiply_adds = 3 * schedule.batch_size * step.multiply_adds
         try:
             with devices.cpu_settings(multiply_adds), step.modes(self.streams.noise):
-                return drive(step, self.epochs(step, schedule, monitor))
+                yield
         except DivergedError as error:
             raise self.explain(error, step) from None
 

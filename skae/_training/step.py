@@ -64,12 +64,17 @@ class Step:
         self.begin()
         total = self.differentiate(index)
         self.limit_gradient()
-        return self.end(total, self.optimizer.update(), len(index))
+        return self.end(total, self.optimizer.update(), index.size(0))
 
     def begin(self) -> None:
         """Go on from what has been reached, where the mean of the weights has been shown meanwhile."""
         if self.average is not None and self.average.hide():
             self._follow()
+
+    @property
+    def limits_gradient(self) -> bool:
+        """Whether `limit_gradient` changes anything."""
+        return self._moving is not None or self._max_grad_norm is not None
 
     def limit_gradient(self) -> None:
         """Leave out biases that are not trained, and shorten a gradient that is too long."""

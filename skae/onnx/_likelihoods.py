@@ -9,7 +9,7 @@ import torch
 from scipy import special
 from torch import nn
 
-from .._networks.networks import LOG_VARIANCE_BOUND
+from .._networks.activations import LOG_VARIANCE_BOUND
 from .._objectives.likelihoods import LIKELIHOODS, scale_columns
 from ._graph import Graph
 from ._inline import inline

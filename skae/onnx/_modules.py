@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from .._networks import convolutions
 from .._networks.activations import ACTIVATIONS, Link
-from .._networks.networks import Block, Linear, TiedLinear
+from .._networks.blocks import Block, Linear, TiedLinear
 from ._graph import Graph
 
 Sides = tuple[int, int] | None  # the height and width of images, where they are known

@@ -10,7 +10,7 @@ import torch
 from .. import AutoencoderClassifier, BaseAutoencoder, SemanticHasher, VAESampler
 from .._data.arrays import is_nan
 from .._fitted.sampling import standard_normal
-from .._networks.networks import LOG_VARIANCE_BOUND
+from .._networks.activations import LOG_VARIANCE_BOUND
 from ._graph import Graph
 from ._likelihoods import negative_log_likelihood
 from ._modules import array

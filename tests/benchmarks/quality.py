@@ -18,6 +18,7 @@ import quality_adversarial
 import quality_codes
 import quality_dense
 import quality_few_labels
+import quality_imputation
 import quality_outliers
 import quality_sparse
 import quality_variational
@@ -28,6 +29,7 @@ __all__ = [  # each registers its rows
     "quality_codes",
     "quality_dense",
     "quality_few_labels",
+    "quality_imputation",
     "quality_outliers",
     "quality_sparse",
     "quality_variational",

@@ -11,7 +11,7 @@ from torch import distributions as td
 
 from skae import VAESampler
 from skae._bottleneck.gaussian import GaussianBottleneck
-from skae._networks.networks import bounded
+from skae._networks.activations import bounded
 from skae._training.autograd import AutogradStep
 from skae._training.explicit import ExplicitStep
 from skae._training.fitting import fit_networks, prepare

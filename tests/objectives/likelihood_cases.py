@@ -4,7 +4,8 @@ import numpy as np
 import torch
 from scipy import special, stats
 
-from skae._networks.networks import Block, Decoder, Linear
+from skae._networks.blocks import Block, Linear
+from skae._networks.networks import Decoder
 from skae._objectives.likelihoods import LIKELIHOODS, link, of_family, with_scale
 
 MIXED = (("bernoulli", [1]), ("gaussian", [3, 0]), ("poisson", (2,)))

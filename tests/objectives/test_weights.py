@@ -7,7 +7,8 @@ import torch
 from likelihood_cases import CASES, LAYOUTS, decoder_of, outputs, targets
 from numpy.testing import assert_allclose
 
-from skae._networks.networks import Block, Decoder, Linear
+from skae._networks.blocks import Block, Linear
+from skae._networks.networks import Decoder
 from skae._objectives.likelihoods import negative_log_likelihood, partition
 from skae._objectives.losses import CROSS_ENTROPY, LOSSES, loss_by
 

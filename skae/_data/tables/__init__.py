@@ -1,0 +1,1 @@
+"""Tables of numbers, categories and holes, and the matrices that they are encoded as."""

@@ -1,0 +1,201 @@
+"""A codec between tables and the matrices that networks take: normal scores, and one-hot blocks.
+
+A column of categories becomes a block of one-hot columns. A column of numbers becomes a column of normal scores;
+a number that many rows share (an atom, such as a gain of zero) is a category beside them, so that the scores are
+those of the rest, and are missing where there is an atom. Missing cells are NaN in all their columns.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from ..._support.warnings import warn
+from . import frames, roles
+from .columns import Categories, Rounding, Scores, Variable, atoms_of, check_finite, sorted_values
+from .frames import CATEGORY, Column, Layout
+
+MOST_CATEGORIES = 255  # as scikit-learn's histogram gradient boosting takes
+
+
+class TableCodec:
+    """Encodes tables as matrices, and back.
+
+    Parameters
+    ----------
+    categorical_features : "from_dtype", or array-like of names, of column numbers, or of booleans
+        Which columns hold categories; "from_dtype" takes booleans, strings, objects and categorical dtypes.
+    numeric_transform : {"quantile", "standard"}
+    atom_share : float
+        A number that more than this share of the rows has becomes a category.
+
+    Attributes
+    ----------
+    layout : Layout
+        Of the table that it was fitted to.
+    variables : list of Variable
+        One for each column of the table.
+    width : int
+        Number of columns of the matrix.
+    """
+
+    layout: Layout
+    variables: list[Variable]
+
+    def __init__(
+        self,
+        categorical_features: Any = "from_dtype",
+        numeric_transform: str = "quantile",
+        atom_share: float = 0.05,
+    ) -> None:
+        self.categorical_features, self.numeric_transform = categorical_features, numeric_transform
+        self.atom_share = atom_share
+
+    def fit(self, table: Any, generator: np.random.Generator) -> "TableCodec":
+        """Learn categories, atoms and quantiles; rounded numbers are spread by a ``generator``.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a column cannot be encoded; the message names it, and says what to do.
+        """
+        columns, self.layout = frames.read(table)
+        self.variables, self.width = [], 0
+        for column in roles.by_choice(columns, self.categorical_features):
+            variable = self._variable(column, generator)
+            self.variables.append(variable)
+            self.width += len(variable.columns)
+        return self
+
+    def _variable(self, column: Column, generator: np.random.Generator) -> Variable:
+        seen = column.values[~column.missing]
+        if len(seen) == 0:
+            raise ValueError(f"Column {column.name!r} has no value at all. Drop it.")
+        if column.kind == CATEGORY:
+            return Variable(column.name, False, _categories(column.name, seen), None, self.width)
+        check_finite(column.name, seen)
+        atoms = atoms_of(seen, len(column.values), self.atom_share)
+        rest = seen[~np.isin(seen, atoms)]
+        scores = Scores(rest, column.is_single, generator, self.numeric_transform) if len(rest) else None
+        categories = Categories(atoms.tolist()) if len(atoms) else None
+        return Variable(column.name, True, categories, scores, self.width)
+
+    @property
+    def likelihood(self) -> list[tuple[str, tuple[int, ...]]]:
+        """Pairs of a family, 'categorical' or 'gaussian', and the columns of the matrix that it rules."""
+        pairs = [("categorical", variable.block) for variable in self.variables if variable.block]
+        scores = tuple(variable.columns[-1] for variable in self.variables if variable.scores is not None)
+        return [*pairs, ("gaussian", scores)] if scores else pairs
+
+    def encode(self, table: Any, generator: np.random.Generator | None = None) -> np.ndarray:
+        """Return the matrix of a table like the one of `fit`, (n, width), with NaN where there is no cell.
+
+        With a ``generator``, numbers are spread over what was rounded to them: for training. Categories that are
+        not known count as missing, with a warning.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the columns are others, or hold what they cannot.
+        """
+        columns, layout = frames.read(table)
+        self._check_names(layout)
+        columns = roles.as_in_fit(columns, [variable.is_number for variable in self.variables])
+        matrix = np.empty((len(columns[0].values), self.width))
+        unknown = {}
+        for column, variable in zip(columns, self.variables, strict=True):
+            matrix[:, variable.columns], new = variable.encode(column, generator)
+            if new:
+                unknown[column.name] = new[0]
+        if unknown:
+            name, value = next(iter(unknown.items()))
+            others = f" So do {len(unknown) - 1} other columns." if len(unknown) > 1 else ""
+            warn(
+                f"Column {name!r} holds values that fit did not see, such as {value!r}: they count as missing."
+                f"{others}"
+            )
+        return matrix
+
+    def decode(self, matrix: np.ndarray, missing: np.ndarray | None = None) -> Any:
+        """Return the table of a matrix: of each block the category with the largest entry, of scores the numbers.
+
+        ``missing``, (n, n_columns), says which cells are to be left without a value.
+        """
+        if missing is None:
+            missing = np.zeros((len(matrix), len(self.variables)), dtype=bool)
+        return frames.write([*zip(self._cells(matrix), missing.T, strict=True)], self.layout)
+
+    def fill(self, table: Any, matrix: np.ndarray) -> Any:
+        """Return a table with the cells that are missing, or not known, filled by those of a matrix."""
+        columns, layout = frames.read(table)
+        columns = roles.as_in_fit(columns, [variable.is_number for variable in self.variables])
+        filled = []
+        for column, variable, values in zip(columns, self.variables, self._cells(matrix), strict=True):
+            gone = np.isnan(variable.encode(column, None)[0]).all(1)
+            filled.append((np.where(gone, values, column.values), np.zeros(len(gone), dtype=bool)))
+        return frames.write(filled, layout, table)
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return what has been learnt as plain values and arrays, to be saved."""
+        variables = []
+        for variable in self.variables:
+            scores, categories = variable.scores, variable.categories
+            parts = {
+                "scores": None if scores is None else vars(scores) | {"rounding": tuple(scores.rounding)},
+                "categories": None if categories is None else categories.values,
+            }
+            variables.append(variable._asdict() | parts)
+        return {"layout": self.layout._asdict(), "variables": variables, "width": self.width}
+
+    @classmethod
+    def from_plain(cls, state: dict[str, Any]) -> "TableCodec":
+        """Undo `to_plain`."""
+        codec = cls()
+        codec.layout, codec.width = Layout(**state["layout"]), state["width"]
+        codec.variables = [_variable(**variable) for variable in state["variables"]]
+        return codec
+
+    def _cells(self, matrix: np.ndarray) -> list[np.ndarray]:
+        return [variable.decode(matrix[:, variable.columns]) for variable in self.variables]
+
+    def missing(self, matrix: np.ndarray) -> np.ndarray:
+        """Return which cells of an encoded table are missing, (n, n_columns)."""
+        gone = np.isnan(matrix)
+        return np.stack([gone[:, variable.columns].all(1) for variable in self.variables], axis=1)
+
+    def _check_names(self, layout: Layout) -> None:
+        names, expected = layout.names, self.layout.names
+        if len(names) != len(expected):
+            raise ValueError(f"X has {len(names)} columns, but {len(expected)} were given to fit.")
+        if names == expected or "numpy" in (layout.library, self.layout.library):
+            return
+        wrong = next(new for new, old in zip(names, expected, strict=True) if new != old)
+        raise ValueError(
+            f"The columns of X must be those given to fit, in their order: {[*expected]}. Column {wrong!r} is not "
+            "in its place."
+        )
+
+
+def _variable(categories: list | None, scores: dict[str, Any] | None, **others: Any) -> Variable:
+    """Return a variable of its plain values."""
+    restored = None
+    if scores is not None:
+        restored = Scores.__new__(Scores)
+        vars(restored).update(scores | {"rounding": Rounding(*scores["rounding"])})
+    return Variable(categories=None if categories is None else Categories(categories), scores=restored, **others)
+
+
+def _categories(name: Any, seen: np.ndarray) -> Categories:
+    try:
+        distinct = dict.fromkeys(seen.tolist())
+    except TypeError as error:
+        raise ValueError(
+            f"Column {name!r} holds values that cannot be compared ({error}). Convert them to strings."
+        ) from None
+    if len(distinct) > MOST_CATEGORIES:
+        raise ValueError(
+            f"Column {name!r} has {len(distinct)} categories, but at most {MOST_CATEGORIES} are supported. Group "
+            "the rare ones, for instance with sklearn.preprocessing.OrdinalEncoder(max_categories=255), or make "
+            "numbers of the column, for instance with skrub.TableVectorizer; an identifier or free text is best "
+            "dropped."
+        )
+    return Categories(sorted_values([*distinct]))

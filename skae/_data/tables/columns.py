@@ -1,0 +1,224 @@
+"""One column of a table and the columns of a matrix that it is encoded in: one-hot blocks and normal scores."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.special import ndtr, ndtri
+
+from .frames import Column, objects
+
+N_QUANTILES = 1000
+MOST_DECIMALS = 9
+LARGEST = 1e15  # distance from the data, in their standard deviations, that is told from larger ones
+
+
+class Categories(NamedTuple):
+    """The categories of a column, in the order of the one-hot columns."""
+
+    values: list
+
+    def codes(self, values: np.ndarray, missing: np.ndarray) -> np.ndarray:
+        """Return the number of each row's category; -1 where it is missing, -2 where it is unknown."""
+        numbers = {value: number for number, value in enumerate(self.values)}
+        pairs = zip(values.tolist(), missing.tolist(), strict=True)
+        return np.array([-1 if gone else numbers.get(value, -2) for value, gone in pairs], dtype=np.intp)
+
+
+class Rounding(NamedTuple):
+    """What numbers are multiples of, apart from an origin: ``step``, which is 0 if they are not rounded."""
+
+    origin: float
+    step: float
+    decimals: int
+
+    @classmethod
+    def of(cls, values: np.ndarray, is_single: bool) -> "Rounding":
+        """Find the coarsest rounding, to at most nine decimals, that leaves numbers as they are, bit for bit."""
+        dtype = np.float32 if is_single else np.float64
+        for decimals in range(MOST_DECIMALS + 1):
+            if np.abs(values).max() * 10.0**decimals > 2**53:
+                break
+            if np.array_equal(np.round(values, decimals).astype(dtype), values.astype(dtype)):
+                whole = np.unique(np.rint(values * 10.0**decimals).astype(np.int64))
+                common = int(np.gcd.reduce(np.diff(whole))) if len(whole) > 1 else 1
+                return cls(float(np.round(values[0], decimals)), common / 10.0**decimals, decimals)
+        return cls(float(values[0]), 0.0, 0)
+
+    def __call__(self, values: np.ndarray) -> np.ndarray:
+        """Round numbers as the others are."""
+        if not self.step:
+            return values
+        n_steps = np.rint((values - self.origin) / self.step)
+        return np.round(self.origin + n_steps * self.step, self.decimals)
+
+    def spread(self, values: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+        """Add what rounding may have taken away."""
+        return values + self.step * generator.uniform(-0.5, 0.5, len(values))
+
+
+class Scores:
+    """Normal scores of numbers: the standard normal quantiles of their ranks.
+
+    With F the empirical distribution function of n values, interpolated between at most a thousand quantiles:
+    z = ndtri((F(x) (n - 1) + 1 / 2) / n). It is strictly increasing from the least to the largest value, and so
+    has an inverse, which ends there. Numbers further out than these get scores further out, ever more slowly, so
+    that no number is too large for a score.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n,)
+        Finite.
+    is_single : bool
+        Whether they are in single precision.
+    generator : numpy.random.Generator
+        Spreads rounded values over what was rounded to them.
+    transform : {"quantile", "standard"}
+        "standard" are numbers in standard deviations from their mean.
+    """
+
+    def __init__(
+        self, values: np.ndarray, is_single: bool, generator: np.random.Generator, transform: str
+    ) -> None:
+        self.rounding = Rounding.of(values, is_single)
+        self.lowest, self.highest, self.n = float(values.min()), float(values.max()), len(values)
+        with np.errstate(over="ignore"):
+            deviation = float(values.std())
+        self.mean, self.deviation = float(values.mean()), deviation if 0 < deviation < np.inf else 1.0
+        self.quantiles: np.ndarray | None = None
+        if transform == "quantile":
+            ranks = np.linspace(0, 1, min(self.n, N_QUANTILES))
+            self.quantiles = np.quantile(self.rounding.spread(values, generator), ranks)
+
+    def scores(self, values: np.ndarray, generator: np.random.Generator | None = None) -> np.ndarray:
+        """Return the scores of numbers; with a ``generator``, of what may have been rounded to them."""
+        if not len(values):
+            return values
+        inside = values.clip(self.lowest, self.highest)
+        with np.errstate(over="ignore"):
+            outside = ((values - inside) / self.deviation).clip(-LARGEST, LARGEST)
+        if self.quantiles is None:
+            scores = (inside - self.mean) / self.deviation
+        else:
+            spread = inside if generator is None else self.rounding.spread(inside, generator)
+            scores = ndtri((self._ranks(spread, self.quantiles) * (self.n - 1) + 0.5) / self.n)
+        return scores + np.arcsinh(outside)
+
+    @staticmethod
+    def _ranks(values: np.ndarray, quantiles: np.ndarray) -> np.ndarray:
+        """Return the share of the data below; of a value that fills several quantiles, their middle."""
+        ranks = np.linspace(0, 1, len(quantiles))
+        return (np.interp(values, quantiles, ranks) - np.interp(-values, -quantiles[::-1], -ranks[::-1])) / 2
+
+    def numbers(self, scores: np.ndarray) -> np.ndarray:
+        """Return the numbers that have these scores, rounded as the data are, and no further out than these."""
+        if self.quantiles is None:
+            values = scores * self.deviation + self.mean
+        else:
+            ranks = (ndtr(scores) * self.n - 0.5) / max(self.n - 1, 1)
+            values = np.interp(ranks, np.linspace(0, 1, len(self.quantiles)), self.quantiles)
+        return np.clip(self.rounding(values), self.lowest, self.highest)
+
+
+class Variable(NamedTuple):
+    """How one column of a table is encoded: in one-hot columns, one of normal scores, or both.
+
+    With both, the categories are atoms, and one more one-hot column stands for all other numbers.
+
+    Attributes
+    ----------
+    name : object
+    is_number : bool
+    categories : Categories or None
+    scores : Scores or None
+    start : int
+        Number of the first column that it takes in the matrix; the one-hot ones come first.
+    """
+
+    name: Any
+    is_number: bool
+    categories: Categories | None
+    scores: Scores | None
+    start: int
+
+    @property
+    def block(self) -> tuple[int, ...]:
+        """Numbers of the one-hot columns."""
+        if self.categories is None:
+            return ()
+        width = len(self.categories.values) + (self.scores is not None)
+        return tuple(range(self.start, self.start + width))
+
+    @property
+    def columns(self) -> tuple[int, ...]:
+        """Numbers of all columns."""
+        return self.block if self.scores is None else (*self.block, self.start + len(self.block))
+
+    def encode(self, column: Column, generator: np.random.Generator | None) -> tuple[np.ndarray, list]:
+        """Return what a column becomes, (n, n_columns), and the values that are not known.
+
+        Raises
+        ------
+        ValueError
+            If it holds infinity.
+        """
+        values, missing = column.values, column.missing
+        result = np.full((len(values), len(self.columns)), np.nan)
+        is_unknown, is_rest = np.zeros(len(values), dtype=bool), ~missing
+        if self.is_number:
+            check_finite(self.name, values[~missing])
+        if self.categories is not None:
+            codes, n_categories = self.categories.codes(values, missing), len(self.categories.values)
+            if self.scores is None:
+                is_unknown = codes == -2
+            else:
+                codes[codes == -2] = n_categories
+            is_rest, known = codes == n_categories, codes >= 0
+            result[known, : len(self.block)] = 0
+            result[known, codes[known]] = 1
+        if self.scores is not None:
+            result[is_rest, -1] = self.scores.scores(values[is_rest], generator)
+        return result, values[is_unknown].tolist()
+
+    def decode(self, block: np.ndarray) -> np.ndarray:
+        """Return the values of a column: the category with the largest entry, the number with this score."""
+        largest = block[:, : len(self.block)].argmax(1) if self.block else np.zeros(len(block), dtype=int)
+        if self.scores is None:
+            assert self.categories is not None
+            values = objects(self.categories.values)[largest]
+            return values.astype(np.float64) if self.is_number else values
+        numbers = self.scores.numbers(block[:, -1])
+        if self.categories is not None:
+            atoms = np.array(self.categories.values)
+            is_atom = largest < len(atoms)
+            numbers[is_atom] = atoms[largest[is_atom]]
+        return numbers
+
+
+def check_finite(name: Any, numbers: np.ndarray) -> None:
+    """Check that the numbers of a column are finite.
+
+    Raises
+    ------
+    ValueError
+        If not; it names the column.
+    """
+    if not np.isfinite(numbers).all():
+        raise ValueError(
+            f"Column {name!r} contains infinity. Replace it by a missing value, or by a number that is large "
+            "enough."
+        )
+
+
+def atoms_of(values: np.ndarray, n_rows: int, share: float) -> np.ndarray:
+    """Return the numbers that more than a share of the rows have; what only one row has is none, however few."""
+    distinct, counts = np.unique(values, return_counts=True)
+    return distinct[counts > max(share * n_rows, 1 if len(distinct) > 1 else 0)]
+
+
+def sorted_values(seen: Sequence) -> list:
+    """Return values in their order; where there is none between their types, by type and name."""
+    try:
+        return sorted(seen)
+    except TypeError:
+        return sorted(seen, key=lambda value: (type(value).__name__, str(value)))

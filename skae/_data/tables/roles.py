@@ -1,0 +1,82 @@
+"""Which columns of a table hold numbers, and which categories."""
+
+from typing import Any
+
+import numpy as np
+
+from .dtypes import name_of
+from .frames import CATEGORY, DATE, NUMBER, Column
+
+
+def by_choice(columns: list[Column], categorical_features: Any) -> list[Column]:
+    """Decide which columns hold categories.
+
+    Raises
+    ------
+    ValueError
+        If ``categorical_features`` does not fit the columns, or if one holds neither numbers nor categories.
+    """
+    if isinstance(categorical_features, str):
+        if categorical_features != "from_dtype":
+            raise ValueError(
+                f"categorical_features={categorical_features!r} must be 'from_dtype', or a list: of names, of "
+                "column numbers, or of booleans."
+            )
+        chosen = [column.kind == CATEGORY for column in columns]
+    else:
+        chosen = _chosen(categorical_features, [column.name for column in columns])
+    for column, is_category in zip(columns, chosen, strict=True):
+        if column.kind == DATE:
+            raise ValueError(
+                f"Column {column.name!r} holds dates, times or nested values (dtype {name_of(column.dtype)}), "
+                "which are neither numbers nor categories. Drop it, or make numbers of it first, for instance "
+                "with skrub.TableVectorizer."
+            )
+        if column.kind == CATEGORY and not is_category:
+            raise ValueError(
+                f"Column {column.name!r} has dtype {name_of(column.dtype)}, but categorical_features does not "
+                "name it. Add it, convert it to numbers, or use categorical_features='from_dtype'."
+            )
+    return [
+        column.as_category() if is_category else column
+        for column, is_category in zip(columns, chosen, strict=True)
+    ]
+
+
+def _chosen(categorical_features: Any, names: list) -> list[bool]:
+    given = np.asarray([] if categorical_features is None else categorical_features)
+    if given.dtype == bool:
+        if given.shape != (len(names),):
+            raise ValueError(
+                f"categorical_features is a mask of shape {given.shape}, but X has {len(names)} columns."
+            )
+        return given.tolist()
+    wanted, by_number = set(given.ravel().tolist()), given.dtype.kind in "iu"
+    known = range(len(names)) if by_number else names
+    unknown = [name for name in given.ravel().tolist() if name not in known]
+    if unknown:
+        raise ValueError(f"categorical_features names {unknown[0]!r}, but the columns of X are {names}.")
+    return [(number if by_number else name) in wanted for number, name in enumerate(names)]
+
+
+def as_in_fit(columns: list[Column], are_numbers: list[bool]) -> list[Column]:
+    """Read columns as those of `fit` were read.
+
+    Raises
+    ------
+    ValueError
+        If one that held numbers holds something else.
+    """
+    typed = []
+    for column, is_number in zip(columns, are_numbers, strict=True):
+        if not is_number:
+            column = column.as_category()
+        elif column.kind != NUMBER:
+            if not column.missing.all():
+                raise ValueError(
+                    f"Column {column.name!r} has dtype {name_of(column.dtype)}, but held numbers in fit. Convert "
+                    "it to numbers."
+                )
+            column = column._replace(kind=NUMBER, values=np.full(len(column.values), np.nan))
+        typed.append(column)
+    return typed
