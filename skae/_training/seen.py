@@ -13,6 +13,7 @@ from .._data.rows import TrainingData
 from .._networks.centring import can_recentre
 from .._support.warnings import warn
 
+LEAST_ROWS = 10  # whose range says where rows are
 PORTIONS_EPOCH = 2000  # rows that count as an epoch for warm-ups, unless the first portion comes again
 
 
@@ -67,7 +68,8 @@ class Seen:
         starts_anew, is_first = False, not self.n_before.any()
         if self._ranges is not None:
             known = self.n_before[0] > 0, self._counts[0] > 0
-            starts_anew = self._beyond(data, np.logical_and(*known), fixed)
+            enough = self.n_before.max() >= LEAST_ROWS
+            starts_anew = enough and self._beyond(data, np.logical_and(*known), fixed)
             self._ranges = np.stack(pooled_ranges(self._ranges, ranges, *known))
         elif is_first:  # otherwise after `fit`, whose rows count as typical
             self._ranges = ranges
