@@ -69,6 +69,17 @@ class AdversarialAutoencoder(BaseAutoencoder):
     tied_weights : bool, default=False
         Whether the decoder uses the encoder's weights, transposed, with biases of its own. Needs a decoder that
         mirrors the encoder.
+    encoder : torch.nn.Module or None, default=None
+        Custom encoder: a module from shape (n, n_features) to shape (n, n_components). `fit` trains a copy,
+        starting from the module's weights, and does not centre X. ``hidden_layer_sizes``, ``activation`` and
+        ``code_activation`` do not apply to it.
+    decoder : torch.nn.Module or None, default=None
+        Custom decoder: a module from shape (n, n_components) to shape (n, n_features), treated like ``encoder``.
+        With ``loss='binary_cross_entropy'`` it must return logits.
+    reset_parameters : bool, default=False
+        Whether `fit` draws the parameters of ``encoder`` and ``decoder`` anew, from ``random_state``, instead of
+        starting from their values. This calls the method ``reset_parameters()`` that torch's layers have, and that
+        a module with parameters of its own needs. Frozen modules stay as they are.
     normalization : {'batch', 'layer'} or None, default=None
         Normalisation of the hidden layers, before the activation. 'batch' is batch normalisation (Ioffe and
         Szegedy 2015): each unit, or channel, is normalised over the rows of a batch, which needs at least two

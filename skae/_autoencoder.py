@@ -4,7 +4,6 @@ from numbers import Integral
 from typing import Any
 
 from sklearn.utils._param_validation import Interval, RealNotInt
-from torch import nn
 
 from ._base import TakesSampleWeight
 from ._bottleneck.nested_dropout import NestedDropout
@@ -70,6 +69,10 @@ class AutoencoderTransformer(TakesSampleWeight):
     decoder : torch.nn.Module or None, default=None
         Custom decoder: a module from shape (n, n_components) to shape (n, n_features), treated like ``encoder``.
         With ``loss='binary_cross_entropy'`` it must return logits.
+    reset_parameters : bool, default=False
+        Whether `fit` draws the parameters of ``encoder`` and ``decoder`` anew, from ``random_state``, instead of
+        starting from their values. This calls the method ``reset_parameters()`` that torch's layers have, and that
+        a module with parameters of its own needs. Frozen modules stay as they are.
     normalization : {'batch', 'layer'} or None, default=None
         Normalisation of the hidden layers, before the activation. 'batch' is batch normalisation (Ioffe and
         Szegedy 2015): each unit, or channel, is normalised over the rows of a batch, which needs at least two
@@ -348,8 +351,6 @@ class AutoencoderTransformer(TakesSampleWeight):
     )
     contractive: float = parameter(NON_NEGATIVE, default=0.0)
     ordered: bool = parameter("boolean", default=False)
-    encoder: Any = parameter(nn.Module, None, default=None)
-    decoder: Any = parameter(nn.Module, None, default=None)
 
     _starts_at_pca = True
 

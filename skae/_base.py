@@ -3,6 +3,7 @@
 import copy
 import math
 from collections.abc import Callable, Sequence
+from numbers import Real
 from typing import Any, cast
 
 import torch
@@ -10,6 +11,7 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
@@ -17,7 +19,7 @@ from ._data import arrays
 from ._data.chunks import chunks, column_means, fold, sum_rows
 from ._fitted import persistence
 from ._networks.activations import ACTIVATIONS
-from ._networks.building import Architecture
+from ._networks.building import Architecture, mark_missing
 from ._networks.convolutions import NORMALIZATIONS
 from ._networks.inference import forward
 from ._objectives.losses import LOSSES, Loss, supports_of
@@ -104,6 +106,9 @@ class BaseAutoencoder(UsesEncoder):
     code_activation: str = parameter(_ACTIVATION, default="identity")
     output_activation: str = parameter(_ACTIVATION, default="identity")
     tied_weights: bool = parameter("boolean", default=False)
+    encoder: Any = parameter(nn.Module, None, default=None)
+    decoder: Any = parameter(nn.Module, None, default=None)
+    reset_parameters: bool = parameter("boolean", default=False)
     normalization: str | None = parameter(StrOptions(set(NORMALIZATIONS)), None, default=None)
     image_shape: Any = parameter("array-like", None, default=None)
     kernel_size: int = parameter(AT_LEAST_ONE, default=3)
@@ -118,8 +123,6 @@ class BaseAutoencoder(UsesEncoder):
     dtype: str = parameter(StrOptions({"auto", "float32", "float64", "bfloat16"}), default="auto")
 
     # Parameters that only some of the estimators have; these are the others' values.
-    encoder = cast(Any, None)
-    decoder = cast(Any, None)
     noise = cast(Any, None)
     noise_level = 0.0
     clean_fraction = cast(Any, 0.0)
@@ -463,3 +466,40 @@ class TakesSampleWeight(BaseAutoencoder):
             If ``device`` is not available.
         """
         return fit_networks(self, X, sample_weight=sample_weight, X_val=X_val)
+
+
+class TakesMissingValues(BaseAutoencoder):
+    """Base class of autoencoders whose rows may have missing values."""
+
+    missing_values: Any = parameter(Real, None, default=None)
+
+    @available_if(lambda self: self._takes_missing)
+    def impute(self, X):
+        """Fill missing values by what the model expects there, given the other values of their row.
+
+        Only with ``missing_values``.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Data with missing values.
+
+        Returns
+        -------
+        X_filled : ndarray of shape (n_samples, n_features)
+            Data, of X's floating dtype: the values that are not missing are those of X.
+        """
+        X = self._check(X, "impute")
+        expect = self._expectation(arrays.torch_dtype(X))
+
+        def fill(x: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
+            return torch.where(x.isnan(), expect(x, torch.empty_like(out)), x, out=out)
+
+        return self._stream(X, fill, self.n_features_in_, watch=SupportWatch(self._supports_of_inputs))
+
+    def _expectation(self, dtype: torch.dtype) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+        """Return what maps rows with missing values to expected ones, of all entries."""
+        return self._reconstruction(dtype)
+
+    def _adapt_architecture(self, architecture: Architecture, mode: Mode) -> Architecture:
+        return mark_missing(self, architecture)

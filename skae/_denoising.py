@@ -10,9 +10,8 @@ from sklearn.base import _fit_context
 from sklearn.callback import with_callbacks
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
-from torch import nn
 
-from ._base import BaseAutoencoder
+from ._base import TakesMissingValues
 from ._data import arrays
 from ._data.chunks import chunks
 from ._data.corruption import NOISES, Corruption
@@ -24,7 +23,7 @@ from ._training.fitting import Fit, fit_networks
 from ._training.incremental import update_networks
 
 
-class DenoisingAutoencoder(BaseAutoencoder):
+class DenoisingAutoencoder(TakesMissingValues):
     r"""Denoising autoencoder: learns to restore rows from corrupted ones.
 
     Each batch is corrupted before it enters the encoder, and the networks are trained to reconstruct the clean
@@ -52,6 +51,12 @@ class DenoisingAutoencoder(BaseAutoencoder):
         Probability that a row of a batch stays clean, in [0, 1]. 'auto' is 0.2 for 'masking' and
         'salt_and_pepper', since networks that have only seen rows with missing or wrong entries reconstruct whole
         rows badly; see Notes. It is 0 for 'gaussian', 'isotropic' and a callable.
+    missing_values : int, float or None, default=None
+        What stands for a missing value in X, such as ``np.nan``. None refuses NaN. Missing values contribute
+        nothing to the loss and to errors; the encoder gets them as the mean of their column, with as many further
+        inputs that mark them. 'masking' then makes entries missing instead of zero, so that the networks learn to
+        fill what is missing: choose it for `impute`. A callable gets NaN for what is missing, and makes entries
+        missing by NaN. Not for images, custom encoders and sparse X.
     hidden_layer_sizes : int or array-like of int, default=(128,)
         Widths of the encoder's hidden layers, from the input to the code. An int is a single layer; ``()`` is no
         hidden layer. With ``image_shape``, the numbers of channels of the convolution blocks.
@@ -76,6 +81,10 @@ class DenoisingAutoencoder(BaseAutoencoder):
     decoder : torch.nn.Module or None, default=None
         Custom decoder: a module from shape (n, n_components) to shape (n, n_features), treated like ``encoder``.
         With ``loss='binary_cross_entropy'`` it must return logits.
+    reset_parameters : bool, default=False
+        Whether `fit` draws the parameters of ``encoder`` and ``decoder`` anew, from ``random_state``, instead of
+        starting from their values. This calls the method ``reset_parameters()`` that torch's layers have, and that
+        a module with parameters of its own needs. Frozen modules stay as they are.
     normalization : {'batch', 'layer'} or None, default=None
         Normalisation of the hidden layers, before the activation. 'batch' is batch normalisation (Ioffe and
         Szegedy 2015): each unit, or channel, is normalised over the rows of a batch, which needs at least two
@@ -274,8 +283,6 @@ class DenoisingAutoencoder(BaseAutoencoder):
     noise: str | Callable = parameter(StrOptions(set(NOISES)), callable, default="gaussian")
     noise_level: float = parameter(NON_NEGATIVE, default=0.3)
     clean_fraction: Any = parameter(Interval(Real, 0, 1, closed="both"), StrOptions({"auto"}), default="auto")
-    encoder: Any = parameter(nn.Module, None, default=None)
-    decoder: Any = parameter(nn.Module, None, default=None)
 
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
@@ -420,7 +427,7 @@ class DenoisingAutoencoder(BaseAutoencoder):
         """Return ``walk(x, n)``, which takes n steps from rows on the networks' device."""
         noise, level, loss = self._chain
         generator = torch.Generator(self.device_).manual_seed(seed)
-        corrupt = Corruption(noise, level, self._column_statistics, generator, dtype)
+        corrupt = Corruption(noise, level, self._column_statistics, generator, dtype, missing=self._takes_missing)
         restore = self._reconstruction(dtype)
         draw = chain.bernoulli if loss == "binary_cross_entropy" else chain.normal
         variance = arrays.to_torch(self.residual_variance_).to(self.device_, dtype)
@@ -442,7 +449,7 @@ class DenoisingAutoencoder(BaseAutoencoder):
     def _check_clean(self, X, X_clean):
         if X_clean is None:
             return None
-        X_clean = arrays.check_unnamed(X_clean, "X_clean")
+        X_clean = arrays.check_unnamed(X_clean, "X_clean", self.missing_values)
         if X_clean.shape != np.shape(X):
             raise ValueError(
                 f"X_clean has shape {tuple(X_clean.shape)}, but X has shape {tuple(np.shape(X))}: X_clean must "

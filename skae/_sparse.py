@@ -18,7 +18,7 @@ from ._bottleneck.sparse import SparseBottleneck
 from ._bottleneck.winners import Choose, by_batch, by_row, by_unit
 from ._data import arrays
 from ._data.chunks import chunks
-from ._fitted.activity import activity, freeze_threshold
+from ._fitted.activity import Activity, activity, freeze_threshold
 from ._networks.activations import ACTIVATIONS
 from ._networks.building import Architecture
 from ._networks.inference import forward
@@ -107,6 +107,18 @@ class SparseAutoencoder(TakesSampleWeight):
     tied_weights : bool, default=False
         Whether the decoder uses the encoder's weights, transposed, with biases of its own. Needs a decoder that
         mirrors the encoder.
+    encoder : torch.nn.Module or None, default=None
+        Custom encoder: a module from shape (n, n_features) to shape (n, n_components). `fit` trains a copy,
+        starting from the module's weights, and does not centre X. ``hidden_layer_sizes``, ``activation`` and
+        ``code_activation`` do not apply to it: for 'kl' it has to end in a sigmoid. Units are selected after it.
+    decoder : torch.nn.Module or None, default=None
+        Custom decoder: a module from shape (n, n_components) to shape (n, n_features), treated like ``encoder``.
+        With ``loss='binary_cross_entropy'`` it must return logits. Its weights are not kept at unit length: with
+        'l1', bound them in the module, or small codes with large weights evade the penalty.
+    reset_parameters : bool, default=False
+        Whether `fit` draws the parameters of ``encoder`` and ``decoder`` anew, from ``random_state``, instead of
+        starting from their values. This calls the method ``reset_parameters()`` that torch's layers have, and that
+        a module with parameters of its own needs. Frozen modules stay as they are.
     normalization : {'batch', 'layer'} or None, default=None
         Normalisation of the hidden layers, before the activation. 'batch' is batch normalisation (Ioffe and
         Szegedy 2015): each unit, or channel, is normalised over the rows of a batch, which needs at least two
@@ -380,7 +392,7 @@ class SparseAutoencoder(TakesSampleWeight):
 
     @property
     def _bounds_columns(self) -> bool:
-        return (self._selects or self.sparsity == "l1") and not self.tied_weights
+        return (self._selects or self.sparsity == "l1") and not self.tied_weights and self.decoder is None
 
     def _n_active(self) -> int:
         if self.n_active is None:
@@ -399,8 +411,8 @@ class SparseAutoencoder(TakesSampleWeight):
                 "code_layer='convolution' units share these. Use code_layer='dense'."
             )
         activation = architecture.code_activation
-        if activation == "auto":
-            activation = "sigmoid" if self.sparsity == "kl" else "relu"
+        if activation == "auto" or self.encoder is not None:
+            activation = "sigmoid" if self.sparsity == "kl" else "relu" if self.encoder is None else "identity"
         if self.sparsity == "kl" and activation != "sigmoid":
             raise ValueError(
                 "sparsity='kl' compares mean activations with sparsity_target as probabilities, which needs "
@@ -417,13 +429,16 @@ class SparseAutoencoder(TakesSampleWeight):
         if self._bounds_columns:
             weight = decoder.blocks[0].linear.weight
             sparsity.scale_to_unit_length(weight.t())
-            if len(encoder.blocks) == len(decoder.blocks) == 1:
+            if self.encoder is None and len(encoder.blocks) == len(decoder.blocks) == 1:
                 encoder.blocks[0].linear.weight.copy_(weight.t())
+        rows, width = (setup.data.inputs(), setup.data), setup.architecture.encoder_layer_sizes[-1]
+        if self.encoder is not None:
+            if self.sparsity == "kl":
+                _check_activations(activity(encoder, *rows, width))
+            return
         target, linear = self.sparsity_target, encoder.blocks[-1].linear
         usual = math.log(target / (1 - target)) if self.sparsity == "kl" else 0.0
-        preactivation = nn.Sequential(*encoder.blocks[:-1], linear)
-        width = setup.architecture.encoder_layer_sizes[-1]
-        found = activity(preactivation, setup.data.inputs(), setup.data, width)
+        found = activity(nn.Sequential(*encoder.blocks[:-1], linear), *rows, width)
         linear.bias.sub_((found.mean - usual).to(linear.bias.dtype))
 
     def _projections(self, setup: Setup) -> list[Callable[[torch.Tensor], object]]:
@@ -482,12 +497,13 @@ class SparseAutoencoder(TakesSampleWeight):
 
     def _finalize_networks(self, fit: Fit, encoder: Any, decoder: Any, architecture: Architecture) -> tuple:
         if self.sparsity == "batch_topk":
-            freeze_threshold(encoder, fit, self._n_active())
+            freeze_threshold(encoder, fit, self._n_active(), self.n_components)
         return encoder, decoder, architecture
 
     def _fitted_attributes(self, fit: Fit, encoder: Any, decoder: Any) -> dict[str, Any]:
         data, architecture = fit.setup.data, fit.architecture
-        found = activity(encoder.encode, fit.inputs, data, architecture.encoder_layer_sizes[-1], fit)
+        encode = getattr(encoder, "encode", encoder)  # a module of the user's own has no other method
+        found = activity(encode, fit.inputs, data, architecture.encoder_layer_sizes[-1], fit)
         dead = found.dead(architecture.code_activation, self._selects)
         known = getattr(fit.objective.bottleneck, "dead_units", None)
         numbers = () if known is None or known.dead is None else tuple(known.dead.nonzero()[:, 0].tolist())
@@ -508,3 +524,14 @@ class SparseAutoencoder(TakesSampleWeight):
                 f"{self.dead_fraction_:.0%} of the {self._n_features_out} units are dead: they do not distinguish "
                 f"any training rows. {_REMEDIES[self.sparsity]}",
             )
+
+
+def _check_activations(found: Activity) -> None:
+    """Check that a user's encoder returns what can be compared with ``sparsity_target``."""
+    lowest, highest = float(found.lowest.min()), float(found.highest.max())
+    if lowest < 0 or highest > 1:
+        raise ValueError(
+            "sparsity='kl' compares mean activations with sparsity_target as probabilities, which needs codes "
+            f"between 0 and 1, but those of encoder go from {lowest:.4g} to {highest:.4g}. Let it end in "
+            "torch.nn.Sigmoid(), or use another sparsity."
+        )

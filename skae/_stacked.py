@@ -9,9 +9,11 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from ._base import TakesSampleWeight
 from ._data.corruption import NOISES
+from ._networks.building import Architecture
 from ._support.parameters import AT_LEAST_ONE, NON_NEGATIVE, parameter
 from ._training.fitting import Fit, Phase
 from ._training.pretraining import Pretraining
+from ._training.setup import Mode
 
 
 class StackedAutoencoder(TakesSampleWeight):
@@ -59,6 +61,15 @@ class StackedAutoencoder(TakesSampleWeight):
     tied_weights : bool, default=False
         Whether the decoder uses the encoder's weights, transposed, with biases of its own. Needs a decoder that
         mirrors the encoder.
+    encoder : None, default=None
+        Must be None: layers are trained one after the other, and a custom module is trained as a whole. For custom
+        networks, use :class:`AutoencoderTransformer`.
+    decoder : None, default=None
+        Must be None, as ``encoder``.
+    reset_parameters : bool, default=False
+        Whether `fit` draws the parameters of ``encoder`` and ``decoder`` anew, from ``random_state``, instead of
+        starting from their values. This calls the method ``reset_parameters()`` that torch's layers have, and that
+        a module with parameters of its own needs. Frozen modules stay as they are.
     normalization : {'batch', 'layer'} or None, default=None
         Normalisation of the hidden layers, before the activation. 'batch' is batch normalisation (Ioffe and
         Szegedy 2015): each unit, or channel, is normalised over the rows of a batch, which needs at least two
@@ -243,6 +254,16 @@ class StackedAutoencoder(TakesSampleWeight):
     noise: str | Callable | None = parameter(StrOptions(set(NOISES)), callable, None, default=None)
     noise_level: float = parameter(NON_NEGATIVE, default=0.3)
     clean_fraction: Any = parameter(Interval(Real, 0, 1, closed="both"), StrOptions({"auto"}), default="auto")
+
+    def _adapt_architecture(self, architecture: Architecture, mode: Mode) -> Architecture:
+        for name in ("encoder", "decoder"):
+            if getattr(self, name) is not None:
+                raise ValueError(
+                    f"StackedAutoencoder trains the layers that it builds one after the other, but {name} is a "
+                    f"module of yours. Leave {name} at None, or use AutoencoderTransformer, which trains modules "
+                    "as a whole."
+                )
+        return architecture
 
     def _phases(self, fit: Fit) -> list[Phase]:
         phases = []

@@ -2,21 +2,19 @@
 
 import math
 from collections.abc import Sequence
-from numbers import Real
 from typing import Any, ClassVar
 
 import torch
 from sklearn.utils._param_validation import StrOptions
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from ._base import BaseAutoencoder
+from ._base import TakesMissingValues
 from ._bottleneck.gaussian import GaussianBottleneck
 from ._data import arrays
 from ._fitted.activity import active_units
 from ._fitted.sampling import Densities, check_n_samples, generate, standard_normal
 from ._networks.activations import bounded
-from ._networks.building import Architecture, mark_missing
+from ._networks.building import Architecture
 from ._networks.inference import forward
 from ._objectives import likelihoods
 from ._objectives.losses import Loss, loss_by
@@ -28,7 +26,7 @@ from ._training.loop import History
 from ._training.setup import Mode, Setup
 
 
-class VAESampler(BaseAutoencoder):
+class VAESampler(TakesMissingValues):
     r"""Variational autoencoder: a generative model with Gaussian latent variables.
 
     The encoder gives each row a Gaussian posterior q(z|x) over codes, the decoder gives each code a distribution
@@ -76,8 +74,9 @@ class VAESampler(BaseAutoencoder):
     missing_values : int, float or None, default=None
         What stands for a missing value in X, such as ``np.nan``. None refuses NaN. Missing values contribute
         nothing to the loss and to scores [7]_; the encoder gets them as the mean of their column, with as many
-        further inputs that mark them. Where none is missing in X, the fit is the same as with None. Not for images
-        and not for sparse X.
+        further inputs that mark them. `impute` fills them by means over ``n_importance_samples`` draws of the
+        code, weighted by how well each draw explains the other values of the row [7]_. Where none is missing in X,
+        the fit is the same as with None. Not for images and not for sparse X.
     hidden_layer_sizes : int or array-like of int, default=(128,)
         Widths of the encoder's hidden layers, from the input to the code. An int is a single layer; ``()`` is no
         hidden layer. With ``image_shape``, the numbers of channels of the convolution blocks.
@@ -92,6 +91,22 @@ class VAESampler(BaseAutoencoder):
     output_activation : str, default='identity'
         Activation of the output layer; same choices as ``activation``. Leave it at 'identity' for
         ``loss='binary_cross_entropy'``, which works on logits and applies the sigmoid itself.
+    encoder : torch.nn.Module or None, default=None
+        Custom encoder: a module from shape (n, n_features) to shape (n, 2 * n_components), the means of the
+        posteriors and, beside them, the logarithms of their variances, which are then bounded softly. `fit` trains
+        a copy, starting from the module's weights, and does not centre X. ``hidden_layer_sizes``, ``activation``
+        and ``code_activation`` do not apply to it. With ``missing_values`` it gets shape (n, 2 * n_features):
+        zeros in place of missing values and, beside them, ones where a value is missing.
+    decoder : torch.nn.Module or None, default=None
+        Custom decoder: a module from shape (n, n_components) to shape (n, n_features), treated like ``encoder``.
+        It returns what the link of the likelihood takes: means for 'gaussian' and 'student_t', logits for
+        'bernoulli' and 'categorical', logarithms of means for 'exponential' and 'poisson'. With
+        ``decoder_variance='conditional'``, logarithms of variances, relative to the columns' own, follow beside
+        them, one for each column that has a variance.
+    reset_parameters : bool, default=False
+        Whether `fit` draws the parameters of ``encoder`` and ``decoder`` anew, from ``random_state``, instead of
+        starting from their values. This calls the method ``reset_parameters()`` that torch's layers have, and that
+        a module with parameters of its own needs. Frozen modules stay as they are.
     normalization : {'batch', 'layer'} or None, default=None
         Normalisation of the hidden layers, before the activation. 'batch' is batch normalisation (Ioffe and
         Szegedy 2015): each unit, or channel, is normalised over the rows of a batch, which needs at least two
@@ -326,7 +341,7 @@ class VAESampler(BaseAutoencoder):
     """
 
     n_components: int = parameter(AT_LEAST_ONE, default=8, positional=True)
-    loss: Any = parameter(*BaseAutoencoder._parameter_constraints["loss"], None, default=None)
+    loss: Any = parameter(*TakesMissingValues._parameter_constraints["loss"], None, default=None)
     likelihood: Any = parameter(StrOptions(set(likelihoods.LIKELIHOODS)), "array-like", default="gaussian")
     decoder_variance: Any = parameter(StrOptions({"learned", "conditional"}), POSITIVE, default="learned")
     beta: float = parameter(NON_NEGATIVE, default=1.0)
@@ -334,7 +349,6 @@ class VAESampler(BaseAutoencoder):
     free_bits: float = parameter(NON_NEGATIVE, default=0.0)
     n_mc_samples: int = parameter(AT_LEAST_ONE, default=1)
     n_importance_samples: int = parameter(AT_LEAST_ONE, default=64)
-    missing_values: Any = parameter(Real, None, default=None)
 
     tied_weights: ClassVar = False  # type: ignore[misc]  # no parameter: the encoder has two heads
 
@@ -480,32 +494,10 @@ class VAESampler(BaseAutoencoder):
         """
         return self._over_draws(X, "reconstruction_probability", n_samples, Densities.reconstruction)
 
-    @available_if(lambda self: self._takes_missing)
-    def impute(self, X):
-        """Fill missing values by their expectations, given the other values of their row.
-
-        These are means over ``n_importance_samples`` draws of the code, weighted by how well each draw explains
-        what is not missing (Mattei and Frellsen 2019). Only with ``missing_values``.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Data with missing values.
-
-        Returns
-        -------
-        X_filled : ndarray of shape (n_samples, n_features)
-            Data, of X's floating dtype: the values that are not missing are those of X.
-        """
-        X = self._check(X, "impute")
-        dtype, n_samples = arrays.torch_dtype(X), self.n_importance_samples
-        densities, decode = self._densities(dtype, n_samples), forward(self.decoder_, dtype)
-
-        def fill(x: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
-            expected = densities.expectation(x, lambda z: decode(z, None), torch.empty_like(out))
-            return torch.where(x.isnan(), expected, x, out=out)
-
-        return self._stream(X, fill, self.n_features_in_, watch=SupportWatch(self._supports))
+    def _expectation(self, dtype: torch.dtype):
+        """Return what takes means over draws of the code, weighted by how well these explain what is there."""
+        densities, decode = self._densities(dtype, self.n_importance_samples), forward(self.decoder_, dtype)
+        return lambda x, out: densities.expectation(x, lambda z: decode(z, None), out)
 
     def _over_draws(self, X, method: str, n_samples, estimate):
         X, n_samples = self._check(X, method), check_n_samples(n_samples)
@@ -543,7 +535,7 @@ class VAESampler(BaseAutoencoder):
     # Hooks ------------------------------------------------------------------------------------------------
 
     def _adapt_architecture(self, architecture: Architecture, mode: Mode) -> Architecture:
-        shape = mark_missing(self, architecture)._replace(code_heads=2)
+        shape = architecture._replace(code_heads=2)
         if self.loss is not None:
             return shape
         parts = likelihoods.partition(self.likelihood, shape.n_features)
@@ -566,12 +558,13 @@ class VAESampler(BaseAutoencoder):
                 f"output_activation={shape.output_activation!r}."
             )
         output_activation = shape.output_activation if link == "identity" else "identity"
+        custom = self.encoder is not None or self.decoder is not None
         # A convolution gives a variance at each place.
         n_variances = shape.n_features if conditional and shape.images is not None else len(scaled)
         return shape._replace(
             output_activation=output_activation,
             link=link,
-            centred=bool(scaled) and output_activation == "identity",
+            centred=bool(scaled) and output_activation == "identity" and not custom,
             uncentred=tuple(
                 c for name, columns in parts if not likelihoods.LIKELIHOODS[name].has_scale for c in columns
             ),

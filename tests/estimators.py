@@ -106,6 +106,8 @@ CONFIGURATIONS = {
 # With missing values, of which CSR rows have none.
 MISSING = {
     "vae_missing": configured(VAESampler, missing_values=np.nan),
+    "denoising_missing": configured(DenoisingAutoencoder, missing_values=np.nan),
+    "denoising_missing_masking": configured(DenoisingAutoencoder, missing_values=np.nan, noise="masking"),
 }
 
 # In float32, with noise drawn for each row, or with means over batches, a row of weight two is not two equal rows

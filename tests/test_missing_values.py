@@ -5,13 +5,14 @@ import pickle
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from estimators import MISSING
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.sparse import csr_array
 from scipy.stats import multivariate_normal
 from sklearn.base import clone
 
-from skae import VAESampler
+from skae import DenoisingAutoencoder, VAESampler
 
 EVERY = [pytest.param(estimator, id=name) for name, estimator in MISSING.items()]
 
@@ -25,13 +26,15 @@ def holes(wine):
     return X
 
 
+@pytest.mark.parametrize("name", sorted({*MISSING} - {"denoising_missing_masking"}))  # which makes some missing
+def test_without_missing_values_the_fit_is_the_same(name, wine):
+    model, plain = clone(MISSING[name]).fit(wine), clone(MISSING[name]).set_params(missing_values=None).fit(wine)
+    assert_allclose(model.transform(wine), plain.transform(wine), rtol=1e-9, atol=1e-12)
+    assert_allclose(model.loss_curve_, plain.loss_curve_, rtol=1e-12)
+
+
 @pytest.mark.parametrize("estimator", EVERY)
 class TestEveryEstimator:
-    def test_without_missing_values_the_fit_is_the_same(self, estimator, wine):
-        model, plain = clone(estimator).fit(wine), clone(estimator).set_params(missing_values=None).fit(wine)
-        assert_allclose(model.transform(wine), plain.transform(wine), rtol=1e-9, atol=1e-12)
-        assert_allclose(model.loss_curve_, plain.loss_curve_, rtol=1e-12)
-
     def test_what_stands_at_missing_values_is_never_seen(self, estimator, holes):
         marked = np.where(np.isnan(holes), -999.0, holes)
         model = clone(estimator).fit(holes)
@@ -95,7 +98,7 @@ class TestEveryEstimator:
             clone(estimator).set_params(missing_values=-1).fit(holes)
         with pytest.raises(TypeError, match=r"[Ss]parse"):
             clone(estimator).fit(csr_array(np.nan_to_num(holes)))
-        with pytest.raises(ValueError, match=r"missing_values=nan .* does not work with image_shape"):
+        with pytest.raises(ValueError, match=r"missing_values=nan .*does not work with image_shape"):
             clone(estimator).set_params(image_shape=(13, 1)).fit(holes)
         model = clone(estimator).set_params(missing_values=None).fit(np.nan_to_num(holes))
         assert not hasattr(model, "impute")
@@ -159,9 +162,82 @@ def test_every_likelihood_starts_at_what_is_there(settings, holes):
     assert np.isfinite(model.impute(X)).all()
 
 
-def test_missing_values_are_filled_better_than_by_means(breast_cancer):
+@pytest.mark.parametrize(
+    "estimator", [VAESampler(4), DenoisingAutoencoder(8, noise="masking")], ids=lambda e: type(e).__name__
+)
+def test_missing_values_are_filled_better_than_by_means(estimator, breast_cancer):
     hidden = np.random.default_rng(0).random(breast_cancer.shape) < 0.3
     X = np.where(hidden, np.nan, breast_cancer)
-    model = VAESampler(4, missing_values=np.nan, learning_rate=3e-3, max_iter=100, tol=None, random_state=0).fit(X)
+    settings = {"learning_rate": 3e-3, "batch_size": 200, "max_iter": 100, "tol": None, "random_state": 0}
+    model = clone(estimator).set_params(missing_values=np.nan, **settings).fit(X)
     error = np.sqrt(np.mean((model.impute(X) - breast_cancer)[hidden] ** 2))
     assert error < 0.75  # 1.0 by means
+
+
+# Noise on rows with missing values -------------------------------------------------------------------------------
+
+
+def denoising(**settings):
+    return DenoisingAutoencoder(
+        3, missing_values=np.nan, hidden_layer_sizes=(8,), max_iter=3, tol=None, random_state=0, **settings
+    )
+
+
+def test_masking_makes_values_missing(holes):
+    def gone(x, generator):
+        drawn = torch.empty(x.shape, dtype=torch.float32).uniform_(generator=generator)
+        return x.masked_fill(drawn < 0.4, torch.nan)
+
+    masked = denoising(noise="masking", noise_level=0.4, clean_fraction=0).fit(holes)
+    own = denoising(noise=gone).fit(holes)
+    assert_allclose(own.loss_curve_, masked.loss_curve_, rtol=1e-9)
+    assert_allclose(own.impute(holes), masked.impute(holes), rtol=1e-9)
+
+
+def test_what_is_missing_stays_so_under_any_noise(holes):
+    missing = np.isnan(holes)
+
+    def filling(x, generator):
+        assert (x.isnan().sum(0) <= torch.tensor(missing.sum(0))).all()
+        assert x.isnan().any()
+        return x.nan_to_num(1e6)
+
+    silent = denoising(noise_level=0.0, batch_size=178).fit(holes)
+    own = denoising(noise=filling, batch_size=178).fit(holes)
+    assert_allclose(own.loss_curve_, silent.loss_curve_, rtol=1e-9)
+    pepper = denoising(noise="salt_and_pepper", noise_level=1.0, clean_fraction=0, batch_size=178).fit(holes)
+    assert np.isfinite(pepper.loss_curve_).all()
+
+
+def test_residual_variance_is_that_of_what_is_there(holes):
+    X = holes.copy()
+    X[:, 3] = np.nan
+    model = denoising(noise_level=0.0).fit(X)
+    squares = model.reconstruction_error(X, per_feature=True)
+    expected = np.where(np.arange(13) == 3, 0, np.nanmean(np.where(np.arange(13) == 3, 0, squares), axis=0))
+    assert_allclose(model.residual_variance_, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("noise", ["gaussian", "masking", "salt_and_pepper"])
+def test_chains_start_anywhere_and_draw_whole_rows(noise, holes):
+    model = denoising(noise=noise).fit(holes)
+    drawn = model.sample(20, random_state=0, burn_in=3, X_init=holes[:20])
+    assert np.isfinite(drawn).all()
+    assert np.isfinite(model.sample(5, random_state=0, burn_in=3)).all()
+
+
+def test_pairs_may_have_missing_values_on_both_sides(wine, holes):
+    clean = wine.copy()
+    clean[::5, 2] = np.nan
+    model = denoising().fit(holes, X_clean=clean)
+    marked = [np.where(np.isnan(X), -999.0, X) for X in (holes, clean)]
+    other = denoising().set_params(missing_values=-999).fit(marked[0], X_clean=marked[1])
+    assert_array_equal(other.loss_curve_, model.loss_curve_)
+    assert np.isfinite(model.impute(holes)).all()
+    with pytest.raises(ValueError, match=r"Input X_clean contains NaN"):
+        denoising().set_params(missing_values=None).fit(wine, X_clean=clean)
+
+
+def test_missing_values_are_no_input_of_an_encoder_that_is_given(holes):
+    with pytest.raises(ValueError, match=r"missing_values=nan .*does not work with encoder=Linear"):
+        denoising(encoder=torch.nn.Linear(13, 3)).fit(holes)

@@ -43,15 +43,23 @@ def check_rows(
         )
     X = X.detach() if isinstance(X, Tensor) else X
     marker = getattr(estimator, "missing_values", None)
-    kinds: dict = {"accept_sparse": "csr"} if marker is None else {"ensure_all_finite": "allow-nan"}
+    kinds: dict = _kinds(marker)
     if not all_finite and (marker is None or is_nan(marker)):
         kinds["ensure_all_finite"] = False
-    checked = validate_data(estimator, X, y, dtype=_float_dtypes(X), reset=reset, **kinds)
-    if marker is not None and not is_nan(marker):
-        checked = _nan_for(checked, marker)
+    checked = _marked(validate_data(estimator, X, y, dtype=_float_dtypes(X), reset=reset, **kinds), marker)
     if method is not None:
         check_same_namespace(checked, estimator, attribute="offset_", method=method)
     return checked
+
+
+def _kinds(marker) -> dict:
+    """Return which arrays scikit-learn's validation lets pass, where ``marker`` stands for missing values."""
+    return {"accept_sparse": "csr"} if marker is None else {"ensure_all_finite": "allow-nan"}
+
+
+def _marked(X, marker):
+    """Return validated rows with NaN for missing values."""
+    return X if marker is None or is_nan(marker) else _nan_for(X, marker)
 
 
 def finite_check(estimator, X) -> Callable[[Tensor], None]:
@@ -111,10 +119,14 @@ def check_codes(estimator, Z, width: int):
     return Z
 
 
-def check_unnamed(X, name: str):
-    """Validate an array beside the rows, without feature names, called ``name`` in messages."""
+def check_unnamed(X, name: str, missing_values=None):
+    """Validate an array beside the rows, without feature names, called ``name`` in messages.
+
+    What stands for missing values, None without, comes back as NaN.
+    """
     X = X.detach() if isinstance(X, Tensor) else X
-    return check_array(X, accept_sparse="csr", dtype=_float_dtypes(X), input_name=name)
+    checked = check_array(X, dtype=_float_dtypes(X), input_name=name, **_kinds(missing_values))
+    return _marked(checked, missing_values)
 
 
 def check_weights(sample_weight, X) -> Tensor | None:

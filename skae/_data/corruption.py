@@ -10,6 +10,7 @@ over. Therefore some of the rows of each batch may stay whole.
 
 import contextlib
 import copy
+import math
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -38,7 +39,7 @@ class Draw:
         self.level = self.levels[0]
         self.scale = (level * fills[0]).float()
         self.common_scale = self.scale.square().mean().sqrt()
-        self.lowest, self.highest, self.zero = (fill.to(x.dtype) for fill in fills[1:])
+        self.lowest, self.highest, self.masked = (fill.to(x.dtype) for fill in fills[1:])
 
 
 def gaussian(x: Tensor, draw: Draw, number: Tensor, out: Tensor) -> None:
@@ -59,9 +60,9 @@ def _add(x: Tensor, draw: Draw, number: Tensor, scale: Tensor, out: Tensor) -> N
 
 
 def masking(x: Tensor, draw: Draw, number: Tensor, out: Tensor) -> None:
-    """Set each entry to zero with probability ``level``; the others keep their values."""
+    """Set each entry to zero, or make it missing, with probability ``level``; the others keep their values."""
     torch.lt(number, draw.level, out=draw.changed)
-    torch.where(draw.changed, draw.zero, x, out=out)
+    torch.where(draw.changed, draw.masked, x, out=out)
 
 
 def salt_and_pepper(x: Tensor, draw: Draw, number: Tensor, out: Tensor) -> None:
@@ -137,6 +138,8 @@ class Corruption:
         What batches are centred by.
     clean_fraction : float or 'auto'
         Probability that a row stays whole; 'auto' is the noise's own, and 0 for a callable.
+    missing : bool
+        Whether entries may be missing, which are NaN: then masked entries are missing too.
     """
 
     def __init__(
@@ -148,6 +151,7 @@ class Corruption:
         dtype: torch.dtype,
         offset: Tensor | None = None,
         clean_fraction: Any = 0.0,
+        missing: bool = False,
     ) -> None:
         if noise in ("masking", "salt_and_pepper") and level > 1:
             raise ValueError(
@@ -158,7 +162,7 @@ class Corruption:
         if clean_fraction == "auto":
             clean_fraction = NOISES[noise].clean_fraction if isinstance(noise, str) else 0.0
         self.clean_fraction: float = clean_fraction
-        self._dtype = dtype
+        self._dtype, self._missing = dtype, missing
         self.describe(statistics, offset)
 
     def describe(self, statistics: tuple, offset: Tensor | None) -> None:
@@ -166,8 +170,9 @@ class Corruption:
         self.statistics = statistics
         deviation, lowest, highest = (as_tensor(s).cpu().double() for s in statistics[:3])
         zero = torch.zeros_like(deviation) if offset is None else -offset.cpu().double()
-        fills = (deviation, lowest + zero, highest + zero, zero)
-        self._fills = [fill.to(self.generator.device, self._dtype) for fill in fills]
+        masked = torch.full_like(zero, math.nan) if self._missing else zero
+        fills = (deviation, lowest + zero, highest + zero, masked)
+        self._zero, *self._fills = (fill.to(self.generator.device, self._dtype) for fill in (zero, *fills))
         self._draws: dict[tuple, Draw] = {}
 
     def __call__(self, x: Tensor, out: Tensor | None = None) -> Tensor:
@@ -188,7 +193,7 @@ class Corruption:
         return torch.lt(draw.row.uniform_(generator=self.generator), self.clean_fraction, out=draw.whole)
 
     def _of_callable(self, x: Tensor, noise: Callable, draw: Draw) -> Tensor:
-        zero = self._fills[-1]
+        zero = self._zero
         noisy = noise(x - zero, self.generator)
         if not isinstance(noisy, Tensor):
             raise TypeError(
@@ -212,3 +217,19 @@ class Corruption:
     def held_out(self):
         """Return a context in which the noise is the same each time."""
         return restarted(self.generator)
+
+
+class MarkedCorruption(Corruption):
+    """A noise for batches with missing entries: zeros, which further columns mark, (n, 2 n_features).
+
+    What is missing stays so. A callable gets NaN for it, and makes other entries missing by NaN.
+    """
+
+    def __call__(self, x: Tensor, out: Tensor | None = None) -> Tensor:
+        out = torch.empty_like(x) if out is None else out
+        values, marks = out.copy_(x).chunk(2, dim=1)
+        values.masked_fill_(marks > 0, math.nan)
+        super().__call__(values, out=values)
+        torch.maximum(marks, values.isnan().to(marks.dtype), out=marks)
+        values.masked_fill_(marks > 0, 0.0)
+        return out

@@ -61,12 +61,13 @@ def activity(encode: Callable, rows: Rows, data: TrainingData, width: int, fit: 
 
 
 @torch.no_grad()
-def freeze_threshold(encoder: Encoder, fit: Fit, n_active: int) -> None:
+def freeze_threshold(encoder: Encoder, fit: Fit, n_active: int, width: int) -> None:
     """Set the encoder's threshold so that ``n_active`` units of a row are kept on average.
 
-    It is the mean over large random batches of the magnitude that the largest units of each go down to.
+    It is the mean over large random batches of the magnitude that the largest units of each go down to. ``width``
+    is the code's.
     """
-    selection, width = encoder.selection, encoder.blocks[-1].linear.bias.numel()
+    selection = encoder.selection
     if not isinstance(selection, Threshold):
         return
     rows, order, weight = fit.inputs, fit.setup.data.train_rows, fit.setup.data.row_weight()
@@ -109,9 +110,9 @@ def balance(encoder: Encoder, batches: Iterable[Tensor]) -> None:
     Bits then start set for half of the rows each, and uncorrelated. Directions in which the logits do not vary,
     where there are more bits than directions, stay as they are.
     """
-    linear: Any = encoder.blocks[-1].linear
+    linear: Any = encoder.blocks[-1].linear if encoder.own is None else None
     if not isinstance(linear, Linear):
-        return  # units of a convolution share their weights
+        return  # units of a convolution share their weights, a user's module is as it is
     logits = torch.cat([encoder.forward_centred(rows).cpu() for rows in batches]).double()
     mean = logits.mean(0)
     covariance = torch.cov(logits.t(), correction=0).reshape(len(mean), -1)

@@ -41,16 +41,21 @@ def residual_variance(fit: Fit, encoder: Any, decoder: Any) -> Tensor:
     widest = max(*architecture.encoder_layer_sizes, *architecture.decoder_layer_sizes)
     encode, decode = forward_centred(encoder), forward_centred(decoder)
 
-    def squares(x: Tensor, target: Tensor) -> Tensor:
-        restored = link(decode(encode(x if corruption is None else corruption(x))))
-        return sum_rows((restored - target).square_()).cpu().double()
+    data = fit.setup.data
+    seen = data.entry_weight()
 
-    some = spread(fit.setup.data.train_rows, MOST_ROWS)
+    def squares(index: Tensor, x: Tensor, target: Tensor) -> Tensor:
+        restored = link(decode(encode(x if corruption is None else corruption(x))))
+        weight = torch.ones_like(target) if seen is None else seen.batch(index)
+        square = (restored - target).square_().mul_(weight)
+        return torch.stack([sum_rows(square), sum_rows(weight)]).cpu().double()
+
+    some = spread(data.train_rows, MOST_ROWS)
     pairs = zip(*(rows.chunks(some, widest) for rows in (fit.inputs, fit.targets)), strict=True)
     with contextlib.nullcontext() if corruption is None else corruption.held_out():
-        sums = total(squares(x, target) for (_, x), (_, target) in pairs)
-    n, sums = fit.recent("residuals", (torch.tensor(float(len(some))), sums), torch.add, torch.add)
-    return sums / n
+        sums, counts = total(squares(index, x, target) for (index, x), (_, target) in pairs)
+    sums, counts = fit.recent("residuals", (counts, sums), torch.add, torch.add)[::-1]
+    return sums / counts.clamp_min(1)
 
 
 def starts(

@@ -48,7 +48,7 @@ def to_plain(state: dict[str, Any]) -> dict[str, Any]:
         return state
     networks = {name: state.pop(f"{name}_") for name in NETWORKS if f"{name}_" in state}
     saved: dict[str, Any] = {"format": FORMAT}
-    if "head" in networks or all(isinstance(network, Encoder | Decoder) for network in networks.values()):
+    if "head" in networks or all(_is_built(network) for network in networks.values()):
         for name, network in networks.items():
             saved[name] = {part: _array(tensor) for part, tensor in network.state_dict().items()}
     else:
@@ -101,6 +101,11 @@ def plain_tensors(state: Any) -> Any:
     if isinstance(state, list | tuple):
         return type(state)(map(plain_tensors, state))
     return {"tensor": _array(state)} if isinstance(state, Tensor) else state
+
+
+def _is_built(network: nn.Module) -> bool:
+    """Tell whether skae has built a network, and can build it again."""
+    return isinstance(network, Encoder | Decoder) and network.own is None
 
 
 def _load(network: Any, arrays: dict[str, Any]) -> None:

@@ -128,17 +128,22 @@ def mark_missing(e: Any, architecture: Architecture) -> Architecture:
     Raises
     ------
     ValueError
-        With images, or with a decoder that is tied to the encoder.
+        With images, with a decoder that is tied to the encoder, or with an encoder of the user's own.
     """
     if not e._takes_missing:
         return architecture
-    if architecture.images is not None or architecture.tied_weights:
-        other = f"image_shape={e.image_shape!r}" if architecture.images is not None else "tied_weights=True"
-        raise ValueError(
-            f"missing_values={e.missing_values!r} gives the encoder further inputs, which mark missing entries: "
-            f"that does not work with {other}. Fill missing entries first, or leave {other.split('=')[0]} at its "
-            "default."
-        )
+    refused = {
+        "image_shape": architecture.images is not None,
+        "tied_weights": architecture.tied_weights,
+        "encoder": e.encoder is not None,
+    }
+    for name, given in refused.items():
+        if given:
+            raise ValueError(
+                f"missing_values={e.missing_values!r} gives the encoder further inputs, to mark missing entries. "
+                f"It does not work with {name}={getattr(e, name)!r}. Fill what is missing, or leave {name} at "
+                "its default."
+            )
     return architecture._replace(marks_missing=True)
 
 
@@ -211,15 +216,25 @@ def build(architecture: Architecture) -> tuple[Encoder, Decoder]:
     """Build both networks with uninitialised weights in float32 on the CPU."""
     a = architecture
     up, down = _dense_layers(a) if a.images is None else _image_layers(a, Images(*a.images))
-    kind = Encoder if a.code_heads == 1 else GaussianEncoder
-    chosen = None if a.selection is None else selection(a.selection)
     n_compressed = a.n_features if a.compresses or a.medians else 0
-    encoder = kind(_blocks(a, up, a.code_activation), chosen, n_compressed, bool(a.medians), a.marks_missing)
+    encoder = encoder_of(a, _blocks(a, up, a.code_activation), n_compressed)
     blocks = _blocks(a, down, a.output_activation)
     if a.prefixes:
         return encoder, NestedDecoder(blocks, a.encoder_layer_sizes[-1], a.link)
+    return encoder, decoder_of(a, blocks)
+
+
+def encoder_of(a: Architecture, blocks: Sequence[nn.Module], n_compressed: int = 0) -> Encoder:
+    """Return an encoder of these blocks, or of a user's module."""
+    kind = Encoder if a.code_heads == 1 else GaussianEncoder
+    chosen = None if a.selection is None else selection(a.selection)
+    return kind(blocks, chosen, n_compressed, n_compressed > 0 and bool(a.medians), a.marks_missing)
+
+
+def decoder_of(a: Architecture, blocks: Sequence[nn.Module]) -> Decoder:
+    """Return a decoder of these blocks, or of a user's module."""
     n_features = a.n_features if a.conditional_variances else None
-    return encoder, Decoder(blocks, a.link, a.n_variances, a.learns_variances, n_features, a.n_dof)
+    return Decoder(blocks, a.link, a.n_variances, a.learns_variances, n_features, a.n_dof)
 
 
 def _dense_layers(a: Architecture) -> tuple[list[Any], list[Any]]:

@@ -20,6 +20,8 @@ def can_recentre(encoder: nn.Module, decoder: nn.Module) -> bool:
     """Tell whether both networks are skae's, and dense where the data enter and leave."""
     if not (isinstance(encoder, Encoder) and isinstance(decoder, Decoder)):
         return False
+    if encoder.own is not None or decoder.own is not None:
+        return False
     return all(block.is_of_rows for block in (_first(encoder), *_last(decoder)))
 
 

@@ -1,12 +1,13 @@
 """Modules that users bring, with their mistakes explained, and weights that are taken over."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from .activations import ACTIVATIONS
-from .building import Architecture
+from .building import Architecture, decoder_of, encoder_of
 
 
 class Linked(nn.Module):
@@ -63,20 +64,85 @@ def load_weights(network: nn.Module, fitted: nn.Module) -> None:
     network.load_state_dict(then, strict=False)
 
 
-def check_own_networks(encoder: nn.Module, decoder: nn.Module, shape: Architecture, like: Tensor) -> None:
-    """Send two rows of zeros through both networks and check the shapes that come out.
+# Networks that hold them -----------------------------------------------------------------------------------
+
+
+def with_own(networks: tuple[Any, Any], own: tuple[Any, Any], a: Architecture) -> tuple[Any, Any]:
+    """Put a user's modules, None for none, into the places of networks that skae has built.
+
+    A module is the network itself where nothing is done before or after it. Otherwise it is the one block of a
+    network that does the rest: selects units, tells means from log-variances, knows the likelihood's variances.
+    """
+    (encoder, decoder), (own_encoder, own_decoder) = networks, own
+    if own_encoder is not None:
+        is_whole = a.code_heads == 1 and a.selection is None and not a.marks_missing
+        encoder = own_encoder if is_whole else encoder_of(a, [own_encoder])
+    if own_decoder is not None:
+        decoder = own_decoder if a.code_heads == 1 else decoder_of(a, [own_decoder])
+    return encoder, decoder
+
+
+def redraw(own: tuple[Any, Any], generator: torch.Generator) -> None:
+    """Draw the parameters of a user's modules, None for none, by the modules' own `reset_parameters`.
+
+    These draw from torch's global generator, which is seeded here and then put back. What is frozen stays.
 
     Raises
     ------
     ValueError
-        If a network does not take its input or returns another shape than it should.
+        If a module has parameters to train and no such method.
     """
-    n_components = shape.encoder_layer_sizes[-1]
-    for name, network, width, expected in (
-        ("encoder", encoder, shape.n_features, n_components),
-        ("decoder", decoder, n_components, shape.n_features),
+    seed = int(torch.randint(2**62, (), generator=generator))
+    with torch.no_grad(), torch.random.fork_rng([]):
+        torch.default_generator.manual_seed(seed)
+        for name, module in zip(("encoder", "decoder"), own, strict=True):
+            if module is not None:
+                module.cpu()  # so that every device starts from the same numbers
+                for reset in _resets(module, name):
+                    reset()
+
+
+def _resets(module: nn.Module, name: str, is_covered: bool = False) -> Iterator[Callable[[], object]]:
+    """Yield the methods that draw a module's parameters, its children's first.
+
+    ``is_covered`` tells whether a module around it draws them, too.
+    """
+    trained = any(p.requires_grad for p in module.parameters())
+    reset = getattr(module, "reset_parameters", None) or getattr(module, "_reset_parameters", None)
+    is_covered = is_covered or reset is not None
+    left = [parameter for parameter, p in module.named_parameters(recurse=False) if p.requires_grad]
+    if left and not is_covered:
+        raise ValueError(
+            "reset_parameters=True draws the parameters of your modules by their method reset_parameters(), but "
+            f"{type(module).__name__} in {name} has the parameter {left[0]!r} and no such method. Give it one, or "
+            "set reset_parameters=False to start from the values that it has."
+        )
+    for child in module.children():
+        yield from _resets(child, name, is_covered)
+    if reset is not None and trained:
+        yield reset
+
+
+def check_own_networks(encoder: Any, decoder: Any, a: Architecture, like: Tensor) -> None:
+    """Send two rows of zeros through a user's modules, None for none, and check the shapes that come out.
+
+    Raises
+    ------
+    ValueError
+        If a module does not take its input or returns another shape than it should.
+    """
+    n_components, n_columns = a.encoder_layer_sizes[-1], a.n_features
+    marks = f": {n_columns} features, then ones where these are missing" if a.marks_missing else ""
+    n_variances = a.n_variances if a.conditional_variances else 0
+    heads = ": means and log-variances of the code side by side" if a.code_heads > 1 else ""
+    variances = ": means and log-variances side by side" if n_variances else ""
+    for name, network, width, taken, expected, given in (
+        ("encoder", encoder, n_columns * (1 + a.marks_missing), marks, n_components * a.code_heads, heads),
+        ("decoder", decoder, n_components, "", n_columns + n_variances, variances),
     ):
-        rule = f"{name} must map shape (n, {width}) to shape (n, {expected})"
+        if network is None:
+            continue
+        rule = f"{name} must map shape (n, {width}){taken} to shape (n, {expected}){given}"
         network.eval()
         try:
             with torch.no_grad():

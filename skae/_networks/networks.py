@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from .._data.chunks import chunk_rows
-from .activations import Link, bounded, degrees_of_freedom, link_activation
+from .activations import ACTIVATIONS, Link, bounded, degrees_of_freedom, link_activation
 from .blocks import Block, Linear
 from .convolutions import ToRows
 from .selection import Selection
@@ -39,6 +39,15 @@ class Network(nn.Sequential):
     @property
     def blocks(self) -> list[Block]:
         return [block for block in self if isinstance(block, Block)]
+
+    @property
+    def own(self) -> nn.Sequential | None:
+        """A user's modules in the place of blocks, or None."""
+        modules = [module for module in self if not isinstance(module, Selection)]
+        if any(hasattr(module, "is_dense") for module in modules):
+            return None
+        is_sequence = len(modules) == 1 and type(modules[0]) is nn.Sequential
+        return modules[0] if is_sequence else nn.Sequential(*modules)  # type: ignore[return-value]
 
     def forward_centred(self, x: Tensor) -> Tensor:
         """Map what the first block takes, of the weights' dtype, to what the last block returns.
@@ -129,14 +138,23 @@ class Encoder(Network):
         """Return a copy that ends in a code to be trained further: bits become a logistic code again."""
         if self.selection is None or self.selection.smooth is None:
             return copy.deepcopy(self)
+        if self.own is not None:
+            return self._with_blocks([*self.own, ACTIVATIONS[self.selection.smooth].module()])
         *hidden, code = self.blocks
         return self._with_blocks([*hidden, code.with_activation(self.selection.smooth)])
 
-    def _with_blocks(self, blocks: Sequence[Block]) -> "Encoder":
+    def _with_blocks(self, blocks: Sequence[nn.Module]) -> "Encoder":
         """Return a copy that returns what other blocks do."""
         encoder = Encoder(blocks, compresses_tails=self.compresses_tails, marks_missing=self.marks_missing)
         encoder.offset, encoder.log_scale = self.offset, self.log_scale
         return copy.deepcopy(encoder)
+
+
+class FirstHalf(nn.Module):
+    """Returns the first half of the columns: of means and log-variances side by side, the means."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x[:, : x.shape[1] // 2]
 
 
 class GaussianEncoder(Encoder):
@@ -157,7 +175,9 @@ class GaussianEncoder(Encoder):
     @torch.no_grad()
     def to_fine_tune(self) -> Encoder:
         """Return a copy that returns the mean alone, to be trained further."""
-        blocks = copy.deepcopy(self.blocks)
+        if self.own is not None:
+            return self._with_blocks([*self.own, FirstHalf()])
+        blocks: list[Any] = copy.deepcopy(self.blocks)
         linear: Any = blocks[-1].linear
         for name, both in linear.named_parameters():
             setattr(linear, name, nn.Parameter(both[: len(both) // 2].clone()))

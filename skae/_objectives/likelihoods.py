@@ -198,14 +198,15 @@ def start_at_moments(parts: Parts, encoder: GaussianEncoder, decoder: Decoder, d
         _set_variances(normal, scale_columns(parts, decoder, normal), decoder, data)
     if student:
         _set_tails(student, scale_columns(parts, decoder, student), encoder, decoder, data)
-    if decoder.has_conditional_variances:
+    if decoder.has_conditional_variances and decoder.own is None:
         _start_equal(decoder)
     if any(name not in ("gaussian", "student_t") for name, _ in parts) or (parts and data.offset is None):
         means = data.column_means()
         for name, columns in parts:
-            if LIKELIHOODS[name].link == "exp":  # counts and other positive values x enter as log(1 + x / mean)
+            if encoder.log_scale is not None and LIKELIHOODS[name].link == "exp":
+                # Counts and other positive values x enter as log(1 + x / mean).
                 picked = selector(columns)
-                encoder.log_scale[picked] = means[picked].to(encoder.log_scale)  # type: ignore[index]
+                encoder.log_scale[picked] = means[picked].to(encoder.log_scale)
         if data.offset is not None:
             means = means - data.offset.to(means)  # of columns that are centred, nothing is left
             means[list(student)] = 0  # centred by the median
@@ -223,7 +224,7 @@ def _last_bias(decoder: Decoder) -> Tensor:
 
 def _set_means(parts: Parts, decoder: Decoder, means: Tensor) -> None:
     """Let the last bias be the means behind the inverse link."""
-    if decoder.blocks[-1].activation != "identity":
+    if decoder.own is not None or decoder.blocks[-1].activation != "identity":
         return
     bias = _last_bias(decoder)
     # The bias of a convolution is its channel's, for all places.
@@ -252,7 +253,7 @@ def _set_variances(
     floor = torch.where(constant, CONSTANT_FLOOR, VARIANCE_FLOOR) * own
     picked = selector(numbers)
     decoder.variance_floor[picked] = floor.to(decoder.variance_floor)
-    last = decoder.blocks[-1].linear
+    last: Any = decoder.blocks[-1].linear if decoder.own is None else None
     # A narrow distribution around what is not yet its mean would outweigh all other columns: the decoder starts
     # at the mean of a constant column, or where it cannot, with a wide distribution.
     reachable = isinstance(last, Linear)
@@ -274,7 +275,8 @@ def _set_tails(
     assert decoder.variance_floor is not None
     scale, dof = student_quantiles(data.quantiles(columns, QUANTILES))
     picked, squares = selector(numbers), torch.as_tensor(scale).double().square()
-    encoder.log_scale[list(columns)] = -torch.as_tensor(scale).to(encoder.log_scale)  # type: ignore[index]
+    if encoder.log_scale is not None:
+        encoder.log_scale[list(columns)] = -torch.as_tensor(scale).to(encoder.log_scale)
     decoder.log_dof.detach().copy_(torch.as_tensor(dof - 1).log())
     if decoder.log_variance is not None:
         decoder.variance_floor[picked] = (VARIANCE_FLOOR * squares).to(decoder.variance_floor)

@@ -6,10 +6,11 @@ from typing import Any, ClassVar, NamedTuple, dataclass_transform
 
 from sklearn.utils._param_validation import Interval
 
-# Parameters that several classes share, in the order of signatures: architecture, optimization, bookkeeping.
+# Parameters that several classes share, in the order of signatures: data, architecture, optimization, bookkeeping.
 SHARED_ORDER = (
+    "missing_values",
     *("hidden_layer_sizes", "decoder_hidden_layer_sizes", "activation", "code_activation", "output_activation"),
-    *("tied_weights", "encoder", "decoder", "normalization"),
+    *("tied_weights", "encoder", "decoder", "reset_parameters", "normalization"),
     *("image_shape", "kernel_size", "downsampling", "downsampling_factor", "code_layer"),
     *("loss", "alpha", "dropout", "init", "solver", "learning_rate", "learning_rate_schedule", "momentum"),
     *("max_grad_norm", "batch_size", "max_iter", "shuffle"),

@@ -11,7 +11,7 @@ import torch
 from .._data import arrays
 from .._data.rows import TrainingData
 from .._networks.building import build, initialize
-from .._networks.custom import Linked, check_own_networks, load_weights
+from .._networks.custom import Linked, check_own_networks, load_weights, redraw, with_own
 from .._networks.networks import Decoder, n_parameters, preparation
 from .._objectives.losses import loss_by
 from .._objectives.penalties import Penalty, mean_over_rows
@@ -60,9 +60,14 @@ def _networks(setup: Setup) -> tuple[Any, Any]:
         initialize((encoder, decoder), setup.streams.weights, estimator.init)
     # Copied together, so that modules which share parameters still do.
     own = copy.deepcopy((estimator.encoder, estimator.decoder))
-    encoder = encoder if own[0] is None else own[0]
-    decoder = decoder if own[1] is None else own[1]
-    return encoder.to(setup.device, setup.dtype), decoder.to(setup.device, setup.dtype)
+    if estimator.reset_parameters and setup.previous is None:
+        redraw(own, setup.streams.weights)
+    networks = with_own((encoder, decoder), own, setup.architecture)
+    for network in networks:
+        network.to(setup.device, setup.dtype)
+    like = torch.empty(0, dtype=setup.dtype, device=setup.device)
+    check_own_networks(*own, setup.architecture, like)
+    return networks
 
 
 def _give_weights(setup: Setup, encoder: Any, decoder: Any) -> None:
@@ -77,9 +82,6 @@ def _give_weights(setup: Setup, encoder: Any, decoder: Any) -> None:
     if data.offset is not None:  # these stay in the precision of the data
         encoder.offset = data.offset.to(setup.device)
         decoder.offset = data.target_offset.to(setup.device)  # type: ignore[union-attr]
-    if estimator.encoder is not None or estimator.decoder is not None:
-        like = torch.empty(0, dtype=setup.dtype, device=setup.device)
-        check_own_networks(encoder, decoder, setup.architecture, like)
 
 
 # The stages -----------------------------------------------------------------------------------------------

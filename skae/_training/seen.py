@@ -211,7 +211,7 @@ def with_recent(
     earlier, since = (None, None) if record is None else record
     newer = _joined(since, totals, joins)
     kept = tuple(part.cpu().numpy().copy() for part in newer)
-    if newer[0] >= WINDOW:
+    if newer[0].max() >= WINDOW:
         return (kept, None), newer
     return (earlier, kept), _joined(earlier, newer, joins)
 

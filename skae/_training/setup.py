@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from .._data import arrays
-from .._data.corruption import Corruption
+from .._data.corruption import Corruption, MarkedCorruption
 from .._data.rows import TrainingData
 from .._networks.building import Architecture, describe
 from .._networks.networks import dense_blocks
@@ -231,16 +231,10 @@ class Setup(Run):
         noise, level = self.estimator.noise, self.estimator.noise_level
         if noise is None or self.data.paired:
             return None
-        clean = self.estimator.clean_fraction
-        return Corruption(
-            noise,
-            level,
-            self.seen.column_statistics(self.data),
-            self.generator,
-            self.dtype,
-            self.data.offset,
-            clean,
-        )
+        statistics = self.seen.column_statistics(self.data)
+        clean, missing = self.estimator.clean_fraction, self.data.missing
+        kind = MarkedCorruption if missing else Corruption
+        return kind(noise, level, statistics, self.generator, self.dtype, self.data.offset, clean, missing)
 
 
 def set_up(estimator, X, mode: Mode, make_data: Callable[..., TrainingData]) -> Setup:

@@ -5,6 +5,7 @@ The displays need matplotlib, which ``pip install "skae[plot]"`` installs; the f
 
 from ._activation import maximize_activation, top_activating_samples
 from ._feature_display import FeatureDisplay
+from ._imputation_display import ImputationDisplay
 from ._latent_display import LatentDisplay
 from ._latent_grid import latent_grid
 from ._loss_curve_display import LossCurveDisplay
@@ -16,6 +17,7 @@ from ._top_activation_display import TopActivationDisplay
 
 __all__ = [
     "FeatureDisplay",
+    "ImputationDisplay",
     "LatentDisplay",
     "LossCurveDisplay",
     "OutlierDisplay",

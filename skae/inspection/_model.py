@@ -128,7 +128,8 @@ class Model:
         x = torch.as_tensor(to_numpy(arrays.check_rows(model, prepared, reset=False)))
         generator = torch.Generator().manual_seed(random_seed(random_state))
         statistics = model._column_statistics
-        noise = Corruption(model.noise, model.noise_level, statistics, generator, x.dtype)
+        missing = model._takes_missing
+        noise = Corruption(model.noise, model.noise_level, statistics, generator, x.dtype, missing=missing)
         return self._native(noise(x).numpy())
 
 
@@ -158,12 +159,49 @@ def detector_and_rows(estimator, X) -> tuple[Any, Any, list[str]]:
         )
     for _, step in before:
         X = step.transform(X)
-    n_features = detector.n_features_in_
-    for known in (detector, *(step for _, step in before[:1])):  # a scaler keeps the features, PCA does not
+    return detector, X, _names_of(detector, before)
+
+
+def _names_of(step, before: list[tuple[str, Any]]) -> list[str]:
+    """Return the names of the features that a step takes."""
+    for known in (step, *(first for _, first in before[:1])):  # a scaler keeps the features, PCA does not
         names = getattr(known, "feature_names_in_", ())
-        if len(names) == n_features:
-            return detector, X, [str(name) for name in names]
-    return detector, X, [f"x{i}" for i in range(n_features)]
+        if len(names) == step.n_features_in_:
+            return [str(name) for name in names]
+    return [f"x{i}" for i in range(step.n_features_in_)]
+
+
+def imputer_and_rows(estimator, X) -> tuple[Any, Any, list[str], np.ndarray]:
+    """Return the imputer in a fitted estimator, rows as it takes them, their columns' names, and which it keeps.
+
+    Raises
+    ------
+    TypeError
+        If there is none.
+    """
+    estimator = getattr(estimator, "best_estimator_", estimator)
+    check_is_fitted(estimator)
+    steps = _steps(estimator)
+    found = [
+        number
+        for number, (_, step) in enumerate(steps)
+        if hasattr(step, "impute") or (hasattr(step, "missing_values") and hasattr(step, "keep_empty_features"))
+    ]
+    if not found:
+        raise TypeError(
+            f"{type(estimator).__name__} contains no imputer. Pass a fitted AutoencoderImputer, an imputer of "
+            "scikit-learn, an autoencoder with missing_values, or a Pipeline that contains one of these."
+        )
+    before, (_, imputer) = steps[: found[0]], steps[found[0]]
+    for _, step in before:
+        X = step.transform(X)
+    kept = np.arange(imputer.n_features_in_)
+    if not hasattr(imputer, "impute"):
+        numbers = np.array([f"x{number}" for number in kept], dtype=object)
+        own = getattr(imputer, "feature_names_in_", numbers)
+        left = set(imputer.get_feature_names_out())
+        kept = np.flatnonzero([name in left for name in own])
+    return imputer, X, _names_of(imputer, before), kept
 
 
 # Layers of networks ----------------------------------------------------------------------------------------

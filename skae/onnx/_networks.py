@@ -29,7 +29,7 @@ def encode(graph: Graph, encoder: nn.Module, x: str, width: int, *, heads: bool 
         code = _dense(graph, encoder, x, heads=heads)
     else:
         x = x if encoder.offset is None else graph.subtract(x, array(encoder.offset))
-        code = _blocks(graph, encoder, _compress(graph, encoder, x))
+        code = _blocks(graph, encoder, _mark(graph, encoder, _compress(graph, encoder, x)), width)
         if isinstance(encoder, GaussianEncoder) and not heads:
             code = graph.op("Split", code, outputs=2, axis=1, num_outputs=2)[0]
     return code if encoder.selection is None else _select(graph, encoder.selection, code)
@@ -43,7 +43,7 @@ def decode(graph: Graph, decoder: nn.Module, z: str, width: int, *, linked: bool
         return inline(graph, decoder, width, z)
     if dense_blocks(decoder) and not isinstance(decoder, NestedDecoder):
         return _dense(graph, decoder, z, linked=linked)
-    x = _prefixes(graph, decoder, z) if isinstance(decoder, NestedDecoder) else _blocks(graph, decoder, z)
+    x = _prefixes(graph, decoder, z) if isinstance(decoder, NestedDecoder) else _blocks(graph, decoder, z, width)
     if linked and decoder.n_features is not None:  # without the variances
         x = graph.columns(x, range(decoder.n_features))
     x = link(graph, decoder.link, x) if linked else x
@@ -59,10 +59,7 @@ def _dense(graph: Graph, network: Any, x: str, **which: bool) -> str:
     if prepared._offset is not None:
         x = graph.subtract(x, array(prepared._offset))
     if isinstance(network, Encoder):
-        x = _compress(graph, network, x)
-    if getattr(network, "marks_missing", False):
-        missing = graph.op("IsNaN", x)
-        x = graph.stack([graph.where(missing, 0.0, x), graph.cast(missing)])
+        x = _mark(graph, network, _compress(graph, network, x))
     names: list[Any] = [block.activation for block in network.blocks]
     if which.get("linked") and network.link != "identity":
         names[-1] = network.link
@@ -71,7 +68,9 @@ def _dense(graph: Graph, network: Any, x: str, **which: bool) -> str:
     return x
 
 
-def _blocks(graph: Graph, network: Any, x: str) -> str:
+def _blocks(graph: Graph, network: Any, x: str, width: int) -> str:
+    if network.own is not None:
+        return inline(graph, network.own, width * (1 + getattr(network, "marks_missing", False)), x)
     for block in network.blocks:
         x = convert(graph, block, x)
     return x
@@ -105,6 +104,14 @@ def _compress(graph: Graph, encoder: Encoder, x: str) -> str:
     tails = graph.op("Log", graph.add(size, graph.op("Sqrt", graph.add(graph.square(size), 1.0))))
     signed = graph.multiply(graph.op("Sign", scaled), tails)
     return graph.where(graph.constant(log_scale < 0, bool), signed, compressed)
+
+
+def _mark(graph: Graph, encoder: Encoder, x: str) -> str:
+    """Mark what is missing, where entries may be."""
+    if not encoder.marks_missing:
+        return x
+    missing = graph.op("IsNaN", x)
+    return graph.stack([graph.where(missing, 0.0, x), graph.cast(missing)])
 
 
 def _select(graph: Graph, selection: Selection, code: str) -> str:

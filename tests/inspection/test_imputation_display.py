@@ -1,0 +1,90 @@
+"""The display of an imputation: what it draws is what was observed, and what the imputer fills in."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from estimators import IMPUTERS, MISSING, rows
+from numpy.testing import assert_allclose
+from sklearn.base import clone
+from sklearn.impute import KNNImputer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from skae.inspection import ImputationDisplay
+
+NAMES = ["a", "b", "c", "d", "e"]
+
+
+@pytest.fixture(scope="module")
+def holes():
+    X = rows(100)
+    X[np.random.default_rng(0).random(X.shape) < [0.1, 0.0, 0.4, 0.2, 0.3]] = np.nan
+    return pd.DataFrame(X, columns=NAMES)
+
+
+def imputer():
+    return clone(IMPUTERS["imputer"])
+
+
+def test_what_is_observed_and_what_is_filled_in(holes):
+    model = imputer().fit(holes)
+    display = ImputationDisplay.from_estimator(model, holes, features=3)
+    assert display.feature_names == ["c", "d", "e"]  # those with the most missing values
+    assert len(display.axes_) == 4
+    filled, missing = model.transform(holes), holes.isna().to_numpy()
+    for place, column in enumerate((2, 3, 4)):
+        assert_allclose(display.observed[place], holes.to_numpy()[~missing[:, column], column])
+        assert_allclose(display.imputed[place], filled[missing[:, column], column])
+    assert_allclose(display.errors, model.imputation_error_[2:])
+    bars = display.axes_[-1].patches
+    deviations = np.array([values.std() for values in display.observed])
+    assert_allclose([bar.get_width() for bar in bars], display.errors / deviations)
+    areas = [bar.get_height() * bar.get_width() for bar in display.axes_[0].patches]
+    assert_allclose(sum(areas), 2)
+
+
+def test_columns_that_are_chosen_and_axes_of_the_callers(holes):
+    model = imputer().fit(holes)
+    figure, axes = plt.subplots(1, 3)
+    display = ImputationDisplay.from_estimator(model, holes, features=["e", 1], ax=axes)
+    assert display.figure_ is figure
+    assert display.feature_names == ["e", "b"]
+    assert len(display.imputed[1]) == 0
+    with pytest.raises(ValueError, match=r"names \['z'\], which are not among the 5 columns"):
+        ImputationDisplay.from_estimator(model, holes, features=["z"])
+
+
+def test_pipelines_and_columns_that_are_left_out(holes):
+    X = holes.assign(b=np.nan)
+    pipe = make_pipeline(StandardScaler(), imputer().set_params(add_indicator=True), LogisticRegression())
+    with np.errstate(all="ignore"):  # the scaler divides by no values
+        pipe.fit(X, np.arange(100) % 2)
+    display = ImputationDisplay.from_estimator(pipe, X)
+    assert display.feature_names == ["a", "c", "d", "e"]
+    filled = pipe[:2].transform(X)[:, :4]
+    assert_allclose(display.imputed[3], filled[X["e"].isna(), 3])
+    assert len(display.errors) == 4
+
+
+@pytest.mark.parametrize("model", [KNNImputer(), *MISSING.values()], ids=lambda model: type(model).__name__)
+def test_other_imputers_show_no_errors(model, holes):
+    model = clone(model).fit(holes)
+    display = ImputationDisplay.from_estimator(model, holes, features=2)
+    assert display.errors is None
+    assert len(display.axes_) == 2
+    fill = getattr(model, "impute", model.transform)
+    assert_allclose(display.imputed[0], np.asarray(fill(holes))[holes["c"].isna(), 2])
+
+
+def test_another_mark(holes):
+    marked = holes.fillna(-999.0)
+    model = imputer().set_params(missing_values=-999.0)
+    display = ImputationDisplay.from_estimator(model.fit(marked), marked, features=["c"])
+    assert_allclose(np.sort(display.observed[0]), np.sort(holes["c"].dropna()))
+
+
+def test_estimators_without_an_imputer(holes):
+    with pytest.raises(TypeError, match="StandardScaler contains no imputer"):
+        ImputationDisplay.from_estimator(StandardScaler().fit(holes), holes)
