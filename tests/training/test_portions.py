@@ -106,11 +106,16 @@ def with_gaps(X, seed=0):
     return np.where(gaps, np.nan, X)
 
 
-def test_missing_cells_do_not_count():
-    """The centre is the mean of the cells seen; networks stay the same maps, of rows with gaps too."""
+@pytest.mark.parametrize("cls", [VAESampler, DenoisingAutoencoder])
+def test_missing_cells_do_not_count(cls):
+    """The centre and the scale are those of the cells seen; networks stay the same maps, of rows with gaps too."""
     X = with_gaps(around(300, 0, mean=20.0))
-    model = in_portions(VAESampler(4, missing_values=np.nan, random_state=0), X, 50)
+    model = in_portions(cls(4, missing_values=np.nan, random_state=0), X, 50)
     assert_allclose(model.offset_, np.nanmean(X, 0), rtol=1e-5)
+    if cls is DenoisingAutoencoder:
+        expected = (statistic(X, 0) for statistic in (np.nanstd, np.nanmin, np.nanmax, np.nanmean))
+        for column, statistic in zip(model._column_statistics, expected, strict=True):
+            assert_allclose(column, statistic, rtol=1e-5)
     codes, restored = model.transform(X), model.reconstruct(X)
     in_portions(model.set_params(learning_rate=1e-14), with_gaps(X + 1, 1), 50)
     assert (model.offset_ > np.nanmean(X, 0) + 0.3).all()
