@@ -107,31 +107,18 @@ def fit_networks(estimator, X, **data):
         if data.get("X_val") is not None:
             data["X_val"] = arrays.check_rows(estimator, data["X_val"], reset=False)
         fit = prepare(estimator, X, Mode.WARM_START if warm else Mode.FRESH, **data)
-        phases = phases_of(fit)
-        n_tasks = phases[0].max_iter if phases and phases[0].name is None else len(phases)
+        several, phases = estimator.n_init > 1 and not warm, phases_of(fit)
+        n_tasks = estimator.n_init if several else n_subtasks(phases)
         context = estimator._init_callback_context(max_subtasks=n_tasks)
-        watched, nothing = hasattr(estimator, "_skl_callbacks"), contextlib.nullcontext(context)
+        watched = hasattr(estimator, "_skl_callbacks")
         if watched:
             context.call_on_fit_task_begin(estimator=estimator, X=X, y=X)
-        for number, phase in enumerate(phases):
-            try:
-                named = watched and phase.name is not None
-                with phase_task(estimator, X, X, context, *phase[:2]) if named else nothing as task:
-                    step = phase.make_step()
-                    monitor = None  # tasks cost more than a small epoch
-                    if watched or estimator.verbose:
-                        monitor = Monitor(estimator, X, X, task, functools.partial(_glimpse, fit, step))
-                    schedule = fit.setup.schedule(step, phase.max_iter)
-                    with fit.setup.training(step, schedule):
-                        history = drive(step, fit.setup.epochs(step, schedule, monitor))
-            except KeyboardInterrupt:
-                if not number:
-                    raise  # nothing has been learnt
-                fit.history.interrupted = True
-                break
-            fit.end(phase, step, history)
-            if history.interrupted:
-                break
+        if several:
+            from .starts import best_start  # which is made of what is here
+
+            fit = best_start(fit, X, context)
+        else:
+            train(fit, phases, X, context)
         fit.history.went_on = warm
         keep(fit)
         if watched:
@@ -141,6 +128,36 @@ def fit_networks(estimator, X, **data):
         for warn in definitions(estimator, "_warn_after_fit"):
             warn(fit.history)
     return estimator
+
+
+def train(fit: Fit, phases: Sequence[Phase], X, context) -> None:
+    """Train a fit that is prepared, phase by phase, with callbacks told and lines printed."""
+    estimator = fit.setup.estimator
+    watched, nothing = hasattr(estimator, "_skl_callbacks"), contextlib.nullcontext(context)
+    for number, phase in enumerate(phases):
+        try:
+            name = phase.name if watched else None
+            with nothing if name is None else phase_task(estimator, X, X, context, name, phase.max_iter) as task:
+                step = phase.make_step()
+                monitor = None  # tasks cost more than a small epoch
+                if watched or estimator.verbose:
+                    monitor = Monitor(estimator, X, X, task, functools.partial(_glimpse, fit, step))
+                schedule = fit.setup.schedule(step, phase.max_iter)
+                with fit.setup.training(step, schedule):
+                    history = drive(step, fit.setup.epochs(step, schedule, monitor))
+        except KeyboardInterrupt:
+            if not number:
+                raise  # nothing has been learnt
+            fit.history.interrupted = True
+            break
+        fit.end(phase, step, history)
+        if history.interrupted:
+            break
+
+
+def n_subtasks(phases: Sequence[Phase]) -> int:
+    """Return how many tasks callbacks see in a fit: phases, or epochs where one phase is all there is."""
+    return phases[0].max_iter if phases and phases[0].name is None else len(phases)
 
 
 def phases_of(fit: Fit) -> Sequence[Phase]:
