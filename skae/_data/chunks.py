@@ -7,7 +7,8 @@ would allocate the result a second time, in theirs.
 """
 
 import functools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -218,7 +219,7 @@ def pooled(first: tuple, n_first: np.ndarray, second: tuple, n_second: np.ndarra
 
 
 def pooled_ranges(
-    first: Sequence[np.ndarray], second: Sequence[np.ndarray], has_first: np.ndarray, has_second: np.ndarray
+    first: Any, second: Any, has_first: np.ndarray, has_second: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return minima and maxima of rows of which these are known, if there are any."""
     lowest, highest = np.minimum(first[0], second[0]), np.maximum(first[1], second[1])

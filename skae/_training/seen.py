@@ -47,7 +47,7 @@ class Seen:
         self.n_before: np.ndarray = known.get("n_rows", np.zeros_like(self._counts))
         self._goes_on = goes_on
         self.shift: tuple[Tensor, Tensor] | None = None
-        self._ranges = known.get("ranges")
+        self._ranges: Any = known.get("ranges")
         self._statistics = getattr(previous, "_column_statistics", None)
         self._follows = not goes_on or can_recentre(previous.encoder_, previous.decoder_)
         self._stays_behind = False
