@@ -15,6 +15,7 @@ from .._networks.networks import Encoder
 from .._networks.selection import Threshold
 from .._support.devices import sum_dtype
 from .._support.ranks import current
+from .._training.fitting import Fit
 
 ACTIVE_VARIANCE = 0.01
 ENOUGH_ROWS = 5_000
@@ -42,8 +43,11 @@ class Activity(NamedTuple):
 
 
 @torch.no_grad()
-def activity(encode: Callable, rows: Rows, data: TrainingData, width: int) -> Activity:
-    """Measure what ``encode`` makes, ``width`` columns, of the training rows, which are served by ``rows``."""
+def activity(encode: Callable, rows: Rows, data: TrainingData, width: int, fit: Fit | None = None) -> Activity:
+    """Measure what ``encode`` makes, ``width`` columns, of the training rows, which are served by ``rows``.
+
+    With a fit, in `partial_fit`, also of the last rows before them.
+    """
     ranks, weight = current(), data.row_weight()
 
     def term(index: Tensor, x: Tensor) -> tuple[Tensor, ...]:
@@ -56,12 +60,14 @@ def activity(encode: Callable, rows: Rows, data: TrainingData, width: int) -> Ac
     # Every rank takes part in each chunk: layers may normalize over all of its rows.
     batches = ranks.batches(data.train_rows, rows.chunk_rows(width))
     terms = (term(index, x) for index, x in rows.serve(batches))
-    sums, lowest, highest = fold(terms, torch.add, torch.minimum, torch.maximum)
-    return Activity(sums / data.n_train, lowest, highest)
+    joins = torch.add, torch.minimum, torch.maximum
+    totals = torch.tensor(float(data.n_train)), *fold(terms, *joins)
+    n, sums, lowest, highest = totals if fit is None else fit.recent("activity", totals, torch.add, *joins)
+    return Activity(sums / n, lowest, highest)
 
 
 @torch.no_grad()
-def freeze_threshold(encoder: Encoder, rows: Rows, data: TrainingData, n_active: int, width: int) -> None:
+def freeze_threshold(encoder: Encoder, fit: Fit, n_active: int, width: int) -> None:
     """Set the encoder's threshold so that ``n_active`` units of a row are kept on average.
 
     It is the mean over large random batches of the magnitude that the largest units of each go down to. ``width``
@@ -70,8 +76,8 @@ def freeze_threshold(encoder: Encoder, rows: Rows, data: TrainingData, n_active:
     selection = encoder.selection
     if not isinstance(selection, Threshold):
         return
-    ranks, weight = current(), data.row_weight()
-    order = ranks.whole(data.train_rows)
+    ranks, rows, weight = current(), fit.inputs, fit.setup.data.row_weight()
+    order = ranks.whole(fit.setup.data.train_rows)
     shuffled = order[torch.randperm(len(order), generator=torch.Generator().manual_seed(0)).to(order.device)]
     batches = shuffled.split(rows.chunk_rows(width, at_least=200))
 
@@ -83,20 +89,23 @@ def freeze_threshold(encoder: Encoder, rows: Rows, data: TrainingData, n_active:
     cutoffs = torch.stack([term(index, x) for index, x in rows.serve(map(ranks.mine, batches))]).sum()
     ranks.leave()
     # A hair lower, so that rounding in another precision does not lose the unit that stands at the threshold.
-    selection.threshold.copy_(cutoffs / len(order) * (1 - 1e-4))
+    n, cutoffs = fit.recent("threshold", (torch.tensor(float(len(order))), cutoffs), torch.add, torch.add)
+    selection.threshold.copy_(cutoffs / n * (1 - 1e-4))
 
 
 @torch.no_grad()
-def active_units(encode: Callable[[Tensor], Tensor], rows: Rows, data: TrainingData) -> int:
+def active_units(encode: Callable[[Tensor], Tensor], fit: Fit) -> int:
     """Count the units whose posterior mean varies over training rows (Burda et al. 2016).
 
     Of many rows, some that are evenly spaced are enough, and spare what an epoch of encoding costs. ``encode``
     maps centred rows to both heads, (n, 2 n_components).
     """
-    some, dtype = spread(data.train_rows, ENOUGH_ROWS), sum_dtype(rows.device)
+    rows = fit.inputs
+    some, dtype = spread(fit.setup.data.train_rows, ENOUGH_ROWS), sum_dtype(rows.device)
     means = (encode(x).chunk(2, 1)[0].to(dtype) for _, x in rows.chunks(some))
     sums, squares = fold(((sum_rows(m), sum_rows(m.square())) for m in means), torch.add, torch.add)
-    n = current().count(len(some))
+    totals = torch.tensor(float(current().count(len(some)))), sums, squares
+    n, sums, squares = fit.recent("means", totals, torch.add, torch.add, torch.add)
     variance = squares / n - (sums / n).square()
     return int((variance > ACTIVE_VARIANCE).sum())
 

@@ -1,7 +1,7 @@
 """Several starts of one fit, of which the best is kept."""
 
+import copy
 from collections.abc import Sequence
-from dataclasses import replace
 
 import torch
 
@@ -44,8 +44,10 @@ def _others(setup: Setup, n_starts: int) -> list[Setup]:
     """Return the setup of each start but the first: the same rows, held out alike, and other random numbers."""
     others = []
     for streams in restarted(setup.streams, n_starts):
-        generator = torch.Generator(setup.device).manual_seed(streams.noise.initial_seed())
-        others.append(replace(setup, streams=streams, generator=generator))
+        other = copy.copy(setup)
+        other.streams = streams
+        other.generator = torch.Generator(setup.device).manual_seed(streams.noise.initial_seed())
+        others.append(other)
     return others
 
 

@@ -63,7 +63,7 @@ def _dense(graph: Graph, network: Any, x: str, **which: bool) -> str:
     names: list[Any] = [block.activation for block in network.blocks]
     if which.get("linked") and network.link != "identity":
         names[-1] = network.link
-    for (weight, bias, _), name in zip(prepared.plain, names, strict=True):
+    for (weight, bias, _), name in zip(prepared.layers, names, strict=True):
         x = link(graph, name, graph.op("Gemm", x, array(weight), array(bias)))
     return x
 
