@@ -133,6 +133,11 @@ class AutoencoderTransformer(TakesSampleWeight):
     max_iter : int or 'auto', default='auto'
         Maximum number of epochs, that is, passes over the training rows. 'auto' is as many as make 2500 steps,
         at least 20 and at most 300.
+    n_init : int, default=1
+        Number of starts from different random weights, in different orders of the rows. The best is kept: that of
+        the smallest loss of the rows held out or, without any, of the smallest training loss in the last epoch.
+        Starts of small dense networks are trained at once; others, and those that callbacks or ``verbose`` watch,
+        one after the other. See :doc:`the guide </guide/training>`.
     shuffle : bool, default=True
         Whether to shuffle the rows before each epoch.
     tol : float or None, default=None

@@ -118,6 +118,7 @@ class BaseAutoencoder(UsesEncoder):
     loss: Any = parameter(StrOptions(set(LOSSES)), callable, default="squared_error")
     dropout: float = parameter(SHARE, default=0.0)
     init: str = parameter(StrOptions({"auto", "pca", "glorot", "he"}), default="auto")
+    n_init: int = parameter(AT_LEAST_ONE, default=1)
     warm_start: bool = parameter("boolean", default=False)
     device: Any = parameter(str, torch.device, default="cpu")
     dtype: str = parameter(StrOptions({"auto", "float32", "float64", "bfloat16"}), default="auto")

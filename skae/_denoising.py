@@ -56,7 +56,7 @@ class DenoisingAutoencoder(TakesMissingValues):
         nothing to the loss and to errors; the encoder gets them as the mean of their column, with as many further
         inputs that mark them. 'masking' then makes entries missing instead of zero, so that the networks learn to
         fill what is missing: choose it for `impute`. A callable gets NaN for what is missing, and makes entries
-        missing by NaN. Not for images, custom encoders and sparse X.
+        missing by NaN. Not for images and not for sparse X.
     hidden_layer_sizes : int or array-like of int, default=(128,)
         Widths of the encoder's hidden layers, from the input to the code. An int is a single layer; ``()`` is no
         hidden layer. With ``image_shape``, the numbers of channels of the convolution blocks.
@@ -142,6 +142,11 @@ class DenoisingAutoencoder(TakesMissingValues):
     max_iter : int or 'auto', default='auto'
         Maximum number of epochs, that is, passes over the training rows. 'auto' is as many as make 2500 steps,
         at least 20 and at most 300.
+    n_init : int, default=1
+        Number of starts from different random weights, in different orders of the rows. The best is kept: that of
+        the smallest loss of the rows held out or, without any, of the smallest training loss in the last epoch.
+        Starts of small dense networks are trained at once; others, and those that callbacks or ``verbose`` watch,
+        one after the other. See :doc:`the guide </guide/training>`.
     shuffle : bool, default=True
         Whether to shuffle the rows before each epoch.
     tol : float or None, default=None

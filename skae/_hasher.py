@@ -114,6 +114,11 @@ class SemanticHasher(BaseAutoencoder):
         Number of rows per batch. 'auto' is ``min(200, n_samples)``. The last batch of an epoch may be smaller.
     max_iter : int or 'auto', default='auto'
         Maximum number of epochs, that is, passes over the training rows. 'auto' is 200.
+    n_init : int, default=1
+        Number of starts from different random weights, in different orders of the rows. The best is kept: that of
+        the smallest loss of the rows held out or, without any, of the smallest training loss in the last epoch.
+        Starts of small dense networks are trained at once; others, and those that callbacks or ``verbose`` watch,
+        one after the other. See :doc:`the guide </guide/training>`.
     shuffle : bool, default=True
         Whether to shuffle the rows before each epoch.
     tol : float or None, default=None
@@ -321,7 +326,7 @@ class SemanticHasher(BaseAutoencoder):
 
     def _fitted_attributes(self, fit: Fit, encoder: Any, decoder: Any) -> dict[str, Any]:
         data, n_bits = fit.setup.data, fit.architecture.encoder_layer_sizes[-1]
-        found = activity(bits_and_saturated(encoder), fit.inputs, data, 2 * n_bits).mean
+        found = activity(bits_and_saturated(encoder), fit.inputs, data, 2 * n_bits, fit).mean
         return {
             "bit_frequencies_": arrays.array_like(data.X, found[:n_bits]),
             "saturation_": float(found[n_bits:].mean()),

@@ -24,6 +24,7 @@ from ._fitted.members import DistanceMember, ScoreMember
 from ._networks.units import to_units
 from ._objectives.losses import Loss, loss_by
 from ._objectives.trimming import trimmed
+from ._support.data_parallel import refuse
 from ._support.devices import random_streams
 from ._support.parameters import AT_LEAST_ONE, FRACTION, NON_NEGATIVE, Parameters, parameter
 from ._training.fitting import restore_on_failure
@@ -40,9 +41,9 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
 
     Each member is an autoencoder that is trained on a part of the rows. What it makes of those that it was not
     trained on tells how odd normal rows look to it: the mean and the covariance of their residuals. A row is the
-    odder the larger the Mahalanobis distance of its residual from them, and that of its code from the codes of the
-    rows trained on. Members leave out different rows, so that nearly every training row is judged by some that
-    have not seen it; against these scores new rows get conformal p-values [1]_.
+    odder the larger the Mahalanobis distance of its residual from them, and that of its code from the codes of
+    most rows that were trained on. Members leave out different rows, so that nearly every training row is judged
+    by some that have not seen it; against these scores new rows get conformal p-values [1]_.
 
     Parameters
     ----------
@@ -109,8 +110,11 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
     about 300 steps of 128 rows.
 
     Residuals are measured in standard deviations of the columns. Their covariance is shrunk (Ledoit and Wolf
-    2004), and 0.02 is added to the variances; more than 2048 columns count one by one, without covariances. For
-    p-values, a row that has helped to estimate means and covariances is measured by those of the others.
+    2004), and 0.02 is added to the variances; more than 2048 columns count one by one, without covariances. The
+    mean and the covariance of codes are those of the three quarters of rows that lie closest together, found by
+    the concentration steps of Rousseeuw and Van Driessen (1999), so that outliers among the training rows do not
+    widen them. For p-values, a row that has helped to estimate means and covariances is measured by those of the
+    others.
 
     P-values are valid for rows that are exchangeable with the training rows: drawn from where these come from, in
     any order. They are not for rows of another time or place, nor for the training rows themselves, which most
@@ -171,6 +175,7 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
         RuntimeError
             If ``device`` is not available.
         """
+        refuse("AutoencoderOutlierDetector.fit")
         with restore_on_failure(self):
             X = self._check(X, reset=True)
             context = self._init_callback_context(max_subtasks=self.n_estimators)

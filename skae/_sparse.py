@@ -173,6 +173,11 @@ class SparseAutoencoder(TakesSampleWeight):
         Number of rows per batch. 'auto' is ``min(200, n_samples)``. The last batch of an epoch may be smaller.
     max_iter : int or 'auto', default='auto'
         Maximum number of epochs, that is, passes over the training rows. 'auto' is 200.
+    n_init : int, default=1
+        Number of starts from different random weights, in different orders of the rows. The best is kept: that of
+        the smallest loss of the rows held out or, without any, of the smallest training loss in the last epoch.
+        Starts of small dense networks are trained at once; others, and those that callbacks or ``verbose`` watch,
+        one after the other. See :doc:`the guide </guide/training>`.
     shuffle : bool, default=True
         Whether to shuffle the rows before each epoch.
     tol : float or None, default=None
@@ -490,20 +495,20 @@ class SparseAutoencoder(TakesSampleWeight):
         if units:
             dead = torch.zeros(self.n_components, dtype=setup.dtype, device=setup.device)
             dead[list(units)] = 1
-        n_rows = None if setup.mode is Mode.INCREMENTAL else len(setup.data.train_rows)
+        n_rows = None if setup.mode is Mode.INCREMENTAL else setup.data.n_train
         return DeadUnits(self.auxiliary_weight, self._n_active() / self.n_components, n_rows, dead)
 
     # Afterwards -------------------------------------------------------------------------------------------
 
     def _finalize_networks(self, fit: Fit, encoder: Any, decoder: Any, architecture: Architecture) -> tuple:
         if self.sparsity == "batch_topk":
-            freeze_threshold(encoder, fit.inputs, fit.setup.data, self._n_active(), self.n_components)
+            freeze_threshold(encoder, fit, self._n_active(), self.n_components)
         return encoder, decoder, architecture
 
     def _fitted_attributes(self, fit: Fit, encoder: Any, decoder: Any) -> dict[str, Any]:
         data, architecture = fit.setup.data, fit.architecture
         encode = getattr(encoder, "encode", encoder)  # a module of the user's own has no other method
-        found = activity(encode, fit.inputs, data, architecture.encoder_layer_sizes[-1])
+        found = activity(encode, fit.inputs, data, architecture.encoder_layer_sizes[-1], fit)
         dead = found.dead(architecture.code_activation, self._selects)
         known = getattr(fit.objective.bottleneck, "dead_units", None)
         numbers = () if known is None or known.dead is None else tuple(known.dead.nonzero()[:, 0].tolist())

@@ -24,7 +24,7 @@ from sklearn.preprocessing import StandardScaler
 from test_common_persistence import ROUND_TRIPS
 
 from skae import AutoencoderOutlierDetector, AutoencoderTransformer, DenoisingAutoencoder, VAESampler
-from skae._fitted.distances import fit_gaussian, squared_distance
+from skae._fitted.distances import fit_gaussian, fit_to_closest, squared_distance
 
 every_detector = pytest.mark.parametrize(
     "estimator", [pytest.param(value, id=name) for name, value in DETECTORS.items()]
@@ -52,19 +52,37 @@ def test_scores_are_mean_distances(fitted_to_benign, benign):
     scale, total, fall = X.std(0), 0, 0
     for member, seen in zip(model.estimators_, model.estimators_samples_, strict=True):
         unseen = np.setdiff1d(np.arange(250), seen)
-        residuals, codes = ((member.reconstruct(part) - part) / scale for part in (X[unseen], new)), None
-        residuals, of_new = residuals
-        codes, code_of_new = member.transform(X[seen]), member.transform(new)
-        for weight, ridge, reference, rows_ in ((1, 0.02, residuals, of_new), (0.3, 1e-6, codes, code_of_new)):
-            gaussian = fit_gaussian([torch.from_numpy(reference)], ridge)
-            total = total + weight * squared_distance(gaussian, torch.from_numpy(rows_)).numpy()
-            if weight == 1:
-                inverse = gaussian.root @ gaussian.root.T
-                fall = fall + ((rows_ - gaussian.mean) @ inverse) ** 2 / np.diag(inverse)
+        residuals, of_new = ((member.reconstruct(part) - part) / scale for part in (X[unseen], new))
+        of_residuals = fit_gaussian([torch.from_numpy(residuals)], 0.02)
+        of_codes = fit_to_closest(torch.from_numpy(member.transform(X[seen])), 0.02)
+        total = total + squared_distance(of_residuals, torch.from_numpy(of_new)).numpy()
+        total = total + 0.3 * squared_distance(of_codes, torch.from_numpy(member.transform(new))).numpy()
+        inverse = of_residuals.root @ of_residuals.root.T
+        fall = fall + ((of_new - of_residuals.mean) @ inverse) ** 2 / np.diag(inverse)
     assert_allclose(model.score_samples(new), -total / 10, rtol=1e-6)
     assert_allclose(model.score_features(new), fall / 10, rtol=1e-6)
     exact = EmpiricalCovariance().fit(residuals)  # nearly what is done, but for shrinking
-    assert np.corrcoef(exact.mahalanobis(of_new), squared_distance(gaussian, torch.from_numpy(rows_)))[0, 1] > 0.5
+    assert (
+        np.corrcoef(exact.mahalanobis(of_new), squared_distance(of_residuals, torch.from_numpy(of_new)))[0, 1]
+        > 0.5
+    )
+
+
+def with_some_of_another_class(load, normal, n_odd):
+    X, y = load(return_X_y=True)
+    first = np.flatnonzero(~np.isin(y, normal))[:n_odd]
+    chosen = np.r_[np.flatnonzero(np.isin(y, normal)), first]
+    return X[chosen], np.repeat([0, 1], [len(chosen) - n_odd, n_odd])
+
+
+@pytest.mark.parametrize(
+    ("load", "normal", "n_odd", "least"), [(load_wine, [1, 2], 10, 0.84), (load_breast_cancer, [1], 18, 0.93)]
+)
+def test_outliers_among_the_training_rows_are_found(load, normal, n_odd, least):
+    """Where they widen no Gaussian; an isolation forest reaches 0.86 and 0.96."""
+    X, is_odd = with_some_of_another_class(load, normal, n_odd)
+    model = AutoencoderOutlierDetector(random_state=0).fit(X)
+    assert roc_auc_score(is_odd, -model.score_samples(X)) > least
 
 
 def test_members_are_autoencoders_of_the_data(fitted_to_benign, benign):

@@ -20,7 +20,8 @@ def namespace():
 
 
 def test_there_is_code_to_run(namespace):
-    assert len(BLOCKS) == 2
+    assert len(BLOCKS) == 3
+    assert namespace["images"].shape == namespace["X"].shape
     assert namespace["search"].score(namespace["X_test"], namespace["y_test"]) > 0.85
 
 

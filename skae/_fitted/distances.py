@@ -11,16 +11,21 @@ distance from the Gaussian of the others, in closed form (the formula of Sherman
 """
 
 import itertools
+import math
 from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from scipy.stats import chi2
 from torch import Tensor
 
 from .._data.arrays import as_tensor
 from .._data.chunks import fold
 
+CLOSEST = 0.75  # the share of rows that outliers are not among
+N_CONCENTRATIONS = 3
+TINY = 1e-6
 MOST_COLUMNS = 2048  # beyond them, a matrix of columns by columns is too large: columns count one by one
 
 
@@ -71,6 +76,44 @@ def fit_gaussian(parts: Iterable[Tensor], ridge: float) -> Gaussian:
     factor = torch.linalg.cholesky(covariance)
     root = torch.linalg.solve_triangular(factor, torch.eye(len(mean), dtype=factor.dtype), upper=False)
     return Gaussian((centre + mean).numpy(), root.mT.contiguous().numpy(), n_rows, share)
+
+
+def fit_to_closest(rows: Tensor, ridge: float) -> Gaussian:
+    """Fit a Gaussian to the three quarters of rows (n, d) that lie closest together: outliers do not widen it.
+
+    They are found by the concentration steps of Rousseeuw and Van Driessen (1999), which start at all rows, and at
+    the half that is closest to the median, column by column; the smaller of the two Gaussians is taken. Its
+    covariance is raised to what it would be of all rows of a normal distribution. ``ridge`` is a share of the mean
+    variance of all rows, for where most rows are the same.
+    """
+    n = len(rows)
+    variances = rows.var(0)
+    ridge = ridge * float(variances.mean()) + TINY
+    median = rows.median(0).values
+    spread = (rows - median).abs().median(0).values.square() + 1e-3 * variances + TINY
+    central = ((rows - median).square() / spread).sum(1).argsort(stable=True)[: max(2, n // 2)]
+    found = [_concentrate(rows, fit_gaussian([start], ridge), ridge) for start in (rows, rows[central])]
+    smaller = min(found, key=_log_volume)
+    return smaller._replace(root=smaller.root * math.sqrt(_share_of_variance(rows.shape[1])))
+
+
+def _concentrate(rows: Tensor, gaussian: Gaussian, ridge: float) -> Gaussian:
+    n_kept = max(2, math.ceil(CLOSEST * len(rows)))
+    for _ in range(N_CONCENTRATIONS):
+        kept = squared_distance(gaussian, rows).argsort(stable=True)[:n_kept]
+        gaussian = fit_gaussian([rows[kept]], ridge)
+    return gaussian
+
+
+def _log_volume(gaussian: Gaussian) -> float:
+    root = gaussian.root
+    return -float(np.log(root if root.ndim == 1 else root.diagonal()).sum())
+
+
+def _share_of_variance(n_columns: int) -> float:
+    """Return what share of their variance normal rows keep where only those closest to the mean are kept."""
+    within = chi2.cdf(chi2.ppf(CLOSEST, n_columns), n_columns + 2)
+    return float(within / CLOSEST)
 
 
 def _shrink(covariance: Tensor, fourth: float, n_rows: int) -> tuple[float, float]:

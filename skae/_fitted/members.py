@@ -15,10 +15,10 @@ from .._data import arrays
 from .._data.chunks import Reader, slices
 from .._data.standardization import Standardization
 from .._networks.inference import forward
-from .distances import Gaussian, fall_when_free, fit_gaussian, left_out, squared_distance
+from .distances import Gaussian, fall_when_free, fit_gaussian, fit_to_closest, left_out, squared_distance
 
-RIDGE = 0.02  # what is added to variances: of residuals, in those of the columns
-CODE_RIDGE = 1e-6
+RIDGE = 0.02  # what is added to variances: of residuals in those of the columns, of codes in their mean one
+MOST_CODES = 10_000  # that the Gaussian of codes is fitted to
 
 
 class DistanceMember:
@@ -49,7 +49,8 @@ class DistanceMember:
         """Return the member, its Gaussians fitted to what it makes of training rows, by their numbers."""
         unit = torch.from_numpy(scale)
         residuals = fit_gaussian((residual for _, residual, _ in _parts(autoencoder, unit, X, unseen)), RIDGE)
-        codes = fit_gaussian((code for _, _, code in _parts(autoencoder, unit, X, seen)), CODE_RIDGE)
+        seen = np.sort(np.random.RandomState(0).permutation(seen)[:MOST_CODES])
+        codes = fit_to_closest(torch.cat([code for _, _, code in _parts(autoencoder, unit, X, seen)]), RIDGE)
         return cls(autoencoder, scale, code_weight, residuals, codes)
 
     def oddness(self, X) -> np.ndarray:

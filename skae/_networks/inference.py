@@ -11,11 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from .._data.chunks import Buffer
-from .activations import ACTIVATIONS, link_activation
+from .activations import ACTIVATIONS, Activation, link_activation
 from .networks import Decoder, Encoder, GaussianEncoder, dense_blocks, preparation
 
 Forward = Callable[[Tensor, Tensor | None], Tensor]
 FOLDING_ERROR = 1e-3  # at most, of what goes into the first activation
+# Columns that narrower results of float32 products get, to be computed faster (32 to 8 units: in half the time).
+LEAST_COLUMNS = 16
 
 
 def forward(network: nn.Module, dtype: torch.dtype, *, linked: bool = True, heads: bool = False) -> Forward:
@@ -88,6 +90,9 @@ class DenseForward:
         centred = [] if self._offset is None else [len(self._offset)]
         *widths, self._width = [*centred, *(weight.shape[1] for weight, _, _ in self.layers)]
         self._buffers = [Buffer(width, dtype, weights[0].device) for width in widths]
+        self._wide = Buffer(LEAST_COLUMNS, dtype, weights[0].device)
+        widens = dtype == torch.float32 and weights[0].device.type == "cpu"
+        self._products = [widened(*layer) for layer in self.layers] if widens else self.layers
 
     def __call__(self, x: Tensor, out: Tensor | None = None) -> Tensor:
         n = len(x)
@@ -97,8 +102,20 @@ class DenseForward:
             x = torch.sub(x, self._offset, out=outs.pop(0))
         if self._prepare is not None:
             x = self._prepare(x)
-        for (weight, bias, activation), z in zip(self.layers, outs, strict=True):
-            torch.addmm(bias, x, weight, out=z)
+        for (weight, bias, activation), z in zip(self._products, outs, strict=True):
+            if len(bias) == z.shape[1]:
+                torch.addmm(bias, x, weight, out=z)
+            else:
+                z.copy_(torch.addmm(bias, x, weight, out=self._wide(n))[:, : z.shape[1]])
             activation.apply_(z)
             x = z
         return x if self.selection is None else self.selection.keep_(x)
+
+
+def widened(weight: Tensor, bias: Tensor, activation: Activation) -> tuple[Tensor, Tensor, Activation]:
+    """Give a layer columns of zeros where its products are faster with them."""
+    fan_in, fan_out = weight.shape
+    if not 1 < fan_out < LEAST_COLUMNS <= fan_in:
+        return weight, bias, activation
+    zeros = 0, LEAST_COLUMNS - fan_out
+    return nn.functional.pad(weight, zeros), nn.functional.pad(bias, zeros), activation

@@ -9,6 +9,7 @@ import torch
 from sklearn.utils import check_random_state
 
 from . import forks  # noqa: F401  # loading it is what registers the guard
+from .ranks import current
 
 KINDS = ("cpu", "cuda", "mps", "xpu")
 
@@ -124,5 +125,12 @@ def random_seed(random_state) -> int:
 
 def random_streams(random_state) -> Streams:
     """Derive the generators from scikit-learn's ``random_state``."""
-    seeds = np.random.SeedSequence(random_seed(random_state)).generate_state(len(Streams._fields), np.uint64)
+    seed = current().of_first(random_seed(random_state))
+    seeds = np.random.SeedSequence(seed).generate_state(len(Streams._fields), np.uint64)
     return Streams(*(torch.Generator().manual_seed(int(s) >> 1) for s in seeds))
+
+
+def restarted(streams: Streams, n_starts: int) -> list[Streams]:
+    """Return the generators of each start after the first, which has ``streams``."""
+    seed = streams.weights.initial_seed()
+    return [random_streams(np.random.RandomState((seed % 2**32, number))) for number in range(1, n_starts)]

@@ -13,7 +13,7 @@ SHARED_ORDER = (
     *("tied_weights", "encoder", "decoder", "reset_parameters", "normalization"),
     *("image_shape", "kernel_size", "downsampling", "downsampling_factor", "code_layer"),
     *("loss", "alpha", "dropout", "init", "solver", "learning_rate", "learning_rate_schedule", "momentum"),
-    *("max_grad_norm", "batch_size", "max_iter", "shuffle"),
+    *("max_grad_norm", "batch_size", "max_iter", "n_init", "shuffle"),
     *("tol", "n_iter_no_change", "early_stopping", "validation_fraction", "warm_start"),
     *("device", "dtype", "random_state", "verbose"),
 )

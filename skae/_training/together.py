@@ -10,6 +10,7 @@ from sklearn.utils.validation import _check_feature_names, _check_n_features
 
 from .._data import arrays
 from .._data.rows import TrainingData
+from .._support.data_parallel import refuse
 from .._support.warnings import one_for_each_cause
 from .fit import Fit
 from .fitting import assemble, keep, phases_of, restore_on_failure
@@ -25,7 +26,7 @@ def fit_together(estimators: Sequence[Any], X, rows: Sequence[Any] | None = None
     Each is fitted from its own parameters, which may differ in all but what shapes the networks: seeds,
     learning rates, ``alpha``, losses. On a processor it pays for small networks: ten of 64-32-8-32-64 on batches
     of 32 rows cost as much as six fits. The result is that of one fit after the other, but for rounding. X is in
-    memory once, for all of them. Callbacks are not called, and ``warm_start`` is not obeyed.
+    memory once, for all of them. Callbacks are not called; ``warm_start`` and ``n_init`` are not obeyed.
 
     Parameters
     ----------
@@ -42,6 +43,7 @@ def fit_together(estimators: Sequence[Any], X, rows: Sequence[Any] | None = None
     ValueError
         As from `fit`; where some diverge, about the first of them.
     """
+    refuse("A fit of several models at once")
     with contextlib.ExitStack() as stack:
         for estimator in estimators:
             stack.enter_context(restore_on_failure(estimator))
@@ -75,12 +77,12 @@ def _prepare(estimators: Sequence[Any], X, rows: Sequence[Any] | None) -> list[F
     ]
 
 
-def train_fits(fits: Sequence[Fit]) -> list[ValueError | None]:
-    """Train fits that are prepared, phase by phase; return the error of each that diverges."""
+def train_fits(fits: Sequence[Fit]) -> list[ValueError | KeyboardInterrupt | None]:
+    """Train fits that are prepared, phase by phase; return the error of each that diverges or has not begun."""
     phases = [phases_of(fit) for fit in fits]
     if len({len(of_one) for of_one in phases}) > 1:
         return [train_fits([fit])[0] for fit in fits]
-    errors: list[ValueError | None] = [None] * len(fits)
+    errors: list[ValueError | KeyboardInterrupt | None] = [None] * len(fits)
     for number in range(len(phases[0])):
         going_on = [model for model, error in enumerate(errors) if error is None]
         if not going_on:
@@ -90,13 +92,13 @@ def train_fits(fits: Sequence[Fit]) -> list[ValueError | None]:
         limits = [phases[model][number].max_iter for model in going_on]
         schedules = [run.schedule(step, n) for run, step, n in zip(runs, steps, limits, strict=True)]
         ends = train_together(runs, steps, schedules)
-        if len(ends) < len(going_on):
-            raise KeyboardInterrupt
-        for model, step, end in zip(going_on, steps, ends, strict=True):
+        for model, step, end in zip(going_on, steps, ends, strict=False):
             if isinstance(end, History):
                 fits[model].end(phases[model][number], step, end)
             else:
                 errors[model] = end
+        for model in going_on[len(ends) :]:  # the keyboard has come before them
+            errors[model] = KeyboardInterrupt()
         if any(isinstance(end, History) and end.interrupted for end in ends):
             break
     return errors

@@ -4,9 +4,10 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils import check_consistent_length
 
+from .._support.warnings import warn
 from ._drawing import Display, Style, limits_of, mosaic, with_parameters_of
 from ._latent_grid import check_components, latent_grid
-from ._model import Model, to_numpy
+from ._model import Model, NoWayBackError, to_numpy
 
 _MOST_CLASSES = 20
 
@@ -33,6 +34,8 @@ class LatentDisplay(Display):
         lines.
     limits : (float, float) or None, default=None
         Values at the ends of the images' colour scale. None is the smallest and the largest in the grid.
+    feature_names : array-like of str or None, default=None
+        Names of the features. Bars of at most twenty features have a colour for each then, with a legend.
 
     Attributes
     ----------
@@ -62,7 +65,16 @@ class LatentDisplay(Display):
     """
 
     def __init__(
-        self, codes, *, y=None, grid=None, grid_values=None, components=(0, 1), image_shape=None, limits=None
+        self,
+        codes,
+        *,
+        y=None,
+        grid=None,
+        grid_values=None,
+        components=(0, 1),
+        image_shape=None,
+        limits=None,
+        feature_names=None,
     ):
         self.codes = codes
         self.y = y
@@ -71,6 +83,7 @@ class LatentDisplay(Display):
         self.components = components
         self.image_shape = image_shape
         self.limits = limits
+        self.feature_names = feature_names
 
     def plot(self, ax=None, *, kind="auto", cmap="gray_r", scatter_kw=None, im_kw=None, bar_kw=None, line_kw=None):
         """Draw the codes and the grid.
@@ -102,7 +115,8 @@ class LatentDisplay(Display):
         self._draw_codes(self.axes_[0], {"s": 8, "linewidths": 0, "alpha": 0.8, **(scatter_kw or {})})
         if self.grid is not None:
             style = Style(kind, cmap, im_kw, bar_kw, line_kw)
-            self._draw_grid(self.axes_[1], style.of(self.grid[0, 0], self.image_shape, limits_of(self.grid)))
+            shown = self.image_shape, limits_of(self.grid), self.feature_names
+            self._draw_grid(self.axes_[1], style.of(self.grid[0, 0], *shown))
         horizontal, vertical = (f"component {number}" for number in self.components)
         for panel, title in zip(self.axes_, ("codes", "decoded codes"), strict=False):
             panel.set(xlabel=horizontal, ylabel=vertical, title=title)
@@ -137,6 +151,7 @@ class LatentDisplay(Display):
             ax.set(xlim=(-half, right + half), ylim=(-half, top + half))
         else:
             ax.set(xlim=(0, n_points), ylim=(0, n_points))
+            style = self._name_bars(ax, style)._replace(names=())
             self.cells_ = np.empty((n_points, n_points), dtype=object)
             for i, j in np.ndindex(n_points, n_points):
                 self.cells_[i, j] = ax.inset_axes((j + 0.05, i + 0.05, 0.9, 0.9), transform=ax.transData)
@@ -148,6 +163,20 @@ class LatentDisplay(Display):
         ax.set_xticks(shown + 0.5, across)
         ax.set_yticks((shown + 0.5) * height, up)
 
+    @staticmethod
+    def _name_bars(ax, style: Style) -> Style:
+        """Give each bar a colour, and the panel a legend of these: cells are too small for names."""
+        from matplotlib import pyplot as plt
+
+        if style.kind != "bar" or not style.names or "color" in (style.bar_kw or {}):
+            return style
+        palette = plt.get_cmap("tab10" if len(style.names) <= 10 else "tab20")
+        colors = [palette(i) for i in range(len(style.names))]
+        handles = [plt.Rectangle((0, 0), 1, 1, color=color) for color in colors]
+        beside = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5), "fontsize": "small", "frameon": False}
+        ax.legend(handles, style.names, **beside)
+        return style._replace(bar_kw={"color": colors, **(style.bar_kw or {})})
+
     @classmethod
     @with_parameters_of(place=latent_grid, drawing=plot)
     def from_estimator(
@@ -158,8 +187,9 @@ class LatentDisplay(Display):
         Parameters
         ----------
         estimator : estimator instance
-            Fitted autoencoder, or a fitted :class:`~sklearn.pipeline.Pipeline` that contains one. With
-            ``n_points=None``, also an :class:`~skae.AutoencoderClassifier`.
+            Fitted autoencoder, or a fitted :class:`~sklearn.pipeline.Pipeline` that contains one. Where it cannot
+            decode, such as an :class:`~skae.AutoencoderClassifier`, or a step before it has no
+            ``inverse_transform``, the codes are drawn alone, with a warning.
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows, as the estimator takes them.
         y : array-like of shape (n_samples,), default=None
@@ -185,8 +215,6 @@ class LatentDisplay(Display):
         ------
         ImportError
             If matplotlib is not installed.
-        TypeError
-            If the estimator, or a step before it, has no ``inverse_transform`` to decode the grid with.
         ValueError
             If a component does not exist, ``y`` has another length than X, or ``image_shape`` does not fit.
         """
@@ -197,9 +225,14 @@ class LatentDisplay(Display):
         options = {}
         if n_points is not None:
             place |= {"components": components, "n_points": n_points}
-            grid, codes = latent_grid(estimator, X, return_codes=True, **place)
-            shape = model.panel_options(image_shape, grid.shape[2])["image_shape"]
-            limits = None if shape is None else limits_of(X.data if sparse.issparse(X) else to_numpy(X))
+            try:
+                grid, codes = latent_grid(estimator, X, return_codes=True, **place)
+            except NoWayBackError as error:
+                warn(f"The codes are drawn alone, without a grid. {error} n_points=None asks for none.")
+                return cls(Z[:, columns], y=y, components=tuple(columns)).plot(**drawing)
+            options = model.panel_options(image_shape, grid.shape[2])
+            has_limits = options["image_shape"] is not None
+            limits = limits_of(X.data if sparse.issparse(X) else to_numpy(X)) if has_limits else None
             values = codes[0, :, columns[0]], codes[:, 0, columns[1]]
-            options = {"grid": grid, "grid_values": values, "image_shape": shape, "limits": limits}
+            options |= {"grid": grid, "grid_values": values, "limits": limits}
         return cls(Z[:, columns], y=y, components=tuple(columns), **options).plot(**drawing)

@@ -18,6 +18,10 @@ from .._support.devices import random_seed
 from ._drawing import check_image_shape
 
 
+class NoWayBackError(TypeError):
+    """Codes cannot be decoded, or rows not be brought back to a pipeline's input."""
+
+
 class Model:
     """The autoencoder in an estimator, and the steps before it.
 
@@ -51,10 +55,11 @@ class Model:
 
     def attribute(self, name: str, purpose: str = "") -> Any:
         """Return an attribute of the autoencoder, such as its encoder; a TypeError says if it has none."""
+        error = NoWayBackError if name == "inverse_transform" else TypeError
         if not hasattr(self.autoencoder, name):
             inner = hasattr(self.autoencoder, "autoencoder_")
             hint = ", such as its autoencoder_, which is the one before fine-tuning" if inner else ""
-            raise TypeError(
+            raise error(
                 f"{type(self.autoencoder).__name__} has no {name}{purpose}. Pass a fitted autoencoder{hint}, or a "
                 "Pipeline that contains one."
             )
@@ -76,13 +81,18 @@ class Model:
         """Bring rows from the autoencoder's input back to the pipeline's: a dense ndarray."""
         X = self._native(X)
         for name, step in reversed(self.before):
-            if not hasattr(step, "inverse_transform"):
-                raise TypeError(
-                    f"Step {name!r} before the autoencoder, a {type(step).__name__}, has no inverse_transform, so "
-                    "rows cannot be brought back to the pipeline's input. To see rows as the autoencoder does, "
-                    "pass the autoencoder itself, and the rows transformed by the steps before it."
-                )
-            X = step.inverse_transform(X)
+            words, cause = "has no inverse_transform", None
+            if hasattr(step, "inverse_transform"):
+                try:
+                    X = step.inverse_transform(X)
+                    continue
+                except (AttributeError, NotImplementedError, ValueError) as error:  # some have one that refuses
+                    words, cause = f"has no inverse_transform that works here ({error})", error
+            raise NoWayBackError(
+                f"Step {name!r} before the autoencoder, a {type(step).__name__}, {words}, so rows cannot be "
+                "brought back to the pipeline's input. To see rows as the autoencoder does, pass the autoencoder "
+                "itself, and the rows transformed by the steps before it."
+            ) from cause
         return to_numpy(X)
 
     def encode(self, X) -> np.ndarray:
@@ -123,7 +133,7 @@ class Model:
         if not self.has_noise:
             raise ValueError(
                 f"corrupt=True, but this {type(model).__name__} was not trained with noise of its own. Use "
-                "corrupt='auto', or pass corrupted rows as X_corrupted."
+                "corrupt=False, or pass corrupted rows as X_corrupted."
             )
         x = torch.as_tensor(to_numpy(arrays.check_rows(model, prepared, reset=False)))
         generator = torch.Generator().manual_seed(random_seed(random_state))

@@ -9,8 +9,8 @@ from ._model import Model, take, to_numpy
 class ReconstructionDisplay(PanelDisplay):
     """Rows and their reconstructions, one above the other.
 
-    For a denoising autoencoder, the corrupted rows that it reconstructs from are drawn between them. Use
-    `from_estimator` or `from_arrays` to make one.
+    Rows are reconstructed as they are: noise is added only where ``corrupt=True`` asks for it, and is then drawn
+    between them. Use `from_estimator` or `from_arrays` to make one.
 
     Parameters
     ----------
@@ -20,6 +20,8 @@ class ReconstructionDisplay(PanelDisplay):
         Their reconstructions.
     corrupted : ndarray of shape (n_samples, n_features) or None, default=None
         The corrupted rows that were reconstructed, if not the rows themselves.
+    corrupted_label : str, default='corrupted'
+        What is written beside these.
     image_shape : tuple of int or None, default=None
         (height, width) or (height, width, channels) if rows are images, flattened in C order. None draws bars or
         lines.
@@ -44,16 +46,32 @@ class ReconstructionDisplay(PanelDisplay):
     >>> from skae.inspection import ReconstructionDisplay
     >>> X = load_digits().data
     >>> model = DenoisingAutoencoder(max_iter=20, tol=None, random_state=0).fit(X)
-    >>> display = ReconstructionDisplay.from_estimator(model, X, image_shape=(8, 8), random_state=0)
+    >>> display = ReconstructionDisplay.from_estimator(model, X, image_shape=(8, 8))
     >>> display.axes_.shape
-    (3, 8)
+    (2, 8)
+
+    The same rows behind noise as in training:
+
+    >>> display = ReconstructionDisplay.from_estimator(model, X, corrupt=True, image_shape=(8, 8), random_state=0)
+    >>> [panel.get_ylabel() for panel in display.axes_[:, 0]]
+    ['input', 'noise added', 'reconstruction']
     """
 
-    def __init__(self, inputs, reconstructions, *, corrupted=None, image_shape=None, feature_names=None):
+    def __init__(
+        self,
+        inputs,
+        reconstructions,
+        *,
+        corrupted=None,
+        corrupted_label="corrupted",
+        image_shape=None,
+        feature_names=None,
+    ):
         super().__init__(image_shape, feature_names)
         self.inputs = inputs
         self.reconstructions = reconstructions
         self.corrupted = corrupted
+        self.corrupted_label = corrupted_label
 
     def plot(self, ax=None, *, kind="auto", cmap="gray_r", im_kw=None, bar_kw=None, line_kw=None):
         """Draw the rows.
@@ -79,7 +97,11 @@ class ReconstructionDisplay(PanelDisplay):
         display : ReconstructionDisplay
             The display itself.
         """
-        table = {"input": self.inputs, "corrupted": self.corrupted, "reconstruction": self.reconstructions}
+        table = {
+            "input": self.inputs,
+            self.corrupted_label: self.corrupted,
+            "reconstruction": self.reconstructions,
+        }
         table = {label: rows for label, rows in table.items() if rows is not None}
         limits = limits_of(*table.values()) if self.image_shape is None else limits_of(self.inputs)
         rows, style = np.concatenate([*table.values()]), Style(kind, cmap, im_kw, bar_kw, line_kw)
@@ -93,7 +115,7 @@ class ReconstructionDisplay(PanelDisplay):
         X,
         *,
         X_corrupted=None,
-        corrupt="auto",
+        corrupt=False,
         n_samples=8,
         image_shape=None,
         random_state=None,
@@ -107,19 +129,20 @@ class ReconstructionDisplay(PanelDisplay):
             Fitted autoencoder, or a fitted :class:`~sklearn.pipeline.Pipeline` that contains one. Any other
             transformer with an ``inverse_transform`` works too, such as PCA for comparison.
         X : {array-like, sparse matrix} of shape (n_samples_X, n_features)
-            Rows, as the estimator takes them; the first ``n_samples`` are drawn.
+            Rows, as the estimator takes them; the first ``n_samples`` are drawn. Noisy rows are denoised as they
+            are.
         X_corrupted : {array-like, sparse matrix} of shape (n_samples_X, n_features), default=None
-            A corrupted version of each row, to be reconstructed instead.
-        corrupt : bool or 'auto', default='auto'
+            A corrupted version of each row, to be reconstructed instead: X are then the clean rows.
+        corrupt : bool, default=False
             Whether to add the estimator's own noise to the rows before they are reconstructed, as in its
-            training. 'auto' does so if it was trained with noise of its own and ``X_corrupted`` is None.
+            training. For clean rows only; not with ``X_corrupted``.
         n_samples : int, default=8
             Number of rows.
         image_shape : tuple of int or None, default=None
             (height, width) or (height, width, channels) if rows are images, flattened in C order. None is the
             autoencoder's own ``image_shape`` if it has one that fits; else rows are drawn as bars or lines.
         random_state : int, RandomState instance or None, default=None
-            Seed of the noise.
+            Seed of the noise of ``corrupt=True``.
         **drawing : dict
             Parameters of `plot`.
 
@@ -135,9 +158,15 @@ class ReconstructionDisplay(PanelDisplay):
         TypeError
             If the estimator, or a step before it, has no ``inverse_transform``.
         ValueError
-            If ``image_shape`` does not fit, or ``corrupt=True`` and the estimator has no noise.
+            If ``image_shape`` does not fit, or with ``corrupt=True`` if the estimator has no noise, or
+            ``X_corrupted`` are given.
         """
         model = Model(estimator)
+        if not isinstance(corrupt, bool) or (corrupt and X_corrupted is not None):
+            raise ValueError(
+                f"corrupt={corrupt!r} must be True or False, and False with X_corrupted, which are reconstructed "
+                "as they are."
+            )
         if X_corrupted is not None and np.shape(X_corrupted) != np.shape(X):
             raise ValueError(
                 f"X_corrupted has shape {np.shape(X_corrupted)}, but X has shape {np.shape(X)}: X_corrupted must "
@@ -146,12 +175,13 @@ class ReconstructionDisplay(PanelDisplay):
         rows = take(X, slice(n_samples))
         corrupted = None if X_corrupted is None else take(X_corrupted, slice(n_samples))
         prepared = model.prepare(rows if corrupted is None else corrupted)
-        if corrupted is None and (corrupt is True or (corrupt == "auto" and model.has_noise)):
+        if corrupt:
             prepared = model.corrupt(prepared, random_state)
             corrupted = model.restore(prepared)
         reconstructions = model.decode(model.autoencoder.transform(prepared))
         rows, corrupted = to_numpy(rows), to_numpy(corrupted)
         panels = model.panel_options(image_shape, rows.shape[1])
+        panels["corrupted_label"] = "noise added" if corrupt else "corrupted"
         return cls(rows, reconstructions, corrupted=corrupted, **panels).plot(**drawing)
 
     @classmethod

@@ -1,5 +1,7 @@
 """Generated samples."""
 
+import inspect
+
 from ._drawing import PanelDisplay, Style, with_parameters_of
 from ._model import Model, to_numpy
 
@@ -43,7 +45,7 @@ class SampleDisplay(PanelDisplay):
         super().__init__(image_shape, feature_names)
         self.samples = samples
 
-    def plot(self, ax=None, *, kind="auto", cmap="gray_r", im_kw=None, bar_kw=None, line_kw=None):
+    def plot(self, ax=None, *, n_columns=None, kind="auto", cmap="gray_r", im_kw=None, bar_kw=None, line_kw=None):
         """Draw the samples.
 
         Parameters
@@ -51,6 +53,8 @@ class SampleDisplay(PanelDisplay):
         ax : Axes, array-like of Axes or None, default=None
             Where to draw: one Axes for each panel, or a single one, which is turned off and subdivided. None
             makes a new figure.
+        n_columns : int or None, default=None
+            Number of panels beside each other. None is about as many as there are rows of panels.
         kind : {'auto', 'image', 'bar', 'line'}, default='auto'
             How to draw a row. 'auto' is an image if there is an image shape, else bars for up to 40 features and
             a line for more.
@@ -65,11 +69,12 @@ class SampleDisplay(PanelDisplay):
         display : SampleDisplay
             The display itself.
         """
-        return self._draw(ax, self.samples, Style(kind, cmap, im_kw, bar_kw, line_kw))
+        style = Style(kind, cmap, im_kw, bar_kw, line_kw)
+        return self._draw(ax, self.samples, style, n_columns=n_columns)
 
     @classmethod
     @with_parameters_of(drawing=plot)
-    def from_estimator(cls, estimator, *, n_samples=25, mean=False, random_state=None, image_shape=None, drawing):
+    def from_estimator(cls, estimator, n_samples=25, *, mean="auto", random_state=None, image_shape=None, drawing):
         """Draw samples of a fitted generative model.
 
         Parameters
@@ -80,9 +85,10 @@ class SampleDisplay(PanelDisplay):
             input.
         n_samples : int, default=25
             Number of samples.
-        mean : bool, default=False
+        mean : bool or 'auto', default='auto'
             Whether to draw the mean of the decoder's distribution for each code, instead of a random draw from
-            it.
+            it, whose noise hides the shapes in images. 'auto' is True for images, if the estimator's ``sample``
+            knows of means; other rows are drawn as data would be.
         random_state : int, RandomState instance or None, default=None
             Seed of the samples.
         image_shape : tuple of int or None, default=None
@@ -111,6 +117,9 @@ class SampleDisplay(PanelDisplay):
                 f"{type(model.autoencoder).__name__} does not sample: it does not learn a distribution of codes. "
                 "Pass a VAESampler, an AdversarialAutoencoder or a DenoisingAutoencoder."
             )
+        if mean == "auto":
+            is_image = image_shape is not None or getattr(model.autoencoder, "image_shape", None) is not None
+            mean = is_image and "mean" in inspect.signature(model.autoencoder.sample).parameters
         options = {"mean": True} if mean else {}
         samples = model.restore(model.autoencoder.sample(n_samples, random_state=random_state, **options))
         return cls(samples, **model.panel_options(image_shape, samples.shape[1])).plot(**drawing)

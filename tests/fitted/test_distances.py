@@ -7,7 +7,7 @@ from numpy.testing import assert_allclose
 from sklearn.covariance import ledoit_wolf
 
 from skae._fitted import distances
-from skae._fitted.distances import fall_when_free, fit_gaussian, left_out, squared_distance
+from skae._fitted.distances import fall_when_free, fit_gaussian, fit_to_closest, left_out, squared_distance
 
 RIDGE = 0.02
 
@@ -89,3 +89,25 @@ def test_many_columns_count_one_by_one(monkeypatch):
     each = (new - X.mean(0)) ** 2 / (X.var(0, ddof=1) + RIDGE)
     assert_allclose(fall_when_free(gaussian, torch.from_numpy(new)), each, rtol=1e-8)
     assert_allclose(squared_distance(gaussian, torch.from_numpy(new)), each.sum(1), rtol=1e-8)
+
+
+@pytest.mark.parametrize("n_columns", [1, 3, 12])
+def test_the_closest_rows_tell_the_variance_of_all(n_columns):
+    """Of normal rows; and a fifth of them that lie together elsewhere change next to nothing."""
+    X = torch.from_numpy(rows(4000, n_columns))
+    distance = squared_distance(fit_to_closest(X, 0.0), X)
+    assert_allclose(distance.mean(), n_columns, rtol=0.12)
+    odd = 10 * X.std(0) + X.mean(0) + 0.1 * X[:800]
+    with_odd = fit_to_closest(torch.cat([X, odd]), 0.0)
+    assert_allclose(squared_distance(with_odd, X).mean(), n_columns, rtol=0.5)
+    others = squared_distance(fit_gaussian([torch.cat([X, odd])], 0.0), odd)
+    assert squared_distance(with_odd, odd).mean() > 5 * others.mean()
+
+
+def test_rows_most_of_which_are_the_same_have_finite_distances():
+    X = torch.zeros(40, 3, dtype=torch.float64)
+    X[:4] = torch.arange(12).reshape(4, 3)
+    distance = squared_distance(fit_to_closest(X, RIDGE), X)
+    assert torch.isfinite(distance).all()
+    assert distance[:4].min() > 10 * distance[4:].max()
+    assert torch.isfinite(squared_distance(fit_to_closest(X[4:], RIDGE), X)).all()

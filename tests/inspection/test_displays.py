@@ -12,10 +12,7 @@ from sklearn.decomposition import PCA
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
-from skae import (
-    AutoencoderTransformer,
-    DenoisingAutoencoder,
-)
+from skae import AdversarialAutoencoder, AutoencoderTransformer, DenoisingAutoencoder
 from skae.inspection import (
     FeatureDisplay,
     PreferredInputDisplay,
@@ -64,7 +61,8 @@ def test_a_denoisers_own_noise(noise, X):
     scaler = MinMaxScaler()
     pipe = make_pipeline(scaler, configured(DenoisingAutoencoder, noise=noise, noise_level=0.5)).fit(X)
     draw = partial(ReconstructionDisplay.from_estimator, pipe, X, image_shape=SHAPE)
-    display = draw(random_state=0)
+    display = draw(corrupt=True, random_state=0)
+    assert [ax.get_ylabel() for ax in display.axes_[:, 0]] == ["input", "noise added", "reconstruction"]
     spoilt, scaled = scaler.transform(display.corrupted), scaler.transform(X[:8])
     assert_allclose(display.reconstructions, pipe.inverse_transform(pipe.transform(display.corrupted)), atol=1e-6)
     assert_allclose(drawn(display.axes_[1, 3]), display.corrupted[3].reshape(SHAPE))
@@ -79,10 +77,25 @@ def test_a_denoisers_own_noise(noise, X):
         assert set(spoilt[:, varying][changed].round(9)) <= {0, 1}
     else:
         assert_allclose(spoilt[:, varying], scaled[:, varying] + 1)
-    one, same, other = (draw(random_state=seed, n_samples=1).corrupted for seed in (0, 0, 1))
+    one, same, other = (draw(corrupt=True, random_state=seed, n_samples=1).corrupted for seed in (0, 0, 1))
     assert_same(one, same)
     assert np.array_equal(one, other) == callable(noise)
-    assert draw(corrupt=False, n_samples=1).corrupted is None
+
+
+def test_noisy_rows_are_denoised_as_they_are(X):
+    """What is noisy already does not get more noise unless asked for."""
+    noisy = X + np.random.default_rng(0).normal(size=X.shape)
+    model = configured(DenoisingAutoencoder, noise_level=1.0).fit(X)
+    display = ReconstructionDisplay.from_estimator(model, noisy, n_samples=3, image_shape=SHAPE)
+    assert display.axes_.shape == (2, 3)
+    assert_allclose(display.inputs, noisy[:3])
+    assert_allclose(display.reconstructions, model.denoise(noisy)[:3])
+    given = ReconstructionDisplay.from_estimator(model, X, X_corrupted=noisy, n_samples=3, image_shape=SHAPE)
+    assert_allclose(given.reconstructions, model.denoise(noisy)[:3])
+    assert [ax.get_ylabel() for ax in given.axes_[:, 0]] == ["input", "corrupted", "reconstruction"]
+    for wrong in ({"corrupt": "auto"}, {"corrupt": True, "X_corrupted": noisy}):
+        with pytest.raises(ValueError, match=r"corrupt=.* must be True or False, and False with X_corrupted"):
+            ReconstructionDisplay.from_estimator(model, X, **wrong)
 
 
 def test_bars_of_corrupted_rows_fit_into_their_panels():
@@ -121,7 +134,7 @@ def test_a_classifier_has_nothing_to_reconstruct_with(tabular):
     model = fitted(CLASSIFIERS["classifier"])
     with pytest.raises(TypeError, match=r"no inverse_transform .* its autoencoder_"):
         ReconstructionDisplay.from_estimator(model, rows())
-    assert ReconstructionDisplay.from_estimator(model.autoencoder_, rows(), corrupt=False)
+    assert ReconstructionDisplay.from_estimator(model.autoencoder_, rows())
 
 
 def test_rows_that_are_no_images():
@@ -219,5 +232,19 @@ def test_samples_come_back_to_the_pipelines_input(tabular):
     assert_allclose(heights(display.axes_[4]), expected[4])
     means = SampleDisplay.from_estimator(tabular, n_samples=5, random_state=3, mean=True)
     assert_allclose(means.samples, tabular[:-1].inverse_transform(tabular[-1].sample(5, 3, mean=True)))
+    same = SampleDisplay.from_estimator(tabular, 5, random_state=3, n_columns=5)
+    assert_allclose(same.samples, expected)
+    specs = [ax.get_subplotspec().get_gridspec().get_geometry() for ax in (*display.axes_, *same.axes_)]
+    assert specs == [(2, 3)] * 5 + [(1, 5)] * 5
     with pytest.raises(TypeError, match="AutoencoderTransformer does not sample"):
         SampleDisplay.from_estimator(fitted(configured(AutoencoderTransformer)))
+
+
+def test_images_are_drawn_as_means_unless_draws_are_asked_for(X):
+    model = variational().fit(X)
+    draw = partial(SampleDisplay.from_estimator, model, 4, random_state=3, image_shape=SHAPE)
+    assert_allclose(draw().samples, model.sample(4, 3, mean=True))
+    assert_allclose(draw(mean=False).samples, model.sample(4, 3))
+    adversarial = configured(AdversarialAutoencoder).fit(X)  # whose sample knows of no means
+    display = SampleDisplay.from_estimator(adversarial, 4, random_state=3, image_shape=SHAPE)
+    assert_allclose(display.samples, adversarial.sample(4, 3))

@@ -1,11 +1,15 @@
 """Codes, and a grid of decoded codes beside them."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from estimators import CLASSIFIERS, configured, fitted, labels, rows
 from inspected import drawn, heights, variational
 from numpy.testing import assert_allclose
+from sklearn.base import clone
+from sklearn.compose import make_column_transformer
 from sklearn.datasets import load_digits
+from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -81,8 +85,6 @@ def test_codes_by_value_and_without_a_grid():
     )
     clf = fitted(CLASSIFIERS["classifier_stacked"])
     assert LatentDisplay.from_estimator(clf, data, n_points=None).grid is None
-    with pytest.raises(TypeError, match="inverse_transform"):
-        LatentDisplay.from_estimator(clf, data)
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         LatentDisplay.from_estimator(model, data, [0, 1, 2])
     with pytest.raises(ValueError, match="two different components of a code that has 1"):
@@ -95,3 +97,44 @@ def test_a_grid_of_rows_that_are_no_images(tabular):
     # The component that is not drawn stays at its mean in both.
     assert_allclose(heights(display.cells_[2, 1]), grid[2, 1], rtol=1e-6)
     assert_allclose(display.grid_values[0], [-1.959964, 0, 1.959964], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("before", "words"),
+    [
+        (make_column_transformer((StandardScaler(), [0, 1, 2])), "a ColumnTransformer, has no inverse_transform,"),
+        (SimpleImputer(), "a SimpleImputer, has no inverse_transform that works here .*add_indicator"),
+        (None, "AutoencoderClassifier has no inverse_transform to decode with"),
+    ],
+    ids=["columns", "imputer", "classifier"],
+)
+def test_where_nothing_can_be_decoded_the_codes_are_drawn_alone(before, words):
+    data = rows()
+    last = clone(CLASSIFIERS["classifier"]) if before is None else configured(AutoencoderTransformer)
+    model = make_pipeline(before or StandardScaler(), last).fit(data, labels(data))
+    with pytest.warns(UserWarning, match=f"The codes are drawn alone.*{words}") as caught:
+        display = LatentDisplay.from_estimator(model, data, labels(data))
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
+    assert display.grid is None
+    assert display.axes_.shape == (1,)
+    codes = model.transform(data)[:, :2]
+    assert_allclose(np.concatenate([points.get_offsets() for points in display.scatter_]).sum(0), codes.sum(0))
+    LatentDisplay.from_estimator(model, data, n_points=None)  # without a word
+
+
+def test_bars_have_the_colours_of_their_features():
+    names = ["height", "width", "weight", "price", "age"]
+    frame = pd.DataFrame(rows(), columns=names)
+    model = make_pipeline(StandardScaler(), configured(AutoencoderTransformer)).fit(frame)
+    display = LatentDisplay.from_estimator(model, frame, n_points=3)
+    legend = display.axes_[1].get_legend()
+    assert [text.get_text() for text in legend.get_texts()] == names
+    colors = [patch.get_facecolor() for patch in legend.get_patches()]
+    for cell in display.cells_.flat:
+        assert [bar.get_facecolor() for bar in cell.patches] == colors
+        assert len(cell.get_xticks()) == 0
+    assert len(set(colors)) == 5
+    plain = LatentDisplay.from_estimator(model, frame, n_points=3, bar_kw={"color": "red"})
+    assert plain.axes_[1].get_legend() is None
+    assert plain.cells_[0, 0].patches[1].get_facecolor() == (1, 0, 0, 1)
