@@ -2,9 +2,9 @@
 Filling missing values before a classifier
 ==========================================
 
-A classifier that cannot take missing values needs an imputer before it. Here a third of the entries of the wine data
-are hidden, so that it is known what is missing: imputers are compared by how well they restore it, and by the accuracy
-of the classifier behind them.
+A classifier that cannot take missing values needs an imputer before it. Here a third of the entries of the wine
+data are hidden, so that it is known what is missing: imputers are compared by how well they restore it, and by the
+accuracy of the classifier behind them.
 """
 
 # %%
@@ -33,8 +33,9 @@ print(f"{hidden.mean():.0%} of the entries are missing, in {hidden.any(axis=1).m
 # %%
 # How well are the hidden values restored?
 # ----------------------------------------
-# Errors are in standard deviations of the columns: filling in means has an error of about 1. `KNNImputer` looks for
-# neighbours among standardised rows; the others do not need that. The autoencoder imputer is small here, to be quick.
+# Errors are in standard deviations of the columns: filling in means has an error of about 1. `KNNImputer` looks
+# for neighbours, so that columns have to be standardised first; the others do not need that. The autoencoder
+# imputer is small here, to be quick.
 
 warnings.filterwarnings("ignore", message=".*Early stopping criterion not reached")
 imputers = {
@@ -55,8 +56,8 @@ for name, imputer in imputers.items():
 # %%
 # And the classifier?
 # -------------------
-# The imputer is a step of the pipeline: in each fold it is fitted to the training rows only, and fills the others. All
-# rows are incomplete, in training and in testing.
+# The imputer is a step of the pipeline: in each fold it is fitted to the training rows only, and fills the others.
+# Rows are incomplete in training and in testing.
 
 accuracies = {}
 for name, imputer in imputers.items():
@@ -75,8 +76,8 @@ axes[0].invert_yaxis()
 # What was filled in
 # ------------------
 # Nobody knows the truth of a real table. The imputer estimates its errors by entries that it holds out:
-# ``imputation_error_``, which is close to the error above. The display shows it for each column, and the distribution
-# of imputed values beside that of the observed ones. Imputed values are expectations, so that they vary less.
+# ``imputation_error_``. The display shows it for each column, and the distribution of imputed values beside that
+# of the observed ones. Imputed values are expectations, so that they vary less.
 
 imputer = AutoencoderImputer(n_estimators=4, max_iter=100, random_state=0).fit(X_holes)
 estimate = np.sqrt(np.mean(np.square(imputer.imputation_error_ / X.std().to_numpy())))
