@@ -126,6 +126,7 @@ class BaseAutoencoder(UsesEncoder):
     # Parameters that only some of the estimators have; these are the others' values.
     noise = cast(Any, None)
     noise_level = 0.0
+    hidden_groups = cast(Any, None)
     clean_fraction = cast(Any, 0.0)
     _width_parameter = "n_components"  # which of the parameters is the width of the code
     _starts_at_pca = False  # whether networks may start at PCA's solution

@@ -72,6 +72,8 @@ class AutogradStep(Step):
         target = x if served.targets is None else served.targets.batch(index)
         x = x if objective.corruption is None else objective.corruption(x)
         row_weight, weight = self._weights_of(index)
+        if objective.hiding is not None and weight is not None:
+            objective.hiding(x, weight)
         penalized = penalized and bool(objective.penalties)
         with torch.autocast(served.rows.device.type, torch.bfloat16, enabled=self.low_precision):
             x = x.detach().requires_grad_() if penalized else x

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from .._data import arrays
+from .._data.hiding import Hiding
 from .._data.rows import TrainingData
 from .._networks.building import build, initialize
 from .._networks.custom import Linked, check_own_networks, load_weights, redraw, with_own
@@ -48,7 +49,8 @@ def assemble(setup: Setup) -> Fit:
     penalties = [penalty for hook in definitions(estimator, "_penalties") for penalty in hook(setup)]
     penalties += [Penalty(mean_over_rows(hook)) for hook in definitions(estimator, "_penalty")]
     projections = [project for hook in definitions(estimator, "_projections") for project in hook(setup)]
-    objective = Objective(loss, setup.corruption(), bottleneck, penalties, projections, setup.dropout())
+    hiding = Hiding.of(estimator.hidden_groups, setup.generator)
+    objective = Objective(loss, setup.corruption(), bottleneck, penalties, projections, setup.dropout(), hiding)
     return Fit(setup, encoder, decoder, setup.data.inputs(preparation(encoder)), objective, start=start)
 
 
