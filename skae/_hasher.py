@@ -330,7 +330,7 @@ class SemanticHasher(BaseAutoencoder):
 
     def _fitted_attributes(self, fit: Fit, encoder: Any, decoder: Any) -> dict[str, Any]:
         data, n_bits = fit.setup.data, fit.architecture.encoder_layer_sizes[-1]
-        found = activity(bits_and_saturated(encoder), fit.inputs, data, 2 * n_bits).mean
+        found = activity(bits_and_saturated(encoder), fit.inputs, data, 2 * n_bits, fit).mean
         return {
             "bit_frequencies_": arrays.array_like(data.X, found[:n_bits]),
             "saturation_": float(found[n_bits:].mean()),

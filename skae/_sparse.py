@@ -508,13 +508,13 @@ class SparseAutoencoder(TakesSampleWeight):
 
     def _finalize_networks(self, fit: Fit, encoder: Any, decoder: Any, architecture: Architecture) -> tuple:
         if self.sparsity == "batch_topk":
-            freeze_threshold(encoder, fit.inputs, fit.setup.data, self._n_active(), self.n_components)
+            freeze_threshold(encoder, fit, self._n_active(), self.n_components)
         return encoder, decoder, architecture
 
     def _fitted_attributes(self, fit: Fit, encoder: Any, decoder: Any) -> dict[str, Any]:
         data, architecture = fit.setup.data, fit.architecture
         encode = getattr(encoder, "encode", encoder)  # a module of the user's own has no other method
-        found = activity(encode, fit.inputs, data, architecture.encoder_layer_sizes[-1])
+        found = activity(encode, fit.inputs, data, architecture.encoder_layer_sizes[-1], fit)
         dead = found.dead(architecture.code_activation, self._selects)
         known = getattr(fit.objective.bottleneck, "dead_units", None)
         numbers = () if known is None or known.dead is None else tuple(known.dead.nonzero()[:, 0].tolist())

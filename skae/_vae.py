@@ -612,7 +612,7 @@ class VAESampler(TakesMissingValues):
         return {
             "reconstruction_curve_": setup.curve("reconstruction_curve_", parts.get("reconstruction", [])),
             "kl_curve_": setup.curve("kl_curve_", parts.get("kl", [])),
-            "n_active_units_": active_units(encoder.forward_centred, fit.inputs, setup.data),
+            "n_active_units_": active_units(encoder.forward_centred, fit),
             "_objective": {"likelihood": self._parts(setup.architecture), "loss": self.loss},
         }
 

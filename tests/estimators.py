@@ -23,9 +23,15 @@ from skae import (
 )
 
 
-def fourth_power(reconstruction, target):
-    """A loss of the user's own, one value for each row."""
-    return (reconstruction - target).pow(4).mean(1)
+class fourth_power:  # noqa: N801
+    """A loss of the user's own, one value for each row.
+
+    A class that is called as a function is: its name holds no address, so that tests of it are called the same in
+    each process.
+    """
+
+    def __new__(cls, reconstruction, target):
+        return (reconstruction - target).pow(4).mean(1)
 
 
 def configured(estimator_class, **parameters):

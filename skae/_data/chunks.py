@@ -8,6 +8,7 @@ would allocate the result a second time, in theirs.
 
 import functools
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -193,3 +194,34 @@ def _statistics_of_observed(X: Tensor, mean: Tensor) -> tuple[Tensor, ...]:
     squares, lowest, highest, counts = fold((terms(x) for _, x in chunks(X)), *joins)
     seen = counts > 0
     return (squares / counts.where(seen, 1)).sqrt(), lowest.where(seen, 0), highest.where(seen, 0)
+
+
+def count_rows(X: "Tensor | sparse.csr_matrix", missing: bool = False) -> np.ndarray:
+    """Return the number of rows, (1,), or of those with a value in each column, (n_features,)."""
+    if not missing:
+        return np.array([float(X.shape[0])])
+    return total((~x.isnan()).sum(0) for _, x in chunks(X)).cpu().double().numpy()
+
+
+def pooled(first: tuple, n_first: np.ndarray, second: tuple, n_second: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Return the statistics of rows of which so many (see `count_rows`) have one `column_statistics` each."""
+    share = n_second / np.maximum(n_first + n_second, 1)
+    (deviation, lowest, highest, mean), (deviation2, lowest2, highest2, mean2) = first, second
+    with np.errstate(over="ignore", invalid="ignore"):  # training will say what is wrong
+        between = share * (1 - share) * np.square(mean2 - mean)
+    variance = (1 - share) * np.square(deviation) + share * np.square(deviation2) + between
+    both = n_first > 0, n_second > 0
+    return (
+        np.sqrt(variance),
+        *pooled_ranges((lowest, highest), (lowest2, highest2), *both),
+        mean + share * (mean2 - mean),
+    )
+
+
+def pooled_ranges(
+    first: Any, second: Any, has_first: np.ndarray, has_second: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return minima and maxima of rows of which these are known, if there are any."""
+    lowest, highest = np.minimum(first[0], second[0]), np.maximum(first[1], second[1])
+    lowest = np.where(has_second, np.where(has_first, lowest, second[0]), first[0])
+    return lowest, np.where(has_second, np.where(has_first, highest, second[1]), first[1])

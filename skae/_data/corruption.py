@@ -158,16 +158,21 @@ class Corruption:
                 f"noise_level={level} with noise={noise!r} is a fraction of entries, so that it must be "
                 "in [0, 1]. Lower it, or use noise='gaussian', whose level has no upper bound."
             )
-        self.noise, self.level, self.statistics, self.generator = noise, level, statistics, generator
+        self.noise, self.level, self.generator = noise, level, generator
         if clean_fraction == "auto":
             clean_fraction = NOISES[noise].clean_fraction if isinstance(noise, str) else 0.0
         self.clean_fraction: float = clean_fraction
+        self._dtype, self._missing = dtype, missing
+        self.describe(statistics, offset)
+
+    def describe(self, statistics: tuple, offset: Tensor | None) -> None:
+        """Take note of the columns' statistics, and of what batches are centred by."""
+        self.statistics = statistics
         deviation, lowest, highest = (as_tensor(s).cpu().double() for s in statistics[:3])
         zero = torch.zeros_like(deviation) if offset is None else -offset.cpu().double()
-        masked = torch.full_like(zero, math.nan) if missing else zero
+        masked = torch.full_like(zero, math.nan) if self._missing else zero
         fills = (deviation, lowest + zero, highest + zero, masked)
-        self._zero = zero.to(generator.device, dtype)
-        self._fills = [fill.to(generator.device, dtype) for fill in fills]
+        self._zero, *self._fills = (fill.to(self.generator.device, self._dtype) for fill in (zero, *fills))
         self._draws: dict[tuple, Draw] = {}
 
     def __call__(self, x: Tensor, out: Tensor | None = None) -> Tensor:

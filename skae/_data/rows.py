@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy import sparse
 from torch import Tensor
 
 from . import arrays, chunks, units
@@ -83,6 +84,13 @@ class Rows:
             for numbers, batch in zip(index.split(n_rows), out.split(n_rows), strict=True):
                 staged = self._reader.gather(numbers)
                 batch.copy_(staged if self._offset is None else staged.sub_(self._offset))
+
+    def stored(self, index: Tensor) -> "tuple[sparse.csr_matrix, np.ndarray] | None":
+        """Return the rows numbered ``index`` as they are, and what is subtracted; None unless they are CSR."""
+        if self._reader.is_dense or self._change is not None:
+            return None
+        offset = np.zeros(self.n_features) if self._offset is None else self._offset.numpy()
+        return self._reader.X[index.cpu().numpy()], offset
 
     def batch(self, index: Tensor) -> Tensor:
         """Return the rows numbered ``index`` as a new batch."""
@@ -242,6 +250,29 @@ class TrainingData:
                 means[list(medians)] = torch.as_tensor(self.quantiles(medians, (0.5,))[0]).to(means)
         self.offset, self.target_offset = self._shared[key]
 
+    def counts(self) -> np.ndarray:
+        """Return how many rows have a value, of inputs and of targets: (2, 1), or (2, n_features) with gaps."""
+        inputs = chunks.count_rows(self._inputs, self.missing)
+        return np.stack([inputs, chunks.count_rows(self._targets, self.missing) if self.paired else inputs])
+
+    def move_centre(self, n_before: np.ndarray, fixed: tuple[int, ...] = ()) -> tuple[Tensor, Tensor] | None:
+        """Move the centres that there are, but for ``fixed`` columns, to the means of these and so many rows.
+
+        ``n_before`` are `counts`. Return how far they move, if they do.
+        """
+        n, shifts = self.counts(), []
+        shares = n / np.maximum(n_before + n, 1)
+        for rows, centre, share in zip(
+            (self._inputs, self._targets), (self.offset, self.target_offset), shares, strict=True
+        ):
+            shift = self._mean(rows).to(centre) - centre  # type: ignore[operator]
+            shift[list(fixed)] = 0
+            shifts.append(shift * torch.as_tensor(share).to(shift))
+        if not any(shift.any() for shift in shifts):
+            return None
+        self.offset, self.target_offset = self.offset + shifts[0], self.target_offset + shifts[1]  # type: ignore[operator]
+        return shifts[0], shifts[1]
+
     def _mean(self, rows) -> Tensor:
         return chunks.column_means(rows, self._weight, self.missing).to(arrays.torch_dtype(self.X))
 
@@ -306,6 +337,10 @@ class TrainingData:
     def looks_channels_first(self, shape: tuple[int, int, int]) -> bool:
         """Tell whether inputs plainly are images in another order; see `units.looks_channels_first`."""
         return units.looks_channels_first(self._inputs, shape)
+
+    def input_means(self) -> Tensor:
+        """Return each input column's mean."""
+        return self._mean(self._inputs)
 
     def column_means(self) -> Tensor:
         """Return each target column's mean."""

@@ -14,6 +14,7 @@ from .._networks.blocks import Linear
 from .._networks.networks import Encoder
 from .._networks.selection import Threshold
 from .._support.devices import sum_dtype
+from .._training.fitting import Fit
 
 ACTIVE_VARIANCE = 0.01
 ENOUGH_ROWS = 5_000
@@ -41,8 +42,11 @@ class Activity(NamedTuple):
 
 
 @torch.no_grad()
-def activity(encode: Callable, rows: Rows, data: TrainingData, width: int) -> Activity:
-    """Measure what ``encode`` makes, ``width`` columns, of the training rows, which are served by ``rows``."""
+def activity(encode: Callable, rows: Rows, data: TrainingData, width: int, fit: Fit | None = None) -> Activity:
+    """Measure what ``encode`` makes, ``width`` columns, of the training rows, which are served by ``rows``.
+
+    With a fit, in `partial_fit`, also of the last rows before them.
+    """
     weight = data.row_weight()
 
     def term(index: Tensor, x: Tensor) -> tuple[Tensor, ...]:
@@ -50,12 +54,14 @@ def activity(encode: Callable, rows: Rows, data: TrainingData, width: int) -> Ac
         return sum_rows(code, None if weight is None else weight[index]), code.amin(0), code.amax(0)
 
     terms = (term(index, x) for index, x in rows.chunks(data.train_rows, width))
-    sums, lowest, highest = fold(terms, torch.add, torch.minimum, torch.maximum)
-    return Activity(sums / len(data.train_rows), lowest, highest)
+    joins = torch.add, torch.minimum, torch.maximum
+    totals = torch.tensor(float(len(data.train_rows))), *fold(terms, *joins)
+    n, sums, lowest, highest = totals if fit is None else fit.recent("activity", totals, torch.add, *joins)
+    return Activity(sums / n, lowest, highest)
 
 
 @torch.no_grad()
-def freeze_threshold(encoder: Encoder, rows: Rows, data: TrainingData, n_active: int, width: int) -> None:
+def freeze_threshold(encoder: Encoder, fit: Fit, n_active: int, width: int) -> None:
     """Set the encoder's threshold so that ``n_active`` units of a row are kept on average.
 
     It is the mean over large random batches of the magnitude that the largest units of each go down to. ``width``
@@ -64,7 +70,7 @@ def freeze_threshold(encoder: Encoder, rows: Rows, data: TrainingData, n_active:
     selection = encoder.selection
     if not isinstance(selection, Threshold):
         return
-    order, weight = data.train_rows, data.row_weight()
+    rows, order, weight = fit.inputs, fit.setup.data.train_rows, fit.setup.data.row_weight()
     shuffled = order[torch.randperm(len(order), generator=torch.Generator().manual_seed(0)).to(order.device)]
 
     def term(index: Tensor, x: Tensor) -> Tensor:
@@ -73,20 +79,24 @@ def freeze_threshold(encoder: Encoder, rows: Rows, data: TrainingData, n_active:
 
     cutoffs = total(term(index, x) for index, x in rows.chunks(shuffled, width, at_least=200))
     # A hair lower, so that rounding in another precision does not lose the unit that stands at the threshold.
-    selection.threshold.copy_(cutoffs / len(order) * (1 - 1e-4))
+    n, cutoffs = fit.recent("threshold", (torch.tensor(float(len(order))), cutoffs), torch.add, torch.add)
+    selection.threshold.copy_(cutoffs / n * (1 - 1e-4))
 
 
 @torch.no_grad()
-def active_units(encode: Callable[[Tensor], Tensor], rows: Rows, data: TrainingData) -> int:
+def active_units(encode: Callable[[Tensor], Tensor], fit: Fit) -> int:
     """Count the units whose posterior mean varies over training rows (Burda et al. 2016).
 
     Of many rows, some that are evenly spaced are enough, and spare what an epoch of encoding costs. ``encode``
     maps centred rows to both heads, (n, 2 n_components).
     """
-    some, dtype = spread(data.train_rows, ENOUGH_ROWS), sum_dtype(rows.device)
+    rows = fit.inputs
+    some, dtype = spread(fit.setup.data.train_rows, ENOUGH_ROWS), sum_dtype(rows.device)
     means = (encode(x).chunk(2, 1)[0].to(dtype) for _, x in rows.chunks(some))
     sums, squares = fold(((sum_rows(m), sum_rows(m.square())) for m in means), torch.add, torch.add)
-    variance = squares / len(some) - (sums / len(some)).square()
+    totals = torch.tensor(float(len(some))), sums, squares
+    n, sums, squares = fit.recent("means", totals, torch.add, torch.add, torch.add)
+    variance = squares / n - (sums / n).square()
     return int((variance > ACTIVE_VARIANCE).sum())
 
 

@@ -101,12 +101,17 @@ def attributes(estimator, fit: Fit, encoder: Any, decoder: Any) -> dict[str, Any
     }
 
 
-def _mean(fit: Fit, rows: Tensor, term: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-    """Return the mean over rows of ``term(x, weight)``, a sum over the rows of a chunk, each times its weight."""
+def _mean(fit: Fit, rows: Tensor, name: str, term: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    """Return the mean over rows of ``term(x, weight)``, a sum over the rows of a chunk, each times its weight.
+
+    In `partial_fit` of the last rows before them too, of which sums are kept by that name.
+    """
     weight, device = fit.setup.data.sample_weight, fit.inputs.device
     weight = torch.ones(fit.inputs.n_rows) if weight is None else weight
     weight = weight.to(device, sum_dtype(device))
-    return total(term(x, weight[index]) for index, x in fit.inputs.chunks(rows)) / weight[rows].sum()
+    sums = total(term(x, weight[index]) for index, x in fit.inputs.chunks(rows))
+    n, sums = fit.recent(name, (weight[rows].sum(), sums), torch.add, torch.add)
+    return sums / n
 
 
 @torch.no_grad()
@@ -120,7 +125,7 @@ def explained_variance(fit: Fit, encoder: Any, decoder: Any, architecture: Archi
     n = float(len(rows) if data.sample_weight is None else data.sample_weight[rows].sum())
     encode = forward_centred(encoder)
     decode = decoder.reconstruct_centred if isinstance(decoder, Decoder) else decoder
-    centre = _mean(fit, rows, lambda x, weight: weight @ x.to(weight.dtype))
+    centre = _mean(fit, rows, "centre", lambda x, weight: weight @ x.to(weight.dtype))
 
     def left(x: Tensor, weight: Tensor) -> Tensor:
         code = encode(x)
@@ -131,7 +136,7 @@ def explained_variance(fit: Fit, encoder: Any, decoder: Any, architecture: Archi
             squares.append(weight @ (decode(prefix) - x).to(weight.dtype).square().sum(1))
         return torch.stack(squares)
 
-    variance = _mean(fit, rows, left) * n / max(n - 1, 1.0)
+    variance = _mean(fit, rows, "left", left) * n / max(n - 1, 1.0)
     by_unit = variance[:-1] - variance[1:]
     return by_unit, by_unit / variance[0] if variance[0] > 0 else torch.zeros_like(by_unit)
 
@@ -157,7 +162,7 @@ def rotate_to_principal_axes(encoder: Encoder, decoder: Decoder, mean: Callable,
     ----------
     encoder, decoder
         Changed in place.
-    mean : callable (term) -> Tensor
+    mean : callable (name, term) -> Tensor
         Of ``term(x, weight)`` over rows.
     only_rotate : bool
         Only rotate the code, as tied weights ask.
@@ -175,8 +180,8 @@ def rotate_to_principal_axes(encoder: Encoder, decoder: Decoder, mean: Callable,
         rows = (both(x) - means).to(weight.dtype)
         return (rows[:, :width] * weight[:, None]).t() @ rows
 
-    means = mean(lambda x, weight: weight @ both(x).to(weight.dtype))
-    within, across = mean(outer).cpu().double().split([width, len(means) - width], 1)
+    means = mean("axes", lambda x, weight: weight @ both(x).to(weight.dtype))
+    within, across = mean("products", outer).cpu().double().split([width, len(means) - width], 1)
     if only_rotate:
         explained = across @ whole - 0.5 * within @ whole.t() @ whole
         back = torch.linalg.eigh(explained + explained.t()).eigenvectors.flip(1)

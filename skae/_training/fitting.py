@@ -173,7 +173,7 @@ def keep(fit: Fit) -> None:
         fit.history.loss, fit.history.stopped = fit.measure(), True
     complain(fit)
     attributes = vars(fit.setup.estimator)
-    for name in ("validation_loss_curve_", "_ongoing"):
+    for name in ("validation_loss_curve_", "_ongoing", "_left_by_partial_fit"):
         attributes.pop(name, None)
     attributes.update(fitted_attributes(fit))
 
@@ -221,6 +221,9 @@ def _attributes(fit: Fit, encoder: Any, decoder: Any) -> dict[str, Any]:
     }
     fitted |= history.attributes(setup.curve("loss_curve_", history.loss_curve))
     fitted |= setup.values_used(fit.objective.bottleneck, fit.max_iter)
+    fitted["n_iter_"] = setup.n_passes_before + len(history.loss_curve)
+    fitted["_seen"] = setup.seen.record()
     for hook in definitions(estimator, "_fitted_attributes"):
         fitted |= hook(fit, encoder, decoder)
+    fitted["_recent"] = dict(fit.portions)
     return fitted

@@ -67,7 +67,8 @@ def walk(
                 monitor.begin_epoch()
             for index in _batches(rows, schedule, generator):
                 for warm_up in step.warm_ups:
-                    warm_up.advance(schedule.first_epoch + epoch + n_seen / n_rows)
+                    passed = epoch + n_seen / n_rows
+                    warm_up.advance(schedule.first_epoch + schedule.length * passed)
                 if course is not None:
                     passed = epoch + n_seen / n_rows
                     step.set_rate(course.factor(passed, passed + index.size(0) / n_rows))

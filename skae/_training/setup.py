@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
@@ -27,6 +27,7 @@ from .loop import Epochs, walk
 from .monitoring import Monitor
 from .optimizers import OPTIMIZERS, Optimizer
 from .problem import DivergedError, Objective, Schedule, Served
+from .seen import Seen, centre
 from .step import Step
 
 
@@ -169,6 +170,9 @@ class Run:
         )
 
 
+MOST_PASSES = 1000  # of `partial_fit` that curves tell of: they would grow without end, in memory and in files
+
+
 class Mode(Enum):
     """Where a fit starts."""
 
@@ -189,12 +193,15 @@ class Setup(Run):
     architecture : Architecture
     generator : torch.Generator
         Of noise, on the networks' device.
+    seen : Seen
+        What was seen before these rows.
     """
 
     mode: Mode
     previous: Any
     architecture: Architecture
     generator: torch.Generator
+    seen: Seen = field(init=False)
 
     @property
     def has_end(self) -> bool:  # type: ignore[override]
@@ -202,9 +209,9 @@ class Setup(Run):
         return self.mode is not Mode.INCREMENTAL
 
     @property
-    def n_epochs_before(self) -> int:
-        """How many passes there have been before this one, of `partial_fit`."""
-        return len(self.previous.loss_curve_) if self.goes_on else 0
+    def n_passes_before(self) -> int:
+        """How many epochs and passes there have been before this one, of `partial_fit`."""
+        return self.previous.n_iter_ if self.goes_on else 0
 
     @property
     def goes_on(self) -> bool:
@@ -212,8 +219,8 @@ class Setup(Run):
         return self.mode is Mode.INCREMENTAL and self.previous is not None
 
     def curve(self, name: str, epochs: list[float]) -> list[float]:
-        """Return a curve of this fit, after that of the passes before it where it is one more of them."""
-        return [*getattr(self.previous, name), *epochs] if self.goes_on else [*epochs]
+        """Return a curve of this fit, after the end of that of passes before it, if it is one more of them."""
+        return [*getattr(self.previous, name), *epochs][-MOST_PASSES:] if self.goes_on else [*epochs]
 
     def dropout(self) -> Dropout | None:
         """Return the dropout of hidden units that the estimator's parameters ask for."""
@@ -224,8 +231,7 @@ class Setup(Run):
         noise, level = self.estimator.noise, self.estimator.noise_level
         if noise is None or self.data.paired:
             return None
-        # Statistics stay those of the first fit, so that portions given to partial_fit get the same noise.
-        statistics = getattr(self.previous, "_column_statistics", None) or self.data.statistics()
+        statistics = self.seen.column_statistics(self.data)
         clean, missing = self.estimator.clean_fraction, self.data.missing
         kind = MarkedCorruption if missing else Corruption
         return kind(noise, level, statistics, self.generator, self.dtype, self.data.offset, clean, missing)
@@ -276,21 +282,3 @@ def _dtype(estimator, device: torch.device, X, goes_on: bool) -> torch.dtype:
     if name == "float64" and device.type == "mps":
         raise ValueError("dtype='float64' is not supported on device 'mps'; use dtype='float32'.")
     return torch.float64 if name == "float64" else torch.float32  # bfloat16 keeps float32 parameters
-
-
-def centre(setup: Setup) -> None:
-    """Centre the rows: by their own means, or as those were that the networks come from."""
-    previous, architecture, estimator = setup.previous, setup.architecture, setup.estimator
-    if previous is None:
-        if architecture.centred:
-            setup.data.centre(architecture.uncentred, architecture.medians)
-        return
-    offset = getattr(previous.encoder_, "offset", None)
-    if offset is not None and not architecture.centred:
-        raise ValueError(
-            "warm_start and partial_fit continue networks that were fitted to centred data, which loss="
-            f"{estimator.loss!r} with output_activation={estimator.output_activation!r} does not "
-            "take. Fit with warm_start=False, or set these parameters back."
-        )
-    if offset is not None:
-        setup.data.offset, setup.data.target_offset = offset, previous.decoder_.offset

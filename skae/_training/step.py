@@ -169,6 +169,33 @@ class Step:
             self.assign(current)
             self._left = current
 
+    def reached(self) -> dict[str, Tensor] | None:
+        """Return the parameters reached and what the modules hold, where that is not the same."""
+        if self._left is None or torch.equal(self._left, self.parameters):
+            return None
+        return {"parameters": self.parameters, "left": self._left}
+
+    def take_over(self, reached: dict[str, Tensor] | None) -> None:
+        """Go on from what `reached` returned, unless the modules were changed since."""
+        current = self._gathered()
+        if reached is not None and torch.equal(current, reached["left"].to(current)):
+            self.parameters.copy_(reached["parameters"])
+            self._left = current
+            self._follow()
+
+    def rewrite(self, change: Callable[[], object]) -> None:
+        """Apply what changes the modules in place to all parameters that are kept, running means among them."""
+        kept = [self.parameters, *([] if self.average is None else self.average.kept())]
+        changed = []
+        for parameters in [vector.clone() for vector in kept]:
+            self._store(parameters)
+            change()
+            changed.append(self._gathered())
+        for vector, parameters in zip(kept, changed, strict=True):
+            vector.copy_(parameters)
+        self._store(self.parameters)
+        self._follow()
+
     def snapshot(self) -> Any:
         """Return a copy of the trained state."""
         self._show()
