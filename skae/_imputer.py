@@ -15,6 +15,7 @@ from ._imputation.members import Shape
 from ._imputation.training import STEPS_PER_REVIEW, Review, Settings
 from ._networks.activations import ACTIVATIONS
 from ._support import devices
+from ._support.data_parallel import refuse
 from ._support.parameters import AT_LEAST_ONE, NON_NEGATIVE, POSITIVE, Parameters, parameter
 from ._support.warnings import warn
 from ._training.fitting import restore_on_failure
@@ -207,6 +208,7 @@ class AutoencoderImputer(CallbackSupportMixin, Parameters, TransformerMixin, Bas
         RuntimeError
             If ``device`` is not available.
         """
+        refuse("AutoencoderImputer.fit")
         with restore_on_failure(self):
             X = self._check(X, reset=True)
             missing = self._missing(X)
