@@ -10,6 +10,7 @@ from ._imputer import AutoencoderImputer
 from ._outliers import AutoencoderOutlierDetector
 from ._sparse import SparseAutoencoder
 from ._stacked import StackedAutoencoder
+from ._support.data_parallel import data_parallel
 from ._tabular import TabularVAESampler
 from ._vae import VAESampler
 
@@ -28,4 +29,5 @@ __all__ = [
     "StackedAutoencoder",
     "TabularVAESampler",
     "VAESampler",
+    "data_parallel",
 ]

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
@@ -17,6 +17,7 @@ from .._networks.networks import dense_blocks
 from .._objectives.losses import loss_by
 from .._support import devices
 from .._support.devices import Streams, random_streams
+from .._support.ranks import current
 from .autograd import AutogradStep
 from .automatic import PORTIONS_BATCH_SIZE, PORTIONS_LEARNING_RATE, share_to_hold_out
 from .bottleneck import Bottleneck
@@ -27,6 +28,7 @@ from .loop import Epochs, walk
 from .monitoring import Monitor
 from .optimizers import OPTIMIZERS, Optimizer
 from .problem import DivergedError, Objective, Schedule, Served
+from .seen import Seen, centre
 from .step import Step
 
 
@@ -88,7 +90,7 @@ class Run:
         if step.needs_two_rows and batch_size < 2:
             raise ValueError(
                 "Batch normalization takes means over the rows of a batch and needs at least two, but n_samples="
-                f"{len(self.data.train_rows)} and batch_size={e.batch_size}. Use a larger batch, or layer "
+                f"{self.data.n_train} and batch_size={e.batch_size}. Use a larger batch, or layer "
                 "normalization."
             )
         rates = e.learning_rate_schedule
@@ -112,7 +114,7 @@ class Run:
     @property
     def batch_size(self) -> int:
         """The number of rows of a batch."""
-        n, given = len(self.data.train_rows), self.estimator.batch_size
+        n, given = self.data.n_train, self.estimator.batch_size
         if given != "auto":
             return min(n, given)
         return self.estimator._automatic.batch_size(n) if self.has_end else min(n, PORTIONS_BATCH_SIZE)
@@ -121,7 +123,7 @@ class Run:
     def max_iter(self) -> int:
         """The number of epochs of training the networks as a whole."""
         given = self.estimator.max_iter
-        n = len(self.data.train_rows)
+        n = self.data.n_train
         return self.estimator._automatic.max_iter(n, self.batch_size) if given == "auto" else given
 
     @property
@@ -169,6 +171,9 @@ class Run:
         )
 
 
+MOST_PASSES = 1000  # of `partial_fit` that curves tell of: they would grow without end, in memory and in files
+
+
 class Mode(Enum):
     """Where a fit starts."""
 
@@ -189,12 +194,15 @@ class Setup(Run):
     architecture : Architecture
     generator : torch.Generator
         Of noise, on the networks' device.
+    seen : Seen
+        What was seen before these rows.
     """
 
     mode: Mode
     previous: Any
     architecture: Architecture
     generator: torch.Generator
+    seen: Seen = field(init=False)
 
     @property
     def has_end(self) -> bool:  # type: ignore[override]
@@ -202,9 +210,9 @@ class Setup(Run):
         return self.mode is not Mode.INCREMENTAL
 
     @property
-    def n_epochs_before(self) -> int:
-        """How many passes there have been before this one, of `partial_fit`."""
-        return len(self.previous.loss_curve_) if self.goes_on else 0
+    def n_passes_before(self) -> int:
+        """How many epochs and passes there have been before this one, of `partial_fit`."""
+        return self.previous.n_iter_ if self.goes_on else 0
 
     @property
     def goes_on(self) -> bool:
@@ -212,8 +220,8 @@ class Setup(Run):
         return self.mode is Mode.INCREMENTAL and self.previous is not None
 
     def curve(self, name: str, epochs: list[float]) -> list[float]:
-        """Return a curve of this fit, after that of the passes before it where it is one more of them."""
-        return [*getattr(self.previous, name), *epochs] if self.goes_on else [*epochs]
+        """Return a curve of this fit, after the end of that of passes before it, if it is one more of them."""
+        return [*getattr(self.previous, name), *epochs][-MOST_PASSES:] if self.goes_on else [*epochs]
 
     def dropout(self) -> Dropout | None:
         """Return the dropout of hidden units that the estimator's parameters ask for."""
@@ -224,8 +232,7 @@ class Setup(Run):
         noise, level = self.estimator.noise, self.estimator.noise_level
         if noise is None or self.data.paired:
             return None
-        # Statistics stay those of the first fit, so that portions given to partial_fit get the same noise.
-        statistics = getattr(self.previous, "_column_statistics", None) or self.data.statistics()
+        statistics = self.seen.column_statistics(self.data)
         clean, missing = self.estimator.clean_fraction, self.data.missing
         kind = MarkedCorruption if missing else Corruption
         return kind(noise, level, statistics, self.generator, self.dtype, self.data.offset, clean, missing)
@@ -272,25 +279,7 @@ def _dtype(estimator, device: torch.device, X, goes_on: bool) -> torch.dtype:
         return next(estimator.encoder_.parameters()).dtype
     if name == "auto":
         exact = device.type == "cpu" and arrays.torch_dtype(X) == torch.float64
-        name = "float64" if exact and X.shape[0] * X.shape[1] <= 100_000 else "float32"
+        name = "float64" if exact and current().count(X.shape[0]) * X.shape[1] <= 100_000 else "float32"
     if name == "float64" and device.type == "mps":
         raise ValueError("dtype='float64' is not supported on device 'mps'; use dtype='float32'.")
     return torch.float64 if name == "float64" else torch.float32  # bfloat16 keeps float32 parameters
-
-
-def centre(setup: Setup) -> None:
-    """Centre the rows: by their own means, or as those were that the networks come from."""
-    previous, architecture, estimator = setup.previous, setup.architecture, setup.estimator
-    if previous is None:
-        if architecture.centred:
-            setup.data.centre(architecture.uncentred, architecture.medians)
-        return
-    offset = getattr(previous.encoder_, "offset", None)
-    if offset is not None and not architecture.centred:
-        raise ValueError(
-            "warm_start and partial_fit continue networks that were fitted to centred data, which loss="
-            f"{estimator.loss!r} with output_activation={estimator.output_activation!r} does not "
-            "take. Fit with warm_start=False, or set these parameters back."
-        )
-    if offset is not None:
-        setup.data.offset, setup.data.target_offset = offset, previous.decoder_.offset
