@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy import sparse
 from torch import Tensor
 
 from . import arrays, chunks, units
@@ -83,6 +84,13 @@ class Rows:
             for numbers, batch in zip(index.split(n_rows), out.split(n_rows), strict=True):
                 staged = self._reader.gather(numbers)
                 batch.copy_(staged if self._offset is None else staged.sub_(self._offset))
+
+    def stored(self, index: Tensor) -> "tuple[sparse.csr_matrix, np.ndarray] | None":
+        """Return the rows numbered ``index`` as they are, and what is subtracted; None unless they are CSR."""
+        if self._reader.is_dense or self._change is not None:
+            return None
+        offset = np.zeros(self.n_features) if self._offset is None else self._offset.numpy()
+        return self._reader.X[index.cpu().numpy()], offset
 
     def batch(self, index: Tensor) -> Tensor:
         """Return the rows numbered ``index`` as a new batch."""

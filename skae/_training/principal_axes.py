@@ -6,9 +6,12 @@ the code's k principal components, scaled to unit variance, and linear ones carr
 start with small outgoing weights.
 """
 
+from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -97,11 +100,12 @@ def principal_axes(rows: Rows, index: Tensor, weight: Tensor | None, k: int) -> 
         variances, right = _eigen(_times_itself(rows, index, share, None), k)
         axes = right.t()
     else:
+        gram = _gram(rows, index, share)
         generator = torch.Generator().manual_seed(0)  # of directions that are turned towards the axes anyway
         basis = torch.randn(d, min(k + OVERSAMPLING, d), dtype=torch.float64, generator=generator)
         for _ in range(N_ITERATIONS):
-            basis = torch.linalg.qr(_times_itself(rows, index, share, basis)).Q
-        variances, turn = _eigen(basis.t() @ _times_itself(rows, index, share, basis), k)
+            basis = torch.linalg.qr(gram(basis)).Q
+        variances, turn = _eigen(basis.t() @ gram(basis), k)
         axes = (basis @ turn).t()
     real = variances > 100 * torch.finfo(rows.dtype).eps * variances[:1].clamp_min(0)
     axes = axes[real]
@@ -114,6 +118,21 @@ def _eigen(matrix: Tensor, k: int) -> tuple[Tensor, Tensor]:
         return matrix.new_zeros(0), matrix.new_zeros(len(matrix), 0)
     values, vectors = torch.linalg.eigh(matrix)
     return values.flip(0)[:k], vectors.flip(1)[:, :k]
+
+
+def _gram(rows: Rows, index: Tensor, share: Tensor) -> Callable[[Tensor], Tensor]:
+    """Return what maps Y to X'(X Y), of weighted rows; of CSR rows without making them dense."""
+    stored = rows.stored(index)
+    if stored is None:
+        return partial(_times_itself, rows, index, share)
+    (X, offset), weight = stored, share.numpy()
+    X, offset = X.astype(np.float64), offset.astype(np.float64)
+
+    def gram(right: Tensor) -> Tensor:
+        Y = weight**2 * (X @ right.numpy() - offset @ right.numpy())
+        return torch.from_numpy(X.T @ Y - np.outer(offset, Y.sum(0)))
+
+    return gram
 
 
 def _times_itself(rows: Rows, index: Tensor, share: Tensor, right: Tensor | None) -> Tensor:

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose
+from scipy import sparse
+from sklearn.base import clone
 from sklearn.decomposition import PCA, TruncatedSVD
 from sklearn.model_selection import train_test_split
 
@@ -61,12 +63,18 @@ def test_linear_networks_end_at_pca(parameters, k, wine):
     assert_allclose(error(model, wine), pca_error(wine, wine, min(k, 13)), rtol=1e-7, atol=1e-12)
 
 
-def test_linear_networks_on_sparse_rows():
-    from scipy import sparse
-
-    X = sparse.random_array((300, 1500), density=0.02, rng=np.random.default_rng(0), format="csr")
-    model = AutoencoderTransformer(5, hidden_layer_sizes=(), random_state=0).fit(X)
-    assert_allclose(error(model, X.toarray()), pca_error(X.toarray(), X.toarray(), 5), rtol=1e-3)
+@pytest.mark.parametrize("shape", [(300, 1500), (1200, 1100)], ids=["wide", "large"])
+def test_linear_networks_on_sparse_rows(shape):
+    """Large ones are never made dense; the axes are those of dense rows."""
+    X = sparse.random_array(shape, density=0.02, rng=np.random.default_rng(0), format="csr")
+    weight = np.random.default_rng(1).integers(0, 3, size=shape[0])
+    model = AutoencoderTransformer(5, hidden_layer_sizes=(), random_state=0)
+    for given in (None, weight):
+        codes = clone(model).fit(X, sample_weight=given).transform(X)
+        assert_allclose(
+            codes, clone(model).fit(X.toarray(), sample_weight=given).transform(X.toarray()), atol=1e-8
+        )
+    assert_allclose(error(model.fit(X), X.toarray()), pca_error(X.toarray(), X.toarray(), 5), rtol=1e-3)
 
 
 def tables():
