@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from sklearn.utils import check_random_state
 
-from . import forks as forks  # loading it is what registers the guard
 from . import threads
 
 KINDS = ("cpu", "cuda", "mps", "xpu")
@@ -68,7 +67,7 @@ def sum_dtype(device: torch.device) -> torch.dtype:
 def cpu_settings(multiply_adds: int) -> Iterator[None]:
     """Set the processor up for steps of so many multiply-adds, and put everything back afterwards.
 
-    Small ones run on one thread, see `threads`. Denormal numbers are flushed to zero: dead units leave Adam's
+    `threads` says on how many threads they run. Denormal numbers are flushed to zero: dead units leave Adam's
     moments there, where arithmetic is several times slower.
     """
     flushed = _flushes_denormals()
