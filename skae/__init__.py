@@ -10,6 +10,7 @@ from ._imputer import AutoencoderImputer
 from ._outliers import AutoencoderOutlierDetector
 from ._sparse import SparseAutoencoder
 from ._stacked import StackedAutoencoder
+from ._support.data_parallel import data_parallel
 from ._vae import VAESampler
 
 __version__ = "0.1.0.dev0"
@@ -26,4 +27,5 @@ __all__ = [
     "SparseAutoencoder",
     "StackedAutoencoder",
     "VAESampler",
+    "data_parallel",
 ]

@@ -56,7 +56,7 @@ class DenoisingAutoencoder(TakesMissingValues):
         nothing to the loss and to errors; the encoder gets them as the mean of their column, with as many further
         inputs that mark them. 'masking' then makes entries missing instead of zero, so that the networks learn to
         fill what is missing: choose it for `impute`. A callable gets NaN for what is missing, and makes entries
-        missing by NaN. Not for images, custom encoders and sparse X.
+        missing by NaN. Not for images and not for sparse X.
     hidden_layer_sizes : int or array-like of int, default=(128,)
         Widths of the encoder's hidden layers, from the input to the code. An int is a single layer; ``()`` is no
         hidden layer. With ``image_shape``, the numbers of channels of the convolution blocks.

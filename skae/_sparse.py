@@ -495,7 +495,7 @@ class SparseAutoencoder(TakesSampleWeight):
         if units:
             dead = torch.zeros(self.n_components, dtype=setup.dtype, device=setup.device)
             dead[list(units)] = 1
-        n_rows = None if setup.mode is Mode.INCREMENTAL else len(setup.data.train_rows)
+        n_rows = None if setup.mode is Mode.INCREMENTAL else setup.data.n_train
         return DeadUnits(self.auxiliary_weight, self._n_active() / self.n_components, n_rows, dead)
 
     # Afterwards -------------------------------------------------------------------------------------------

@@ -134,6 +134,8 @@ X = np.random.default_rng(0).normal(size=(30, 5))
 for name in skae.__all__:
     if name == "AutoencoderOutlierDetector":
         skae.AutoencoderOutlierDetector(n_estimators=2).fit(X).p_values(X)
+    elif name == "AutoencoderImputer":
+        skae.AutoencoderImputer(n_estimators=2, max_iter=1).fit(X).transform(np.where(X > 1, np.nan, X))
     elif isinstance(getattr(skae, name), type) and name != "BaseAutoencoder":
         model = getattr(skae, name)(max_iter=1, tol=None).fit(X, np.arange(30) % 2)
         model.transform(X), model.score(X, np.arange(30) % 2)

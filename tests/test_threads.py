@@ -79,7 +79,9 @@ def run(script):
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "MKL_"))}
     command = [sys.executable, "-W", "ignore", "-c", CODE + script]
     path = {"PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment | path, check=False)
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=300, env=environment | path, check=False
+    )
     assert done.returncode == 0, done.stderr[-3000:]
 
 

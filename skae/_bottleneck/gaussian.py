@@ -16,6 +16,7 @@ from .._data.corruption import restarted
 from .._networks.activations import LOG_VARIANCE_BOUND
 from .._objectives.penalties import WarmUp
 from .._support.devices import normal
+from .._support.ranks import current
 from .._training.bottleneck import Bottleneck
 
 
@@ -85,7 +86,10 @@ class GaussianBottleneck(Bottleneck):
         self._tanh = torch.tanh(raw * self._inverse_bound)  # as `bounded`; the gradient needs it once more
         self._log_variance = self._tanh * self._bound
         self._deviation = torch.exp(self._log_variance * self._half)
-        self._noise = normal((self.n_passes, *self._mean.shape), self._mean, self.generator)
+        n, width = self._mean.shape
+        self._noise = current().noise(
+            lambda rows: normal((self.n_passes, rows, width), self._mean, self.generator), n, axis=1
+        )
 
     def own_loss(self, reconstruction: Tensor) -> Tensor:
         """Return the weighted divergence of each row, and note both parts of the loss."""
@@ -109,8 +113,10 @@ class GaussianBottleneck(Bottleneck):
 
     def _mean_over_rows(self, each: Tensor) -> Tensor:
         if self._row_weight is None:
-            return each.mean(0)
-        return (each * self._row_weight).sum(0) / self._row_weight.sum()
+            return current().batch_mean(each.mean(0))
+        ranks = current()
+        total = (each * self._row_weight).sum(0)
+        return ranks.batch_mean(total / ranks.batch_weight(self._row_weight.sum()))
 
     def backward(self, code: Tensor, dz: Tensor, dcode: Tensor, row_weight: Tensor | None) -> None:
         """Write the derivative with respect to the code layer's output."""

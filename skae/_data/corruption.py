@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from .._support.ranks import current
 from .._support.sizes import of_size
 from .arrays import as_tensor
 
@@ -182,7 +183,7 @@ class Corruption:
             noisy = self._of_callable(x, self.noise, draw)
             return noisy if out is None else out.copy_(noisy)
         out, noise = torch.empty_like(x) if out is None else out, NOISES[self.noise]
-        noise.draw(draw.number, self.generator)
+        current().fill(draw.number, lambda numbers: noise.draw(numbers, self.generator))
         if self.clean_fraction:
             draw.number.masked_fill_(self._whole(draw), noise.nothing)
         noise.apply(x, draw, draw.number, out)
@@ -190,11 +191,12 @@ class Corruption:
 
     def _whole(self, draw: Draw) -> Tensor:
         """Draw which rows stay whole, (n, 1)."""
-        return torch.lt(draw.row.uniform_(generator=self.generator), self.clean_fraction, out=draw.whole)
+        current().fill(draw.row, lambda numbers: numbers.uniform_(generator=self.generator))
+        return torch.lt(draw.row, self.clean_fraction, out=draw.whole)
 
     def _of_callable(self, x: Tensor, noise: Callable, draw: Draw) -> Tensor:
         zero = self._zero
-        noisy = noise(x - zero, self.generator)
+        noisy = noise(x - zero, current().generator(self.generator))
         if not isinstance(noisy, Tensor):
             raise TypeError(
                 f"noise={noise!r} returned a {type(noisy).__name__}, but noise gets a torch tensor and must "

@@ -1,7 +1,7 @@
 """Rows on their way into the networks: weighted, split, centred; gathered, made dense and cast batch by batch."""
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,7 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
+from .._support.ranks import current
 from . import arrays, chunks, units
 from .chunks import Buffer, Reader, chunk_rows, slices
 from .split import hold_out
@@ -101,6 +102,8 @@ class Rows:
     def chunks(self, order: Tensor, width: int = 0, at_least: int = 1) -> Iterator[tuple[Tensor, Tensor]]:
         """Walk over the rows numbered ``order``: yield numbers, and rows that are there until the next chunk.
 
+        With several ranks, chunks are this rank's parts of the whole's, those without any left out.
+
         Parameters
         ----------
         order : int64 Tensor
@@ -110,9 +113,16 @@ class Rows:
         at_least : int
             Rows of a chunk, however many bytes these have.
         """
+        return self.serve(current().batches(order, self.chunk_rows(width, at_least), padded=False))
+
+    def chunk_rows(self, width: int = 0, at_least: int = 1) -> int:
+        """Return how many rows `chunks` has in one."""
+        return max(at_least, chunk_rows(self.dtype.itemsize * max(width, self.n_features)))
+
+    def serve(self, batches: Iterable[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the numbers of rows that are given, and the rows, which are there until the next."""
         buffer = Buffer(self.n_features, self.dtype, self.device)
-        row_bytes = self.dtype.itemsize * max(width, self.n_features)
-        for index in order.split(max(at_least, chunk_rows(row_bytes))):
+        for index in batches:
             rows = buffer(len(index))
             self.gather(index, out=rows)
             yield index, rows
@@ -151,8 +161,10 @@ class TrainingData:
 
     Attributes
     ----------
-    train_rows, validation_rows : int64 Tensor on the device
-        Numbers of the rows to train on, and to hold out (None before `split`, and without early stopping).
+    n_train : int
+        The number of rows to train on, of all ranks.
+    validation_rows : int64 Tensor on the device or None
+        Numbers of the rows to hold out (None before `split`, and without early stopping).
     offset, target_offset : Tensor of shape (n_features,) or None
         What is subtracted from inputs and targets (None before `centre`).
     watched : TrainingData or None
@@ -204,8 +216,18 @@ class TrainingData:
 
     @property
     def total_weight(self) -> float:
-        """The number of rows, each counted as often as its weight says."""
-        return float(self._used.sum() if self._weight is None else self._weight.cpu()[self._used].double().sum())
+        """The number of rows of all ranks, each counted as often as its weight says."""
+        total = self._used.double() if self._weight is None else self._weight.cpu()[self._used].double()
+        return float(current().sum(total.sum()))
+
+    @property
+    def train_rows(self) -> Tensor:
+        """Numbers of the rows to train on, int64, on the device."""
+        return self._train_rows
+
+    @train_rows.setter
+    def train_rows(self, rows: Tensor) -> None:
+        self._train_rows, self.n_train = rows, current().count(len(rows))
 
     def split(self, fraction: float, generator: torch.Generator, groups: Tensor | None = None) -> None:
         """Hold rows out for validation; with ``groups``, numbers of classes, of each class that can spare some.
@@ -216,6 +238,7 @@ class TrainingData:
             If no row would be left to train on, or to hold out.
         """
         weight = self._used.double() if self._weight is None else self._weight.cpu() * self._used
+        ranks = current()
         if groups is None:
             groups = torch.zeros(len(weight), dtype=torch.int64)
         held_out = torch.zeros(len(weight), dtype=torch.bool)
@@ -225,10 +248,12 @@ class TrainingData:
             if len(groups.unique()) == 1 or not (chosen == (members & self._used)).all():
                 held_out |= chosen
         kept = self._used & ~held_out
-        if not (kept.any() and held_out.any()):
+        trains, holds_out = ranks.any(bool(kept.any())), ranks.any(bool(held_out.any()))
+        if not (trains and holds_out):
+            n_used = ranks.count(int(self._used.sum()))
             raise ValueError(
-                f"early_stopping=True cannot split n_samples={int(self._used.sum())} with validation_fraction="
-                f"{fraction}: no row would be left to {'hold out' if kept.any() else 'train on'}. Give fit more "
+                f"early_stopping=True cannot split n_samples={n_used} with validation_fraction="
+                f"{fraction}: no row would be left to {'hold out' if trains else 'train on'}. Give fit more "
                 "rows that differ, change validation_fraction, or set early_stopping=False."
             )
         self.train_rows = kept.nonzero()[:, 0].to(self.device)
@@ -315,7 +340,8 @@ class TrainingData:
         weight = self._weight.to(self.device, copy=True)
         for rows in (self.train_rows, self.validation_rows):
             if rows is not None:
-                weight[rows] /= weight[rows].mean()
+                ranks = current()
+                weight[rows] /= ranks.sum(weight[rows].sum()) / ranks.count(len(rows))
         return weight
 
     def largest_magnitude(self) -> float:
@@ -357,6 +383,7 @@ class TrainingData:
         reader, numbers = Reader(self._inputs), torch.tensor(columns)
         batches = some.split(chunk_rows(8 * self._inputs.shape[1]))
         picked = torch.cat([reader.gather(index).cpu()[:, numbers].double() for index in batches])
+        picked = current().gather(picked)
         if not self.missing:
             return np.quantile(picked.numpy(), probabilities, axis=0)
         seen = torch.where(picked.isnan().all(0), 0.0, picked)  # a column without a value is zero

@@ -8,11 +8,12 @@ rows do. Equal rows that are more than all that is to be held out, blank images 
 import torch
 from torch import Tensor
 
+from .._support.ranks import current
 from .chunks import chunks
 
 
 def hold_out(X, weight: Tensor, fraction: float, generator: torch.Generator) -> Tensor:
-    """Choose rows that carry at least ``fraction`` of the weight, not counting equal rows of more than that.
+    """Choose rows that carry at least ``fraction`` of the weight of all ranks, equal rows of more than that apart.
 
     Parameters
     ----------
@@ -26,8 +27,9 @@ def hold_out(X, weight: Tensor, fraction: float, generator: torch.Generator) -> 
     -------
     held_out : bool Tensor of shape (n,), on the CPU
     """
-    keys = _keys(X, generator)
-    weight = weight.double().cpu()
+    ranks = current()
+    own, keys = len(weight), ranks.gather(_keys(X, generator))
+    first, weight = ranks.before(own), ranks.gather(weight.double().cpu())
     distinct, group = torch.unique(keys, return_inverse=True)
     of_group = torch.zeros(len(distinct), dtype=torch.float64).index_add_(0, group, weight)
     # A group that alone is more than what is wanted cannot be held out in part, so that it is trained on.
@@ -35,7 +37,7 @@ def hold_out(X, weight: Tensor, fraction: float, generator: torch.Generator) -> 
     of_group[of_group > (1 + 1e-9) * lightest.clamp_min(fraction * weight.sum())] = 0
     before = of_group.cumsum(0) - of_group
     chosen = (of_group > 0) & (before < fraction * of_group.sum() - 1e-9)
-    return chosen[group] & (weight > 0)
+    return (chosen[group] & (weight > 0))[first : first + own]
 
 
 def distinct(X, weight: Tensor | None, generator: torch.Generator) -> Tensor | None:

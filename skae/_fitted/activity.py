@@ -8,12 +8,13 @@ import torch
 from torch import Tensor
 
 from .._bottleneck.winners import batch_cutoff
-from .._data.chunks import chunk_rows, fold, spread, sum_rows, total
+from .._data.chunks import chunk_rows, fold, spread, sum_rows
 from .._data.rows import Rows, TrainingData
 from .._networks.blocks import Linear
 from .._networks.networks import Encoder
 from .._networks.selection import Threshold
 from .._support.devices import sum_dtype
+from .._support.ranks import current
 from .._training.fitting import Fit
 
 ACTIVE_VARIANCE = 0.01
@@ -47,15 +48,20 @@ def activity(encode: Callable, rows: Rows, data: TrainingData, width: int, fit: 
 
     With a fit, in `partial_fit`, also of the last rows before them.
     """
-    weight = data.row_weight()
+    ranks, weight = current(), data.row_weight()
 
     def term(index: Tensor, x: Tensor) -> tuple[Tensor, ...]:
         code = encode(x)
+        if not ranks.rows_here(len(index)):
+            nothing = torch.full_like(code[0], torch.inf)
+            return torch.zeros_like(code[0], dtype=sum_dtype(code.device)), nothing, -nothing
         return sum_rows(code, None if weight is None else weight[index]), code.amin(0), code.amax(0)
 
-    terms = (term(index, x) for index, x in rows.chunks(data.train_rows, width))
+    # Every rank takes part in each chunk: layers may normalize over all of its rows.
+    batches = ranks.batches(data.train_rows, rows.chunk_rows(width))
+    terms = (term(index, x) for index, x in rows.serve(batches))
     joins = torch.add, torch.minimum, torch.maximum
-    totals = torch.tensor(float(len(data.train_rows))), *fold(terms, *joins)
+    totals = torch.tensor(float(data.n_train)), *fold(terms, *joins)
     n, sums, lowest, highest = totals if fit is None else fit.recent("activity", totals, torch.add, *joins)
     return Activity(sums / n, lowest, highest)
 
@@ -70,14 +76,18 @@ def freeze_threshold(encoder: Encoder, fit: Fit, n_active: int, width: int) -> N
     selection = encoder.selection
     if not isinstance(selection, Threshold):
         return
-    rows, order, weight = fit.inputs, fit.setup.data.train_rows, fit.setup.data.row_weight()
+    ranks, rows, weight = current(), fit.inputs, fit.setup.data.row_weight()
+    order = ranks.whole(fit.setup.data.train_rows)
     shuffled = order[torch.randperm(len(order), generator=torch.Generator().manual_seed(0)).to(order.device)]
+    batches = shuffled.split(rows.chunk_rows(width, at_least=200))
 
     def term(index: Tensor, x: Tensor) -> Tensor:
         row_weight = None if weight is None else weight[index].unsqueeze(1)
-        return len(index) * batch_cutoff(encoder.forward_centred(x).abs(), row_weight, n_active)
+        cutoff = batch_cutoff(encoder.forward_centred(x).abs(), row_weight, n_active)
+        return ranks.batch_size(len(index)) * cutoff
 
-    cutoffs = total(term(index, x) for index, x in rows.chunks(shuffled, width, at_least=200))
+    cutoffs = torch.stack([term(index, x) for index, x in rows.serve(map(ranks.mine, batches))]).sum()
+    ranks.leave()
     # A hair lower, so that rounding in another precision does not lose the unit that stands at the threshold.
     n, cutoffs = fit.recent("threshold", (torch.tensor(float(len(order))), cutoffs), torch.add, torch.add)
     selection.threshold.copy_(cutoffs / n * (1 - 1e-4))
@@ -94,7 +104,7 @@ def active_units(encode: Callable[[Tensor], Tensor], fit: Fit) -> int:
     some, dtype = spread(fit.setup.data.train_rows, ENOUGH_ROWS), sum_dtype(rows.device)
     means = (encode(x).chunk(2, 1)[0].to(dtype) for _, x in rows.chunks(some))
     sums, squares = fold(((sum_rows(m), sum_rows(m.square())) for m in means), torch.add, torch.add)
-    totals = torch.tensor(float(len(some))), sums, squares
+    totals = torch.tensor(float(current().count(len(some)))), sums, squares
     n, sums, squares = fit.recent("means", totals, torch.add, torch.add, torch.add)
     variance = squares / n - (sums / n).square()
     return int((variance > ACTIVE_VARIANCE).sum())
@@ -113,7 +123,8 @@ def balance(encoder: Encoder, batches: Iterable[Tensor]) -> None:
     linear: Any = encoder.blocks[-1].linear if encoder.own is None else None
     if not isinstance(linear, Linear):
         return  # units of a convolution share their weights, a user's module is as it is
-    logits = torch.cat([encoder.forward_centred(rows).cpu() for rows in batches]).double()
+    ranks = current()
+    logits = torch.cat([ranks.gather_batch(encoder.forward_centred(rows).cpu()) for rows in batches]).double()
     mean = logits.mean(0)
     covariance = torch.cov(logits.t(), correction=0).reshape(len(mean), -1)
     if not covariance.isfinite().all():
@@ -150,4 +161,4 @@ def pack(bits: Tensor) -> Tensor:
 def some_rows(rows: Rows, order: Tensor) -> Iterator[Tensor]:
     """Yield rows numbered ``order`` in chunks: all of them if one chunk can hold them, else a thousand or more."""
     some = spread(order, max(1000, chunk_rows(rows.n_features * rows.dtype.itemsize)))
-    return (x for _, x in rows.chunks(some))
+    return (x for _, x in rows.serve(current().batches(some, rows.chunk_rows())))

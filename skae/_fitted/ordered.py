@@ -20,6 +20,7 @@ from .._networks.building import Architecture, build
 from .._networks.custom import forward_centred
 from .._networks.networks import Decoder, Encoder
 from .._support.devices import sum_dtype
+from .._support.ranks import current
 from .._training.fitting import Fit
 from .._training.setup import Mode
 
@@ -112,7 +113,7 @@ def _mean(fit: Fit, rows: Tensor, name: str, term: Callable[[Tensor, Tensor], Te
     weight = torch.ones(fit.inputs.n_rows) if weight is None else weight
     weight = weight.to(device, sum_dtype(device))
     sums = total(term(x, weight[index]) for index, x in fit.inputs.chunks(rows))
-    n, sums = fit.recent(name, (weight[rows].sum(), sums), torch.add, torch.add)
+    n, sums = fit.recent(name, (current().sum(weight[rows].sum()), sums), torch.add, torch.add)
     return sums / n
 
 
@@ -124,7 +125,8 @@ def explained_variance(fit: Fit, encoder: Any, decoder: Any, architecture: Archi
     """
     data = fit.setup.data
     rows = data.train_rows if data.validation_rows is None else data.validation_rows
-    n = float(len(rows) if data.sample_weight is None else data.sample_weight[rows].sum())
+    ranks = current()
+    n = float(ranks.count(len(rows)) if data.sample_weight is None else ranks.sum(data.sample_weight[rows].sum()))
     encode = forward_centred(encoder)
     decode = decoder.reconstruct_centred if isinstance(decoder, Decoder) else decoder
     centre = _mean(fit, rows, "centre", lambda x, weight: weight @ x.to(weight.dtype))

@@ -93,8 +93,8 @@ class DenseForward:
         *widths, self._width = [*centred, *(weight.shape[1] for weight, _, _ in self.layers)]
         self._buffers = [Buffer(width, dtype, weights[0].device) for width in widths]
         self._wide = Buffer(LEAST_COLUMNS, dtype, weights[0].device)
-        if dtype == torch.float32 and weights[0].device.type == "cpu":
-            self.layers = [widened(*layer) for layer in self.layers]
+        widens = dtype == torch.float32 and weights[0].device.type == "cpu"
+        self._products = [widened(*layer) for layer in self.layers] if widens else self.layers
 
     def __call__(self, x: Tensor, out: Tensor | None = None) -> Tensor:
         n = len(x)
@@ -104,7 +104,7 @@ class DenseForward:
             x = torch.sub(x, self._offset, out=outs.pop(0))
         if self._prepare is not None:
             x = self._prepare(x)
-        for (weight, bias, activation), z in zip(self.layers, outs, strict=True):
+        for (weight, bias, activation), z in zip(self._products, outs, strict=True):
             if len(bias) == z.shape[1]:
                 torch.addmm(bias, x, weight, out=z)
             else:

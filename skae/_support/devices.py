@@ -9,6 +9,7 @@ import torch
 from sklearn.utils import check_random_state
 
 from . import threads
+from .ranks import current
 
 KINDS = ("cpu", "cuda", "mps", "xpu")
 
@@ -120,7 +121,8 @@ def random_seed(random_state) -> int:
 
 def random_streams(random_state) -> Streams:
     """Derive the generators from scikit-learn's ``random_state``."""
-    seeds = np.random.SeedSequence(random_seed(random_state)).generate_state(len(Streams._fields), np.uint64)
+    seed = current().of_first(random_seed(random_state))
+    seeds = np.random.SeedSequence(seed).generate_state(len(Streams._fields), np.uint64)
     return Streams(*(torch.Generator().manual_seed(int(s) >> 1) for s in seeds))
 
 

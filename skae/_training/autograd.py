@@ -12,7 +12,9 @@ from .._networks.custom import forward_centred
 from .._networks.nested import Parallel
 from .._networks.networks import Network, multiply_adds, weights
 from .._networks.selection import Selection
+from .._support.ranks import current
 from .dropout import Dropout
+from .shared_normalization import normalized_over_ranks
 from .step import Step
 
 
@@ -48,14 +50,14 @@ class AutogradStep(Step):
 
     def differentiate(self, index: Tensor) -> Tensor:
         """Write the gradient of the objective, all but its L2 penalty; return its sum over the rows."""
-        n = len(index)
+        ranks = current()
         self.gradient.zero_()
         with torch.enable_grad():
             loss, penalty = self._objective(index, penalized=True)
             total = loss.sum()
             if penalty is not None:
-                total = total + n * penalty
-            (total / n).backward()
+                total = total + len(index) * penalty
+            (ranks.counted(total) / ranks.batch_size(len(index))).backward()
         return total.detach()
 
     def _evaluate(self, index: Tensor) -> Tensor:
@@ -102,9 +104,9 @@ class AutogradStep(Step):
     def modes(self, generator: torch.Generator) -> Iterator[None]:
         """Seed torch's default generator, which users' modules such as dropout draw from; put it back after."""
         device = self.served.rows.device
-        seed = int(torch.randint(2**62, (), generator=generator))
+        seed = int(torch.randint(2**62, (), generator=generator)) + current().rank
         cuda = [device] if device.type == "cuda" else []
-        with torch.no_grad(), torch.random.fork_rng(cuda):
+        with torch.no_grad(), torch.random.fork_rng(cuda), normalized_over_ranks(self.networks):
             torch.default_generator.manual_seed(seed)
             if cuda:
                 torch.cuda.manual_seed(seed)

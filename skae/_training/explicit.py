@@ -13,6 +13,7 @@ from torch import Tensor
 
 from .._networks.blocks import Block
 from .._networks.nested import Parallel
+from .._support.ranks import current
 from .buffers import BufferPool
 from .layers import Chain, FlatLayers, Layer, dense_layers
 from .problem import Objective
@@ -151,6 +152,7 @@ class ExplicitStep(Step):
         for call in plan.encode_back:
             call()
         self.end_gradient(plan)
+        current().scale_to_share(self.gradient)
         return total
 
     def _evaluate(self, index: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from .._data.chunks import chunk_rows
 from .._data.rows import Rows
+from .._support.ranks import current
 from .history import History
 from .principal_start import PrincipalStart
 from .problem import Objective, Served
@@ -135,8 +136,10 @@ class Fit:
         """Return the loss of the training rows under the weights as they are."""
         rows, row_bytes = self.setup.data.train_rows, self.inputs.n_features * self.inputs.dtype.itemsize
         with self.step.modes(self.setup.streams.noise):
-            losses = [self.step.evaluate(index) for index in rows.split(min(1000, chunk_rows(row_bytes)))]
-            return float(torch.stack(losses).sum()) / len(rows)
+            ranks = current()
+            batches = ranks.batches(rows, min(1000, chunk_rows(row_bytes)))
+            losses = [self.step.evaluate(index) for index in batches]
+            return float(ranks.sum(torch.stack(losses).sum())) / self.setup.data.n_train
 
     def whole(self, name: str | None = None) -> Phase:
         """Return the phase that trains both networks as a whole."""

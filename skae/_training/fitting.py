@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
+from scipy.sparse import issparse
 
 from .._data import arrays
 from .._data.rows import TrainingData
@@ -17,6 +18,8 @@ from .._objectives.losses import loss_by
 from .._objectives.penalties import Penalty, mean_over_rows
 from .._objectives.support import check_support
 from .._support import threads
+from .._support.data_parallel import together
+from .._support.ranks import alone, current
 from .advice import complain
 from .fit import Fit, Phase
 from .hooks import definitions, the_one
@@ -25,6 +28,7 @@ from .monitoring import Monitor, phase_task
 from .principal_start import PrincipalStart
 from .problem import Objective
 from .setup import Mode, Setup, set_up
+from .shared_normalization import normalized_over_ranks
 from .step import Step
 
 __all__ = ["Fit", "Phase", "fit_networks", "fitted_attributes", "prepare", "restore_on_failure"]
@@ -43,6 +47,7 @@ def assemble(setup: Setup) -> Fit:
     drawn = setup.previous is not None or estimator.init not in ("auto", "pca")
     start = None if drawn else PrincipalStart.of(setup, encoder, decoder)
     _give_weights(setup, encoder, decoder)
+    current().spread(_values(encoder, decoder))
     loss = the_one(estimator, "_reconstruction_loss", setup, decoder) or loss_by(estimator.loss)
     if loss.supports:
         check_support(loss.supports, setup.data)
@@ -51,6 +56,10 @@ def assemble(setup: Setup) -> Fit:
     projections = [project for hook in definitions(estimator, "_projections") for project in hook(setup)]
     objective = Objective(loss, setup.corruption(), bottleneck, penalties, projections, setup.dropout())
     return Fit(setup, encoder, decoder, setup.data.inputs(preparation(encoder)), objective, start=start)
+
+
+def _values(*networks: Any) -> list[torch.Tensor]:
+    return [value for network in networks for value in network.state_dict().values()]
 
 
 def _networks(setup: Setup) -> tuple[Any, Any]:
@@ -75,8 +84,9 @@ def _give_weights(setup: Setup, encoder: Any, decoder: Any) -> None:
     """Give networks their first weights, which have been drawn, or those of the fit before."""
     estimator, previous, data = setup.estimator, setup.previous, setup.data
     if previous is None:
-        for hook in definitions(estimator, "_initialize_weights"):
-            hook(setup, encoder, decoder)
+        with normalized_over_ranks((encoder, decoder)):
+            for hook in definitions(estimator, "_initialize_weights"):
+                hook(setup, encoder, decoder)
     else:
         load_weights(encoder, previous.encoder_)
         load_weights(decoder, getattr(previous.decoder_, "unlinked", previous.decoder_))
@@ -103,17 +113,19 @@ def restore_on_failure(estimator) -> Iterator[None]:
 def fit_networks(estimator, X, **data):
     """Fit an estimator: prepare, train phase by phase, finish; ``data`` is what else `TrainingData` takes."""
     warm = estimator.warm_start and hasattr(estimator, "encoder_")
-    with restore_on_failure(estimator), threads.for_work(0):
+    with restore_on_failure(estimator), together(), threads.for_work(0):
         X = arrays.check_rows(estimator, X, reset=not warm)
         if data.get("X_val") is not None:
             data["X_val"] = arrays.check_rows(estimator, data["X_val"], reset=False)
+        current().agree(_facts(estimator, X, warm, data))
         fit = prepare(estimator, X, Mode.WARM_START if warm else Mode.FRESH, **data)
         several, phases = estimator.n_init > 1 and not warm, phases_of(fit)
         n_tasks = estimator.n_init if several else n_subtasks(phases)
         context = estimator._init_callback_context(max_subtasks=n_tasks)
         watched = hasattr(estimator, "_skl_callbacks")
         if watched:
-            context.call_on_fit_task_begin(estimator=estimator, X=X, y=X)
+            with alone():
+                context.call_on_fit_task_begin(estimator=estimator, X=X, y=X)
         if several:
             from .starts import best_start  # which is made of what is here
 
@@ -123,12 +135,27 @@ def fit_networks(estimator, X, **data):
         fit.history.went_on = warm
         keep(fit)
         if watched:
-            context.call_on_fit_task_end(
-                estimator=estimator, X=X, y=X, reconstruction_attributes=lambda: fitted_attributes(fit)
-            )
+            with alone():
+                context.call_on_fit_task_end(
+                    estimator=estimator, X=X, y=X, reconstruction_attributes=lambda: fitted_attributes(fit)
+                )
         for warn in definitions(estimator, "_warn_after_fit"):
             warn(fit.history)
     return estimator
+
+
+def _facts(estimator, X, warm: bool, data: dict[str, Any]) -> dict[str, Any]:
+    """Return what must be the same on all ranks."""
+    given = {name: "given" if value is not None else None for name, value in data.items()}
+    parameters = {
+        name: getattr(value, "__qualname__", type(value).__qualname__)
+        if callable(value) or hasattr(value, "dtype")
+        else repr(value)
+        for name, value in estimator.get_params(deep=False).items()
+        if name not in ("random_state", "verbose", "device")
+    }
+    X_is = {"the number of features": X.shape[1], "the dtype of X": str(X.dtype), "X being sparse": issparse(X)}
+    return {"the estimator": type(estimator).__name__, **parameters, **X_is, "having been fitted": warm, **given}
 
 
 def train(fit: Fit, phases: Sequence[Phase], X, context) -> None:
@@ -147,8 +174,8 @@ def train(fit: Fit, phases: Sequence[Phase], X, context) -> None:
                 with fit.setup.training(step, schedule):
                     history = drive(step, fit.setup.epochs(step, schedule, monitor))
         except KeyboardInterrupt:
-            if not number:
-                raise  # nothing has been learnt
+            if current().is_shared or not number:
+                raise  # nothing has been learnt, or other ranks are elsewhere
             fit.history.interrupted = True
             break
         fit.end(phase, step, history)
@@ -206,6 +233,7 @@ def _attributes(fit: Fit, encoder: Any, decoder: Any) -> dict[str, Any]:
     for hook in definitions(estimator, "_finalize_networks"):
         encoder, decoder, architecture = hook(fit, encoder, decoder, architecture)
     fit.architecture = architecture
+    current().spread(_values(encoder, decoder))
     if architecture.link != "identity" and not isinstance(decoder, Decoder):
         decoder = Linked(decoder, architecture.link)  # type: ignore[arg-type]
     X, offset, corruption = data.X, data.offset, fit.objective.corruption

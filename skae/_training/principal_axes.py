@@ -18,6 +18,7 @@ from torch import Tensor
 from .._data.rows import Rows
 from .._networks.blocks import Block
 from .._networks.building import Architecture
+from .._support.ranks import current
 
 # f(a) - f(-a) is a times this factor.
 PAIRS = {"relu": 1.0, "silu": 1.0, "gelu": 1.0, "leaky_relu": 1.01}
@@ -89,11 +90,13 @@ def principal_axes(rows: Rows, index: Tensor, weight: Tensor | None, k: int) -> 
         Of all rows.
     k : int
     """
-    n, d = len(index), rows.n_features
-    share = torch.ones(n, dtype=torch.float64) if weight is None else weight[index].double().cpu()
-    share = (share / share.sum()).sqrt_()[:, None]
+    ranks = current()
+    n, d = ranks.count(len(index)), rows.n_features
+    share = torch.ones(len(index), dtype=torch.float64) if weight is None else weight[index].double().cpu()
+    share = (share / ranks.sum(share.sum())).sqrt_()[:, None]
     if n <= d and 8 * n * d <= MOST_BYTES:
-        X = torch.cat([x.double().cpu() for _, x in rows.chunks(index)]).mul_(share)
+        none = torch.empty(0, d, dtype=torch.float64)
+        X = ranks.gather(torch.cat([none, *(x.double().cpu() for _, x in rows.chunks(index))]).mul_(share))
         variances, left = _eigen(X @ X.t(), k)
         axes = left.t() @ X / variances.clamp_min(torch.finfo(torch.float64).tiny).sqrt()[:, None]
     elif d <= MOST_COLUMNS:
@@ -130,7 +133,7 @@ def _gram(rows: Rows, index: Tensor, share: Tensor) -> Callable[[Tensor], Tensor
 
     def gram(right: Tensor) -> Tensor:
         Y = weight**2 * (X @ right.numpy() - offset @ right.numpy())
-        return torch.from_numpy(X.T @ Y - np.outer(offset, Y.sum(0)))
+        return current().sum(torch.from_numpy(X.T @ Y - np.outer(offset, Y.sum(0))))
 
     return gram
 
@@ -143,7 +146,7 @@ def _times_itself(rows: Rows, index: Tensor, share: Tensor, right: Tensor | None
         x = x.double().cpu() * share[start : start + len(numbers)]
         total += x.t() @ (x if right is None else x @ right)
         start += len(numbers)
-    return total
+    return current().sum(total)
 
 
 @torch.no_grad()
@@ -213,7 +216,8 @@ def is_better(errors: Tensor, baseline: Tensor, weight: Tensor | None) -> bool:
     """Tell whether held-out errors are below a baseline's by at least a standard error of their difference."""
     gain = baseline.double() - errors.double()
     weight = torch.ones_like(gain) if weight is None else weight.to(gain)
-    n = weight.sum()
-    mean = torch.dot(gain, weight) / n
-    spread = torch.dot((gain - mean).square(), weight) / n
+    ranks = current()
+    n = ranks.sum(weight.sum())
+    mean = ranks.sum(torch.dot(gain, weight)) / n
+    spread = ranks.sum(torch.dot((gain - mean).square(), weight)) / n
     return bool(mean > (spread / n).sqrt())

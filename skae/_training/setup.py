@@ -17,6 +17,7 @@ from .._networks.networks import dense_blocks
 from .._objectives.losses import loss_by
 from .._support import devices
 from .._support.devices import Streams, random_streams
+from .._support.ranks import current
 from .autograd import AutogradStep
 from .automatic import PORTIONS_BATCH_SIZE, PORTIONS_LEARNING_RATE, share_to_hold_out
 from .bottleneck import Bottleneck
@@ -89,7 +90,7 @@ class Run:
         if step.needs_two_rows and batch_size < 2:
             raise ValueError(
                 "Batch normalization takes means over the rows of a batch and needs at least two, but n_samples="
-                f"{len(self.data.train_rows)} and batch_size={e.batch_size}. Use a larger batch, or layer "
+                f"{self.data.n_train} and batch_size={e.batch_size}. Use a larger batch, or layer "
                 "normalization."
             )
         rates = e.learning_rate_schedule
@@ -113,7 +114,7 @@ class Run:
     @property
     def batch_size(self) -> int:
         """The number of rows of a batch."""
-        n, given = len(self.data.train_rows), self.estimator.batch_size
+        n, given = self.data.n_train, self.estimator.batch_size
         if given != "auto":
             return min(n, given)
         return self.estimator._automatic.batch_size(n) if self.has_end else min(n, PORTIONS_BATCH_SIZE)
@@ -122,7 +123,7 @@ class Run:
     def max_iter(self) -> int:
         """The number of epochs of training the networks as a whole."""
         given = self.estimator.max_iter
-        n = len(self.data.train_rows)
+        n = self.data.n_train
         return self.estimator._automatic.max_iter(n, self.batch_size) if given == "auto" else given
 
     @property
@@ -278,7 +279,7 @@ def _dtype(estimator, device: torch.device, X, goes_on: bool) -> torch.dtype:
         return next(estimator.encoder_.parameters()).dtype
     if name == "auto":
         exact = device.type == "cpu" and arrays.torch_dtype(X) == torch.float64
-        name = "float64" if exact and X.shape[0] * X.shape[1] <= 100_000 else "float32"
+        name = "float64" if exact and current().count(X.shape[0]) * X.shape[1] <= 100_000 else "float32"
     if name == "float64" and device.type == "mps":
         raise ValueError("dtype='float64' is not supported on device 'mps'; use dtype='float32'.")
     return torch.float64 if name == "float64" else torch.float32  # bfloat16 keeps float32 parameters

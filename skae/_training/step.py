@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .._support.ranks import current
 from .averaging import WeightAverage
 from .optimizers import Optimizer
 from .problem import Objective, Served
@@ -62,9 +63,10 @@ class Step:
     def __call__(self, index: Tensor) -> Tensor:
         """Take one step on the rows numbered ``index``; return the objective, summed over these rows."""
         self.begin()
-        total = self.differentiate(index)
+        total, ranks = self.differentiate(index), current()
+        ranks.add_up(self.gradient)
         self.limit_gradient()
-        return self.end(total, self.optimizer.update(), index.size(0))
+        return self.end(ranks.counted(total), self.optimizer.update(), ranks.rows_here(index.size(0)))
 
     def begin(self) -> None:
         """Go on from what has been reached, where the mean of the weights has been shown meanwhile."""
@@ -103,7 +105,10 @@ class Step:
         return row, entry if row is None else entry.mul_(row)
 
     def differentiate(self, index: Tensor) -> Tensor:
-        """Write the gradient of the objective, all but its L2 penalty; return its sum over the rows."""
+        """Write the gradient of the objective, all but its L2 penalty; return its sum over the rows.
+
+        The objective is a mean over the rows of the batch. Of several ranks, each writes its rows' share.
+        """
         raise NotImplementedError
 
     def evaluate(self, index: Tensor) -> Tensor:
@@ -113,7 +118,7 @@ class Step:
             for source in (self.objective.corruption, self.objective.bottleneck, self.objective.dropout):
                 if source is not None:
                     stack.enter_context(source.held_out())
-            return self._evaluate(index)
+            return current().counted(self._evaluate(index))
 
     def evaluate_held_out(self, index: Tensor) -> Tensor:
         """Return the loss of rows to watch, as `evaluate` does, wherever they are served from."""

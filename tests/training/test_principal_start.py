@@ -10,6 +10,7 @@ from sklearn.decomposition import PCA, TruncatedSVD
 from sklearn.model_selection import train_test_split
 
 from skae import AutoencoderTransformer, SparseAutoencoder, VAESampler
+from skae._training import principal_axes
 from skae._training.principal_axes import is_better
 
 STILL = {"learning_rate": 1e-12, "max_iter": 1, "random_state": 0}
@@ -63,18 +64,23 @@ def test_linear_networks_end_at_pca(parameters, k, wine):
     assert_allclose(error(model, wine), pca_error(wine, wine, min(k, 13)), rtol=1e-7, atol=1e-12)
 
 
-@pytest.mark.parametrize("shape", [(300, 1500), (1200, 1100)], ids=["wide", "large"])
-def test_linear_networks_on_sparse_rows(shape):
-    """Large ones are never made dense; the axes are those of dense rows."""
-    X = sparse.random_array(shape, density=0.02, rng=np.random.default_rng(0), format="csr")
-    weight = np.random.default_rng(1).integers(0, 3, size=shape[0])
-    model = AutoencoderTransformer(5, hidden_layer_sizes=(), random_state=0)
-    for given in (None, weight):
-        codes = clone(model).fit(X, sample_weight=given).transform(X)
-        assert_allclose(
-            codes, clone(model).fit(X.toarray(), sample_weight=given).transform(X.toarray()), atol=1e-8
-        )
-    assert_allclose(error(model.fit(X), X.toarray()), pca_error(X.toarray(), X.toarray(), 5), rtol=1e-3)
+def test_linear_networks_on_sparse_rows():
+    X = sparse.random_array((300, 1500), density=0.02, rng=np.random.default_rng(0), format="csr")
+    model = AutoencoderTransformer(5, hidden_layer_sizes=(), random_state=0).fit(X)
+    assert_allclose(error(model, X.toarray()), pca_error(X.toarray(), X.toarray(), 5), rtol=1e-3)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_wide_sparse_rows_have_the_axes_of_dense_ones(weighted, monkeypatch):
+    """They are found without making rows dense; here rows are wide once they have eleven columns."""
+    monkeypatch.setattr(principal_axes, "MOST_COLUMNS", 10)
+    rng = np.random.default_rng(0)
+    plane = rng.normal(size=(90, 4)) * [8, 4, 2, 1] @ rng.normal(size=(4, 40))
+    X = np.where(rng.random(plane.shape) < 0.8, 0, plane + 1)
+    weight = rng.integers(0, 3, size=90) if weighted else None
+    model = AutoencoderTransformer(2, hidden_layer_sizes=(), random_state=0)
+    codes = clone(model).fit(sparse.csr_array(X), sample_weight=weight).transform(X)
+    assert_allclose(codes, clone(model).fit(X, sample_weight=weight).transform(X), atol=1e-8)
 
 
 def tables():
