@@ -3,8 +3,8 @@
 import subprocess
 import sys
 
-import numpy as np
 import joblib
+import numpy as np
 import pytest
 import torch
 from sklearn.exceptions import NotFittedError

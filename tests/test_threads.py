@@ -25,7 +25,7 @@ MODELS = [  # whose steps are worth a thread or, the last, two
     VAESampler(8, hidden_layer_sizes=(200,), n_importance_samples=4, **settings),
     AutoencoderTransformer(8, **images),
     SparseAutoencoder(300, sparsity="batch_topk", hidden_layer_sizes=(), **settings),
-    AutoencoderClassifier(VAESampler(8, hidden_layer_sizes=(200,), **settings), max_iter=1, tol=None, random_state=0),
+    AutoencoderClassifier(VAESampler(8, hidden_layer_sizes=(200,), **settings), max_iter=1, random_state=0),
     AutoencoderTransformer(8, hidden_layer_sizes=(700,), **settings | {"batch_size": 400}),
 ]
 

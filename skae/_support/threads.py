@@ -1,6 +1,6 @@
 """How many of torch's threads work gets: the work alone decides, since their number decides how sums round.
 
-A fit is the same bit for bit whatever `torch.set_num_threads` says, and whatever joblib's workers are started with.
+A fit is the same bit for bit whatever `torch.set_num_threads` says and joblib's workers are started with.
 Each thread of Python has a number of its own, so that calls at the same time, from several of them, do not meet.
 """
 
@@ -22,7 +22,7 @@ MOST_THREADS = 8  # several jobs on one machine may each take as many
 
 @contextmanager
 def for_work(multiply_adds: float) -> Iterator[None]:
-    """Let torch use as many threads as so many multiply-adds in one go are worth, and as many as before afterwards."""
+    """Let torch use as many threads as so many multiply-adds in one go are worth, and then as many as before."""
     before, number = torch.get_num_threads(), _worth(multiply_adds)
     if before == number == 1:
         yield
