@@ -22,6 +22,7 @@ from ._fitted import persistence
 from ._networks.activations import ACTIVATIONS
 from ._networks.building import Architecture, mark_missing
 from ._networks.convolutions import NORMALIZATIONS
+from ._networks.dictionary import dictionary
 from ._networks.inference import forward
 from ._networks.networks import multiply_adds
 from ._objectives.losses import LOSSES, Loss, supports_of
@@ -110,11 +111,39 @@ class UsesEncoder(
 
 
 class BaseAutoencoder(UsesEncoder):
-    """Base class of all autoencoders, for writing a variant.
+    """Autoencoder to derive your own from: a network of your own, a penalty of your own, or both.
 
-    A variant is a subclass that holds only what it adds. A parameter is an annotated field, with its constraint in
-    ``_parameter_constraints``; training is changed by :doc:`hooks </extending>`. The parameters, attributes and
-    methods that all autoencoders share are described with :class:`AutoencoderTransformer`.
+    It is a whole autoencoder, with the parameters, attributes and methods of :class:`AutoencoderTransformer` but
+    for ``contractive`` and ``ordered``. A subclass only says what is different:
+
+    - a parameter is an annotated field, with scikit-learn's constraint in ``_parameter_constraints``;
+    - ``_penalty(self, x, code)`` returns a term of each row's loss, of shape (n,), as a torch tensor;
+    - other :doc:`hooks </extending>` add fitted attributes and warnings.
+
+    Everything else follows: validation, centring, early stopping, `partial_fit`, saving, data frames, CSR rows,
+    devices, and scikit-learn's ``clone``, pipelines and searches. The same hooks work in subclasses of every other
+    estimator, such as a :class:`VAESampler` with a penalty.
+
+    See Also
+    --------
+    AutoencoderTransformer : The plain autoencoder, with all parameters and attributes described.
+
+    Examples
+    --------
+    Codes of about length one, for cosine similarity:
+
+    >>> import torch
+    >>> from sklearn.datasets import load_iris
+    >>> from skae import BaseAutoencoder
+    >>> class SphericalAutoencoder(BaseAutoencoder):
+    ...     strength: float = 0.1
+    ...
+    ...     def _penalty(self, x, code):
+    ...         return self.strength * (torch.linalg.vector_norm(code, dim=1) - 1).square()
+    >>> X = load_iris().data
+    >>> codes = SphericalAutoencoder(2, max_iter=50, random_state=0).fit_transform(X)
+    >>> bool(abs((codes**2).sum(axis=1) ** 0.5 - 1).mean() < 0.3)
+    True
     """
 
     # Think twice before adding a method here.
@@ -238,14 +267,15 @@ class BaseAutoencoder(UsesEncoder):
 
         Returns
         -------
-        X : ndarray of shape (n_samples, n_features)
+        X : {ndarray, data frame} of shape (n_samples, n_features)
             Reconstructions, in units of X and of Z's floating dtype; probabilities for binary cross-entropy and
-            the Bernoulli and categorical likelihoods.
+            the Bernoulli and categorical likelihoods. A data frame with the names of the features if `set_output`
+            asks for one.
         """
         check_is_fitted(self)
-        Z = arrays.check_codes(self, Z, self._n_features_out)
-        decode = forward(self.decoder_, arrays.torch_dtype(Z))
-        return self._stream(Z, decode, self.n_features_in_)
+        checked = arrays.check_codes(self, Z, self._n_features_out)
+        decode = forward(self.decoder_, arrays.torch_dtype(checked))
+        return arrays.framed(self, self._stream(checked, decode, self.n_features_in_), Z)
 
     def reconstruct(self, X):
         """Encode and decode rows, as ``inverse_transform(transform(X))``, in chunks of rows.
@@ -257,12 +287,13 @@ class BaseAutoencoder(UsesEncoder):
 
         Returns
         -------
-        X_reconstructed : ndarray of shape (n_samples, n_features)
-            Reconstructions, dense, in units of X and of X's floating dtype.
+        X_reconstructed : {ndarray, data frame} of shape (n_samples, n_features)
+            Reconstructions, dense, in units of X and of X's floating dtype. A data frame if `set_output` asks for
+            one.
         """
-        X = self._check(X, "reconstruct")
-        reconstruct, watch = self._reconstruction(arrays.torch_dtype(X)), SupportWatch(self._supports_of_inputs)
-        return self._stream(X, reconstruct, self.n_features_in_, watch=watch)
+        rows = self._check(X, "reconstruct")
+        reconstruct, watch = self._reconstruction(arrays.torch_dtype(rows)), SupportWatch(self._supports_of_inputs)
+        return arrays.framed(self, self._stream(rows, reconstruct, self.n_features_in_, watch=watch), X)
 
     def reconstruction_error(self, X, per_feature=False):
         """Compute the squared error between rows and their reconstructions.
@@ -365,6 +396,16 @@ class BaseAutoencoder(UsesEncoder):
     def _reconstruction(self, dtype: torch.dtype):
         encode, decode = forward(self.encoder_, dtype), forward(self.decoder_, dtype)
         return lambda x, out=None: decode(encode(x, None), out)
+
+    @property
+    def components_(self):
+        components = dictionary(self.decoder_) if hasattr(self, "decoder_") else None
+        if components is None:
+            raise AttributeError(
+                f"This {type(self).__name__} has no components_: only a fitted decoder of one dense layer, or of "
+                "several without an activation between them, is a dictionary. Use hidden_layer_sizes=()."
+            )
+        return arrays.array_like(self.offset_, components)
 
     @property
     def _takes_missing(self) -> bool:
@@ -508,16 +549,18 @@ class TakesMissingValues(BaseAutoencoder):
 
         Returns
         -------
-        X_filled : ndarray of shape (n_samples, n_features)
-            Data, of X's floating dtype: the values that are not missing are those of X.
+        X_filled : {ndarray, data frame} of shape (n_samples, n_features)
+            Data, of X's floating dtype: the values that are not missing are those of X. A data frame if
+            `set_output` asks for one.
         """
-        X = self._check(X, "impute")
-        expect = self._expectation(arrays.torch_dtype(X))
+        rows = self._check(X, "impute")
+        expect = self._expectation(arrays.torch_dtype(rows))
 
         def fill(x: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
             return torch.where(x.isnan(), expect(x, torch.empty_like(out)), x, out=out)
 
-        return self._stream(X, fill, self.n_features_in_, watch=SupportWatch(self._supports_of_inputs))
+        watch = SupportWatch(self._supports_of_inputs)
+        return arrays.framed(self, self._stream(rows, fill, self.n_features_in_, watch=watch), X)
 
     def _expectation(self, dtype: torch.dtype) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
         """Return what maps rows with missing values to expected ones, of all entries."""

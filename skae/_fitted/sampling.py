@@ -49,6 +49,8 @@ def generate(
 ):
     """Return new rows, (n_samples, n_features), of the kind and dtype of the data that were given to ``fit``.
 
+    A data frame where `set_output` asks for one.
+
     Parameters
     ----------
     estimator : BaseAutoencoder
@@ -71,7 +73,7 @@ def generate(
             z = draw(prior, part.stop - part.start, estimator._n_features_out, like, streams.weights)
             x = decode(z.to(estimator.device_), None).cpu()
             output.tensor[part] = x if draw_rows is None else draw_rows(x, streams.noise)
-    return output.array()
+    return arrays.framed(estimator, output.array())
 
 
 # Estimates: log p(x), and how probable a reconstruction is; a bounded chunk at a time ------------------------
