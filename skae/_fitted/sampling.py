@@ -68,7 +68,7 @@ def generate(
     dtype = output.tensor.dtype
     decode = forward(estimator.decoder_, dtype, linked=draw_rows is None)
     like = torch.empty(0, dtype=dtype)
-    with torch.inference_mode():
+    with estimator._inference(n_samples):
         for part in slices(n_samples, estimator._widest * dtype.itemsize):
             z = draw(prior, part.stop - part.start, estimator._n_features_out, like, streams.weights)
             x = decode(z.to(estimator.device_), None).cpu()
