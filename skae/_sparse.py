@@ -229,6 +229,12 @@ class SparseAutoencoder(TakesSampleWeight):
         training row; with a 'sigmoid' or 'tanh' code, units whose range over the training rows is below 0.01; with
         other codes, units whose range is at most a hundredth of the largest range. `fit` warns if the fraction is
         above one half.
+    dead_units_ : ndarray of int of shape (n_dead_units,)
+        Numbers of the dead units, in ascending order.
+    components_ : ndarray of shape (n_components, n_features)
+        What each unit of the code adds to a row, in units of X: the decoder's weights, before the output
+        activation and the link of the loss. Only with a decoder of a single dense layer, as with
+        ``hidden_layer_sizes=()``, or of dense layers with 'identity' activations.
     offset_ : ndarray of shape (n_features,)
         Offset that the networks subtract from rows before the encoder and add after the decoder, in units of X:
         the mean of the rows given to `fit`, or zeros if the networks are not centred; see the Notes of
@@ -376,7 +382,7 @@ class SparseAutoencoder(TakesSampleWeight):
             return super().transform(X)
         encode, watch = forward(self.encoder_, arrays.torch_dtype(checked)), SupportWatch(self._supports_of_inputs)
         parts, check = [], arrays.finite_check(self, checked)
-        with torch.inference_mode():  # chunk by chunk, so that the dense codes are never there as a whole
+        with self._inference(checked.shape[0]):  # so that the dense codes are never there as a whole
             for _, x in chunks(arrays.to_torch(checked), self._widest * checked.dtype.itemsize):
                 check(x)
                 parts.append(sparse.csr_array(encode(x.to(self.device_), None).cpu().numpy()))
@@ -520,6 +526,7 @@ class SparseAutoencoder(TakesSampleWeight):
             "_baseline": None if measured is None else tuple(measured),
             "mean_activation_": arrays.array_like(data.X, found.mean),
             "dead_fraction_": int(dead.sum()) / len(dead),
+            "dead_units_": arrays.to_namespace_of(data.X, dead.cpu().numpy().nonzero()[0]),
             "_dead_unit_numbers": numbers,
         }
 

@@ -18,6 +18,7 @@ from .._data.chunks import total
 from .._networks.blocks import TiedLinear
 from .._networks.building import Architecture, build
 from .._networks.custom import forward_centred
+from .._networks.dictionary import dictionary
 from .._networks.networks import Decoder, Encoder
 from .._support.devices import sum_dtype
 from .._support.ranks import current
@@ -89,19 +90,16 @@ def finalize(estimator, fit: Fit, encoder: Any, decoder: Any, architecture: Arch
 
 
 def attributes(estimator, fit: Fit, encoder: Any, decoder: Any) -> dict[str, Any]:
-    """Return what each unit explains and, of linear networks, the components."""
+    """Return what each unit explains."""
     X = fit.setup.data.X
     by_unit, shares = explained_variance(fit, encoder, decoder, fit.architecture)
     kept, asked = float(shares.sum()), estimator.n_components
     is_short = not isinstance(asked, Integral) and fit.setup.previous is None and kept < asked - 1e-6
-    own = {
+    return {
         "explained_variance_": arrays.array_like(X, by_unit),
         "explained_variance_ratio_": arrays.array_like(X, shares),
         "_short_of": kept if is_short else None,
     }
-    if is_linear(estimator, fit.architecture):
-        own["components_"] = arrays.array_like(X, linear_map(decoder).t())
-    return own
 
 
 def _mean(fit: Fit, rows: Tensor, name: str, term: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
@@ -153,12 +151,6 @@ def _weight(linear: Any) -> Tensor:
     return linear.weight.detach().cpu().double()
 
 
-def linear_map(decoder: Decoder) -> Tensor:
-    """Return the matrix, (n_features, n_components), of a linear decoder, in float64 on the CPU."""
-    first, *others = (_weight(block.linear) for block in decoder.blocks)
-    return functools.reduce(lambda whole, weight: weight @ whole, others, first)
-
-
 @torch.no_grad()
 def rotate_to_principal_axes(encoder: Encoder, decoder: Decoder, mean: Callable, only_rotate: bool) -> None:
     """Change a linear network's code to principal axes, while reconstructions from the whole stay as they are.
@@ -179,7 +171,9 @@ def rotate_to_principal_axes(encoder: Encoder, decoder: Decoder, mean: Callable,
     """
     last: Any = encoder.blocks[-1].linear
     first: Any = decoder.blocks[0].linear
-    width, whole = len(last.bias), linear_map(decoder)
+    width, components = len(last.bias), dictionary(decoder)
+    assert components is not None  # the networks are linear
+    whole = components.t()
 
     def both(x: Tensor) -> Tensor:
         return torch.cat([encoder.forward_centred(x), x], 1)
