@@ -28,7 +28,9 @@ from skae.inspection import ImputationDisplay
 X, y = load_wine(return_X_y=True, as_frame=True)
 hidden = np.random.default_rng(0).random(X.shape) < 0.33
 X_holes = X.mask(hidden)
-print(f"{hidden.mean():.0%} of the entries are missing, in {hidden.any(axis=1).mean():.0%} of the rows")
+print(
+    f"{hidden.mean():.0%} of the entries are missing, in {hidden.any(axis=1).mean():.0%} of the rows"
+)
 
 # %%
 # How well are the hidden values restored?
@@ -42,7 +44,9 @@ imputers = {
     "mean": SimpleImputer(),
     "kNN": KNNImputer(),
     "IterativeImputer": IterativeImputer(random_state=0),
-    "AutoencoderImputer": AutoencoderImputer(n_estimators=4, max_iter=100, random_state=0),
+    "AutoencoderImputer": AutoencoderImputer(
+        n_estimators=4, max_iter=100, random_state=0
+    ),
 }
 scaler = StandardScaler().fit(X_holes)
 standardised = scaler.transform(X_holes)
@@ -63,7 +67,9 @@ accuracies = {}
 for name, imputer in imputers.items():
     pipe = make_pipeline(StandardScaler(), imputer, LogisticRegression())
     accuracies[name] = cross_val_score(pipe, X_holes, y, cv=5)
-    print(f"{name:20}{accuracies[name].mean():.3f} +- {accuracies[name].std(ddof=1) / 5**0.5:.3f}")
+    print(
+        f"{name:20}{accuracies[name].mean():.3f} +- {accuracies[name].std(ddof=1) / 5**0.5:.3f}"
+    )
 
 figure, axes = plt.subplots(1, 2, figsize=(8, 2.4), layout="constrained", sharey=True)
 axes[0].barh([*errors], [*errors.values()])
@@ -81,6 +87,8 @@ axes[0].invert_yaxis()
 
 imputer = AutoencoderImputer(n_estimators=4, max_iter=100, random_state=0).fit(X_holes)
 estimate = np.sqrt(np.mean(np.square(imputer.imputation_error_ / X.std().to_numpy())))
-print(f"error as estimated: {estimate:.3f}, in truth {errors['AutoencoderImputer']:.3f}")
+print(
+    f"error as estimated: {estimate:.3f}, in truth {errors['AutoencoderImputer']:.3f}"
+)
 ImputationDisplay.from_estimator(imputer, X_holes, features=5)
 plt.show()
