@@ -29,7 +29,8 @@ X, y = load_wine(return_X_y=True, as_frame=True)
 hidden = np.random.default_rng(0).random(X.shape) < 0.33
 X_holes = X.mask(hidden)
 print(
-    f"{hidden.mean():.0%} of the entries are missing, in {hidden.any(axis=1).mean():.0%} of the rows"
+    f"{hidden.mean():.0%} of the entries are missing, "
+    f"in {hidden.any(axis=1).mean():.0%} of the rows"
 )
 
 # %%
@@ -66,10 +67,8 @@ for name, imputer in imputers.items():
 accuracies = {}
 for name, imputer in imputers.items():
     pipe = make_pipeline(StandardScaler(), imputer, LogisticRegression())
-    accuracies[name] = cross_val_score(pipe, X_holes, y, cv=5)
-    print(
-        f"{name:20}{accuracies[name].mean():.3f} +- {accuracies[name].std(ddof=1) / 5**0.5:.3f}"
-    )
+    accuracies[name] = scores = cross_val_score(pipe, X_holes, y, cv=5)
+    print(f"{name:20}{scores.mean():.3f} +- {scores.std(ddof=1) / 5**0.5:.3f}")
 
 figure, axes = plt.subplots(1, 2, figsize=(8, 2.4), layout="constrained", sharey=True)
 axes[0].barh([*errors], [*errors.values()])

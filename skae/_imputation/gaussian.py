@@ -262,13 +262,16 @@ class Prediction(NamedTuple):
         return mean, (centred * weight[:, None]).T @ centred + scatter.view(d + 1, d + 1)[:d, :d]
 
 
-def predict(gaussian: Gaussian, x: Tensor, observed: Tensor, patterns: Patterns | None = None) -> Prediction:
-    """Return what a Gaussian says of rows; all of it is kept in memory."""
+def predict(
+    gaussian: Gaussian, x: Tensor, observed: Tensor, patterns: Patterns | None = None, *, to_fit: bool = False
+) -> Prediction:
+    """Return what a Gaussian says of rows; ``to_fit`` keeps the covariances, which take memory."""
     patterns = Patterns(observed) if patterns is None else patterns
     filled, log_likelihood = _padded(torch.where(observed, x, 0.0)), x.new_empty(len(x))
     covariances = []
     for group, given in condition(gaussian, x, patterns):
         filled[group.rows[:, None], group.of_rows] = given.mean
         log_likelihood[group.rows] = given.log_likelihood
-        covariances.append((group, given.covariance))
+        if to_fit:
+            covariances.append((group, given.covariance))
     return Prediction(filled[:, :-1], log_likelihood, covariances)

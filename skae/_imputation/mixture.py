@@ -67,13 +67,13 @@ def fit_mixture(x: Tensor, observed: Tensor, whole: Gaussian, shrinkage: float) 
     """
     patterns = Patterns(observed)
     known = torch.where(observed, x, 0.0)
-    said = [predict(whole, known, observed, patterns)] * N_COMPONENTS
+    said = [predict(whole, known, observed, patterns, to_fit=True)] * N_COMPONENTS
     share = _groups(said[0].filled - whole.mean, whole.covariance)
     before = -torch.inf
     for _ in range(N_ITERATIONS):
         components = _maximize(said, share, shrinkage)
         log_weights = ((share.sum(1) + 1) / (len(x) + len(share))).log()
-        said = [predict(one, known, observed, patterns) for one in components]
+        said = [predict(one, known, observed, patterns, to_fit=True) for one in components]
         share, log_likelihood = posterior(said, log_weights)
         now = float(log_likelihood.mean())
         if now - before < LEAST_CHANGE:
