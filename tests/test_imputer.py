@@ -302,7 +302,7 @@ def test_many_columns():
     model = quick(n_estimators=1, max_iter=1).fit(holes)
     filled = model.transform(holes)
     assert np.square(filled - X)[hidden].mean() < 0.5 * np.square(np.nanmean(holes, 0) - X)[hidden].mean()
-    assert model.mixture_share_ <= 1
+    assert model.mixture_share_ == 0  # which would take long
 
 
 def test_many_rows_are_fitted_by_a_part_of_them():

@@ -58,7 +58,7 @@ def fit_parametric(x: Tensor, observed: Tensor, shrinkage: float) -> Parametric:
     maps = NormalScores.of(x, observed, missing_by_others(columns, x, observed))
     scores = fit_gaussian(maps.to_scores(x), observed, shrinkage=shrinkage, patterns=patterns)
     some = spread(torch.arange(len(x)), MOST_ROWS_OF_MIXTURE)
-    work = float((~observed[some]).sum(1).double().pow(3).sum())
+    work = float((~observed[some]).sum(1).double().pow(3).sum()) + x.shape[1] ** 3
     fits = work <= MOST_WORK_OF_MIXTURE and len(some) >= LEAST_ROWS_OF_MIXTURE
     mixture = fit_mixture(x[some], observed[some], columns, shrinkage) if fits else None
     return Parametric(columns, scores, maps, mixture)
