@@ -424,7 +424,7 @@ class DenoisingAutoencoder(TakesMissingValues):
         else:
             rows = arrays.to_torch(arrays.check_rows(self, X_init, reset=False))[:n_samples]
             n_chains, starts = rows.shape[0], chunks(rows, row_bytes)
-        with torch.inference_mode():
+        with self._inference(n_chains):
             for part, x in starts:
                 x = walk(x.to(self.device_, dtype), burn_in)
                 for first in range(0, n_samples, n_chains):
