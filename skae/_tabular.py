@@ -22,6 +22,7 @@ from ._data.tables.frames import as_table
 from ._fitted.mixture import MOST_ROWS, Mixture
 from ._fitted.sampling import check_n_samples
 from ._fitted.tables import TableModel
+from ._support.data_parallel import refuse
 from ._support.devices import normal, random_streams
 from ._support.parameters import AT_LEAST_ONE, NON_NEGATIVE, SHARE, parameter
 from ._training.automatic import Automatic
@@ -260,6 +261,7 @@ class TabularVAESampler(
         RuntimeError
             If ``device`` is not available.
         """
+        refuse("TabularVAESampler.fit")
         with restore_on_failure(self):
             self._check_columns(X, reset=True)
             streams = random_streams(self.random_state)
@@ -593,7 +595,7 @@ class _TableVAE(VAESampler):
     def _bottleneck(self, setup: Setup) -> GaussianBottleneck:
         if self.prior == "normal":
             return VAESampler._bottleneck(self, setup)
-        n_rows = len(setup.data.train_rows)
+        n_rows = setup.data.n_train
         n_steps = self.max_iter * math.ceil(n_rows / setup.batch_size)
         return MixtureBottleneck(
             max(1, min(N_MIXTURE, n_rows // ROWS_PER_COMPONENT)),
