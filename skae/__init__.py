@@ -11,6 +11,7 @@ from ._outliers import AutoencoderOutlierDetector
 from ._sparse import SparseAutoencoder
 from ._stacked import StackedAutoencoder
 from ._support.data_parallel import data_parallel
+from ._tabular import TabularVAESampler
 from ._vae import VAESampler
 
 __version__ = "0.1.0.dev0"
@@ -26,6 +27,7 @@ __all__ = [
     "SemanticHasher",
     "SparseAutoencoder",
     "StackedAutoencoder",
+    "TabularVAESampler",
     "VAESampler",
     "data_parallel",
 ]

@@ -1,8 +1,9 @@
 """What every estimator shares: parameters, validation, the fit, and the methods on the fitted networks."""
 
+import contextlib
 import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from numbers import Real
 from typing import Any, cast
 
@@ -16,16 +17,18 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from ._data import arrays
-from ._data.chunks import chunks, column_means, fold, sum_rows
+from ._data.chunks import chunk_rows, chunks, column_means, fold, sum_rows
 from ._fitted import persistence
 from ._networks.activations import ACTIVATIONS
 from ._networks.building import Architecture, mark_missing
 from ._networks.convolutions import NORMALIZATIONS
 from ._networks.dictionary import dictionary
 from ._networks.inference import forward
+from ._networks.networks import multiply_adds
 from ._objectives.losses import LOSSES, Loss, supports_of
 from ._objectives.penalties import Penalty
 from ._objectives.support import Support, SupportWatch
+from ._support import threads
 from ._support.parameters import AT_LEAST_ONE, SHARE, parameter
 from ._support.warnings import warn
 from ._training.bottleneck import Bottleneck
@@ -54,14 +57,23 @@ class UsesEncoder(
         check_is_fitted(self)
         return arrays.check_rows(self, X, reset=False, method=method, all_finite=False)
 
-    def _stream(self, X, apply, width: int, dtype: torch.dtype | None = None, watch: SupportWatch | None = None):
+    def _stream(
+        self,
+        X,
+        apply,
+        width: int,
+        dtype: torch.dtype | None = None,
+        watch: SupportWatch | None = None,
+        n_passes: int = 1,
+    ):
         """Apply a function of dense chunks to validated rows, into one preallocated array of ``width`` columns.
 
-        ``watch`` marks, and warns of, rows outside the support of the loss; None is for codes.
+        ``watch`` marks, and warns of, rows outside the support of the loss; None is for codes. ``n_passes`` is how
+        often a row passes through the networks.
         """
         output, check = arrays.Output(X, (X.shape[0], width), dtype), arrays.finite_check(self, X)
         here, widest = output.tensor.device == self.device_, max(width, X.shape[1], self._widest)
-        with torch.inference_mode():
+        with self._inference(X.shape[0] * n_passes):
             for part, rows in chunks(arrays.to_torch(X), arrays.torch_dtype(X).itemsize * widest):
                 check(rows)
                 x, out = rows.to(self.device_), output.tensor[part]
@@ -74,6 +86,14 @@ class UsesEncoder(
         if watch is not None:
             watch.warn()
         return output.array()
+
+    @contextlib.contextmanager
+    def _inference(self, n_rows: int) -> Iterator[None]:
+        """Set torch up for so many rows, each chunk of which passes at once."""
+        networks = [vars(self)[name] for name in ("encoder_", "decoder_", "head_") if name in vars(self)]
+        at_once = min(n_rows, chunk_rows(4 * self._widest))
+        with torch.inference_mode(), threads.for_work(at_once * multiply_adds(networks)):
+            yield
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -155,6 +175,7 @@ class BaseAutoencoder(UsesEncoder):
     # Parameters that only some of the estimators have; these are the others' values.
     noise = cast(Any, None)
     noise_level = 0.0
+    hidden_groups = cast(Any, None)
     clean_fraction = cast(Any, 0.0)
     _width_parameter = "n_components"  # which of the parameters is the width of the code
     _starts_at_pca = False  # whether networks may start at PCA's solution
@@ -351,7 +372,7 @@ class BaseAutoencoder(UsesEncoder):
             warn("R^2 is not defined for fewer than two rows.", UndefinedMetricWarning)
             return float("nan")
         missing, watch = self._takes_missing, SupportWatch(self._supports)
-        mean, reconstruct = column_means(rows, weight, missing), self._reconstruction(arrays.torch_dtype(X))
+        reconstruct = self._reconstruction(arrays.torch_dtype(X))
 
         def squares(part: slice, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
             check(x)
@@ -361,7 +382,8 @@ class BaseAutoencoder(UsesEncoder):
             residual, total = (torch.nan_to_num(each) if missing else each for each in both)
             return sum_rows(residual.square(), share), sum_rows(total.square(), share)
 
-        with torch.inference_mode():
+        with self._inference(rows.shape[0]):
+            mean = column_means(rows, weight, missing)
             terms = (squares(*chunk) for chunk in chunks(rows, 8 * self._widest))
             residual, total = fold(terms, torch.add, torch.add)
         watch.warn()

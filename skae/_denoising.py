@@ -281,7 +281,7 @@ class DenoisingAutoencoder(TakesMissingValues):
     >>> X = load_digits().data
     >>> noisy = X + np.random.default_rng(0).normal(scale=4, size=X.shape)
     >>> denoiser = DenoisingAutoencoder(
-    ...     32, noise_level=0.7, learning_rate=3e-3, batch_size=50, max_iter=50, tol=None, random_state=0
+    ...     32, noise_level=0.7, learning_rate=3e-3, batch_size=50, max_iter=50, random_state=0
     ... )
     >>> restored = denoiser.fit(X[:1000]).denoise(noisy[1000:])
     >>> bool(np.square(restored - X[1000:]).mean() < 0.5 * np.square(noisy - X)[1000:].mean())
@@ -424,7 +424,7 @@ class DenoisingAutoencoder(TakesMissingValues):
         else:
             rows = arrays.to_torch(arrays.check_rows(self, X_init, reset=False))[:n_samples]
             n_chains, starts = rows.shape[0], chunks(rows, row_bytes)
-        with torch.inference_mode():
+        with self._inference(n_chains):
             for part, x in starts:
                 x = walk(x.to(self.device_, dtype), burn_in)
                 for first in range(0, n_samples, n_chains):

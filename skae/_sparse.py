@@ -331,7 +331,7 @@ class SparseAutoencoder(TakesSampleWeight):
     >>> from skae import SparseAutoencoder
     >>> X = StandardScaler().fit_transform(load_digits().data)
     >>> autoencoder = SparseAutoencoder(
-    ...     200, hidden_layer_sizes=(), sparsity="topk", n_active=10, max_iter=30, tol=None, sparse_output=True,
+    ...     200, hidden_layer_sizes=(), sparsity="topk", n_active=10, sparse_output=True, max_iter=30,
     ...     random_state=0,
     ... )
     >>> Z = autoencoder.fit_transform(X)
@@ -382,7 +382,7 @@ class SparseAutoencoder(TakesSampleWeight):
             return super().transform(X)
         encode, watch = forward(self.encoder_, arrays.torch_dtype(checked)), SupportWatch(self._supports_of_inputs)
         parts, check = [], arrays.finite_check(self, checked)
-        with torch.inference_mode():  # chunk by chunk, so that the dense codes are never there as a whole
+        with self._inference(checked.shape[0]):  # so that the dense codes are never there as a whole
             for _, x in chunks(arrays.to_torch(checked), self._widest * checked.dtype.itemsize):
                 check(x)
                 parts.append(sparse.csr_array(encode(x.to(self.device_), None).cpu().numpy()))

@@ -512,7 +512,8 @@ class VAESampler(TakesMissingValues):
         X, n_samples = self._check(X, method), check_n_samples(n_samples)
         densities = self._densities(arrays.torch_dtype(X), n_samples)
         watch = SupportWatch(self._supports, -math.inf)
-        return self._stream(X, lambda x, out: estimate(densities, x, out), 1, watch=watch)[:, 0]
+        found = self._stream(X, lambda x, out: estimate(densities, x, out), 1, watch=watch, n_passes=n_samples)
+        return found[:, 0]
 
     def _densities(self, dtype: torch.dtype, n_samples: int) -> Densities:
         return Densities(

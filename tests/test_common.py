@@ -18,6 +18,7 @@ from estimators import (
     MISSING,
     PUBLIC_CLASSES,
     SPARSE_OUTPUT,
+    TABULAR,
     dtype_out,
     labels,
     rows,
@@ -32,7 +33,7 @@ import skae
 
 
 SCIKIT_LEARNS = [CONFIGURATIONS, CLASSIFIERS, DETECTORS, SPARSE_OUTPUT, GREEDY, MISSING]
-SCIKIT_LEARNS += [{"imputer": IMPUTERS["imputer"]}]
+SCIKIT_LEARNS += [{"imputer": IMPUTERS["imputer"]}, {"tabular": TABULAR["tabular"]}]
 
 
 @parametrize_with_checks([estimator for group in SCIKIT_LEARNS for estimator in group.values()])

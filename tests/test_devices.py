@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import joblib
 import numpy as np
 import pytest
 import torch
@@ -84,13 +85,14 @@ def test_other_types_are_refused_by_scikit_learn(device):
         AutoencoderTransformer(device=device).fit(X)
 
 
-def test_small_steps_take_one_thread_and_large_ones_all(two_threads):
+def test_the_work_decides_how_many_threads_there_are(two_threads):
     with cpu_settings(1000):
         assert torch.get_num_threads() == 1
         assert flushes_denormals()
     assert torch.get_num_threads() == 2
     with cpu_settings(10**9):
-        assert torch.get_num_threads() == 2
+        assert torch.get_num_threads() == min(4, joblib.cpu_count(only_physical_cores=True))
+    assert torch.get_num_threads() == 2
 
 
 @pytest.mark.parametrize("flushed_before", [False, True])

@@ -102,7 +102,10 @@ class GaussianBottleneck(Bottleneck):
             # Units below their free bits cost those, and get no gradient from the divergence.
             self._counted = (self._mean_over_rows(kl.detach()) > self.free_bits).to(kl.dtype)
             own = (kl * self._counted).sum(1) + self.free_bits * (1 - self._counted).sum()
-        rows = rows.detach()
+        return self._weighted(own, rows.detach(), reconstruction)
+
+    def _weighted(self, own: Tensor, rows: Tensor, reconstruction: Tensor) -> Tensor:
+        """Weight the divergence of each row by beta, whose gradient warms up; note ``rows``, as they are."""
         self.add("kl", rows.sum() if self._row_weight is None else torch.dot(rows, self._row_weight[:, 0]))
         self.add("reconstruction", reconstruction)
         own = own if self.beta == 1 else own * self.beta

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from .._data.chunks import Buffer
+from .._support import threads
 from .activations import ACTIVATIONS, Activation, link_activation
 from .networks import Decoder, Encoder, GaussianEncoder, dense_blocks, preparation
 
@@ -33,7 +34,8 @@ def forward(network: nn.Module, dtype: torch.dtype, *, linked: bool = True, head
         Whether a `GaussianEncoder` gives its two heads side by side instead of the mean alone.
     """
     if isinstance(network, Encoder | Decoder) and network.blocks and dense_blocks(network):
-        return DenseForward(network, dtype, linked=linked, heads=heads)
+        with threads.for_work(0):
+            return DenseForward(network, dtype, linked=linked, heads=heads)
     parameters = [*network.parameters(), *network.buffers()]
     if any(p.is_floating_point() and p.dtype != dtype for p in parameters):
         network = copy.deepcopy(network).to(dtype)

@@ -8,10 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from .._networks.blocks import Block
 from .._networks.custom import forward_centred
 from .._networks.nested import Parallel
-from .._networks.networks import Network, weights
+from .._networks.networks import Network, multiply_adds, weights
 from .._networks.selection import Selection
 from .._support.ranks import current
 from .dropout import Dropout
@@ -45,8 +44,7 @@ class AutogradStep(Step):
         of_weights = [torch.full((p.numel(),), id(p) in weight_ids, device=device) for p in self._trained]
         modules = [module for network in self.networks for module in network.modules()]
         self.needs_two_rows = any(isinstance(module, _BatchNorm) for module in modules)
-        convolved = sum(m.linear.weight.numel() * (m.n_places - 1) for m in modules if isinstance(m, Block))
-        self.multiply_adds = len(self.parameters) + convolved
+        self.multiply_adds = multiply_adds(self.networks)
         self._attach()
         self._begin(torch.cat(of_weights))
 
@@ -74,6 +72,8 @@ class AutogradStep(Step):
         target = x if served.targets is None else served.targets.batch(index)
         x = x if objective.corruption is None else objective.corruption(x)
         row_weight, weight = self._weights_of(index)
+        if objective.hiding is not None and weight is not None:
+            objective.hiding(x, weight)
         penalized = penalized and bool(objective.penalties)
         with torch.autocast(served.rows.device.type, torch.bfloat16, enabled=self.low_precision):
             x = x.detach().requires_grad_() if penalized else x

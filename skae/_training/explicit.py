@@ -174,6 +174,8 @@ class ExplicitStep(Step):
             self._sparse_input.serve(served.rows, index)
         if corruption is not None:
             corruption(plan.target if served.targets is None else plan.x, out=plan.x)
+        if self.objective.hiding is not None and plan.weight is not None:
+            self.objective.hiding(plan.x, plan.weight)
 
     def to_decoder(self, plan: StepPlan) -> None:
         """Take the code through the bottleneck."""

@@ -10,6 +10,7 @@ import torch
 from scipy.sparse import issparse
 
 from .._data import arrays
+from .._data.hiding import Hiding
 from .._data.rows import TrainingData
 from .._networks.building import build, initialize
 from .._networks.custom import Linked, check_own_networks, load_weights, redraw, with_own
@@ -17,6 +18,7 @@ from .._networks.networks import Decoder, n_parameters, preparation
 from .._objectives.losses import loss_by
 from .._objectives.penalties import Penalty, mean_over_rows
 from .._objectives.support import check_support
+from .._support import threads
 from .._support.data_parallel import together
 from .._support.ranks import alone, current
 from .advice import complain
@@ -53,7 +55,8 @@ def assemble(setup: Setup) -> Fit:
     penalties = [penalty for hook in definitions(estimator, "_penalties") for penalty in hook(setup)]
     penalties += [Penalty(mean_over_rows(hook)) for hook in definitions(estimator, "_penalty")]
     projections = [project for hook in definitions(estimator, "_projections") for project in hook(setup)]
-    objective = Objective(loss, setup.corruption(), bottleneck, penalties, projections, setup.dropout())
+    hiding = Hiding.of(estimator.hidden_groups, setup.generator)
+    objective = Objective(loss, setup.corruption(), bottleneck, penalties, projections, setup.dropout(), hiding)
     return Fit(setup, encoder, decoder, setup.data.inputs(preparation(encoder)), objective, start=start)
 
 
@@ -112,7 +115,7 @@ def restore_on_failure(estimator) -> Iterator[None]:
 def fit_networks(estimator, X, **data):
     """Fit an estimator: prepare, train phase by phase, finish; ``data`` is what else `TrainingData` takes."""
     warm = estimator.warm_start and hasattr(estimator, "encoder_")
-    with restore_on_failure(estimator), together():
+    with restore_on_failure(estimator), together(), threads.for_work(0):
         X = arrays.check_rows(estimator, X, reset=not warm)
         if data.get("X_val") is not None:
             data["X_val"] = arrays.check_rows(estimator, data["X_val"], reset=False)

@@ -13,6 +13,7 @@ from .._data.rows import TrainingData
 from .._networks.centring import recentre, recentre_statistics
 from .._networks.networks import preparation
 from .._objectives.support import check_support
+from .._support import threads
 from .._support.data_parallel import refuse
 from .._support.warnings import warn
 from .advice import complaints_of_rows
@@ -27,7 +28,7 @@ from .setup import Mode
 def update_networks(estimator, X, **data):
     """Take one pass over rows, from the weights and the solver's state that there are."""
     refuse("partial_fit")
-    with restore_on_failure(estimator):
+    with restore_on_failure(estimator), threads.for_work(0):
         X = arrays.check_rows(estimator, X, reset=not hasattr(estimator, "encoder_"))
         ongoing, saved = vars(estimator).get("_ongoing"), vars(estimator).get("_left_by_partial_fit")
         if ongoing is None or not ongoing.goes_on_with(estimator):

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-SLOW_STEPS = 100  # over which the rate of a solver rises that takes over trained weights
+SLOW_STEPS = 20  # over which the rate of a solver rises that takes over trained weights
 fused_adam = getattr(torch, "_fused_adam_", None)
 
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from .._data.corruption import Corruption
+from .._data.hiding import Hiding
 from .._data.rows import Rows
 from .._objectives.losses import Loss
 from .._objectives.penalties import Penalty
@@ -49,6 +50,8 @@ class Objective(NamedTuple):
         change them in place.
     dropout : Dropout or None
         Of hidden units.
+    hiding : Hiding or None
+        What is hidden from rows whose missing entries are marked.
     """
 
     loss: Loss
@@ -57,12 +60,13 @@ class Objective(NamedTuple):
     penalties: Sequence[Penalty] = ()
     projections: Sequence[Callable[[Tensor], object]] = ()
     dropout: Dropout | None = None
+    hiding: Hiding | None = None
 
     @property
     def is_plain(self) -> bool:
         """Whether there is nothing but the loss."""
-        terms = self.penalties or self.projections
-        return self.corruption is None and self.bottleneck is None and self.dropout is None and not terms
+        others = self.corruption, self.bottleneck, self.dropout, self.hiding
+        return not self.penalties and not self.projections and all(other is None for other in others)
 
 
 class Schedule(NamedTuple):

@@ -115,7 +115,8 @@ class Step:
         """Return the loss of held-out rows, summed, without penalties; noise is the same each time."""
         self._show()
         with contextlib.ExitStack() as stack:
-            for source in (self.objective.corruption, self.objective.bottleneck, self.objective.dropout):
+            objective = self.objective
+            for source in (objective.corruption, objective.bottleneck, objective.dropout, objective.hiding):
                 if source is not None:
                     stack.enter_context(source.held_out())
             return current().counted(self._evaluate(index))

@@ -10,6 +10,7 @@ from sklearn.utils.validation import _check_feature_names, _check_n_features
 
 from .._data import arrays
 from .._data.rows import TrainingData
+from .._support import threads
 from .._support.data_parallel import refuse
 from .._support.warnings import one_for_each_cause
 from .fit import Fit
@@ -45,6 +46,7 @@ def fit_together(estimators: Sequence[Any], X, rows: Sequence[Any] | None = None
     """
     refuse("A fit of several models at once")
     with contextlib.ExitStack() as stack:
+        stack.enter_context(threads.for_work(0))
         for estimator in estimators:
             stack.enter_context(restore_on_failure(estimator))
             estimator._validate_params()

@@ -21,6 +21,7 @@ import quality_few_labels
 import quality_imputation
 import quality_outliers
 import quality_sparse
+import quality_tables
 import quality_variational
 import table
 
@@ -32,6 +33,7 @@ __all__ = [  # each registers its rows
     "quality_imputation",
     "quality_outliers",
     "quality_sparse",
+    "quality_tables",
     "quality_variational",
 ]
 
