@@ -92,6 +92,7 @@ def failures(rank):
         "classifier": lambda: skae.AutoencoderClassifier().fit(X, np.arange(len(X)) % 2),
         "detector": lambda: skae.AutoencoderOutlierDetector().fit(X),
         "imputer": lambda: skae.AutoencoderImputer().fit(X),
+        "tabular": lambda: skae.TabularVAESampler().fit(X),
     }
     found = {}
     for name, attempt in attempts.items():
