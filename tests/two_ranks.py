@@ -93,6 +93,7 @@ def failures(rank):
         "detector": lambda: skae.AutoencoderOutlierDetector().fit(X),
         "table": lambda: skae.TabularVAESampler().fit(X),
         "imputer": lambda: skae.AutoencoderImputer().fit(X),
+        "tabular": lambda: skae.TabularVAESampler().fit(X),
     }
     found = {}
     for name, attempt in attempts.items():
