@@ -89,7 +89,9 @@ def test_where_one_rank_fails_all_do(failures, attempt, error):
         ("partial_fit", "NotImplementedError: partial_fit looks at all rows"),
         ("classifier", "NotImplementedError: AutoencoderClassifier.fit looks at all rows"),
         ("detector", "NotImplementedError: AutoencoderOutlierDetector.fit looks at all rows"),
+        ("table", "NotImplementedError: TabularVAESampler.fit looks at all rows"),
         ("imputer", "NotImplementedError: AutoencoderImputer.fit looks at all rows"),
+        ("tabular", "NotImplementedError: TabularVAESampler.fit looks at all rows"),
     ],
 )
 def test_what_is_wrong_for_all_is_said_on_each(failures, attempt, said):
@@ -103,6 +105,16 @@ def test_ranks_go_on_after_failures(failures):
         np.testing.assert_allclose(of_rank["after"]["loss_curve_"], alone["loss_curve_"], rtol=1e-10)
         assert of_rank["stopped"] == 2
         assert of_rank["kept"]
+
+
+def test_own_noise_differs_from_rank_to_rank(failures):
+    """What it is drawn for does not: the ranks still end with one model."""
+    first, second = (of_rank["own noise"] for of_rank in failures)
+    drawn = [of_rank.pop("noise") for of_rank in (first, second)]
+    assert len(drawn[0]) == len(drawn[1])
+    assert (drawn[0] != drawn[1]).all()
+    for name, value in first.items():
+        np.testing.assert_array_equal(value, second[name])
 
 
 def test_a_rank_does_not_wait_for_one_that_was_killed(tmp_path):
