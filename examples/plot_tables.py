@@ -11,6 +11,7 @@ missing.
 # %%
 # A table with categories and holes
 # ---------------------------------
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
@@ -44,6 +45,7 @@ sampler.sample(5, random_state=0, with_missing=True)
 # Columns one by one, and how strongly they go together: drawn rows beside real ones that
 # the sampler has not seen.
 TableDisplay.from_estimator(sampler, others, random_state=0)
+plt.show()
 
 # %%
 # Rows under conditions
