@@ -22,6 +22,7 @@ from ._data.tables.frames import as_table
 from ._fitted.mixture import MOST_ROWS, Mixture
 from ._fitted.sampling import check_n_samples
 from ._fitted.tables import TableModel
+from ._support.data_parallel import refuse
 from ._support.devices import normal, random_streams
 from ._support.parameters import AT_LEAST_ONE, NON_NEGATIVE, SHARE, parameter
 from ._training.automatic import Automatic
@@ -32,6 +33,7 @@ from ._vae import VAESampler
 
 N_MIXTURE, ROWS_PER_COMPONENT = 20, 20  # of the prior while it is learnt
 START = 0.2  # of the training, without a mixture
+MANY_ROWS = 5000  # of so many, drawn rows are more useful with a standard normal prior in training
 _COPIED = ("loss_curve_", "loss_", "validation_loss_curve_", "best_loss_", "n_iter_", "n_active_units_")
 _PRIVATE = ("_codec", "_prior", "_holes")  # fitted attributes
 
@@ -168,14 +170,14 @@ class TabularVAESampler(
     is a category beside the others. A category column has a softmax over at most 255 categories. The decoder gives
     each number a normal distribution with a variance of its column.
 
-    *Missing cells* contribute nothing to the loss; the encoder is told which there are. From half of the rows of
-    each batch, further columns are hidden, a share that is drawn evenly from [0, 1), so that rows with many holes
-    get good codes, too. The loss of training is over what is not hidden.
+    *Missing cells* contribute nothing to the loss; the encoder is told which there are. From a fifth of the rows
+    of each batch, further columns are hidden, a share that is drawn evenly from [0, 1), so that rows with many
+    holes get good codes, too. The loss of training is over what is not hidden.
 
-    *Prior.* After a fifth of the training, a mixture of at most 20 normal distributions takes the place of the
-    standard normal prior, and follows the codes by stochastic expectation maximisation [3]_. It lets codes form
-    clusters, so that values that belong together are drawn together. After training, a mixture with full
-    covariances is fitted to draws of the posteriors.
+    *Prior.* With fewer than 5000 rows to train on, a mixture of at most 20 normal distributions takes the place of
+    the standard normal prior after a fifth of the training, and follows the codes by stochastic expectation
+    maximisation [3]_. It lets codes form clusters, so that values that belong together are drawn together. With
+    any number of rows, a mixture with full covariances is fitted to draws of the posteriors after training.
 
     *Conditions.* With ``given``, codes are drawn from the prior and weighted by the probability that they give to
     what is given; rows are drawn from codes that are chosen by their weights, with the given values in place. At
@@ -260,6 +262,7 @@ class TabularVAESampler(
         RuntimeError
             If ``device`` is not available.
         """
+        refuse("TabularVAESampler.fit")
         with restore_on_failure(self):
             self._check_columns(X, reset=True)
             streams = random_streams(self.random_state)
@@ -591,9 +594,9 @@ class _TableVAE(VAESampler):
     hidden_groups: Any = parameter("array-like", None, default=None)
 
     def _bottleneck(self, setup: Setup) -> GaussianBottleneck:
-        if self.prior == "normal":
+        n_rows = setup.data.n_train
+        if self.prior == "normal" or n_rows >= MANY_ROWS:
             return VAESampler._bottleneck(self, setup)
-        n_rows = len(setup.data.train_rows)
         n_steps = self.max_iter * math.ceil(n_rows / setup.batch_size)
         return MixtureBottleneck(
             max(1, min(N_MIXTURE, n_rows // ROWS_PER_COMPONENT)),

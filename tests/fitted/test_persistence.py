@@ -92,12 +92,12 @@ def test_getting_the_state_twice_gives_copies():
 
 
 def test_a_saved_model_is_as_small_as_its_weights():
-    """The data are never kept; after partial_fit the solver's two moments are, and three generators."""
+    """No data are kept; after partial_fit two numbers of the solver for each weight are, after fit none."""
     many = rows(5000)
     model = configured(hidden_layer_sizes=(500,), dtype="float32")
-    for method, per_parameter, others in (("fit", 4, 10_000), ("partial_fit", 12, 26_000), ("fit", 4, 10_000)):
+    for method, numbers in (("fit", 1), ("partial_fit", 3)):
         getattr(model, method)(many)
-        assert len(pickle.dumps(model)) < per_parameter * model.n_parameters_ + others
+        assert len(pickle.dumps(model)) < 4 * numbers * model.n_parameters_ + 20_000
 
 
 @pytest.mark.parametrize("tied", [False, True])
