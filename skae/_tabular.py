@@ -205,7 +205,8 @@ class TabularVAESampler(
     >>> age = rng.integers(1, 25, 500)
     >>> animals = pd.DataFrame({"age": age, "weight": np.round(age + rng.normal(3, 1, 500), 1)})
     >>> animals["size"] = np.where(animals["weight"] > 15, "large", "small")
-    >>> sampler = TabularVAESampler(4, hidden_layer_sizes=(32,), max_iter=300, random_state=0).fit(animals)
+    >>> sampler = TabularVAESampler(4, hidden_layer_sizes=(32,), max_iter=300, random_state=0)
+    >>> sampler = sampler.fit(animals)
     >>> new = sampler.sample(1000, random_state=0)
     >>> new.dtypes.equals(animals.dtypes)
     True

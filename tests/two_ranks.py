@@ -91,6 +91,7 @@ def failures(rank):
         "partial_fit": lambda: configured(Estimator).partial_fit(X),
         "classifier": lambda: skae.AutoencoderClassifier().fit(X, np.arange(len(X)) % 2),
         "detector": lambda: skae.AutoencoderOutlierDetector().fit(X),
+        "table": lambda: skae.TabularVAESampler().fit(X),
         "imputer": lambda: skae.AutoencoderImputer().fit(X),
         "tabular": lambda: skae.TabularVAESampler().fit(X),
     }
