@@ -255,7 +255,7 @@ def by_hand(model, X, shape, downsampling):
         y = F.relu(F.conv2d(y, third.weight, third.bias, 1, 1))
         y = y.repeat_interleave(2, 2).repeat_interleave(2, 3)[:, :, :height, :width]
         y = F.conv2d(y, fourth.weight, fourth.bias, 1, 1)
-    return z, (y + mean(model, shape)).permute(0, 2, 3, 1).flatten(1)
+    return z, (y * model.unit_ + mean(model, shape)).permute(0, 2, 3, 1).flatten(1)
 
 
 def mean(model, shape):
@@ -323,7 +323,7 @@ def test_a_convolutional_code_is_flattened_in_c_order():
     model = fitted(X=X, n_components=4 * 3 * 5, hidden_layer_sizes=(4,), code_layer="convolution")
     first, second = (block.linear for block in model.encoder_)
     with torch.no_grad():
-        x = torch.tensor(X - model.offset_).view(-1, 1, 8, 6)
+        x = torch.tensor((X - model.offset_) / model.unit_).view(-1, 1, 8, 6)
         x = F.conv2d(F.relu(F.conv2d(x, first.weight, first.bias, 2, 1)), second.weight, second.bias, 1, 1)
     codes = model.transform(X).reshape(-1, 4, 3, 5)
     assert_allclose(codes, x.permute(0, 2, 3, 1).numpy(), rtol=1e-9, atol=1e-12)
@@ -426,7 +426,8 @@ def test_batch_normalization_uses_running_means_afterwards():
     X = images()
     model = fitted(X=X, normalization="batch", learning_rate=1e-30, max_iter=3, hidden_layer_sizes=(4,))
     norm = model.encoder_[0][2]
-    x = F.conv2d(torch.tensor(X - model.offset_).view(-1, 1, 8, 6), model.encoder_[0].linear.weight, None, 2, 1)
+    x = torch.tensor((X - model.offset_) / model.unit_).view(-1, 1, 8, 6)
+    x = F.conv2d(x, model.encoder_[0].linear.weight, None, 2, 1)
     weight = 1 - 0.9**3
     assert_allclose(norm.running_mean, weight * x.mean((0, 2, 3)).detach(), rtol=1e-6, atol=1e-9)
     assert_allclose(norm.running_var, 1 - weight + weight * x.var((0, 2, 3)).detach(), rtol=1e-6)
@@ -483,7 +484,7 @@ def test_stacked_blocks_are_trained_on_the_codings_below():
     X = images()
     settings = {"pretrain_max_iter": 3, "fine_tune": False, "activation": "elu", "shuffle": False}
     slow = fitted(StackedAutoencoder, X, learning_rate=1e-30, **settings)
-    codings = torch.tensor(X - slow.offset_)
+    codings = torch.tensor((X - slow.offset_) / slow.unit_)
     with torch.no_grad():
         for curve, encode, decode in zip(
             slow.layer_loss_curves_, slow.encoder_, reversed([*slow.decoder_]), strict=True
@@ -493,7 +494,7 @@ def test_stacked_blocks_are_trained_on_the_codings_below():
             codings = above
 
     fast = fitted(StackedAutoencoder, X, learning_rate=0.01, **settings)
-    codings = torch.tensor(X - fast.offset_)
+    codings = torch.tensor((X - fast.offset_) / fast.unit_)
     with torch.no_grad():
         for curve, encode, decode in zip(
             fast.layer_loss_curves_, fast.encoder_, reversed([*fast.decoder_]), strict=True
@@ -515,7 +516,7 @@ def test_stacked_logistic_blocks_restore_probabilities(downsampling):
         pretrain_max_iter=1,
         fine_tune=False,
     )
-    x = torch.tensor(images() - model.offset_)
+    x = torch.tensor((images() - model.offset_) / model.unit_)
     encode, decode = model.encoder_[1], model.decoder_[1]
     with torch.no_grad():
         codings = model.encoder_[0](x)

@@ -140,6 +140,8 @@ class Corruption:
         Probability that a row stays whole; 'auto' is the noise's own, and 0 for a callable.
     missing : bool
         Whether entries may be missing, which are NaN: then masked entries are missing too.
+    unit : float
+        What batches are divided by once they are centred.
     """
 
     def __init__(
@@ -152,6 +154,7 @@ class Corruption:
         offset: Tensor | None = None,
         clean_fraction: Any = 0.0,
         missing: bool = False,
+        unit: float = 1.0,
     ) -> None:
         if noise in ("masking", "salt_and_pepper") and level > 1:
             raise ValueError(
@@ -165,9 +168,9 @@ class Corruption:
         deviation, lowest, highest = (as_tensor(s).cpu().double() for s in statistics[:3])
         zero = torch.zeros_like(deviation) if offset is None else -offset.cpu().double()
         masked = torch.full_like(zero, math.nan) if missing else zero
-        fills = (deviation, lowest + zero, highest + zero, masked)
-        self._zero = zero.to(generator.device, dtype)
-        self._fills = [fill.to(generator.device, dtype) for fill in fills]
+        fills = (deviation, lowest + zero, highest + zero, masked, zero)
+        *self._fills, self._zero = [(fill / unit).to(generator.device, dtype) for fill in fills]
+        self._unit = unit
         self._draws: dict[tuple, Draw] = {}
 
     def __call__(self, x: Tensor, out: Tensor | None = None) -> Tensor:
@@ -189,7 +192,7 @@ class Corruption:
 
     def _of_callable(self, x: Tensor, noise: Callable, draw: Draw) -> Tensor:
         zero = self._zero
-        noisy = noise(x - zero, self.generator)
+        noisy = noise((x - zero) * self._unit, self.generator)
         if not isinstance(noisy, Tensor):
             raise TypeError(
                 f"noise={noise!r} returned a {type(noisy).__name__}, but noise gets a torch tensor and must "
@@ -200,7 +203,7 @@ class Corruption:
                 f"noise={noise!r} returned shape {tuple(noisy.shape)} for a batch of shape {tuple(x.shape)}, but "
                 "noise must keep the shape."
             )
-        noisy = noisy + zero
+        noisy = noisy / self._unit + zero
         return torch.where(self._whole(draw), x, noisy) if self.clean_fraction else noisy
 
     def apart(self) -> "Corruption":

@@ -1,14 +1,20 @@
 """Holding rows out for early stopping, by what the rows hold instead of where they stand; and subsets of rows.
 
-For early stopping, each row gets a number from its bytes and the seed; the rows with the smallest numbers are held
-out. Equal rows stay together, so that no row is validated on its own copy, and integer weights split as repeated
-rows do. Equal rows that are more than all that is to be held out, blank images for instance, are trained on.
+For early stopping, each row gets a number from what it holds and the seed; the rows with the smallest numbers are
+held out. The unit of X does not matter, nor the rounding that comes with another one. Equal rows stay together, so
+that no row is validated on its own copy, and integer weights split as repeated rows do. Equal rows that are more
+than all that is to be held out, blank images for instance, are trained on.
 """
+
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
 from .chunks import chunks
+
+# Bits of the mantissa that a row's number is made of: the fewest that tell as many rows apart as all do.
+MANTISSAS = (11, 40, 52)
 
 
 def hold_out(X, weight: Tensor, fraction: float, generator: torch.Generator) -> Tensor:
@@ -26,8 +32,8 @@ def hold_out(X, weight: Tensor, fraction: float, generator: torch.Generator) -> 
     -------
     held_out : bool Tensor of shape (n,), on the CPU
     """
-    keys = _keys(X, generator)
     weight = weight.double().cpu()
+    keys = _keys(X, generator, weight > 0)
     distinct, group = torch.unique(keys, return_inverse=True)
     of_group = torch.zeros(len(distinct), dtype=torch.float64).index_add_(0, group, weight)
     # A group that alone is more than what is wanted cannot be held out in part, so that it is trained on.
@@ -43,7 +49,7 @@ def distinct(X, weight: Tensor | None, generator: torch.Generator) -> Tensor | N
 
     None if rows have no weights, and no two are equal: then there is nothing to leave out.
     """
-    keys = _keys(X, generator)
+    keys = _keys(X, generator, torch.ones(X.shape[0], dtype=torch.bool))
     used = torch.arange(len(keys)) if weight is None else weight.cpu().nonzero()[:, 0]
     unique, group = torch.unique(keys[used], return_inverse=True)
     if weight is None and len(unique) == len(keys):
@@ -53,21 +59,38 @@ def distinct(X, weight: Tensor | None, generator: torch.Generator) -> Tensor | N
     return last
 
 
-def _keys(X, generator: torch.Generator) -> Tensor:
+def _keys(X, generator: torch.Generator, used: Tensor) -> Tensor:
     """Hash each row to an int64: its bits, as integers, times random odd numbers, wrapping around.
 
-    They are the bits of its numbers in double precision, so that the same rows in float32 are split alike.
+    They are the bits of its numbers in double precision, so that the same rows in float32 are split alike, as
+    shares of the largest magnitude in the rows ``used``, a bool tensor of shape (n,).
     """
     n_rows, n_features = X.shape
     odd = torch.randint(-(2**62), 2**62, (n_features + 1,), generator=generator) * 2 + 1
     multipliers, start = odd[:-1], odd[-1]  # which keeps rows of zeros from being the first, whatever the seed
-    keys = torch.empty(n_rows, dtype=torch.int64)
-    for part, x in chunks(X, 16 * n_features):
-        x = x.cpu() if x.device.type == "mps" else x  # which has no double precision
-        bits = x.double().contiguous().view(torch.int64)
-        bits = bits ^ (bits >> 29)  # floats that are round numbers differ in their high bits only
-        keys[part] = (bits * multipliers.to(bits.device)).sum(1).cpu() + start
-    return keys ^ (keys >> 31)
+    scale = _largest_magnitude(X, used)
+    keys = torch.empty(len(MANTISSAS), n_rows, dtype=torch.int64)
+    for part, x in _in_double_precision(X):
+        exact = (x / scale).contiguous().view(torch.int64)
+        for number, n_bits in enumerate(MANTISSAS):
+            n_left = 52 - n_bits
+            bits = (exact + (1 << n_left >> 1)) >> n_left  # to the nearest
+            bits = bits ^ (bits >> 29)  # floats that are round numbers differ in their high bits only
+            keys[number, part] = (bits * multipliers.to(bits.device)).sum(1).cpu() + start
+    counts = [len(level[used].unique()) for level in keys]
+    found = keys[counts.index(counts[-1])]
+    return found ^ (found >> 31)
+
+
+def _in_double_precision(X) -> Iterator[tuple[slice, Tensor]]:
+    for part, x in chunks(X, 32 * X.shape[1]):
+        yield part, (x.cpu() if x.device.type == "mps" else x).double()  # MPS has no double precision
+
+
+def _largest_magnitude(X, used: Tensor) -> float:
+    """Return that of rows ``used``; 1 if they hold nothing."""
+    largest = torch.cat([x.abs().nan_to_num_(0.0).amax(1).cpu() for _, x in _in_double_precision(X)])[used]
+    return float(largest.max()) or 1.0 if len(largest) else 1.0
 
 
 def subsets(n_rows: int, size: int, n_subsets: int, generator: torch.Generator) -> list[tuple[Tensor, Tensor]]:

@@ -12,6 +12,10 @@ class Automatic(NamedTuple):
     ----------
     learning_rate : float
         Of Adam and AdamW, over a run of known length.
+    sgd : (float, float or None)
+        The learning rate of SGD, and the norm that its gradients are shortened to: rows far from the rest, or
+        layers one after the other, make some of them long. For rows of unit variance, under a loss that is a mean
+        over features.
     batch_sizes : (int, int)
         Bounds of the batch size, which is a sixteenth of the rows. Fewer rows than the upper bound are one batch.
     n_steps : int
@@ -24,6 +28,7 @@ class Automatic(NamedTuple):
     """
 
     learning_rate: float = 0.01
+    sgd: tuple[float, float | None] = (0.2, 0.5)
     batch_sizes: tuple[int, int] = (16, 64)
     n_steps: int = 2500
     epochs: tuple[int, int] = (20, 300)
@@ -43,7 +48,7 @@ class Automatic(NamedTuple):
 
 
 # Long runs at one rate, for those whose objective has more to balance than the reconstruction.
-STEADY = Automatic(1e-3, (200, 200), n_steps=0, epochs=(200, 200), holds_out=False, rates="constant")
+STEADY = Automatic(1e-3, (1e-3, None), (200, 200), n_steps=0, epochs=(200, 200), holds_out=False, rates="constant")
 
 # Portions of data have no end in sight: partial_fit keeps one rate, and batches as large as most portions are.
 PORTIONS_LEARNING_RATE = 1e-3

@@ -124,7 +124,7 @@ class Fit:
         rows, row_bytes = self.setup.data.train_rows, self.inputs.n_features * self.inputs.dtype.itemsize
         with self.step.modes(self.setup.streams.noise):
             losses = [self.step.evaluate(index) for index in rows.split(min(1000, chunk_rows(row_bytes)))]
-            return float(torch.stack(losses).sum()) / len(rows)
+            return self.objective.loss_unit * float(torch.stack(losses).sum()) / len(rows)
 
     def whole(self, name: str | None = None) -> Phase:
         """Return the phase that trains both networks as a whole."""
@@ -151,5 +151,5 @@ class Fit:
         if self._starts_at_optimum or (judged and self.start.is_as_good(self.encoder, self.decoder)):
             self.start.restore(self.encoder, self.decoder)
             if self.start.held_out_loss is not None:
-                self.history.best_loss = self.start.held_out_loss
+                self.history.best_loss = self.objective.loss_unit * self.start.held_out_loss
             self.step.reload()

@@ -43,12 +43,14 @@ def assemble(setup: Setup) -> Fit:
     start = None if drawn else PrincipalStart.of(setup, encoder, decoder)
     _give_weights(setup, encoder, decoder)
     loss = the_one(estimator, "_reconstruction_loss", setup, decoder) or loss_by(estimator.loss)
+    loss = loss.in_unit(setup.data.unit)
     if loss.supports:
         check_support(loss.supports, setup.data)
     penalties = [penalty for hook in definitions(estimator, "_penalties") for penalty in hook(setup)]
     penalties += [Penalty(mean_over_rows(hook)) for hook in definitions(estimator, "_penalty")]
     projections = [project for hook in definitions(estimator, "_projections") for project in hook(setup)]
-    objective = Objective(loss, setup.corruption(), bottleneck, penalties, projections, setup.dropout())
+    terms = setup.corruption(), bottleneck, penalties, projections, setup.dropout()
+    objective = Objective(loss, *terms, setup.loss_unit(loss))
     return Fit(setup, encoder, decoder, setup.data.inputs(preparation(encoder)), objective, start=start)
 
 
@@ -214,6 +216,7 @@ def _attributes(fit: Fit, encoder: Any, decoder: Any) -> dict[str, Any]:
         "encoder_": encoder,
         "decoder_": decoder,
         "offset_": arrays.to_namespace_of(X, offset.cpu().numpy()),
+        "unit_": data.unit,
         "device_": setup.device,
         "n_parameters_": setup.previous.n_parameters_ if setup.goes_on else n_parameters((encoder, decoder)),
         "_architecture": architecture._asdict(),

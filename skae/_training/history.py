@@ -13,9 +13,10 @@ LEAST_STEPS = 50  # that two means of the loss are apart: an epoch of few rows i
 
 
 class History:
-    """What a training run leaves behind."""
+    """What a training run leaves behind; losses are multiplied by ``loss_unit``."""
 
-    def __init__(self) -> None:
+    def __init__(self, loss_unit: float = 1.0) -> None:
+        self._loss_unit = loss_unit
         self.loss_curve: list[float] = []
         self.validation_loss_curve: list[float] = []
         self.parts: dict[str, list[float]] = {}  # sums of the bottleneck, by name: means over the epoch's rows
@@ -30,7 +31,7 @@ class History:
 
     def end_epoch(self, losses: list[Tensor], sums: dict[str, Tensor], n_rows: int) -> None:
         """Note the means of an epoch over its rows: the one time that the device is waited for."""
-        self.loss_curve.append(float(torch.stack(losses).sum()) / n_rows)
+        self.loss_curve.append(self._loss_unit * float(torch.stack(losses).sum()) / n_rows)
         for name, total in sums.items():
             self.parts.setdefault(name, []).append(float(total) / n_rows)
 
@@ -81,7 +82,7 @@ class Watch:
     def _loss(self, held_out: Tensor) -> float:
         n = max(self.schedule.batch_size, AT_ONCE)
         losses = [self.step.evaluate_held_out(index) for index in held_out.split(n)]
-        return float(torch.stack(losses).sum()) / len(held_out)
+        return self.schedule.loss_unit * float(torch.stack(losses).sum()) / len(held_out)
 
     def _judge(self, monitored: float, history: History) -> None:
         self._losses.append(monitored)

@@ -55,7 +55,7 @@ def walk(
     `DivergedError` is raised if the loss of an epoch, or a weight at the end, is not finite.
     """
     n_rows, end = len(rows), schedule.max_iter
-    history, watch = History(), Watch(step, schedule, held_out, n_rows)
+    history, watch = History(schedule.loss_unit), Watch(step, schedule, held_out, n_rows)
     course = None if schedule.rates == "constant" else RateCourse(schedule.rates, end)
     losses: list[Tensor] = []
     n_seen = 0

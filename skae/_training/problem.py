@@ -49,6 +49,8 @@ class Objective(NamedTuple):
         change them in place.
     dropout : Dropout or None
         Of hidden units.
+    loss_unit : float
+        What the objective is multiplied by to be one of the data as they were given.
     """
 
     loss: Loss
@@ -57,6 +59,7 @@ class Objective(NamedTuple):
     penalties: Sequence[Penalty] = ()
     projections: Sequence[Callable[[Tensor], object]] = ()
     dropout: Dropout | None = None
+    loss_unit: float = 1.0
 
     @property
     def is_plain(self) -> bool:
@@ -77,6 +80,7 @@ class Schedule(NamedTuple):
     keeps_best: bool = True  # whether the weights that are best for the rows held out come back
     first_epoch: float = 0  # how many have passed before
     merge_single: bool = False  # a last batch of one row joins the one before: batch normalization needs two
+    loss_unit: float = 1.0  # what losses are multiplied by in reports
 
 
 class DivergedError(ArithmeticError):

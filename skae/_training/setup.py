@@ -14,7 +14,7 @@ from .._data.corruption import Corruption, MarkedCorruption
 from .._data.rows import TrainingData
 from .._networks.building import Architecture, describe
 from .._networks.networks import dense_blocks
-from .._objectives.losses import loss_by
+from .._objectives.losses import Loss, loss_by
 from .._support import devices
 from .._support.devices import Streams, random_streams
 from .autograd import AutogradStep
@@ -64,12 +64,13 @@ class Run:
         rate = self.raised_rate(bottleneck)
 
         def make_optimizer(parameters: Tensor, gradient: Tensor, is_weight: Tensor) -> Optimizer:
-            settings = {"learning_rate": rate, "alpha": estimator.alpha, "momentum": estimator.momentum}
+            alpha = estimator.alpha / objective.loss_unit
+            settings = {"learning_rate": rate, "alpha": alpha, "momentum": estimator.momentum}
             return OPTIMIZERS[estimator.solver](parameters, gradient, is_weight, **settings)
 
         averages = bottleneck is not None and bottleneck.averages_weights
         settings |= {"averages": averages, "low_precision": self.low_precision}
-        settings["max_grad_norm"] = estimator.max_grad_norm
+        settings["max_grad_norm"] = self.max_grad_norm
         blocks = dense_blocks(encoder), dense_blocks(decoder)
         closed_form = objective.loss.sum_and_gradient is not None and all(blocks)
         if closed_form and all(penalty.closed_form is not None for penalty in objective.penalties):
@@ -103,6 +104,7 @@ class Run:
             rates=rates if self.has_end else "constant",
             keeps_best=e.early_stopping is not False,
             merge_single=step.needs_two_rows,
+            loss_unit=step.objective.loss_unit,
         )
 
     # What the automatic parameters stand for ----------------------------------------------------------------
@@ -130,7 +132,17 @@ class Run:
         given = self.estimator.learning_rate
         if given != "auto":
             return given
-        return self.estimator._automatic.learning_rate if self.has_end else PORTIONS_LEARNING_RATE
+        automatic = self.estimator._automatic
+        if not self.has_end:
+            return PORTIONS_LEARNING_RATE
+        return automatic.sgd[0] if self.estimator.solver == "sgd" else automatic.learning_rate
+
+    @property
+    def max_grad_norm(self) -> float | None:
+        """The norm that gradients are shortened to, or None."""
+        e = self.estimator
+        is_automatic = e.max_grad_norm is None and e.learning_rate == "auto" and e.solver == "sgd" and self.has_end
+        return e._automatic.sgd[1] if is_automatic else e.max_grad_norm
 
     def raised_rate(self, bottleneck: Bottleneck | None) -> float:
         """Return the highest learning rate of networks around a bottleneck."""
@@ -215,6 +227,10 @@ class Setup(Run):
         """Return a curve of this fit, after that of the passes before it where it is one more of them."""
         return [*getattr(self.previous, name), *epochs] if self.goes_on else [*epochs]
 
+    def loss_unit(self, loss: Loss) -> float:
+        """Return what a loss is multiplied by to be one of the data as they were given."""
+        return self.data.unit ** (loss.degree or 0)
+
     def dropout(self) -> Dropout | None:
         """Return the dropout of hidden units that the estimator's parameters ask for."""
         return Dropout(self.estimator.dropout, self.generator) if self.estimator.dropout else None
@@ -226,9 +242,10 @@ class Setup(Run):
             return None
         # Statistics stay those of the first fit, so that portions given to partial_fit get the same noise.
         statistics = getattr(self.previous, "_column_statistics", None) or self.data.statistics()
-        clean, missing = self.estimator.clean_fraction, self.data.missing
-        kind = MarkedCorruption if missing else Corruption
-        return kind(noise, level, statistics, self.generator, self.dtype, self.data.offset, clean, missing)
+        data, clean = self.data, self.estimator.clean_fraction
+        kind = MarkedCorruption if data.missing else Corruption
+        space = data.offset, clean, data.missing, data.unit
+        return kind(noise, level, statistics, self.generator, self.dtype, *space)
 
 
 def set_up(estimator, X, mode: Mode, make_data: Callable[..., TrainingData]) -> Setup:
@@ -279,11 +296,14 @@ def _dtype(estimator, device: torch.device, X, goes_on: bool) -> torch.dtype:
 
 
 def centre(setup: Setup) -> None:
-    """Centre the rows: by their own means, or as those were that the networks come from."""
-    previous, architecture, estimator = setup.previous, setup.architecture, setup.estimator
+    """Centre the rows by their own means and divide them by their unit, or as the networks have learnt to."""
+    previous, architecture, estimator, data = setup.previous, setup.architecture, setup.estimator, setup.data
     if previous is None:
         if architecture.centred:
-            setup.data.centre(architecture.uncentred, architecture.medians)
+            data.centre(architecture.uncentred, architecture.medians)
+        if architecture.scaled:
+            data.unit = data.measured_unit()
+        setup.architecture = architecture._replace(unit=data.unit)
         return
     offset = getattr(previous.encoder_, "offset", None)
     if offset is not None and not architecture.centred:
@@ -293,4 +313,6 @@ def centre(setup: Setup) -> None:
             "take. Fit with warm_start=False, or set these parameters back."
         )
     if offset is not None:
-        setup.data.offset, setup.data.target_offset = offset, previous.decoder_.offset
+        data.offset, data.target_offset = offset, previous.decoder_.offset
+    data.unit = getattr(previous.encoder_, "unit", 1.0)
+    setup.architecture = architecture._replace(unit=data.unit)
