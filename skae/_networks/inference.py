@@ -77,11 +77,12 @@ class DenseForward:
                 biases[-1] = moved
         self._offset: Tensor | None = None
         self._prepare = preparation(network)
-        if isinstance(network, Encoder) and network.unit != 1:
-            weights[0] = weights[0].clone()
-            weights[0][: len(network.offset)] /= network.unit
         if isinstance(network, Encoder) and network.offset is not None:
-            offset, first = network.offset, weights[0].to(network.offset.dtype)
+            offset = network.offset
+            if network.unit != 1:
+                weights[0] = weights[0].clone()
+                weights[0][: len(offset)] /= network.unit
+            first = weights[0].to(offset.dtype)
             rounding = torch.finfo(dtype).eps * float((offset.abs() @ first[: len(offset)].abs()).max())
             if rounding > FOLDING_ERROR or network.compresses_tails or network.marks_missing:
                 self._offset = offset.to(dtype)  # the product would cancel what tells rows apart
