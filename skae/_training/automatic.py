@@ -1,6 +1,8 @@
 """What "auto" stands for: the rate, the batches, the epochs and the rows held out, from the size of the data."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from .bottleneck import Bottleneck
 
 
 class Automatic(NamedTuple):
@@ -60,3 +62,54 @@ LEAST_HELD_OUT = 40  # rows, where a quarter of all are as many
 def share_to_hold_out(n_rows: float, validation_fraction: float) -> float:
     """Return the share of rows to hold out of few ones: enough to tell epochs apart by."""
     return max(validation_fraction, min(LEAST_HELD_OUT / n_rows, 0.25))
+
+
+class ValuesUsed:
+    """What the parameters of a run come to: what was given or, for "auto", what follows from the data."""
+
+    estimator: Any
+    data: Any
+    has_end = True  # whether it is known how long training will be
+
+    @property
+    def batch_size(self) -> int:
+        """The number of rows of a batch."""
+        n, given = len(self.data.train_rows), self.estimator.batch_size
+        if given != "auto":
+            return min(n, given)
+        return self.estimator._automatic.batch_size(n) if self.has_end else min(n, PORTIONS_BATCH_SIZE)
+
+    @property
+    def max_iter(self) -> int:
+        """The number of epochs of training the networks as a whole."""
+        given = self.estimator.max_iter
+        n = len(self.data.train_rows)
+        return self.estimator._automatic.max_iter(n, self.batch_size) if given == "auto" else given
+
+    @property
+    def learning_rate(self) -> float:
+        """The highest learning rate of the networks, before a bottleneck raises it."""
+        given = self.estimator.learning_rate
+        if given != "auto":
+            return given
+        automatic = self.estimator._automatic
+        if not self.has_end:
+            return PORTIONS_LEARNING_RATE
+        return automatic.sgd[0] if self.estimator.solver == "sgd" else automatic.learning_rate
+
+    @property
+    def max_grad_norm(self) -> float | None:
+        """The norm that gradients are shortened to, or None."""
+        e = self.estimator
+        is_automatic = e.max_grad_norm is None and e.learning_rate == "auto" and e.solver == "sgd" and self.has_end
+        return e._automatic.sgd[1] if is_automatic else e.max_grad_norm
+
+    def raised_rate(self, bottleneck: Bottleneck | None) -> float:
+        """Return the highest learning rate of networks around a bottleneck."""
+        own = self.learning_rate
+        return own if bottleneck is None else bottleneck.learning_rate(own, self.estimator.solver)
+
+    def values_used(self, bottleneck: Bottleneck | None, max_iter: int) -> dict[str, Any]:
+        """Return fitted attributes: the values that parameters have taken."""
+        rate = self.raised_rate(bottleneck)
+        return {"learning_rate_": rate, "batch_size_": self.batch_size, "max_iter_": max_iter}

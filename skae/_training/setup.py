@@ -18,8 +18,7 @@ from .._objectives.losses import Loss, loss_by
 from .._support import devices
 from .._support.devices import Streams, random_streams
 from .autograd import AutogradStep
-from .automatic import PORTIONS_BATCH_SIZE, PORTIONS_LEARNING_RATE, share_to_hold_out
-from .bottleneck import Bottleneck
+from .automatic import ValuesUsed, share_to_hold_out
 from .dropout import Dropout
 from .explicit import ExplicitStep
 from .hooks import definitions
@@ -31,7 +30,7 @@ from .step import Step
 
 
 @dataclass
-class Run:
+class Run(ValuesUsed):
     """What a run reads.
 
     Attributes
@@ -106,53 +105,6 @@ class Run:
             merge_single=step.needs_two_rows,
             loss_unit=step.objective.loss_unit,
         )
-
-    # What the automatic parameters stand for ----------------------------------------------------------------
-
-    has_end = True  # whether it is known how long training will be
-
-    @property
-    def batch_size(self) -> int:
-        """The number of rows of a batch."""
-        n, given = len(self.data.train_rows), self.estimator.batch_size
-        if given != "auto":
-            return min(n, given)
-        return self.estimator._automatic.batch_size(n) if self.has_end else min(n, PORTIONS_BATCH_SIZE)
-
-    @property
-    def max_iter(self) -> int:
-        """The number of epochs of training the networks as a whole."""
-        given = self.estimator.max_iter
-        n = len(self.data.train_rows)
-        return self.estimator._automatic.max_iter(n, self.batch_size) if given == "auto" else given
-
-    @property
-    def learning_rate(self) -> float:
-        """The highest learning rate of the networks, before a bottleneck raises it."""
-        given = self.estimator.learning_rate
-        if given != "auto":
-            return given
-        automatic = self.estimator._automatic
-        if not self.has_end:
-            return PORTIONS_LEARNING_RATE
-        return automatic.sgd[0] if self.estimator.solver == "sgd" else automatic.learning_rate
-
-    @property
-    def max_grad_norm(self) -> float | None:
-        """The norm that gradients are shortened to, or None."""
-        e = self.estimator
-        is_automatic = e.max_grad_norm is None and e.learning_rate == "auto" and e.solver == "sgd" and self.has_end
-        return e._automatic.sgd[1] if is_automatic else e.max_grad_norm
-
-    def raised_rate(self, bottleneck: Bottleneck | None) -> float:
-        """Return the highest learning rate of networks around a bottleneck."""
-        own = self.learning_rate
-        return own if bottleneck is None else bottleneck.learning_rate(own, self.estimator.solver)
-
-    def values_used(self, bottleneck: Bottleneck | None, max_iter: int) -> dict[str, Any]:
-        """Return fitted attributes: the values that parameters have taken."""
-        rate = self.raised_rate(bottleneck)
-        return {"learning_rate_": rate, "batch_size_": self.batch_size, "max_iter_": max_iter}
 
     @contextlib.contextmanager
     def training(self, step: Step, schedule: Schedule) -> Iterator[None]:
