@@ -200,7 +200,8 @@ class DenoisingAutoencoder(TakesMissingValues):
         :class:`AutoencoderTransformer`.
     unit_ : float
         Unit that the networks divide rows by after that, and multiply reconstructions by: the deviation of the
-        rows given to `fit`, or 1; see the Notes of :class:`AutoencoderTransformer`.
+        rows given to `fit`, or 1; see the Notes of :class:`AutoencoderTransformer`. Clean rows, ``X_clean``, have
+        a mean and a unit of their own, which only the decoder knows.
     device_ : torch.device
         Device of the networks.
     n_parameters_ : int

@@ -71,6 +71,22 @@ def test_fits_do_not_depend_on_the_unit(estimator):
     assert_same_in_units(one, X, other, unit)
 
 
+def test_pairs_have_a_unit_for_each_side():
+    rng = np.random.default_rng(0)
+    clean = rng.normal(size=(200, 3)) @ rng.normal(size=(3, 8))
+    X = clean + 0.3 * rng.normal(size=clean.shape)
+    settings = {"max_iter": 20, "learning_rate": 0.01, "n_components": 3}
+    one, other = configured(DenoisingAutoencoder, **settings), configured(DenoisingAutoencoder, **settings)
+    one.fit(X, X_clean=clean)
+    other.fit(X / 1024, X_clean=8 * clean)
+    assert_array_equal(one.denoise(X), other.denoise(X / 1024) / 8)
+    assert_array_equal(one.loss_curve_, np.divide(other.loss_curve_, 64))
+    assert_array_equal(
+        one.partial_fit(X, X_clean=clean).transform(X),
+        other.partial_fit(X / 1024, X_clean=8 * clean).transform(X / 1024),
+    )
+
+
 def test_denoising_measures_its_residuals_in_units_of_the_data():
     X = rows()
     one, other = (configured(DenoisingAutoencoder).fit(X * unit) for unit in (1, 8))

@@ -154,7 +154,7 @@ class TrainingData:
         Numbers of the rows to train on, and to hold out (None before `split`, and without early stopping).
     offset, target_offset : Tensor of shape (n_features,) or None
         What is subtracted from inputs and targets (None before `centre`).
-    unit : float
+    unit, target_unit : float
         What they are divided by then.
     watched : TrainingData or None
         The rows to watch.
@@ -185,7 +185,7 @@ class TrainingData:
         self.validation_rows: Tensor | None = None
         self.offset: Tensor | None = None
         self.target_offset: Tensor | None = None
-        self.unit = 1.0
+        self.unit = self.target_unit = 1.0
         self._shared: dict[Any, Any] = {}  # what has been made once for all parts of these data
 
     def part(self, index: Tensor) -> "TrainingData":
@@ -252,16 +252,18 @@ class TrainingData:
                 means[list(medians)] = torch.as_tensor(self.quantiles(medians, (0.5,))[0]).to(means)
         self.offset, self.target_offset = self._shared[key]
 
-    def measured_unit(self) -> float:
-        """Return the deviation of rows that are centred; see `units.unit`.
+    def divide(self) -> None:
+        """Divide inputs and targets, once they are centred, by their deviation; see `units.unit`.
 
-        Divided by it, rows are what networks, their first weights and learning rates are made for, whatever the
-        unit that X is given in.
+        Then they are what networks, their first weights and learning rates are made for, whatever the unit that
+        X is given in.
         """
         key = "unit", id(self.offset)
         if key not in self._shared:
-            self._shared[key] = units.unit(self._inputs, self.offset, self._weight), self.offset
-        return self._shared[key][0]
+            own = units.unit(self._inputs, self.offset, self._weight)
+            other = units.unit(self._targets, self.target_offset, self._weight) if self.paired else own
+            self._shared[key] = own, other, self.offset
+        self.unit, self.target_unit, _ = self._shared[key]
 
     def _mean(self, rows) -> Tensor:
         return chunks.column_means(rows, self._weight, self.missing).to(arrays.torch_dtype(self.X))
@@ -270,7 +272,7 @@ class TrainingData:
         """Return the rows to watch, centred as those to train on, where they were given apart from these."""
         if self.watched is not None:
             self.watched.offset = self.watched.target_offset = self.offset
-            self.watched.unit = self.unit
+            self.watched.unit, self.watched.target_unit = self.unit, self.target_unit
         return self.watched
 
     def inputs(self, change: Callable[[Tensor], Tensor] | None = None) -> Rows:
@@ -291,7 +293,7 @@ class TrainingData:
         if not (self.paired or self.missing or apart):
             return None
         fill = torch.nan_to_num if self.missing else None
-        return Rows(self._targets, self.target_offset, self.dtype, self.device, self.unit, fill)
+        return Rows(self._targets, self.target_offset, self.dtype, self.device, self.target_unit, fill)
 
     def entry_weight(self) -> Rows | None:
         """Serve weights of the targets' entries: zero for those that are missing; None where none can be."""

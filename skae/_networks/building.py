@@ -44,6 +44,7 @@ class Architecture(NamedTuple):
     marks_missing: bool = False  # whether the encoder takes missing entries, with as many inputs to mark them
     scaled: bool = False  # whether rows, once centred, are divided by their unit
     unit: float = 1.0  # which is this one
+    target_unit: float = 1.0  # and that of what is to be reconstructed
 
     @property
     def linear(self) -> bool:
@@ -219,7 +220,7 @@ def _images(e: Any, n_features: int, hidden: tuple[int, ...], code_width: int) -
 def build(architecture: Architecture) -> tuple[Encoder, Decoder]:
     """Build both networks with uninitialised weights in float32 on the CPU."""
     encoder, decoder = _encoder_and_decoder(architecture)
-    encoder.unit = decoder.unit = architecture.unit
+    encoder.unit, decoder.unit = architecture.unit, architecture.target_unit
     return encoder, decoder
 
 

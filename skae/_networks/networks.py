@@ -27,7 +27,7 @@ class Network(nn.Sequential):
     offset : Tensor of shape (n_features,) or None
         What the rows of the data were centred by.
     unit : float
-        What they were divided by then.
+        What they were divided by then; each network has that of its own end.
     """
 
     offset: Tensor | None

@@ -52,5 +52,6 @@ def baseline(loss: Loss, data: TrainingData) -> Baseline:
 
     losses, squares = fold((measured(*chunk) for chunk in rows.chunks(some)), torch.add, torch.add)
     return Baseline(
-        data.unit ** (loss.degree or 0) * float(losses) / n, data.unit * float((squares / n).mean().sqrt())
+        data.target_unit ** (loss.degree or 0) * float(losses) / n,
+        data.target_unit * float((squares / n).mean().sqrt()),
     )

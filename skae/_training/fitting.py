@@ -43,7 +43,7 @@ def assemble(setup: Setup) -> Fit:
     start = None if drawn else PrincipalStart.of(setup, encoder, decoder)
     _give_weights(setup, encoder, decoder)
     loss = the_one(estimator, "_reconstruction_loss", setup, decoder) or loss_by(estimator.loss)
-    loss = loss.in_unit(setup.data.unit)
+    loss = loss.in_unit(setup.data.target_unit)
     if loss.supports:
         check_support(loss.supports, setup.data)
     penalties = [penalty for hook in definitions(estimator, "_penalties") for penalty in hook(setup)]

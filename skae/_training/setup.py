@@ -181,7 +181,7 @@ class Setup(Run):
 
     def loss_unit(self, loss: Loss) -> float:
         """Return what a loss is multiplied by to be one of the data as they were given."""
-        return self.data.unit ** (loss.degree or 0)
+        return self.data.target_unit ** (loss.degree or 0)
 
     def dropout(self) -> Dropout | None:
         """Return the dropout of hidden units that the estimator's parameters ask for."""
@@ -254,8 +254,8 @@ def centre(setup: Setup) -> None:
         if architecture.centred:
             data.centre(architecture.uncentred, architecture.medians)
         if architecture.scaled:
-            data.unit = data.measured_unit()
-        setup.architecture = architecture._replace(unit=data.unit)
+            data.divide()
+        setup.architecture = architecture._replace(unit=data.unit, target_unit=data.target_unit)
         return
     offset = getattr(previous.encoder_, "offset", None)
     if offset is not None and not architecture.centred:
@@ -266,5 +266,5 @@ def centre(setup: Setup) -> None:
         )
     if offset is not None:
         data.offset, data.target_offset = offset, previous.decoder_.offset
-    data.unit = getattr(previous.encoder_, "unit", 1.0)
-    setup.architecture = architecture._replace(unit=data.unit)
+    data.unit, data.target_unit = (getattr(n, "unit", 1.0) for n in (previous.encoder_, previous.decoder_))
+    setup.architecture = architecture._replace(unit=data.unit, target_unit=data.target_unit)
