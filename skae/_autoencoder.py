@@ -256,11 +256,10 @@ class AutoencoderTransformer(TakesSampleWeight):
 
     *Units.* Centred rows are divided by ``unit_``, the root of the mean variance of their columns, before the
     encoder, and reconstructions are multiplied by it. First weights, learning rates and solvers are made for rows
-    of that size, so that no result depends on the unit of X; losses are reported in units of X. ``unit_`` is 1
-    where networks are not centred, where terms in different units are added up (``alpha``, ``contractive``, a
-    penalty of a subclass), and for linear networks with ``ordered``, whose codes are in units of X. 'huber' stays
-    quadratic up to a residual of 1 in units of X. `partial_fit` keeps the unit of its first rows; a warm start
-    keeps that of the fit before.
+    of that size, so that no result depends on the unit of X; the objective is in units of X all the same: so are
+    losses, and what ``alpha`` and ``contractive`` are weighed against, and 'huber' is quadratic up to a residual
+    of 1. ``unit_`` is 1 where networks are not centred, and for linear networks with ``ordered``, whose codes are
+    in units of X. `partial_fit` keeps the unit of its first rows; a warm start keeps that of the fit before.
 
     *Images.* With ``image_shape``, each entry of ``hidden_layer_sizes`` is a block of the encoder: a zero-padded
     convolution to that many channels, and the activation. A block divides height and width by its
@@ -371,10 +370,6 @@ class AutoencoderTransformer(TakesSampleWeight):
     ordered: bool = parameter("boolean", default=False)
 
     _starts_at_pca = True
-
-    @property
-    def _objective_has_unit(self) -> bool:
-        return bool(self.contractive) or super()._objective_has_unit
 
     def _penalties(self, setup: Setup) -> list[Penalty]:
         if not self.contractive:

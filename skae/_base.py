@@ -29,7 +29,6 @@ from ._support.parameters import AT_LEAST_ONE, SHARE, parameter
 from ._support.warnings import warn
 from ._training.bottleneck import Bottleneck
 from ._training.fitting import Fit, Phase, fit_networks
-from ._training.hooks import definitions
 from ._training.incremental import update_networks
 from ._training.loop import History
 from ._training.monitoring import warn_of_the_end
@@ -401,20 +400,12 @@ class BaseAutoencoder(UsesEncoder):
         """Return what stands between the code layer and the decoder, or None. There can be one only."""
         return None
 
-    @property
-    def _objective_has_unit(self) -> bool:
-        """Whether the objective adds up terms that change by other factors than the loss with the unit of X.
-
-        If not, rows are divided by their unit before training, and results do not depend on it.
-        """
-        return bool(self.alpha) or any(definitions(self, "_penalty"))
-
     def _penalties(self, setup: Setup) -> Sequence[Penalty]:
         """Return terms to add to the objective, with their closed forms where they have one.
 
         A variant may define ``_penalty(self, x, code)`` instead, which returns a term to add to each row's loss,
-        shape (n,), differentiable by autograd. ``x`` is (n, n_features) as it enters the encoder and takes a
-        gradient; ``code`` is (n, n_components).
+        shape (n,), differentiable by autograd. ``x`` is (n, n_features) as it enters the encoder, centred and
+        divided by ``unit_``, and takes a gradient; ``code`` is (n, n_components).
         """
         return ()
 

@@ -577,7 +577,7 @@ class VAESampler(TakesMissingValues):
             output_activation=output_activation,
             link=link,
             centred=centred,
-            scaled=centred and normal and not (student or given or self._objective_has_unit),
+            scaled=centred and normal and not (student or given),
             uncentred=tuple(
                 c for name, columns in parts if not likelihoods.LIKELIHOODS[name].has_scale for c in columns
             ),

@@ -309,9 +309,9 @@ def test_activity_is_that_of_the_final_model_on_the_training_rows(kind, activati
 
 @pytest.mark.parametrize(("kind", "activation"), [("kl", "auto"), ("l1", "tanh")])
 def test_bounded_units_that_hardly_vary_are_dead(kind, activation, digits):
-    """They are never zero, so that it is their span over rows that tells; ``alpha`` keeps the unit of X."""
+    """They are never zero: their span over rows tells. A loss of one's own keeps the unit of X."""
     X = 1e-5 * digits[:200]
-    settings = {"learning_rate": 1e-9, "max_iter": 1, "alpha": 1e-30}
+    settings = {"learning_rate": 1e-9, "max_iter": 1, "loss": own_error}
     with pytest.warns(UserWarning, match="100% of the 20 units are dead"):
         model = shallow(20, kind, code_activation=activation, **settings).fit(X)
     assert model.dead_fraction_ == 1

@@ -97,7 +97,7 @@ def describe(estimator, n_features: int, loss: Any) -> Architecture:
         normalization=e.normalization,
         images=None if images is None else tuple(images),
         centred=centred,
-        scaled=centred and loss.degree is not None and not e._objective_has_unit,
+        scaled=centred and loss.degree is not None,
     )
 
 

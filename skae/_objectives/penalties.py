@@ -72,15 +72,16 @@ class Penalty(NamedTuple):
     warm_up: WarmUp | None = None
 
 
-def mean_over_rows(function: Callable[[Tensor, Tensor], Tensor]) -> Callable[..., Tensor]:
-    """Return the value of a penalty from a term ``function(x, code)`` of each row, (n,).
+def mean_over_rows(function: Callable[[Tensor, Tensor], Tensor], unit: float = 1.0) -> Callable[..., Tensor]:
+    """Return the value of a penalty, over ``unit``, from a term ``function(x, code)`` of each row, (n,).
 
     The function is an estimator's `_penalty`; the value raises ValueError where it returns another shape.
     """
 
     def value(x: Tensor, code: Tensor, row_weight: Tensor | None) -> Tensor:
         advice = "Reduce over the units of the code only, for instance with .sum(1)."
-        return weighted_rows(function(x, code), len(code), row_weight, "_penalty", "it", advice).mean()
+        mean = weighted_rows(function(x, code), len(code), row_weight, "_penalty", "it", advice).mean()
+        return mean if unit == 1 else mean / unit
 
     return value
 

@@ -47,10 +47,11 @@ def assemble(setup: Setup) -> Fit:
     if loss.supports:
         check_support(loss.supports, setup.data)
     penalties = [penalty for hook in definitions(estimator, "_penalties") for penalty in hook(setup)]
-    penalties += [Penalty(mean_over_rows(hook)) for hook in definitions(estimator, "_penalty")]
+    loss_unit = setup.loss_unit(loss)
+    penalties += [Penalty(mean_over_rows(hook, loss_unit)) for hook in definitions(estimator, "_penalty")]
     projections = [project for hook in definitions(estimator, "_projections") for project in hook(setup)]
     terms = setup.corruption(), bottleneck, penalties, projections, setup.dropout()
-    objective = Objective(loss, *terms, setup.loss_unit(loss))
+    objective = Objective(loss, *terms, loss_unit)
     return Fit(setup, encoder, decoder, setup.data.inputs(preparation(encoder)), objective, start=start)
 
 

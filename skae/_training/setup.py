@@ -63,9 +63,10 @@ class Run(ValuesUsed):
         rate = self.raised_rate(bottleneck)
 
         def make_optimizer(parameters: Tensor, gradient: Tensor, is_weight: Tensor) -> Optimizer:
-            alpha = estimator.alpha / objective.loss_unit
+            kind = OPTIMIZERS[estimator.solver]
+            alpha = estimator.alpha / (1 if kind.decoupled else objective.loss_unit)
             settings = {"learning_rate": rate, "alpha": alpha, "momentum": estimator.momentum}
-            return OPTIMIZERS[estimator.solver](parameters, gradient, is_weight, **settings)
+            return kind(parameters, gradient, is_weight, **settings)
 
         averages = bottleneck is not None and bottleneck.averages_weights
         settings |= {"averages": averages, "low_precision": self.low_precision}
