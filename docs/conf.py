@@ -1,5 +1,7 @@
 """Configuration of the documentation; README.md gives the command that builds it."""
 
+import importlib
+import inspect
 import os
 import re
 import sys
@@ -12,6 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # documents this copy, whichever is installed
 
 import skae  # noqa: E402
+from skae._support.parameters import GROUPS  # noqa: E402
 
 project = "skae"
 author = "The skae developers"
@@ -23,6 +26,7 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.mathjax",
+    "sphinx.ext.viewcode",
     "numpydoc",
     "myst_parser",
     "sphinx_design",
@@ -40,7 +44,10 @@ html_static_path = ["_static"]
 html_css_files = ["skae.css"]
 html_show_copyright = False
 html_show_sourcelink = False
-html_sidebars = {page: [] for page in ("index", "getting_started", "extending", "development", "whats_new")}
+html_sidebars = {
+    page: []
+    for page in ("index", "getting_started", "extending", "development", "whats_new")
+}
 html_theme_options = {
     "header_links_before_dropdown": 4,
     "show_toc_level": 2,
@@ -58,6 +65,22 @@ autosummary_generate = True
 autodoc_typehints = "none"  # numpydoc's types say more
 numpydoc_show_class_members = False  # the template lists methods
 numpydoc_xref_param_type = False
+viewcode_follow_imported_members = True
+GROUP_OF = {name: group for group, names in GROUPS.items() for name in names}
+# What displays look like, by the gallery: their pages begin with it.
+autosummary_context = {
+    "pictures": {
+        "ReconstructionDisplay": "plot_inspection_001",
+        "TopActivationDisplay": "plot_inspection_002",
+        "FeatureDisplay": "plot_inspection_003",
+        "PreferredInputDisplay": "plot_inspection_004",
+        "LossCurveDisplay": "plot_inspection_005",
+        "LatentDisplay": "plot_inspection_006",
+        "SampleDisplay": "plot_inspection_007",
+        "ImputationDisplay": "plot_inspection_008",
+        "OutlierDisplay": "plot_anomalies_001",
+    }
+}
 
 # Gallery --------------------------------------------------------------------------------------------------
 sphinx_gallery_conf = {
@@ -97,7 +120,9 @@ def link_elsewhere(app, env, node, contnode):
         return None
     if node.get("reftype") == "mod":
         address = SKLEARN + "/api/{}.html"
-    return nodes.reference("", "", contnode, internal=False, refuri=address.format(target))
+    return nodes.reference(
+        "", "", contnode, internal=False, refuri=address.format(target)
+    )
 
 
 def unlink_labels(app, what, name, obj, options, lines):
@@ -108,7 +133,61 @@ def unlink_labels(app, what, name, obj, options, lines):
         lines[:] = re.sub(r":(?:ref|term):`([^<`]+)`", r"\1", text).split("\n")
 
 
+def group_parameters(app, what, name, obj, options, lines):
+    """Put headings between an estimator's own parameters and the groups of those that it shares."""
+    if what != "class" or not hasattr(obj, "_parameter_names"):
+        return
+    found = [
+        (i, re.match(r"( +)\*\*(\w+)\*\* : ", line)) for i, line in enumerate(lines)
+    ]
+    section = next(
+        (i for i, line in enumerate(lines) if line.startswith(":Attributes")),
+        len(lines),
+    )
+    entries = [
+        (i, m[1], m[2])
+        for i, m in found
+        if m and i < section and m[2] in obj._parameter_names
+    ]
+    headings, before = [], None
+    for i, indent, parameter in entries:
+        group = GROUP_OF.get(parameter, "Of this estimator")
+        if group != before:
+            headings.append(
+                (
+                    i,
+                    [
+                        f"{indent}.. rubric:: {group}",
+                        f"{indent}   :class: parameters",
+                        "",
+                    ],
+                )
+            )
+        before = group
+    groups = [heading[0] for _, heading in headings]
+    if len(groups) == len(set(groups)):  # in order, as all autoencoders have them
+        for i, heading in reversed(headings):
+            lines[i:i] = heading
+
+
+def defining_module(app, modname, attribute):
+    """Name the module that holds the source of a public class or function."""
+    obj = importlib.import_module(modname)
+    for part in attribute.split("."):
+        obj = getattr(obj, part, None)
+    try:
+        path = Path(inspect.getsourcefile(inspect.unwrap(obj))).resolve()
+    except TypeError:  # a property, or what has no source
+        return None
+    inside = path.is_relative_to(ROOT)
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts) if inside else None
+
+
 def setup(app):
+    app.connect(
+        "autodoc-process-docstring", group_parameters, priority=900
+    )  # after numpydoc
+    app.connect("viewcode-follow-imported", defining_module)
     app.connect("missing-reference", link_elsewhere)
     app.connect("autodoc-process-docstring", unlink_labels)
     return {"parallel_read_safe": True}

@@ -1,4 +1,4 @@
-"""A custom autoencoder, written outside of skae: an L1 penalty makes its codes sparse."""
+"""A custom autoencoder, outside of skae: an L1 penalty makes its codes sparse."""
 
 from numbers import Real
 
@@ -8,7 +8,7 @@ from skae import BaseAutoencoder
 
 
 class L1Autoencoder(BaseAutoencoder):
-    """Autoencoder with an L1 penalty on its codes: ``l1`` times the mean over rows of their absolute sum."""
+    """Autoencoder with an L1 penalty: ``l1`` times the mean sum of absolute codes."""
 
     l1: float = 0.004
     code_activation: str = "relu"  # another default: ReLU codes can be exactly zero

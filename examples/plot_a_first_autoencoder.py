@@ -18,7 +18,9 @@ from skae import AutoencoderTransformer
 from skae.inspection import ReconstructionDisplay
 
 X_train, X_test = train_test_split(load_digits().data, random_state=0)
-autoencoder = AutoencoderTransformer(16, learning_rate=3e-3, max_iter=60, tol=None, random_state=0)
+autoencoder = AutoencoderTransformer(
+    16, learning_rate=3e-3, max_iter=60, tol=None, random_state=0
+)
 model = make_pipeline(MinMaxScaler(), autoencoder).fit(X_train)
 
 Z = model.transform(X_test)

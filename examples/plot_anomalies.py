@@ -47,7 +47,9 @@ def oddness(X_train, X, seed):
         "isolation forest": -forest.score_samples(Z),
         "local outlier factor": -factor.score_samples(Z),
         "5 nearest neighbours": neighbours.kneighbors(Z)[0].mean(axis=1),
-        "PCA, 5 components": np.square(pca.inverse_transform(pca.transform(Z)) - Z).mean(axis=1),
+        "PCA, 5 components": np.square(
+            pca.inverse_transform(pca.transform(Z)) - Z
+        ).mean(axis=1),
     }
 
 
@@ -61,7 +63,9 @@ def areas(normal, odd, seed):
 
 X, y = load_digits(return_X_y=True)
 tables = {
-    "tumours": [areas(benign.to_numpy(), malignant.to_numpy(), seed) for seed in range(5)],
+    "tumours": [
+        areas(benign.to_numpy(), malignant.to_numpy(), seed) for seed in range(5)
+    ],
     "digits": [areas(X[y != odd], X[y == odd], seed=0) for odd in range(10)],
 }
 print(f"{'':22}" + "".join(f"{table:>16}" for table in tables))
@@ -69,7 +73,10 @@ for name in tables["digits"][0]:
     line = f"{name:22}"
     for found in tables.values():
         values = [each[name] for each in found]
-        line += f"{np.mean(values):8.3f} +-{np.std(values, ddof=1) / np.sqrt(len(values)):6.3f}"
+        line += (
+            f"{np.mean(values):8.3f} "
+            f"+-{np.std(values, ddof=1) / np.sqrt(len(values)):6.3f}"
+        )
     print(line)
 
 # %%
@@ -110,9 +117,14 @@ OutlierDisplay.from_estimator(detector, new, labels, n_features=6)
 
 row = malignant.iloc[[0]]
 reasons = detector.score_features(row)[0]
-restored = np.mean([member.reconstruct(row.to_numpy())[0] for member in detector.estimators_], axis=0)
+restored = np.mean(
+    [member.reconstruct(row.to_numpy())[0] for member in detector.estimators_], axis=0
+)
 print(f"{'feature':24}{'contribution':>12}{'value':>9}{'restored':>9}{'usual':>9}")
 for column in np.argsort(-reasons)[:5]:
     values = row.iloc[0, column], restored[column], X_train.iloc[:, column].median()
-    print(f"{data.feature_names[column]:24}{reasons[column]:12.0f}" + "".join(f"{value:9.3g}" for value in values))
+    print(
+        f"{data.feature_names[column]:24}{reasons[column]:12.0f}"
+        + "".join(f"{value:9.3g}" for value in values)
+    )
 plt.show()

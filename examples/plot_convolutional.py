@@ -24,7 +24,9 @@ rng = np.random.default_rng(0)
 
 def placed(digits):
     images = np.zeros((len(digits), 14, 14), dtype=np.float32)
-    for image, digit, (row, column) in zip(images, digits, rng.integers(7, size=(len(digits), 2)), strict=True):
+    for image, digit, (row, column) in zip(
+        images, digits, rng.integers(7, size=(len(digits), 2)), strict=True
+    ):
         image[row : row + 8, column : column + 8] = digit
     return images.reshape(len(images), -1)
 
@@ -35,9 +37,19 @@ X_train, X_test = np.concatenate([placed(train) for _ in range(3)]), placed(test
 # %%
 # Two hidden layers on each side: 256 and 128 units, or 32 and 64 channels of 3 x 3 kernels with stride 2.
 
-settings = {"learning_rate": 2e-3, "batch_size": 64, "max_iter": 25, "tol": None, "random_state": 0}
-dense = AutoencoderTransformer(16, hidden_layer_sizes=(256, 128), **settings).fit(X_train)
-convolutional = AutoencoderTransformer(16, hidden_layer_sizes=(32, 64), image_shape=(14, 14), **settings)
+settings = {
+    "learning_rate": 2e-3,
+    "batch_size": 64,
+    "max_iter": 25,
+    "tol": None,
+    "random_state": 0,
+}
+dense = AutoencoderTransformer(16, hidden_layer_sizes=(256, 128), **settings).fit(
+    X_train
+)
+convolutional = AutoencoderTransformer(
+    16, hidden_layer_sizes=(32, 64), image_shape=(14, 14), **settings
+)
 convolutional.fit(X_train)
 pca = PCA(16).fit(X_train)
 

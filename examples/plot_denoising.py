@@ -18,7 +18,9 @@ from sklearn.model_selection import train_test_split
 
 from skae import DenoisingAutoencoder
 
-X_train, X_test = train_test_split(load_digits().data.astype(np.float32), random_state=0)
+X_train, X_test = train_test_split(
+    load_digits().data.astype(np.float32), random_state=0
+)
 rng = np.random.default_rng(0)
 
 

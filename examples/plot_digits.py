@@ -48,14 +48,20 @@ autoencoder = AutoencoderTransformer(
     random_state=0,
 )
 model = Pipeline(
-    [("scale", StandardScaler()), ("encode", autoencoder), ("classify", LogisticRegression(max_iter=1000))]
+    [
+        ("scale", StandardScaler()),
+        ("encode", autoencoder),
+        ("classify", LogisticRegression(max_iter=1000)),
+    ]
 )
 search = GridSearchCV(model, {"encode__n_components": [4, 8, 16, 32]}, cv=3)
 search.fit(X_train, y_train)
 
 print("Cross-validated accuracy")
 for width, accuracy in zip(
-    search.cv_results_["param_encode__n_components"], search.cv_results_["mean_test_score"], strict=True
+    search.cv_results_["param_encode__n_components"],
+    search.cv_results_["mean_test_score"],
+    strict=True,
 ):
     print(f"{width:4d} codes  {accuracy:.3f}")
 chosen = search.best_params_["encode__n_components"]
@@ -80,13 +86,18 @@ print("\nOn held-out rows                  mean squared error of a pixel")
 print("codes  method        accuracy    standardised    pixel units")
 for width in sorted({8, 16, chosen}):
     for method, reducer in (("PCA", PCA(random_state=0)), ("autoencoder", autoencoder)):
-        fitted = clone(model).set_params(encode=clone(reducer).set_params(n_components=width))
+        fitted = clone(model).set_params(
+            encode=clone(reducer).set_params(n_components=width)
+        )
         models[method, width] = fitted.fit(X_train, y_train)
         restored, scale = reconstruct(fitted, X_test), fitted["scale"].transform
         standardised = mean_squared_error(scale(X_test), scale(restored))
         pixels = mean_squared_error(X_test, restored)
         accuracy = fitted.score(X_test, y_test)
-        print(f"{width:5d}  {method:<12}  {accuracy:8.3f}    {standardised:12.3f}    {pixels:11.2f}")
+        print(
+            f"{width:5d}  {method:<12}  {accuracy:8.3f}    {standardised:12.3f}    "
+            f"{pixels:11.2f}"
+        )
 
 # %%
 # Reconstructions from eight codes
@@ -106,8 +117,13 @@ for (label, images), line in zip(rows.items(), axes, strict=True):
     for image, ax in zip(images, line, strict=True):
         ax.imshow(image.reshape(8, 8), cmap="gray_r", vmin=0, vmax=16)
         ax.set(xticks=[], yticks=[])
-    line[0].set_ylabel(label.replace(", ", "\n"), rotation=0, ha="right", va="center", fontsize=10)
+    line[0].set_ylabel(
+        label.replace(", ", "\n"), rotation=0, ha="right", va="center", fontsize=10
+    )
 
 if "sphinx_gallery" not in sys.modules:  # which shows the figure on its page by itself
     figure.savefig("digits_reconstructions.png", dpi=100)
-    print("\nReconstructions drawn in digits_reconstructions.png, in the current directory.")
+    print(
+        "\nReconstructions drawn in digits_reconstructions.png, "
+        "in the current directory."
+    )

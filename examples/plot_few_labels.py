@@ -21,7 +21,9 @@ from sklearn.semi_supervised import LabelSpreading
 from skae import AutoencoderClassifier
 
 X, y = load_digits(return_X_y=True)
-X_train, X_test, y_train, y_test = train_test_split(X / 16, y, stratify=y, random_state=0)
+X_train, X_test, y_train, y_test = train_test_split(
+    X / 16, y, stratify=y, random_state=0
+)
 
 models = {
     "AutoencoderClassifier": AutoencoderClassifier(),
@@ -61,7 +63,11 @@ figure, axis = plt.subplots(figsize=(5.5, 3.6), layout="constrained")
 for name, curve in accuracy.items():
     axis.plot(counts, curve, marker="o", label=name)
 axis.set(
-    xscale="log", xticks=counts, xticklabels=counts, xlabel="labelled rows", ylabel="accuracy on held-out rows"
+    xscale="log",
+    xticks=counts,
+    xticklabels=counts,
+    xlabel="labelled rows",
+    ylabel="accuracy on held-out rows",
 )
 axis.minorticks_off()
 axis.legend()

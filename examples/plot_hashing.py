@@ -21,7 +21,9 @@ from sklearn.neighbors import NearestNeighbors
 from skae import SemanticHasher
 
 X, y = load_digits(return_X_y=True)
-X, X_query, y, y_query = train_test_split((X / 16).astype(np.float32), y, stratify=y, random_state=0)
+X, X_query, y, y_query = train_test_split(
+    (X / 16).astype(np.float32), y, stratify=y, random_state=0
+)
 
 
 def bits_of(name, n_bits):
@@ -42,7 +44,9 @@ def bits_of(name, n_bits):
         axes = PCA(n_bits, random_state=0).fit(X).components_.T
     else:
         axes = np.random.default_rng(0).normal(size=(64, n_bits))
-    return tuple(((rows - X.mean(0)) @ axes > 0).astype(np.uint8) for rows in (X, X_query))
+    return tuple(
+        ((rows - X.mean(0)) @ axes > 0).astype(np.uint8) for rows in (X, X_query)
+    )
 
 
 names = ["semantic hashing", "signs of PCA", "random hyperplanes"]
@@ -82,15 +86,21 @@ for name in names:
 # The first queries, and their nearest neighbours by 32 bits.
 
 n_shown = 5
-search = NearestNeighbors(n_neighbors=8, metric="hamming").fit(bits["semantic hashing", 32][0])
+search = NearestNeighbors(n_neighbors=8, metric="hamming").fit(
+    bits["semantic hashing", 32][0]
+)
 distances, nearest = search.kneighbors(bits["semantic hashing", 32][1][:n_shown])
 
 figure = plt.figure(figsize=(9, 4), layout="constrained")
 left, right = figure.subfigures(1, 2, width_ratios=[1, 1.3])
 ax = left.subplots()
 for name in names:
-    ax.plot(widths, [precisions[name, n_bits] for n_bits in widths], marker="o", label=name)
-ax.set(xlabel="bits", ylabel="same digit among the 10 nearest", ylim=(0, 1), xticks=widths)
+    ax.plot(
+        widths, [precisions[name, n_bits] for n_bits in widths], marker="o", label=name
+    )
+ax.set(
+    xlabel="bits", ylabel="same digit among the 10 nearest", ylim=(0, 1), xticks=widths
+)
 ax.legend(loc="lower right")
 axes = right.subplots(n_shown, 9)
 for line, query, rows, apart in zip(axes, X_query, nearest, distances, strict=False):

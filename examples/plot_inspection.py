@@ -12,18 +12,25 @@ behind them allow to measure it.
 
 import matplotlib.pyplot as plt
 import numpy as np
-from sklearn.datasets import load_digits
+from sklearn.datasets import load_digits, load_wine
 from sklearn.decomposition import PCA
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
 
-from skae import AutoencoderTransformer, SparseAutoencoder
+from skae import (
+    AutoencoderImputer,
+    AutoencoderTransformer,
+    SparseAutoencoder,
+    VAESampler,
+)
 from skae.inspection import (
     FeatureDisplay,
+    ImputationDisplay,
     LatentDisplay,
     LossCurveDisplay,
     PreferredInputDisplay,
     ReconstructionDisplay,
+    SampleDisplay,
     TopActivationDisplay,
     top_activating_samples,
 )
@@ -68,15 +75,20 @@ print(f"random images    {purity(at_random):.2f}")
 # %%
 # Decoder weights and preferred inputs
 # ------------------------------------
-# The decoder's weights are what each unit adds to an image when it is active. A unit's preferred input is found
-# by gradient ascent: it is no farther from the mean image than the image that activates the unit most, and
-# every pixel stays in its range, yet it activates the unit more. Above each input: the activation for the best
-# image, and for this input.
+# The decoder's weights, ``components_``, are what each unit adds to an image when it is active. A unit's preferred
+# input is found by gradient ascent: it is no farther from the mean image than the image that activates the unit
+# most, and every pixel stays in its range, yet it activates the unit more. Above each input: the activation for
+# the best image, and for this input.
 
-FeatureDisplay.from_estimator(model, network="decoder", units=range(16), image_shape=(8, 8))
-preferred = PreferredInputDisplay.from_estimator(model, X, units=range(16), random_state=0, image_shape=(8, 8))
+FeatureDisplay.from_estimator(model, units=range(16), image_shape=(8, 8))
+preferred = PreferredInputDisplay.from_estimator(
+    model, X, units=range(16), random_state=0, image_shape=(8, 8)
+)
 rise = preferred.activations / preferred.best_activations
-print(f"Preferred inputs activate units {rise.min():.1f} to {rise.max():.1f} times as much as the best images.")
+print(
+    f"Preferred inputs activate units {rise.min():.1f} to {rise.max():.1f} times as "
+    "much as the best images."
+)
 
 # %%
 # A two-dimensional latent space
@@ -84,9 +96,32 @@ print(f"Preferred inputs activate units {rise.min():.1f} to {rise.max():.1f} tim
 # With two codes, the whole latent space can be drawn: where the digits lie, and what lies between them.
 
 plane = AutoencoderTransformer(
-    2, hidden_layer_sizes=(128, 32), learning_rate=3e-3, max_iter=60, early_stopping=True, tol=None, random_state=0
+    2,
+    hidden_layer_sizes=(128, 32),
+    learning_rate=3e-3,
+    max_iter=60,
+    early_stopping=True,
+    tol=None,
+    random_state=0,
 )
 flat = make_pipeline(MinMaxScaler(), plane).fit(X)
 LossCurveDisplay.from_estimator(flat)
 LatentDisplay.from_estimator(flat, X, y, spacing="quantile", image_shape=(8, 8))
+
+# %%
+# Samples, and filled values
+# --------------------------
+# A variational autoencoder draws new digits. An imputer fills measurements of wines that are missing: where the
+# distributions of filled values differ from those of observed ones, and how large its errors are.
+
+vae = VAESampler(8, likelihood="bernoulli", max_iter=60, random_state=0)
+generator = make_pipeline(MinMaxScaler(), vae).fit(X)
+SampleDisplay.from_estimator(
+    generator, 20, n_columns=10, random_state=0, image_shape=(8, 8)
+)
+
+wines = load_wine(as_frame=True).data
+wines = wines.mask(np.random.default_rng(0).random(wines.shape) < 0.2)
+imputer = AutoencoderImputer(n_estimators=2, max_iter=20, random_state=0).fit(wines)
+ImputationDisplay.from_estimator(imputer, wines, features=5)
 plt.show()

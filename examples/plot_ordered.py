@@ -21,7 +21,13 @@ from skae import AutoencoderTransformer
 X = (load_digits().data / 16).astype(np.float32)
 X_train, X_test = train_test_split(X, random_state=0)
 
-settings = {"activation": "silu", "learning_rate": 3e-3, "max_iter": 100, "tol": None, "random_state": 0}
+settings = {
+    "activation": "silu",
+    "learning_rate": 3e-3,
+    "max_iter": 100,
+    "tol": None,
+    "random_state": 0,
+}
 widths = np.arange(1, 9)
 ordered = AutoencoderTransformer(8, ordered=True, **settings).fit(X_train)
 plain = AutoencoderTransformer(8, **settings).fit(X_train)
@@ -50,13 +56,19 @@ errors = {
 }
 ratio = np.divide(errors["prefixes, ordered"], errors["a network for each width"])
 print(f"error of prefixes relative to networks of their width: {ratio.round(2)}")
-print(f"share of the variance that each unit adds: {ordered.explained_variance_ratio_.round(2)}")
+print(
+    "share of the variance that each unit adds: "
+    f"{ordered.explained_variance_ratio_.round(2)}"
+)
 
 # %%
 # The width need not be known: as with PCA, ask for a share of the variance.
 
 enough = AutoencoderTransformer(0.7, ordered=True, **settings).fit(X_train)
-print(f"{enough.n_components_} units keep {enough.score(X_test):.0%} of the variance of held-out digits")
+print(
+    f"{enough.n_components_} units keep {enough.score(X_test):.0%} of the variance "
+    "of held-out digits"
+)
 
 # %%
 # The same digits, reconstructed from longer and longer prefixes of one code.
@@ -65,11 +77,19 @@ shown, n_digits = [1, 2, 4, 8], 7
 figure = plt.figure(figsize=(9, 3.8), layout="constrained")
 left, right = figure.subfigures(1, 2, width_ratios=[1, 1.2])
 ax = left.subplots()
-for (name, curve), style in zip(errors.items(), ["C7:", "C1--", "C0-", "C2o"], strict=True):
+for (name, curve), style in zip(
+    errors.items(), ["C7:", "C1--", "C0-", "C2o"], strict=True
+):
     ax.plot(widths, curve, style, label=name)
-ax.set(xlabel="units of the code", ylabel="squared error of held-out digits", ylim=(0, 0.08))
+ax.set(
+    xlabel="units of the code",
+    ylabel="squared error of held-out digits",
+    ylim=(0, 0.08),
+)
 ax.legend(fontsize="small")
-lines = {f"{k} unit{'s' * (k > 1)}": restored(ordered, k, X_test[:n_digits]) for k in shown}
+lines = {
+    f"{k} unit{'s' * (k > 1)}": restored(ordered, k, X_test[:n_digits]) for k in shown
+}
 lines["digit"] = X_test[:n_digits]
 axes = right.subplots(len(lines), n_digits)
 for line, (name, rows) in zip(axes, lines.items(), strict=True):

@@ -20,7 +20,9 @@ from sklearn.model_selection import train_test_split
 from skae import SparseAutoencoder
 
 X, y = load_digits(return_X_y=True)
-X_train, X_test, y_train, y_test = train_test_split(X / 16, y, stratify=y, random_state=0)
+X_train, X_test, y_train, y_test = train_test_split(
+    X / 16, y, stratify=y, random_state=0
+)
 
 sparse = SparseAutoencoder(
     64,
@@ -47,7 +49,10 @@ for name, model in codes.items():
     accuracy = LogisticRegression(max_iter=5000).fit(Z_train, y_train).score(Z, y_test)
     print(f"{name:24}{error:14.4f}{accuracy:10.3f}")
 n_active = np.count_nonzero(sparse.transform(X_test), axis=1)
-print(f"active units of a digit: {n_active.min()} to {n_active.max()}; dead units: {sparse.dead_fraction_:.0%}")
+print(
+    f"active units of a digit: {n_active.min()} to {n_active.max()}; dead units: "
+    f"{sparse.dead_fraction_:.0%}"
+)
 
 # %%
 # A digit is the training mean plus the dictionary elements of its active units, each times its code.
@@ -64,9 +69,16 @@ for line, digit, code in zip(axes, X_test, Z, strict=False):
     line[1].imshow((nothing + sum(parts)).reshape(8, 8), cmap="gray_r", vmin=0, vmax=1)
     for axis, part in zip(line[2:-1], parts, strict=True):
         axis.imshow(part.reshape(8, 8), cmap="RdBu_r", vmin=-1, vmax=1)
-    line[-1].imshow(pca.inverse_transform(pca.transform([digit])).reshape(8, 8), cmap="gray_r", vmin=0, vmax=1)
+    line[-1].imshow(
+        pca.inverse_transform(pca.transform([digit])).reshape(8, 8),
+        cmap="gray_r",
+        vmin=0,
+        vmax=1,
+    )
 for axis in axes.flat:
     axis.set(xticks=[], yticks=[])
-for axis, title in zip(axes[0], ["digit", "sum", *(f"part {i}" for i in range(1, 6)), "PCA"], strict=True):
+for axis, title in zip(
+    axes[0], ["digit", "sum", *(f"part {i}" for i in range(1, 6)), "PCA"], strict=True
+):
     axis.set_title(title)
 plt.show()

@@ -50,14 +50,18 @@ for name, restored in list(rows.items())[1:]:
 # %%
 figure = plt.figure(figsize=(8, 6), layout="constrained")
 above, below = figure.subfigures(2, 1, height_ratios=[1.1, 1])
-for line, (name, images) in zip(above.subplots(len(rows), 12), rows.items(), strict=True):
+for line, (name, images) in zip(
+    above.subplots(len(rows), 12), rows.items(), strict=True
+):
     line[0].set_ylabel(name, rotation=0, ha="right", va="center")
     for axis, image in zip(line, images, strict=False):
         axis.imshow(image.reshape(8, 8), cmap="gray_r", vmin=0, vmax=1)
         axis.set(xticks=[], yticks=[])
 axis = below.subplots()
 axis.plot(range(1, 91), together.loss_curve_, label="trained jointly")
-axis.plot(range(31, 91), stacked.loss_curve_, label="after 30 epochs of each pair of layers")
+axis.plot(
+    range(31, 91), stacked.loss_curve_, label="after 30 epochs of each pair of layers"
+)
 axis.set(xlabel="epoch", ylabel="cross-entropy per pixel")
 axis.legend()
 plt.show()

@@ -29,16 +29,27 @@ X = digits[:, varies] + rng.uniform(-0.5, 0.5, size=(len(digits), varies.sum()))
 X_train, X_test = train_test_split(X, random_state=0)
 
 vae = VAESampler(
-    8, hidden_layer_sizes=(256,), activation="silu", learning_rate=2e-3, max_iter=150, tol=None, random_state=0
+    8,
+    hidden_layer_sizes=(256,),
+    activation="silu",
+    learning_rate=2e-3,
+    max_iter=150,
+    tol=None,
+    random_state=0,
 )
 model = make_pipeline(StandardScaler(), vae).fit(X_train)
-factors = make_pipeline(StandardScaler(), FactorAnalysis(8, random_state=0)).fit(X_train)
+factors = make_pipeline(StandardScaler(), FactorAnalysis(8, random_state=0)).fit(
+    X_train
+)
 
 # %%
 # Mean log-likelihood of a held-out digit, in nats, on standardised pixels. It is exact for factor analysis, and
 # estimated by importance sampling for the variational autoencoder, which on average underestimates it.
 
-scores = {"factor analysis": factors.score(X_test), "variational autoencoder": model.score(X_test)}
+scores = {
+    "factor analysis": factors.score(X_test),
+    "variational autoencoder": model.score(X_test),
+}
 for name, score in scores.items():
     print(f"{name:24}{score:7.1f}")
 print(f"{vae.n_active_units_} of {vae.n_components} units are active")
@@ -51,11 +62,17 @@ codes = np.random.default_rng(0).standard_normal((n, 8))
 loadings = factors[-1]
 rows = {
     "held-out digits": X_test[:n],
-    "factor analysis": factors[:-1].inverse_transform(codes @ loadings.components_ + loadings.mean_),
-    "variational\nautoencoder": model[:-1].inverse_transform(vae.sample(n, random_state=0, mean=True)),
+    "factor analysis": factors[:-1].inverse_transform(
+        codes @ loadings.components_ + loadings.mean_
+    ),
+    "variational\nautoencoder": model[:-1].inverse_transform(
+        vae.sample(n, random_state=0, mean=True)
+    ),
 }
 
-figure, axes = plt.subplots(len(rows), n, figsize=(n, len(rows) * 1.15), layout="constrained")
+figure, axes = plt.subplots(
+    len(rows), n, figsize=(n, len(rows) * 1.15), layout="constrained"
+)
 for row_axes, (name, row) in zip(axes, rows.items(), strict=True):
     row_axes[0].set_ylabel(name, rotation=0, ha="right", va="center")
     for axis, pixels in zip(row_axes, row, strict=True):

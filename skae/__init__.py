@@ -10,6 +10,8 @@ from ._imputer import AutoencoderImputer
 from ._outliers import AutoencoderOutlierDetector
 from ._sparse import SparseAutoencoder
 from ._stacked import StackedAutoencoder
+from ._support.data_parallel import data_parallel
+from ._tabular import TabularVAESampler
 from ._vae import VAESampler
 
 __version__ = "0.1.0.dev0"
@@ -25,5 +27,7 @@ __all__ = [
     "SemanticHasher",
     "SparseAutoencoder",
     "StackedAutoencoder",
+    "TabularVAESampler",
     "VAESampler",
+    "data_parallel",
 ]

@@ -184,6 +184,10 @@ class AdversarialAutoencoder(BaseAutoencoder):
     discriminator_loss_curve_ : list of float
         Discriminator's cross-entropy in each epoch, averaged over codes and draws, in nats; log 2 = 0.69 is that
         of guessing.
+    components_ : ndarray of shape (n_components, n_features)
+        What each unit of the code adds to a row, in units of X: the decoder's weights, before the output
+        activation and the link of the loss. Only with a decoder of a single dense layer, as with
+        ``hidden_layer_sizes=()``, or of dense layers with 'identity' activations.
     offset_ : ndarray of shape (n_features,)
         Offset that the networks subtract from rows before the encoder and add after the decoder, in units of X:
         the mean of the rows given to `fit`, or zeros if the networks are not centred; see the Notes of
@@ -318,8 +322,8 @@ class AdversarialAutoencoder(BaseAutoencoder):
 
         Returns
         -------
-        X : ndarray of shape (n_samples, n_features)
-            New rows, of the floating dtype of the data given to `fit`.
+        X : {ndarray, data frame} of shape (n_samples, n_features)
+            New rows, of the floating dtype of the data given to `fit`. A data frame if `set_output` asks for one.
 
         Raises
         ------

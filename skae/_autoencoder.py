@@ -194,9 +194,11 @@ class AutoencoderTransformer(TakesSampleWeight):
         ``explained_variance_`` divided by the total variance of the same rows. The sum is `score` on these rows.
         Only with ``ordered=True``.
     components_ : ndarray of shape (`n_components_`, n_features)
-        Principal axes in the space of X, one per unit, in the order and with the signs of
-        :class:`~sklearn.decomposition.PCA`. Only with ``ordered=True``, linear networks and squared error; see
-        Notes.
+        What each unit of the code adds to a row, in units of X: the decoder's weights, before the output
+        activation and the link of the loss. Only with a decoder of a single dense layer, as with
+        ``hidden_layer_sizes=()``, or of dense layers with 'identity' activations. With ``ordered=True``, linear
+        networks and squared error, these are principal axes, in the order and with the signs of
+        :class:`~sklearn.decomposition.PCA`; see Notes.
     offset_ : ndarray of shape (n_features,)
         Offset that the networks subtract from rows before the encoder and add after the decoder, in units of X:
         the mean of the rows given to `fit`, or zeros if the networks are not centred; see the Notes of

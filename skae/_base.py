@@ -1,8 +1,9 @@
 """What every estimator shares: parameters, validation, the fit, and the methods on the fitted networks."""
 
+import contextlib
 import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from numbers import Real
 from typing import Any, cast
 
@@ -16,15 +17,18 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from ._data import arrays
-from ._data.chunks import chunks, column_means, fold, sum_rows
+from ._data.chunks import chunk_rows, chunks, column_means, fold, sum_rows
 from ._fitted import persistence
 from ._networks.activations import ACTIVATIONS
 from ._networks.building import Architecture, mark_missing
 from ._networks.convolutions import NORMALIZATIONS
+from ._networks.dictionary import dictionary
 from ._networks.inference import forward
+from ._networks.networks import multiply_adds
 from ._objectives.losses import LOSSES, Loss, supports_of
 from ._objectives.penalties import Penalty
 from ._objectives.support import Support, SupportWatch
+from ._support import threads
 from ._support.parameters import AT_LEAST_ONE, SHARE, parameter
 from ._support.warnings import warn
 from ._training.bottleneck import Bottleneck
@@ -53,14 +57,23 @@ class UsesEncoder(
         check_is_fitted(self)
         return arrays.check_rows(self, X, reset=False, method=method, all_finite=False)
 
-    def _stream(self, X, apply, width: int, dtype: torch.dtype | None = None, watch: SupportWatch | None = None):
+    def _stream(
+        self,
+        X,
+        apply,
+        width: int,
+        dtype: torch.dtype | None = None,
+        watch: SupportWatch | None = None,
+        n_passes: int = 1,
+    ):
         """Apply a function of dense chunks to validated rows, into one preallocated array of ``width`` columns.
 
-        ``watch`` marks, and warns of, rows outside the support of the loss; None is for codes.
+        ``watch`` marks, and warns of, rows outside the support of the loss; None is for codes. ``n_passes`` is how
+        often a row passes through the networks.
         """
         output, check = arrays.Output(X, (X.shape[0], width), dtype), arrays.finite_check(self, X)
         here, widest = output.tensor.device == self.device_, max(width, X.shape[1], self._widest)
-        with torch.inference_mode():
+        with self._inference(X.shape[0] * n_passes):
             for part, rows in chunks(arrays.to_torch(X), arrays.torch_dtype(X).itemsize * widest):
                 check(rows)
                 x, out = rows.to(self.device_), output.tensor[part]
@@ -73,6 +86,14 @@ class UsesEncoder(
         if watch is not None:
             watch.warn()
         return output.array()
+
+    @contextlib.contextmanager
+    def _inference(self, n_rows: int) -> Iterator[None]:
+        """Set torch up for so many rows, each chunk of which passes at once."""
+        networks = [vars(self)[name] for name in ("encoder_", "decoder_", "head_") if name in vars(self)]
+        at_once = min(n_rows, chunk_rows(4 * self._widest))
+        with torch.inference_mode(), threads.for_work(at_once * multiply_adds(networks)):
+            yield
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -90,11 +111,39 @@ class UsesEncoder(
 
 
 class BaseAutoencoder(UsesEncoder):
-    """Base class of all autoencoders, for writing a variant.
+    """Autoencoder to derive your own from: a network of your own, a penalty of your own, or both.
 
-    A variant is a subclass that holds only what it adds. A parameter is an annotated field, with its constraint in
-    ``_parameter_constraints``; training is changed by :doc:`hooks </extending>`. The parameters, attributes and
-    methods that all autoencoders share are described with :class:`AutoencoderTransformer`.
+    It is a whole autoencoder, with the parameters, attributes and methods of :class:`AutoencoderTransformer` but
+    for ``contractive`` and ``ordered``. A subclass only says what is different:
+
+    - a parameter is an annotated field, with scikit-learn's constraint in ``_parameter_constraints``;
+    - ``_penalty(self, x, code)`` returns a term of each row's loss, of shape (n,), as a torch tensor;
+    - other :doc:`hooks </extending>` add fitted attributes and warnings.
+
+    Everything else follows: validation, centring, early stopping, `partial_fit`, saving, data frames, CSR rows,
+    devices, and scikit-learn's ``clone``, pipelines and searches. The same hooks work in subclasses of every other
+    estimator, such as a :class:`VAESampler` with a penalty.
+
+    See Also
+    --------
+    AutoencoderTransformer : The plain autoencoder, with all parameters and attributes described.
+
+    Examples
+    --------
+    Codes of about length one, for cosine similarity:
+
+    >>> import torch
+    >>> from sklearn.datasets import load_iris
+    >>> from skae import BaseAutoencoder
+    >>> class SphericalAutoencoder(BaseAutoencoder):
+    ...     strength: float = 0.1
+    ...
+    ...     def _penalty(self, x, code):
+    ...         return self.strength * (torch.linalg.vector_norm(code, dim=1) - 1).square()
+    >>> X = load_iris().data
+    >>> codes = SphericalAutoencoder(2, max_iter=50, random_state=0).fit_transform(X)
+    >>> bool(abs((codes**2).sum(axis=1) ** 0.5 - 1).mean() < 0.3)
+    True
     """
 
     # Think twice before adding a method here.
@@ -126,6 +175,7 @@ class BaseAutoencoder(UsesEncoder):
     # Parameters that only some of the estimators have; these are the others' values.
     noise = cast(Any, None)
     noise_level = 0.0
+    hidden_groups = cast(Any, None)
     clean_fraction = cast(Any, 0.0)
     _width_parameter = "n_components"  # which of the parameters is the width of the code
     _starts_at_pca = False  # whether networks may start at PCA's solution
@@ -218,14 +268,15 @@ class BaseAutoencoder(UsesEncoder):
 
         Returns
         -------
-        X : ndarray of shape (n_samples, n_features)
+        X : {ndarray, data frame} of shape (n_samples, n_features)
             Reconstructions, in units of X and of Z's floating dtype; probabilities for binary cross-entropy and
-            the Bernoulli and categorical likelihoods.
+            the Bernoulli and categorical likelihoods. A data frame with the names of the features if `set_output`
+            asks for one.
         """
         check_is_fitted(self)
-        Z = arrays.check_codes(self, Z, self._n_features_out)
-        decode = forward(self.decoder_, arrays.torch_dtype(Z))
-        return self._stream(Z, decode, self.n_features_in_)
+        checked = arrays.check_codes(self, Z, self._n_features_out)
+        decode = forward(self.decoder_, arrays.torch_dtype(checked))
+        return arrays.framed(self, self._stream(checked, decode, self.n_features_in_), Z)
 
     def reconstruct(self, X):
         """Encode and decode rows, as ``inverse_transform(transform(X))``, in chunks of rows.
@@ -237,12 +288,13 @@ class BaseAutoencoder(UsesEncoder):
 
         Returns
         -------
-        X_reconstructed : ndarray of shape (n_samples, n_features)
-            Reconstructions, dense, in units of X and of X's floating dtype.
+        X_reconstructed : {ndarray, data frame} of shape (n_samples, n_features)
+            Reconstructions, dense, in units of X and of X's floating dtype. A data frame if `set_output` asks for
+            one.
         """
-        X = self._check(X, "reconstruct")
-        reconstruct, watch = self._reconstruction(arrays.torch_dtype(X)), SupportWatch(self._supports_of_inputs)
-        return self._stream(X, reconstruct, self.n_features_in_, watch=watch)
+        rows = self._check(X, "reconstruct")
+        reconstruct, watch = self._reconstruction(arrays.torch_dtype(rows)), SupportWatch(self._supports_of_inputs)
+        return arrays.framed(self, self._stream(rows, reconstruct, self.n_features_in_, watch=watch), X)
 
     def reconstruction_error(self, X, per_feature=False):
         """Compute the squared error between rows and their reconstructions.
@@ -320,7 +372,7 @@ class BaseAutoencoder(UsesEncoder):
             warn("R^2 is not defined for fewer than two rows.", UndefinedMetricWarning)
             return float("nan")
         missing, watch = self._takes_missing, SupportWatch(self._supports)
-        mean, reconstruct = column_means(rows, weight, missing), self._reconstruction(arrays.torch_dtype(X))
+        reconstruct = self._reconstruction(arrays.torch_dtype(X))
 
         def squares(part: slice, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
             check(x)
@@ -330,7 +382,8 @@ class BaseAutoencoder(UsesEncoder):
             residual, total = (torch.nan_to_num(each) if missing else each for each in both)
             return sum_rows(residual.square(), share), sum_rows(total.square(), share)
 
-        with torch.inference_mode():
+        with self._inference(rows.shape[0]):
+            mean = column_means(rows, weight, missing)
             terms = (squares(*chunk) for chunk in chunks(rows, 8 * self._widest))
             residual, total = fold(terms, torch.add, torch.add)
         watch.warn()
@@ -344,6 +397,16 @@ class BaseAutoencoder(UsesEncoder):
     def _reconstruction(self, dtype: torch.dtype):
         encode, decode = forward(self.encoder_, dtype), forward(self.decoder_, dtype)
         return lambda x, out=None: decode(encode(x, None), out)
+
+    @property
+    def components_(self):
+        components = dictionary(self.decoder_) if hasattr(self, "decoder_") else None
+        if components is None:
+            raise AttributeError(
+                f"This {type(self).__name__} has no components_: only a fitted decoder of one dense layer, or of "
+                "several without an activation between them, is a dictionary. Use hidden_layer_sizes=()."
+            )
+        return arrays.array_like(self.offset_, components)
 
     @property
     def _takes_missing(self) -> bool:
@@ -487,16 +550,18 @@ class TakesMissingValues(BaseAutoencoder):
 
         Returns
         -------
-        X_filled : ndarray of shape (n_samples, n_features)
-            Data, of X's floating dtype: the values that are not missing are those of X.
+        X_filled : {ndarray, data frame} of shape (n_samples, n_features)
+            Data, of X's floating dtype: the values that are not missing are those of X. A data frame if
+            `set_output` asks for one.
         """
-        X = self._check(X, "impute")
-        expect = self._expectation(arrays.torch_dtype(X))
+        rows = self._check(X, "impute")
+        expect = self._expectation(arrays.torch_dtype(rows))
 
         def fill(x: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
             return torch.where(x.isnan(), expect(x, torch.empty_like(out)), x, out=out)
 
-        return self._stream(X, fill, self.n_features_in_, watch=SupportWatch(self._supports_of_inputs))
+        watch = SupportWatch(self._supports_of_inputs)
+        return arrays.framed(self, self._stream(rows, fill, self.n_features_in_, watch=watch), X)
 
     def _expectation(self, dtype: torch.dtype) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
         """Return what maps rows with missing values to expected ones, of all entries."""

@@ -20,6 +20,8 @@ from ._data.split import distinct
 from ._denoising import DenoisingAutoencoder
 from ._networks.inference import forward
 from ._objectives.support import Support, SupportWatch
+from ._support import threads
+from ._support.data_parallel import refuse
 from ._support.devices import random_seed, random_streams
 from ._support.parameters import AT_LEAST_ZERO, parameter
 from ._training.automatic import STEADY
@@ -233,7 +235,8 @@ class AutoencoderClassifier(ClassifierMixin, UsesEncoder):
         RuntimeError
             If ``device`` is not available.
         """
-        with restore_on_failure(self):
+        refuse("AutoencoderClassifier.fit")
+        with restore_on_failure(self), threads.for_work(0):
             X, y = arrays.check_rows(self, X, y)
             weights = arrays.check_weights(sample_weight, X)
             weight = None if weights is None else weights.cpu().numpy()

@@ -56,7 +56,7 @@ class DenoisingAutoencoder(TakesMissingValues):
         nothing to the loss and to errors; the encoder gets them as the mean of their column, with as many further
         inputs that mark them. 'masking' then makes entries missing instead of zero, so that the networks learn to
         fill what is missing: choose it for `impute`. A callable gets NaN for what is missing, and makes entries
-        missing by NaN. Not for images, custom encoders and sparse X.
+        missing by NaN. Not for images and not for sparse X.
     hidden_layer_sizes : int or array-like of int, default=(128,)
         Widths of the encoder's hidden layers, from the input to the code. An int is a single layer; ``()`` is no
         hidden layer. With ``image_shape``, the numbers of channels of the convolution blocks.
@@ -77,7 +77,8 @@ class DenoisingAutoencoder(TakesMissingValues):
     encoder : torch.nn.Module or None, default=None
         Custom encoder: a module from shape (n, n_features) to shape (n, n_components). `fit` trains a copy,
         starting from the module's weights, and does not centre X. ``hidden_layer_sizes``, ``activation`` and
-        ``code_activation`` do not apply to it.
+        ``code_activation`` do not apply to it. With ``missing_values`` it gets shape (n, 2 * n_features): zeros in
+        place of missing values and, beside them, ones where a value is missing.
     decoder : torch.nn.Module or None, default=None
         Custom decoder: a module from shape (n, n_components) to shape (n, n_features), treated like ``encoder``.
         With ``loss='binary_cross_entropy'`` it must return logits.
@@ -194,6 +195,10 @@ class DenoisingAutoencoder(TakesMissingValues):
     residual_variance_ : ndarray of shape (n_features,)
         Mean squared error of each feature, in squared units of X, when training rows (at most 10,000) are
         corrupted once and reconstructed. `sample` draws with this variance.
+    components_ : ndarray of shape (n_components, n_features)
+        What each unit of the code adds to a row, in units of X: the decoder's weights, before the output
+        activation and the link of the loss. Only with a decoder of a single dense layer, as with
+        ``hidden_layer_sizes=()``, or of dense layers with 'identity' activations.
     offset_ : ndarray of shape (n_features,)
         Offset that the networks subtract from rows before the encoder and add after the decoder, in units of X:
         the mean of the rows given to `fit`, or zeros if the networks are not centred; see the Notes of
@@ -365,8 +370,8 @@ class DenoisingAutoencoder(TakesMissingValues):
 
         Returns
         -------
-        X_restored : ndarray of shape (n_samples, n_features)
-            Restored rows, in units of X and of X's floating dtype.
+        X_restored : {ndarray, data frame} of shape (n_samples, n_features)
+            Restored rows, in units of X and of X's floating dtype. A data frame if `set_output` asks for one.
         """
         return self.reconstruct(X)
 
@@ -397,8 +402,8 @@ class DenoisingAutoencoder(TakesMissingValues):
 
         Returns
         -------
-        X : ndarray of shape (n_samples, n_features)
-            New rows, of the floating dtype of the data given to `fit`.
+        X : {ndarray, data frame} of shape (n_samples, n_features)
+            New rows, of the floating dtype of the data given to `fit`. A data frame if `set_output` asks for one.
 
         Raises
         ------
@@ -424,14 +429,14 @@ class DenoisingAutoencoder(TakesMissingValues):
         else:
             rows = arrays.to_torch(arrays.check_rows(self, X_init, reset=False))[:n_samples]
             n_chains, starts = rows.shape[0], chunks(rows, row_bytes)
-        with torch.inference_mode():
+        with self._inference(n_chains):
             for part, x in starts:
                 x = walk(x.to(self.device_, dtype), burn_in)
                 for first in range(0, n_samples, n_chains):
                     x = walk(x, n_steps)
                     out = output.tensor[first + part.start : first + part.stop]
                     out.copy_(x[: len(out)])
-        return output.array()
+        return arrays.framed(self, output.array())
 
     def _walk(self, dtype: torch.dtype, seed: int) -> Callable[[torch.Tensor, int], torch.Tensor]:
         """Return ``walk(x, n)``, which takes n steps from rows on the networks' device."""

@@ -167,6 +167,10 @@ class SemanticHasher(BaseAutoencoder):
     saturation_ : float
         Fraction of the training rows' codes, over rows and units, that are within 0.1 of 0 or 1 before rounding,
         without noise.
+    components_ : ndarray of shape (n_bits, n_features)
+        What each bit adds to a row, in units of X: the decoder's weights, before the output
+        activation and the link of the loss. Only with a decoder of a single dense layer, as with
+        ``hidden_layer_sizes=()``, or of dense layers with 'identity' activations.
     offset_ : ndarray of shape (n_features,)
         Offset that the networks subtract from rows before the encoder and add after the decoder, in units of X:
         the mean of the rows given to `fit`, or zeros if the networks are not centred; see the Notes of
@@ -329,7 +333,7 @@ class SemanticHasher(BaseAutoencoder):
 
     def _fitted_attributes(self, fit: Fit, encoder: Any, decoder: Any) -> dict[str, Any]:
         data, n_bits = fit.setup.data, fit.architecture.encoder_layer_sizes[-1]
-        found = activity(bits_and_saturated(encoder), fit.inputs, data, 2 * n_bits).mean
+        found = activity(bits_and_saturated(encoder), fit.inputs, data, 2 * n_bits, fit).mean
         return {
             "bit_frequencies_": arrays.array_like(data.X, found[:n_bits]),
             "saturation_": float(found[n_bits:].mean()),

@@ -15,6 +15,7 @@ from ._imputation.members import Shape
 from ._imputation.training import STEPS_PER_REVIEW, Review, Settings
 from ._networks.activations import ACTIVATIONS
 from ._support import devices
+from ._support.data_parallel import refuse
 from ._support.parameters import AT_LEAST_ONE, NON_NEGATIVE, POSITIVE, Parameters, parameter
 from ._support.warnings import warn
 from ._training.fitting import restore_on_failure
@@ -39,8 +40,6 @@ class AutoencoderImputer(CallbackSupportMixin, Parameters, TransformerMixin, Bas
 
     Parameters
     ----------
-    missing_values : int or float, default=np.nan
-        What marks a missing entry. ``np.nan`` also covers missing entries of pandas' nullable columns.
     n_estimators : int, default=8
         Number of networks in the ensemble. Each observed entry is held out from at most one of them.
     add_indicator : bool, default=False
@@ -56,6 +55,8 @@ class AutoencoderImputer(CallbackSupportMixin, Parameters, TransformerMixin, Bas
         Largest value to fill in, of all columns or of each.
     n_components : int, default=4
         Width of the networks' code.
+    missing_values : int or float, default=np.nan
+        What marks a missing entry. ``np.nan`` also covers missing entries of pandas' nullable columns.
     hidden_layer_sizes : int or array-like of int, default=(64, 64)
         Widths of the encoders' hidden layers, from the input to the code; the decoders' are the same in
         opposite order. An int is a single layer; ``()`` is no hidden layer.
@@ -207,6 +208,7 @@ class AutoencoderImputer(CallbackSupportMixin, Parameters, TransformerMixin, Bas
         RuntimeError
             If ``device`` is not available.
         """
+        refuse("AutoencoderImputer.fit")
         with restore_on_failure(self):
             X = self._check(X, reset=True)
             missing = self._missing(X)

@@ -24,6 +24,7 @@ from ._fitted.members import DistanceMember, ScoreMember
 from ._networks.units import to_units
 from ._objectives.losses import Loss, loss_by
 from ._objectives.trimming import trimmed
+from ._support.data_parallel import refuse
 from ._support.devices import random_streams
 from ._support.parameters import AT_LEAST_ONE, FRACTION, NON_NEGATIVE, Parameters, parameter
 from ._training.fitting import restore_on_failure
@@ -174,6 +175,7 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
         RuntimeError
             If ``device`` is not available.
         """
+        refuse("AutoencoderOutlierDetector.fit")
         with restore_on_failure(self):
             X = self._check(X, reset=True)
             context = self._init_callback_context(max_subtasks=self.n_estimators)

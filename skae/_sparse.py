@@ -230,6 +230,12 @@ class SparseAutoencoder(TakesSampleWeight):
         training row; with a 'sigmoid' or 'tanh' code, units whose range over the training rows is below 0.01; with
         other codes, units whose range is at most a hundredth of the largest range. `fit` warns if the fraction is
         above one half.
+    dead_units_ : ndarray of int of shape (n_dead_units,)
+        Numbers of the dead units, in ascending order.
+    components_ : ndarray of shape (n_components, n_features)
+        What each unit of the code adds to a row, in units of X: the decoder's weights, before the output
+        activation and the link of the loss. Only with a decoder of a single dense layer, as with
+        ``hidden_layer_sizes=()``, or of dense layers with 'identity' activations.
     offset_ : ndarray of shape (n_features,)
         Offset that the networks subtract from rows before the encoder and add after the decoder, in units of X:
         the mean of the rows given to `fit`, or zeros if the networks are not centred; see the Notes of
@@ -380,7 +386,7 @@ class SparseAutoencoder(TakesSampleWeight):
             return super().transform(X)
         encode, watch = forward(self.encoder_, arrays.torch_dtype(checked)), SupportWatch(self._supports_of_inputs)
         parts, check = [], arrays.finite_check(self, checked)
-        with torch.inference_mode():  # chunk by chunk, so that the dense codes are never there as a whole
+        with self._inference(checked.shape[0]):  # so that the dense codes are never there as a whole
             for _, x in chunks(arrays.to_torch(checked), self._widest * checked.dtype.itemsize):
                 check(x)
                 parts.append(sparse.csr_array(encode(x.to(self.device_), None).cpu().numpy()))
@@ -504,20 +510,20 @@ class SparseAutoencoder(TakesSampleWeight):
         if units:
             dead = torch.zeros(self.n_components, dtype=setup.dtype, device=setup.device)
             dead[list(units)] = 1
-        n_rows = None if setup.mode is Mode.INCREMENTAL else len(setup.data.train_rows)
+        n_rows = None if setup.mode is Mode.INCREMENTAL else setup.data.n_train
         return DeadUnits(self.auxiliary_weight, self._n_active() / self.n_components, n_rows, dead)
 
     # Afterwards -------------------------------------------------------------------------------------------
 
     def _finalize_networks(self, fit: Fit, encoder: Any, decoder: Any, architecture: Architecture) -> tuple:
         if self.sparsity == "batch_topk":
-            freeze_threshold(encoder, fit.inputs, fit.setup.data, self._n_active(), self.n_components)
+            freeze_threshold(encoder, fit, self._n_active(), self.n_components)
         return encoder, decoder, architecture
 
     def _fitted_attributes(self, fit: Fit, encoder: Any, decoder: Any) -> dict[str, Any]:
         data, architecture = fit.setup.data, fit.architecture
         encode = getattr(encoder, "encode", encoder)  # a module of the user's own has no other method
-        found = activity(encode, fit.inputs, data, architecture.encoder_layer_sizes[-1])
+        found = activity(encode, fit.inputs, data, architecture.encoder_layer_sizes[-1], fit)
         dead = found.dead(architecture.code_activation, self._selects)
         known = getattr(fit.objective.bottleneck, "dead_units", None)
         numbers = () if known is None or known.dead is None else tuple(known.dead.nonzero()[:, 0].tolist())
@@ -530,6 +536,7 @@ class SparseAutoencoder(TakesSampleWeight):
             "_baseline": None if measured is None else tuple(measured),
             "mean_activation_": arrays.array_like(data.X, found.mean),
             "dead_fraction_": int(dead.sum()) / len(dead),
+            "dead_units_": arrays.to_namespace_of(data.X, dead.cpu().numpy().nonzero()[0]),
             "_dead_unit_numbers": numbers,
         }
 

@@ -178,6 +178,10 @@ class StackedAutoencoder(TakesSampleWeight):
         shape (n, n_features), in units of X.
     layer_loss_curves_ : list of list of float
         For each layer, from the input to the code, the objective of each epoch of its pretraining.
+    components_ : ndarray of shape (n_components, n_features)
+        What each unit of the code adds to a row, in units of X: the decoder's weights, before the output
+        activation and the link of the loss. Only with a decoder of a single dense layer, as with
+        ``hidden_layer_sizes=()``, or of dense layers with 'identity' activations.
     offset_ : ndarray of shape (n_features,)
         Offset that the networks subtract from rows before the encoder and add after the decoder, in units of X:
         the mean of the rows given to `fit`, or zeros if the networks are not centred; see the Notes of

@@ -223,6 +223,10 @@ class VAESampler(TakesMissingValues):
         Reconstruction term of each epoch: the negative log-likelihood in nats per row, or the plain loss per row.
     kl_curve_ : list of float
         KL divergence of each epoch, without ``beta`` and ``free_bits``, in nats per row.
+    components_ : ndarray of shape (n_components, n_features)
+        What each unit of the code adds to a row, in units of X: the decoder's weights, before the output
+        activation and the link of the loss. Only with a decoder of a single dense layer, as with
+        ``hidden_layer_sizes=()``, or of dense layers with 'identity' activations.
     offset_ : ndarray of shape (n_features,)
         Offset that the networks subtract from rows before the encoder and add after the decoder, in units of X:
         the mean of the rows given to `fit`, or zeros if the networks are not centred; see the Notes of
@@ -417,8 +421,8 @@ class VAESampler(TakesMissingValues):
 
         Returns
         -------
-        X : ndarray of shape (n_samples, n_features)
-            New rows, of the floating dtype of the data given to `fit`.
+        X : {ndarray, data frame} of shape (n_samples, n_features)
+            New rows, of the floating dtype of the data given to `fit`. A data frame if `set_output` asks for one.
 
         Raises
         ------
@@ -512,7 +516,8 @@ class VAESampler(TakesMissingValues):
         X, n_samples = self._check(X, method), check_n_samples(n_samples)
         densities = self._densities(arrays.torch_dtype(X), n_samples)
         watch = SupportWatch(self._supports, -math.inf)
-        return self._stream(X, lambda x, out: estimate(densities, x, out), 1, watch=watch)[:, 0]
+        found = self._stream(X, lambda x, out: estimate(densities, x, out), 1, watch=watch, n_passes=n_samples)
+        return found[:, 0]
 
     def _densities(self, dtype: torch.dtype, n_samples: int) -> Densities:
         return Densities(
@@ -616,7 +621,7 @@ class VAESampler(TakesMissingValues):
         return {
             "reconstruction_curve_": setup.curve("reconstruction_curve_", parts.get("reconstruction", [])),
             "kl_curve_": setup.curve("kl_curve_", parts.get("kl", [])),
-            "n_active_units_": active_units(encoder.forward_centred, fit.inputs, setup.data),
+            "n_active_units_": active_units(encoder.forward_centred, fit),
             "_objective": {"likelihood": self._parts(setup.architecture), "loss": self.loss},
         }
 

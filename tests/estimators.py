@@ -19,6 +19,7 @@ from skae import (
     SemanticHasher,
     SparseAutoencoder,
     StackedAutoencoder,
+    TabularVAESampler,
     VAESampler,
 )
 
@@ -203,6 +204,15 @@ DETECTORS = {
     "detector_variational": detector(configured(VAESampler, random_state=None)),
 }
 
+# Tables in, tables out: what is of arrays only is not theirs, and `test_tabular.py` has the rest.
+TABULAR = {
+    "tabular": configured(TabularVAESampler),
+    "tabular_standard": configured(
+        TabularVAESampler, numeric_transform="standard", prior="normal", early_stopping=True, beta=0.5
+    ),
+    "tabular_float64": configured(TabularVAESampler, dtype="float64", atom_share=1.0, dropout=0.1),
+}
+
 # Codes in SciPy's CSR format, which those tests that look into the codes do not take.
 SPARSE_OUTPUT = {"sparse_output": configured(SparseAutoencoder, sparsity="topk", sparse_output=True)}
 
@@ -236,8 +246,12 @@ PUBLIC_CLASSES = [
     for name in skae.__all__
     if inspect.isclass(value := getattr(skae, name)) and value is not skae.BaseAutoencoder
 ]
-# Outlier detectors and imputers have no code, and tests of their own.
-WITH_CODES = [c for c in PUBLIC_CLASSES if hasattr(c, "transform") and not issubclass(c, AutoencoderImputer)]
+# Outlier detectors and imputers have no code, samplers of tables no reconstruction; they have tests of their own.
+WITH_CODES = [
+    c
+    for c in PUBLIC_CLASSES
+    if hasattr(c, "transform") and not issubclass(c, AutoencoderImputer | TabularVAESampler)
+]
 
 
 def rows(n_samples=60, n_features=5, seed=0):

@@ -18,6 +18,7 @@ from estimators import (
     MISSING,
     PUBLIC_CLASSES,
     SPARSE_OUTPUT,
+    TABULAR,
     dtype_out,
     labels,
     rows,
@@ -32,7 +33,7 @@ import skae
 
 
 SCIKIT_LEARNS = [CONFIGURATIONS, CLASSIFIERS, DETECTORS, SPARSE_OUTPUT, GREEDY, MISSING]
-SCIKIT_LEARNS += [{"imputer": IMPUTERS["imputer"]}]
+SCIKIT_LEARNS += [{"imputer": IMPUTERS["imputer"]}, {"tabular": TABULAR["tabular"]}]
 
 
 @parametrize_with_checks([estimator for group in SCIKIT_LEARNS for estimator in group.values()])
@@ -92,6 +93,8 @@ def test_scikit_learn_more(estimator, check):
     estimator = clone(estimator)
     if check is checks.check_inplace_ensure_writeable and hasattr(estimator, "missing_values"):
         estimator.set_params(missing_values=np.nan)  # there is one among the data
+        if getattr(estimator, "tied_weights", False):
+            estimator.set_params(tied_weights=False)
         if callable(getattr(estimator, "loss", None)):
             pytest.skip("a loss of whole rows cannot leave out one of their entries")
     check(type(estimator).__name__, estimator)
@@ -175,15 +178,19 @@ def test_docstring_lists_the_parameters_and_their_defaults(estimator_class):
 @pytest.mark.parametrize("estimator_class", PUBLIC_CLASSES)
 def test_docstring_lists_the_attributes(estimator_class):
     documented = entries(sections(estimator_class.__doc__).get("Attributes", ""))
-    settings = {"max_iter": 2, "tol": None, "early_stopping": True}
+    settings = {"max_iter": 2, "tol": None, "early_stopping": True, "hidden_layer_sizes": ()}
     if issubclass(estimator_class, skae.AutoencoderOutlierDetector):
         settings = {}
     if "ordered" in inspect.signature(estimator_class).parameters:  # with all attributes that there can be
-        settings |= {"ordered": True, "hidden_layer_sizes": ()}
+        settings["ordered"] = True
     settings = {name: value for name, value in settings.items() if hasattr(estimator_class, name)}
     y = np.where(np.arange(60) < 30, labels(rows()), -1)  # for a classifier, rows without a label
     estimator = estimator_class(**settings).fit(rows(), y)
-    fitted = {name for name in vars(estimator) if name.endswith("_") and not name.startswith("_")}
+    known = {
+        *vars(estimator),
+        *(n for n, value in inspect.getmembers_static(estimator_class) if isinstance(value, property)),
+    }
+    fitted = {name for name in known if re.fullmatch("[a-z].*[^_]_", name) and hasattr(estimator, name)}
     assert fitted - {"offset_"} <= set(documented)
     assert set(documented) - {"feature_names_in_"} <= fitted
     assert "feature_names_in_" in documented

@@ -290,6 +290,19 @@ def test_data_frames_keep_their_index_and_name_the_codes(estimator, frame):
         assert codes.columns[0] == f"{type(estimator).__name__.lower()}0"
         if kind == "pandas":
             assert list(codes.index) == list(X.index)
+    made = {name: getattr(model, name)(X) for name in ("reconstruct", "denoise") if hasattr(model, name)}
+    if hasattr(model, "inverse_transform"):
+        made["inverse_transform"] = model.inverse_transform(model.transform(X))
+    for frame in made.values():
+        assert type(frame) is type(X)
+        assert list(frame.columns) == list(X.columns)
+        if kind == "pandas":
+            assert list(frame.index) == list(X.index)
+    if hasattr(model, "sample"):
+        assert list(model.sample(3, random_state=0).columns) == list(X.columns)
+        unnamed = fitted(estimator).set_output(transform=kind).sample(3, random_state=0)
+        assert list(unnamed.columns) == ["x0", "x1", "x2", "x3", "x4"]
+        assert_same(unnamed.to_numpy(), fitted(estimator).sample(3, random_state=0))
 
 
 @those_that_are_centred

@@ -117,15 +117,6 @@ def test_whole_rows_are_reconstructed_as_well_as_corrupted_ones(digits, cls, noi
     assert of_corrupted > (0.25 if noise == "masking" else -0.1)
 
 
-def test_noise_statistics_of_partial_fit_are_those_of_its_first_rows():
-    X = rows()
-    model = denoiser(noise="salt_and_pepper").partial_fit(X).partial_fit(100 * X)
-    _, lowest, highest, mean = model._column_statistics
-    assert_allclose(lowest, X.min(0))
-    assert_allclose(highest, X.max(0))
-    assert_allclose(mean, X.mean(0))
-
-
 def test_weights_of_rows_are_not_taken():
     with pytest.raises(TypeError, match="sample_weight"):
         denoiser().fit(rows(), sample_weight=np.ones(60))

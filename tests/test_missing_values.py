@@ -236,8 +236,3 @@ def test_pairs_may_have_missing_values_on_both_sides(wine, holes):
     assert np.isfinite(model.impute(holes)).all()
     with pytest.raises(ValueError, match=r"Input X_clean contains NaN"):
         denoising().set_params(missing_values=None).fit(wine, X_clean=clean)
-
-
-def test_missing_values_are_no_input_of_an_encoder_that_is_given(holes):
-    with pytest.raises(ValueError, match=r"missing_values=nan .*does not work with encoder=Linear"):
-        denoising(encoder=torch.nn.Linear(13, 3)).fit(holes)

@@ -303,8 +303,10 @@ def test_activity_is_that_of_the_final_model_on_the_training_rows(kind, activati
     codes = codes if weight is None else codes[weight > 0]
     span = codes.max(0) - codes.min(0)
     dead = {"auto": span < 0.01, "tanh": span < 0.01, "elu": span <= 0.01 * span.max()}
-    expected = dead.get(activation, (codes == 0).all(0)).mean()
-    assert model.dead_fraction_ == expected
+    expected = dead.get(activation, (codes == 0).all(0))
+    assert model.dead_fraction_ == expected.mean()
+    assert_array_equal(model.dead_units_, np.flatnonzero(expected))
+    assert model.dead_units_.dtype.kind == "i"
 
 
 @pytest.mark.parametrize(("kind", "activation"), [("kl", "auto"), ("l1", "tanh")])

@@ -21,6 +21,7 @@ from .._networks.blocks import Block, Linear
 from .._networks.building import initialize
 from .._objectives.losses import binary_cross_entropy
 from .._support.devices import normal
+from .._support.ranks import current
 from .._support.sizes import of_size
 from .._training.bottleneck import Bottleneck
 from .._training.buffers import BufferPool
@@ -188,7 +189,8 @@ class Adversary(Bottleneck):
 
     def own_loss(self, reconstruction: Tensor) -> Tensor | None:
         """Note how large the pull is to be; under autograd, return what has its gradient and the value zero."""
-        self._level = reconstruction / self._n
+        ranks = current()
+        self._level = ranks.batch_sum(reconstruction) / ranks.batch_size(self._n)
         if self._pull is None:
             return None
         pull = self._level * self.weight * self._pull
@@ -206,11 +208,13 @@ class Adversary(Bottleneck):
         self._n = len(code)
         if self.is_held_out:
             return code
-        code = code.to(self.discriminator.parameters.dtype)
+        code, ranks = code.to(self.discriminator.parameters.dtype), current()
         with torch.no_grad():
             for _ in range(self.n_steps):
-                draws = self.draw(self._n, self.generator)
+                draws = ranks.noise(lambda n: self.draw(n, self.generator), self._n)
                 total = self.discriminator.differentiate(self._blur(draws), self._blur(code))
+                ranks.scale_to_share(self.discriminator.gradient)
+                ranks.add_up(self.discriminator.gradient)
                 self.solver.update()
                 self.add("discriminator", total / self.n_steps)
         return self._blur(code)
@@ -218,7 +222,8 @@ class Adversary(Bottleneck):
     def _blur(self, codes: Tensor) -> Tensor:
         if not self.noise:
             return codes
-        return normal(codes.shape, codes, self.generator).mul_(self.noise).add(codes)
+        noise = current().noise(lambda n: normal((n, codes.shape[1]), codes, self.generator), len(codes))
+        return noise.mul_(self.noise).add(codes)
 
     def state(self) -> dict[str, Any]:
         """Return the discriminator's weights and its solver's state."""

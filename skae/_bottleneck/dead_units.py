@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .._support.ranks import current
 from .winners import cutoff, lowered
 
 
@@ -57,20 +58,21 @@ class DeadUnits:
 
     def watch(self, magnitude: Tensor) -> None:
         """Note who wins, given what is passed on of a batch; after a window, who did not."""
-        n = magnitude.size(0)
+        ranks, n = current(), magnitude.size(0)
+        magnitude = ranks.counted(magnitude)
         if self._highest is None:
             self._highest = torch.zeros_like(magnitude)
         elif self._highest.size(0) < n:
             self._highest = torch.cat([self._highest, torch.zeros_like(magnitude[self._highest.size(0) :])])
         highest = self._highest if self._highest.size(0) == n else self._highest[:n]
         torch.maximum(highest, magnitude, out=highest)  # over rows only at the end: one cheap pass for each batch
-        self._seen += n
+        self._seen += ranks.batch_size(n)
         if self._seen >= self._due:
             self._review(self._highest)
 
     def _review(self, highest: Tensor) -> None:
         """Find out who has been dead for a window."""
-        dead = highest.amax(0) <= 0
+        dead = current().maximum(highest.amax(0)) <= 0
         self.set_dead(dead.to(highest.dtype) if dead.any() else None)
         highest.zero_()
         self._set_seen(0 if self._seen >= self.n_rows else self._seen)

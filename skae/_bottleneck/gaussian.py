@@ -16,6 +16,7 @@ from .._data.corruption import restarted
 from .._networks.activations import LOG_VARIANCE_BOUND
 from .._objectives.penalties import WarmUp
 from .._support.devices import normal
+from .._support.ranks import current
 from .._training.bottleneck import Bottleneck
 
 
@@ -85,7 +86,10 @@ class GaussianBottleneck(Bottleneck):
         self._tanh = torch.tanh(raw * self._inverse_bound)  # as `bounded`; the gradient needs it once more
         self._log_variance = self._tanh * self._bound
         self._deviation = torch.exp(self._log_variance * self._half)
-        self._noise = normal((self.n_passes, *self._mean.shape), self._mean, self.generator)
+        n, width = self._mean.shape
+        self._noise = current().noise(
+            lambda rows: normal((self.n_passes, rows, width), self._mean, self.generator), n, axis=1
+        )
 
     def own_loss(self, reconstruction: Tensor) -> Tensor:
         """Return the weighted divergence of each row, and note both parts of the loss."""
@@ -98,7 +102,10 @@ class GaussianBottleneck(Bottleneck):
             # Units below their free bits cost those, and get no gradient from the divergence.
             self._counted = (self._mean_over_rows(kl.detach()) > self.free_bits).to(kl.dtype)
             own = (kl * self._counted).sum(1) + self.free_bits * (1 - self._counted).sum()
-        rows = rows.detach()
+        return self._weighted(own, rows.detach(), reconstruction)
+
+    def _weighted(self, own: Tensor, rows: Tensor, reconstruction: Tensor) -> Tensor:
+        """Weight the divergence of each row by beta, whose gradient warms up; note ``rows``, as they are."""
         self.add("kl", rows.sum() if self._row_weight is None else torch.dot(rows, self._row_weight[:, 0]))
         self.add("reconstruction", reconstruction)
         own = own if self.beta == 1 else own * self.beta
@@ -109,8 +116,10 @@ class GaussianBottleneck(Bottleneck):
 
     def _mean_over_rows(self, each: Tensor) -> Tensor:
         if self._row_weight is None:
-            return each.mean(0)
-        return (each * self._row_weight).sum(0) / self._row_weight.sum()
+            return current().batch_mean(each.mean(0))
+        ranks = current()
+        total = (each * self._row_weight).sum(0)
+        return ranks.batch_mean(total / ranks.batch_weight(self._row_weight.sum()))
 
     def backward(self, code: Tensor, dz: Tensor, dcode: Tensor, row_weight: Tensor | None) -> None:
         """Write the derivative with respect to the code layer's output."""

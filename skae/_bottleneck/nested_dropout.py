@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from .._networks.nested import group_ends
+from .._support.ranks import current
 from .._training.bottleneck import Bottleneck
 from .._training.optimizers import scaled_rate
 
@@ -84,7 +85,7 @@ class NestedDropout(Bottleneck):
         zero would be the only one that counts.
         """
         equal, _ = super().pass_weights(losses)
-        sizes = losses.abs()
+        sizes = current().batch_sum(losses).abs()
         mean = sizes.mean()
         relative = (mean / sizes.clamp_min(0.01 * mean)).nan_to_num(1.0)
         return equal, equal * self._importance.to(losses.dtype) * relative

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from .._objectives.penalties import WarmUp
 from .._support.devices import normal
+from .._support.ranks import current
 from .._training.bottleneck import Bottleneck
 
 
@@ -32,7 +33,8 @@ class NoisySigmoid(Bottleneck):
         self._generator = generator
 
     def _noisy(self, code: Tensor) -> Tensor:
-        return normal(code.shape, code, self._generator).mul_(self.warm_up.value).add_(code)
+        noise = current().noise(lambda n: normal((n, code.shape[1]), code, self._generator), len(code))
+        return noise.mul_(self.warm_up.value).add_(code)
 
     def forward(self, code: Tensor, z: Tensor, row_weight: Tensor | None) -> None:
         """Write noisy codes, or bits."""

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from .._networks.selection import top_k
+from .._support.ranks import current
 
 # Writes ones for the units that win and zeros for the others, given (magnitude, row_weight, out).
 Choose = Callable[[Tensor, Tensor | None, Tensor], object]
@@ -33,6 +34,10 @@ def cutoff(magnitude: Tensor, weight: Tensor | None, share: float) -> Tensor:
     -------
     cutoff : Tensor of shape () or (m,)
     """
+    return _cutoff(*_whole(magnitude, weight), share)
+
+
+def _cutoff(magnitude: Tensor, weight: Tensor | None, share: float) -> Tensor:
     if weight is None:
         n_kept = max(1, math.ceil(share * len(magnitude) * (1 - _SLACK)))
         return magnitude.amin(0) if n_kept == len(magnitude) else magnitude.topk(n_kept, 0).values[-1]
@@ -44,10 +49,17 @@ def cutoff(magnitude: Tensor, weight: Tensor | None, share: float) -> Tensor:
 
 def batch_cutoff(magnitude: Tensor, row_weight: Tensor | None, k: int) -> Tensor:
     """Return how far down the largest entries of a batch reach, k for each row on average: 0-d."""
+    magnitude, row_weight = _whole(magnitude, row_weight)
     flat = magnitude.reshape(-1)
     if row_weight is None:
         return torch.topk(flat, magnitude.size(0) * k, 0, True, False)[0].min()
-    return cutoff(flat, row_weight.expand_as(magnitude), k / magnitude.shape[1])
+    return _cutoff(flat, row_weight.expand_as(magnitude), k / magnitude.shape[1])
+
+
+def _whole(magnitude: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """Return what competes: the rows of the batch on all ranks."""
+    ranks = current()
+    return ranks.gather_batch(magnitude), None if weight is None else ranks.gather_batch(weight)
 
 
 def lowered(cut: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from sklearn.utils._array_api import (
     move_to,
     supported_float_dtypes,
 )
+from sklearn.utils._set_output import ADAPTERS_MANAGER, _get_output_config
 from sklearn.utils.validation import _check_sample_weight, validate_data
 from torch import Tensor
 
@@ -203,6 +204,19 @@ class Output:
         """Return the filled array, in the caller's namespace and on the caller's device."""
         array = self.tensor if isinstance(self._like, Tensor) else self.tensor.numpy()
         return to_namespace_of(self._like, array)
+
+
+def framed(estimator, rows, original=None):
+    """Return rows as a data frame with the names of the features, where `set_output` asks for frames.
+
+    ``original`` is what they were made of: of a data frame, they take over the index.
+    """
+    kind = _get_output_config("transform", estimator)["dense"]
+    if kind == "default" or not isinstance(rows, np.ndarray):
+        return rows
+    names = getattr(estimator, "feature_names_in_", None)
+    names = [f"x{i}" for i in range(rows.shape[1])] if names is None else names
+    return ADAPTERS_MANAGER.adapters[kind].create_container(rows, original, columns=names)
 
 
 def array_like(X, tensor: Tensor):

@@ -8,6 +8,7 @@ would allocate the result a second time, in theirs.
 
 import functools
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from sklearn.utils.sparsefuncs import mean_variance_axis, min_max_axis
 from torch import Tensor
 
 from .._support.devices import sum_dtype
+from .._support.ranks import current
 
 CHUNK_BYTES = 1 << 22
 
@@ -34,9 +36,16 @@ def slices(n_rows: int, row_bytes: int) -> Iterator[slice]:
         yield slice(start, min(start + step, n_rows))
 
 
+def evenly(n_rows: int, at_most: int) -> slice:
+    """Return which of so many rows are at most ``at_most`` of the whole's, evenly spaced."""
+    ranks = current()
+    step = max(1, -(-ranks.count(n_rows) // at_most))
+    return slice(-ranks.before(n_rows) % step, None, step)
+
+
 def spread(order: Tensor, at_most: int) -> Tensor:
-    """Return at most so many of the row numbers, evenly spaced."""
-    return order[:: -(-len(order) // at_most)]
+    """Return at most so many of the whole's row numbers, evenly spaced."""
+    return order[evenly(len(order), at_most)]
 
 
 # Reading ---------------------------------------------------------------------------------------------------
@@ -111,11 +120,11 @@ def sum_rows(values: Tensor, weight: Tensor | None = None) -> Tensor:
 
 def total(terms: Iterable[Tensor]) -> Tensor:
     """Add up what each chunk gives."""
-    return functools.reduce(torch.add, terms)
+    return fold(((term,) for term in terms), torch.add)[0]
 
 
 def fold(terms: Iterable[tuple[Tensor, ...]], *joins: Callable[[Tensor, Tensor], Tensor]) -> tuple[Tensor, ...]:
-    """Join what each chunk gives into totals: the first tensors by the first of ``joins``, and so on.
+    """Join what each chunk gives into totals of the whole: the first tensors by the first of ``joins``, and so on.
 
     ``torch.add`` makes sums, ``torch.minimum`` and ``torch.maximum`` extremes.
     """
@@ -123,7 +132,9 @@ def fold(terms: Iterable[tuple[Tensor, ...]], *joins: Callable[[Tensor, Tensor],
     def join(totals: tuple[Tensor, ...], term: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         return tuple(by(total, one) for by, total, one in zip(joins, totals, term, strict=True))
 
-    return functools.reduce(join, terms)
+    terms = iter(terms)
+    first = next(terms, None)
+    return current().join(None if first is None else functools.reduce(join, terms, first), joins)
 
 
 # Measuring columns: of tensors chunk by chunk, of CSR matrices by scikit-learn, without making them dense -----
@@ -136,13 +147,14 @@ def column_means(X: "Tensor | sparse.csr_matrix", weight: Tensor | None = None, 
     """
     if sparse.issparse(X):
         weights = None if weight is None else weight.cpu().numpy().astype(str(X.dtype))
-        return torch.from_numpy(mean_variance_axis(X, axis=0, weights=weights)[0]).double()
+        means = torch.from_numpy(mean_variance_axis(X, axis=0, weights=weights)[0]).double()
+        return current().mean(means, X.shape[0] if weights is None else float(weights.sum()))
     short = chunks(X, 64 * X.shape[1])  # which are converted while they are in the cache
     if missing:
         return _means_of_observed(short, weight)
     if weight is None:
-        return total(sum_rows(x) for _, x in short) / len(X)
-    return total(sum_rows(x, weight[part]) for part, x in short) / sum_rows(weight).to(X.device)
+        return total(sum_rows(x) for _, x in short) / current().count(len(X))
+    return total(sum_rows(x, weight[part]) for part, x in short) / current().sum(sum_rows(weight)).to(X.device)
 
 
 def _means_of_observed(parts: Iterable[tuple[slice, Tensor]], weight: Tensor | None) -> Tensor:
@@ -161,24 +173,36 @@ def extremes(X: "Tensor | sparse.csr_matrix", missing: bool = False) -> tuple[fl
         return float(both[0].min()), float(both[1].max())
     if sparse.issparse(X):
         lowest, highest = min_max_axis(X, axis=0)
+        terms: Any = [(torch.tensor(lowest.min()), torch.tensor(highest.max()))]
     else:
-        lowest, highest = fold((x.aminmax() for _, x in chunks(X)), torch.minimum, torch.maximum)
-    return float(lowest.min()), float(highest.max())
+        terms = (x.aminmax() for _, x in chunks(X))
+    lowest, highest = fold(terms, torch.minimum, torch.maximum)
+    return float(lowest), float(highest)
 
 
 def column_statistics(X: "Tensor | sparse.csr_matrix", missing: bool = False) -> tuple[np.ndarray, ...]:
     """Return each column's standard deviation, minimum, maximum and mean; all 0 if all entries are missing."""
     if sparse.issparse(X):
-        mean, variance = mean_variance_axis(X, axis=0)
-        return np.sqrt(variance), *min_max_axis(X, axis=0), mean
+        return _statistics_of_csr(X)
     mean = column_means(X, missing=missing)
     if missing:
         columns = _statistics_of_observed(X, mean)
     else:
         terms = ((sum_rows((x - mean).square()), x.amin(0), x.amax(0)) for _, x in chunks(X))
         squares, lowest, highest = fold(terms, torch.add, torch.minimum, torch.maximum)
-        columns = (squares / len(X)).sqrt(), lowest, highest
+        columns = (squares / current().count(len(X))).sqrt(), lowest, highest
     return tuple(column.cpu().numpy() for column in (*columns, mean))
+
+
+def _statistics_of_csr(X: "sparse.csr_matrix") -> tuple[np.ndarray, ...]:
+    own, variance = (torch.from_numpy(np.asarray(a)) for a in mean_variance_axis(X, axis=0))
+    extremes = tuple(torch.from_numpy(np.asarray(a)) for a in min_max_axis(X, axis=0))
+    ranks = current()
+    if ranks.is_shared:  # around the mean of all ranks, not of this one
+        mean = ranks.mean(own, X.shape[0])
+        own, variance = mean, ranks.mean(variance + (own - mean).square(), X.shape[0])
+        extremes = ranks.join(extremes, (torch.minimum, torch.maximum))
+    return tuple(column.numpy() for column in (variance.sqrt(), *extremes, own))
 
 
 def _statistics_of_observed(X: Tensor, mean: Tensor) -> tuple[Tensor, ...]:
@@ -193,3 +217,34 @@ def _statistics_of_observed(X: Tensor, mean: Tensor) -> tuple[Tensor, ...]:
     squares, lowest, highest, counts = fold((terms(x) for _, x in chunks(X)), *joins)
     seen = counts > 0
     return (squares / counts.where(seen, 1)).sqrt(), lowest.where(seen, 0), highest.where(seen, 0)
+
+
+def count_rows(X: "Tensor | sparse.csr_matrix", missing: bool = False) -> np.ndarray:
+    """Return the number of rows, (1,), or of those with a value in each column, (n_features,)."""
+    if not missing:
+        return np.array([float(current().count(X.shape[0]))])
+    return total((~x.isnan()).sum(0) for _, x in chunks(X)).cpu().double().numpy()
+
+
+def pooled(first: tuple, n_first: np.ndarray, second: tuple, n_second: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Return the statistics of rows of which so many (see `count_rows`) have one `column_statistics` each."""
+    share = n_second / np.maximum(n_first + n_second, 1)
+    (deviation, lowest, highest, mean), (deviation2, lowest2, highest2, mean2) = first, second
+    with np.errstate(over="ignore", invalid="ignore"):  # training will say what is wrong
+        between = share * (1 - share) * np.square(mean2 - mean)
+    variance = (1 - share) * np.square(deviation) + share * np.square(deviation2) + between
+    both = n_first > 0, n_second > 0
+    return (
+        np.sqrt(variance),
+        *pooled_ranges((lowest, highest), (lowest2, highest2), *both),
+        mean + share * (mean2 - mean),
+    )
+
+
+def pooled_ranges(
+    first: Any, second: Any, has_first: np.ndarray, has_second: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return minima and maxima of rows of which these are known, if there are any."""
+    lowest, highest = np.minimum(first[0], second[0]), np.maximum(first[1], second[1])
+    lowest = np.where(has_second, np.where(has_first, lowest, second[0]), first[0])
+    return lowest, np.where(has_second, np.where(has_first, highest, second[1]), first[1])

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from .._support.ranks import current
 from .._support.sizes import of_size
 from .arrays import as_tensor
 
@@ -161,16 +162,21 @@ class Corruption:
                 f"noise_level={level} with noise={noise!r} is a fraction of entries, so that it must be "
                 "in [0, 1]. Lower it, or use noise='gaussian', whose level has no upper bound."
             )
-        self.noise, self.level, self.statistics, self.generator = noise, level, statistics, generator
+        self.noise, self.level, self.generator = noise, level, generator
         if clean_fraction == "auto":
             clean_fraction = NOISES[noise].clean_fraction if isinstance(noise, str) else 0.0
         self.clean_fraction: float = clean_fraction
+        self._dtype, self._missing, self._unit = dtype, missing, unit
+        self.describe(statistics, offset)
+
+    def describe(self, statistics: tuple, offset: Tensor | None) -> None:
+        """Take note of the columns' statistics, and of what batches are centred by."""
+        self.statistics = statistics
         deviation, lowest, highest = (as_tensor(s).cpu().double() for s in statistics[:3])
         zero = torch.zeros_like(deviation) if offset is None else -offset.cpu().double()
-        masked = torch.full_like(zero, math.nan) if missing else zero
-        fills = (deviation, lowest + zero, highest + zero, masked, zero)
-        *self._fills, self._zero = [(fill / unit).to(generator.device, dtype) for fill in fills]
-        self._unit = unit
+        masked = torch.full_like(zero, math.nan) if self._missing else zero
+        fills = (zero, deviation, lowest + zero, highest + zero, masked)
+        self._zero, *self._fills = ((f / self._unit).to(self.generator.device, self._dtype) for f in fills)
         self._draws: dict[tuple, Draw] = {}
 
     def __call__(self, x: Tensor, out: Tensor | None = None) -> Tensor:
@@ -180,7 +186,7 @@ class Corruption:
             noisy = self._of_callable(x, self.noise, draw)
             return noisy if out is None else out.copy_(noisy)
         out, noise = torch.empty_like(x) if out is None else out, NOISES[self.noise]
-        noise.draw(draw.number, self.generator)
+        current().fill(draw.number, lambda numbers: noise.draw(numbers, self.generator))
         if self.clean_fraction:
             draw.number.masked_fill_(self._whole(draw), noise.nothing)
         noise.apply(x, draw, draw.number, out)
@@ -188,11 +194,12 @@ class Corruption:
 
     def _whole(self, draw: Draw) -> Tensor:
         """Draw which rows stay whole, (n, 1)."""
-        return torch.lt(draw.row.uniform_(generator=self.generator), self.clean_fraction, out=draw.whole)
+        current().fill(draw.row, lambda numbers: numbers.uniform_(generator=self.generator))
+        return torch.lt(draw.row, self.clean_fraction, out=draw.whole)
 
     def _of_callable(self, x: Tensor, noise: Callable, draw: Draw) -> Tensor:
         zero = self._zero
-        noisy = noise((x - zero) * self._unit, self.generator)
+        noisy = noise((x - zero) * self._unit, current().generator(self.generator))
         if not isinstance(noisy, Tensor):
             raise TypeError(
                 f"noise={noise!r} returned a {type(noisy).__name__}, but noise gets a torch tensor and must "

@@ -1,13 +1,15 @@
 """Rows on their way into the networks: weighted, split, centred; gathered, made dense and cast batch by batch."""
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
+from scipy import sparse
 from torch import Tensor
 
+from .._support.ranks import current
 from . import arrays, chunks, units
 from .chunks import Buffer, Reader, chunk_rows, slices
 from .split import hold_out
@@ -91,6 +93,16 @@ class Rows:
                     staged.sub_(self._offset)
                 batch.copy_(staged if self._factor == 1 else staged.mul_(self._factor))
 
+    def stored(self, index: Tensor) -> "tuple[sparse.csr_matrix, np.ndarray, float] | None":
+        """Return the rows numbered ``index`` as they are, what is subtracted from them, and what multiplies them then.
+
+        None unless they are CSR.
+        """
+        if self._reader.is_dense or self._change is not None:
+            return None
+        offset = np.zeros(self.n_features) if self._offset is None else self._offset.numpy()
+        return self._reader.X[index.cpu().numpy()], offset, self._factor
+
     def batch(self, index: Tensor) -> Tensor:
         """Return the rows numbered ``index`` as a new batch."""
         out = torch.empty(len(index), self.n_features, dtype=self.dtype, device=self.device)
@@ -99,6 +111,8 @@ class Rows:
 
     def chunks(self, order: Tensor, width: int = 0, at_least: int = 1) -> Iterator[tuple[Tensor, Tensor]]:
         """Walk over the rows numbered ``order``: yield numbers, and rows that are there until the next chunk.
+
+        With several ranks, chunks are this rank's parts of the whole's, those without any left out.
 
         Parameters
         ----------
@@ -109,9 +123,16 @@ class Rows:
         at_least : int
             Rows of a chunk, however many bytes these have.
         """
+        return self.serve(current().batches(order, self.chunk_rows(width, at_least), padded=False))
+
+    def chunk_rows(self, width: int = 0, at_least: int = 1) -> int:
+        """Return how many rows `chunks` has in one."""
+        return max(at_least, chunk_rows(self.dtype.itemsize * max(width, self.n_features)))
+
+    def serve(self, batches: Iterable[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the numbers of rows that are given, and the rows, which are there until the next."""
         buffer = Buffer(self.n_features, self.dtype, self.device)
-        row_bytes = self.dtype.itemsize * max(width, self.n_features)
-        for index in order.split(max(at_least, chunk_rows(row_bytes))):
+        for index in batches:
             rows = buffer(len(index))
             self.gather(index, out=rows)
             yield index, rows
@@ -150,8 +171,10 @@ class TrainingData:
 
     Attributes
     ----------
-    train_rows, validation_rows : int64 Tensor on the device
-        Numbers of the rows to train on, and to hold out (None before `split`, and without early stopping).
+    n_train : int
+        The number of rows to train on, of all ranks.
+    validation_rows : int64 Tensor on the device or None
+        Numbers of the rows to hold out (None before `split`, and without early stopping).
     offset, target_offset : Tensor of shape (n_features,) or None
         What is subtracted from inputs and targets (None before `centre`).
     unit, target_unit : float
@@ -206,8 +229,18 @@ class TrainingData:
 
     @property
     def total_weight(self) -> float:
-        """The number of rows, each counted as often as its weight says."""
-        return float(self._used.sum() if self._weight is None else self._weight.cpu()[self._used].double().sum())
+        """The number of rows of all ranks, each counted as often as its weight says."""
+        total = self._used.double() if self._weight is None else self._weight.cpu()[self._used].double()
+        return float(current().sum(total.sum()))
+
+    @property
+    def train_rows(self) -> Tensor:
+        """Numbers of the rows to train on, int64, on the device."""
+        return self._train_rows
+
+    @train_rows.setter
+    def train_rows(self, rows: Tensor) -> None:
+        self._train_rows, self.n_train = rows, current().count(len(rows))
 
     def split(self, fraction: float, generator: torch.Generator, groups: Tensor | None = None) -> None:
         """Hold rows out for validation; with ``groups``, numbers of classes, of each class that can spare some.
@@ -218,6 +251,7 @@ class TrainingData:
             If no row would be left to train on, or to hold out.
         """
         weight = self._used.double() if self._weight is None else self._weight.cpu() * self._used
+        ranks = current()
         if groups is None:
             groups = torch.zeros(len(weight), dtype=torch.int64)
         held_out = torch.zeros(len(weight), dtype=torch.bool)
@@ -227,10 +261,12 @@ class TrainingData:
             if len(groups.unique()) == 1 or not (chosen == (members & self._used)).all():
                 held_out |= chosen
         kept = self._used & ~held_out
-        if not (kept.any() and held_out.any()):
+        trains, holds_out = ranks.any(bool(kept.any())), ranks.any(bool(held_out.any()))
+        if not (trains and holds_out):
+            n_used = ranks.count(int(self._used.sum()))
             raise ValueError(
-                f"early_stopping=True cannot split n_samples={int(self._used.sum())} with validation_fraction="
-                f"{fraction}: no row would be left to {'hold out' if kept.any() else 'train on'}. Give fit more "
+                f"early_stopping=True cannot split n_samples={n_used} with validation_fraction="
+                f"{fraction}: no row would be left to {'hold out' if trains else 'train on'}. Give fit more "
                 "rows that differ, change validation_fraction, or set early_stopping=False."
             )
         self.train_rows = kept.nonzero()[:, 0].to(self.device)
@@ -264,6 +300,29 @@ class TrainingData:
             other = units.unit(self._targets, self.target_offset, self._weight) if self.paired else own
             self._shared[key] = own, other, self.offset
         self.unit, self.target_unit, _ = self._shared[key]
+
+    def counts(self) -> np.ndarray:
+        """Return how many rows have a value, of inputs and of targets: (2, 1), or (2, n_features) with gaps."""
+        inputs = chunks.count_rows(self._inputs, self.missing)
+        return np.stack([inputs, chunks.count_rows(self._targets, self.missing) if self.paired else inputs])
+
+    def move_centre(self, n_before: np.ndarray, fixed: tuple[int, ...] = ()) -> tuple[Tensor, Tensor] | None:
+        """Move the centres that there are, but for ``fixed`` columns, to the means of these and so many rows.
+
+        ``n_before`` are `counts`. Return how far they move, if they do.
+        """
+        n, shifts = self.counts(), []
+        shares = n / np.maximum(n_before + n, 1)
+        for rows, centre, share in zip(
+            (self._inputs, self._targets), (self.offset, self.target_offset), shares, strict=True
+        ):
+            shift = self._mean(rows).to(centre) - centre  # type: ignore[operator]
+            shift[list(fixed)] = 0
+            shifts.append(shift * torch.as_tensor(share).to(shift))
+        if not any(shift.any() for shift in shifts):
+            return None
+        self.offset, self.target_offset = self.offset + shifts[0], self.target_offset + shifts[1]  # type: ignore[operator]
+        return shifts[0], shifts[1]
 
     def _mean(self, rows) -> Tensor:
         return chunks.column_means(rows, self._weight, self.missing).to(arrays.torch_dtype(self.X))
@@ -308,7 +367,8 @@ class TrainingData:
         weight = self._weight.to(self.device, copy=True)
         for rows in (self.train_rows, self.validation_rows):
             if rows is not None:
-                weight[rows] /= weight[rows].mean()
+                ranks = current()
+                weight[rows] /= ranks.sum(weight[rows].sum()) / ranks.count(len(rows))
         return weight
 
     def largest_magnitude(self) -> float:
@@ -331,6 +391,10 @@ class TrainingData:
         """Tell whether inputs plainly are images in another order; see `units.looks_channels_first`."""
         return units.looks_channels_first(self._inputs, shape)
 
+    def input_means(self) -> Tensor:
+        """Return each input column's mean."""
+        return self._mean(self._inputs)
+
     def column_means(self) -> Tensor:
         """Return each target column's mean."""
         return self._mean(self._targets)
@@ -346,6 +410,7 @@ class TrainingData:
         reader, numbers = Reader(self._inputs), torch.tensor(columns)
         batches = some.split(chunk_rows(8 * self._inputs.shape[1]))
         picked = torch.cat([reader.gather(index).cpu()[:, numbers].double() for index in batches])
+        picked = current().gather(picked)
         if not self.missing:
             return np.quantile(picked.numpy(), probabilities, axis=0)
         seen = torch.where(picked.isnan().all(0), 0.0, picked)  # a column without a value is zero

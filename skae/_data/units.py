@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from .._support.devices import sum_dtype
-from .chunks import Reader, chunk_rows, column_statistics, fold, spread, sum_rows
+from .._support.ranks import current
+from .chunks import Reader, chunk_rows, column_statistics, evenly, fold, spread, sum_rows
 
 MOST_ROWS = 10_000  # that columns are measured on
 MOST_IMAGES = 200
@@ -66,9 +67,9 @@ def dominant_columns(X: Any, power: int) -> list[int]:
     power : int
         Of the deviation that the loss grows with: 2 for the squared error, 1 for the absolute one.
     """
-    if X.shape[0] < FEWEST_ROWS:
+    if current().count(X.shape[0]) < FEWEST_ROWS:
         return []
-    deviation, lowest, highest, _ = column_statistics(X[:: -(-X.shape[0] // MOST_ROWS)])
+    deviation, lowest, highest, _ = column_statistics(X[evenly(X.shape[0], MOST_ROWS)])
     width = np.nan_to_num(np.asarray(highest, dtype=np.float64) - np.asarray(lowest, dtype=np.float64))
     share = np.where(width > 0, np.nan_to_num(np.asarray(deviation, dtype=np.float64)), 0.0)
     n_varying = int((share > 0).sum())

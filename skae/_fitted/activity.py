@@ -8,12 +8,14 @@ import torch
 from torch import Tensor
 
 from .._bottleneck.winners import batch_cutoff
-from .._data.chunks import chunk_rows, fold, spread, sum_rows, total
+from .._data.chunks import chunk_rows, fold, spread, sum_rows
 from .._data.rows import Rows, TrainingData
 from .._networks.blocks import Linear
 from .._networks.networks import Encoder
 from .._networks.selection import Threshold
 from .._support.devices import sum_dtype
+from .._support.ranks import current
+from .._training.fitting import Fit
 
 ACTIVE_VARIANCE = 0.01
 ENOUGH_ROWS = 5_000
@@ -41,21 +43,31 @@ class Activity(NamedTuple):
 
 
 @torch.no_grad()
-def activity(encode: Callable, rows: Rows, data: TrainingData, width: int) -> Activity:
-    """Measure what ``encode`` makes, ``width`` columns, of the training rows, which are served by ``rows``."""
-    weight = data.row_weight()
+def activity(encode: Callable, rows: Rows, data: TrainingData, width: int, fit: Fit | None = None) -> Activity:
+    """Measure what ``encode`` makes, ``width`` columns, of the training rows, which are served by ``rows``.
+
+    With a fit, in `partial_fit`, also of the last rows before them.
+    """
+    ranks, weight = current(), data.row_weight()
 
     def term(index: Tensor, x: Tensor) -> tuple[Tensor, ...]:
         code = encode(x)
+        if not ranks.rows_here(len(index)):
+            nothing = torch.full_like(code[0], torch.inf)
+            return torch.zeros_like(code[0], dtype=sum_dtype(code.device)), nothing, -nothing
         return sum_rows(code, None if weight is None else weight[index]), code.amin(0), code.amax(0)
 
-    terms = (term(index, x) for index, x in rows.chunks(data.train_rows, width))
-    sums, lowest, highest = fold(terms, torch.add, torch.minimum, torch.maximum)
-    return Activity(sums / len(data.train_rows), lowest, highest)
+    # Every rank takes part in each chunk: layers may normalize over all of its rows.
+    batches = ranks.batches(data.train_rows, rows.chunk_rows(width))
+    terms = (term(index, x) for index, x in rows.serve(batches))
+    joins = torch.add, torch.minimum, torch.maximum
+    totals = torch.tensor(float(data.n_train)), *fold(terms, *joins)
+    n, sums, lowest, highest = totals if fit is None else fit.recent("activity", totals, torch.add, *joins)
+    return Activity(sums / n, lowest, highest)
 
 
 @torch.no_grad()
-def freeze_threshold(encoder: Encoder, rows: Rows, data: TrainingData, n_active: int, width: int) -> None:
+def freeze_threshold(encoder: Encoder, fit: Fit, n_active: int, width: int) -> None:
     """Set the encoder's threshold so that ``n_active`` units of a row are kept on average.
 
     It is the mean over large random batches of the magnitude that the largest units of each go down to. ``width``
@@ -64,29 +76,37 @@ def freeze_threshold(encoder: Encoder, rows: Rows, data: TrainingData, n_active:
     selection = encoder.selection
     if not isinstance(selection, Threshold):
         return
-    order, weight = data.train_rows, data.row_weight()
+    ranks, rows, weight = current(), fit.inputs, fit.setup.data.row_weight()
+    order = ranks.whole(fit.setup.data.train_rows)
     shuffled = order[torch.randperm(len(order), generator=torch.Generator().manual_seed(0)).to(order.device)]
+    batches = shuffled.split(rows.chunk_rows(width, at_least=200))
 
     def term(index: Tensor, x: Tensor) -> Tensor:
         row_weight = None if weight is None else weight[index].unsqueeze(1)
-        return len(index) * batch_cutoff(encoder.forward_centred(x).abs(), row_weight, n_active)
+        cutoff = batch_cutoff(encoder.forward_centred(x).abs(), row_weight, n_active)
+        return ranks.batch_size(len(index)) * cutoff
 
-    cutoffs = total(term(index, x) for index, x in rows.chunks(shuffled, width, at_least=200))
+    cutoffs = torch.stack([term(index, x) for index, x in rows.serve(map(ranks.mine, batches))]).sum()
+    ranks.leave()
     # A hair lower, so that rounding in another precision does not lose the unit that stands at the threshold.
-    selection.threshold.copy_(cutoffs / len(order) * (1 - 1e-4))
+    n, cutoffs = fit.recent("threshold", (torch.tensor(float(len(order))), cutoffs), torch.add, torch.add)
+    selection.threshold.copy_(cutoffs / n * (1 - 1e-4))
 
 
 @torch.no_grad()
-def active_units(encode: Callable[[Tensor], Tensor], rows: Rows, data: TrainingData) -> int:
+def active_units(encode: Callable[[Tensor], Tensor], fit: Fit) -> int:
     """Count the units whose posterior mean varies over training rows (Burda et al. 2016).
 
     Of many rows, some that are evenly spaced are enough, and spare what an epoch of encoding costs. ``encode``
     maps centred rows to both heads, (n, 2 n_components).
     """
-    some, dtype = spread(data.train_rows, ENOUGH_ROWS), sum_dtype(rows.device)
+    rows = fit.inputs
+    some, dtype = spread(fit.setup.data.train_rows, ENOUGH_ROWS), sum_dtype(rows.device)
     means = (encode(x).chunk(2, 1)[0].to(dtype) for _, x in rows.chunks(some))
     sums, squares = fold(((sum_rows(m), sum_rows(m.square())) for m in means), torch.add, torch.add)
-    variance = squares / len(some) - (sums / len(some)).square()
+    totals = torch.tensor(float(current().count(len(some)))), sums, squares
+    n, sums, squares = fit.recent("means", totals, torch.add, torch.add, torch.add)
+    variance = squares / n - (sums / n).square()
     return int((variance > ACTIVE_VARIANCE).sum())
 
 
@@ -103,7 +123,8 @@ def balance(encoder: Encoder, batches: Iterable[Tensor]) -> None:
     linear: Any = encoder.blocks[-1].linear if encoder.own is None else None
     if not isinstance(linear, Linear):
         return  # units of a convolution share their weights, a user's module is as it is
-    logits = torch.cat([encoder.forward_centred(rows).cpu() for rows in batches]).double()
+    ranks = current()
+    logits = torch.cat([ranks.gather_batch(encoder.forward_centred(rows).cpu()) for rows in batches]).double()
     mean = logits.mean(0)
     covariance = torch.cov(logits.t(), correction=0).reshape(len(mean), -1)
     if not covariance.isfinite().all():
@@ -140,4 +161,4 @@ def pack(bits: Tensor) -> Tensor:
 def some_rows(rows: Rows, order: Tensor) -> Iterator[Tensor]:
     """Yield rows numbered ``order`` in chunks: all of them if one chunk can hold them, else a thousand or more."""
     some = spread(order, max(1000, chunk_rows(rows.n_features * rows.dtype.itemsize)))
-    return (x for _, x in rows.chunks(some))
+    return (x for _, x in rows.serve(current().batches(some, rows.chunk_rows())))

@@ -18,8 +18,10 @@ from .._data.chunks import total
 from .._networks.blocks import TiedLinear
 from .._networks.building import Architecture, build
 from .._networks.custom import forward_centred
+from .._networks.dictionary import dictionary
 from .._networks.networks import Decoder, Encoder
 from .._support.devices import sum_dtype
+from .._support.ranks import current
 from .._training.fitting import Fit
 from .._training.setup import Mode
 
@@ -90,27 +92,29 @@ def finalize(estimator, fit: Fit, encoder: Any, decoder: Any, architecture: Arch
 
 
 def attributes(estimator, fit: Fit, encoder: Any, decoder: Any) -> dict[str, Any]:
-    """Return what each unit explains and, of linear networks, the components."""
+    """Return what each unit explains."""
     X = fit.setup.data.X
     by_unit, shares = explained_variance(fit, encoder, decoder, fit.architecture)
     kept, asked = float(shares.sum()), estimator.n_components
     is_short = not isinstance(asked, Integral) and fit.setup.previous is None and kept < asked - 1e-6
-    own = {
+    return {
         "explained_variance_": arrays.array_like(X, by_unit),
         "explained_variance_ratio_": arrays.array_like(X, shares),
         "_short_of": kept if is_short else None,
     }
-    if is_linear(estimator, fit.architecture):
-        own["components_"] = arrays.array_like(X, linear_map(decoder).t())
-    return own
 
 
-def _mean(fit: Fit, rows: Tensor, term: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-    """Return the mean over rows of ``term(x, weight)``, a sum over the rows of a chunk, each times its weight."""
+def _mean(fit: Fit, rows: Tensor, name: str, term: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    """Return the mean over rows of ``term(x, weight)``, a sum over the rows of a chunk, each times its weight.
+
+    In `partial_fit` of the last rows before them too, of which sums are kept by that name.
+    """
     weight, device = fit.setup.data.sample_weight, fit.inputs.device
     weight = torch.ones(fit.inputs.n_rows) if weight is None else weight
     weight = weight.to(device, sum_dtype(device))
-    return total(term(x, weight[index]) for index, x in fit.inputs.chunks(rows)) / weight[rows].sum()
+    sums = total(term(x, weight[index]) for index, x in fit.inputs.chunks(rows))
+    n, sums = fit.recent(name, (current().sum(weight[rows].sum()), sums), torch.add, torch.add)
+    return sums / n
 
 
 @torch.no_grad()
@@ -122,10 +126,11 @@ def explained_variance(fit: Fit, encoder: Any, decoder: Any, architecture: Archi
     """
     data = fit.setup.data
     rows = data.train_rows if data.validation_rows is None else data.validation_rows
-    n = float(len(rows) if data.sample_weight is None else data.sample_weight[rows].sum())
+    ranks = current()
+    n = float(ranks.count(len(rows)) if data.sample_weight is None else ranks.sum(data.sample_weight[rows].sum()))
     encode = forward_centred(encoder)
     decode = decoder.reconstruct_centred if isinstance(decoder, Decoder) else decoder
-    centre = _mean(fit, rows, lambda x, weight: weight @ x.to(weight.dtype))
+    centre = _mean(fit, rows, "centre", lambda x, weight: weight @ x.to(weight.dtype))
 
     def left(x: Tensor, weight: Tensor) -> Tensor:
         code = encode(x)
@@ -136,7 +141,7 @@ def explained_variance(fit: Fit, encoder: Any, decoder: Any, architecture: Archi
             squares.append(weight @ (decode(prefix) - x).to(weight.dtype).square().sum(1))
         return torch.stack(squares)
 
-    variance = _mean(fit, rows, left) * n / max(n - 1, 1.0) * data.unit**2
+    variance = _mean(fit, rows, "left", left) * n / max(n - 1, 1.0) * data.target_unit**2
     by_unit = variance[:-1] - variance[1:]
     return by_unit, by_unit / variance[0] if variance[0] > 0 else torch.zeros_like(by_unit)
 
@@ -147,12 +152,6 @@ def explained_variance(fit: Fit, encoder: Any, decoder: Any, architecture: Archi
 def _weight(linear: Any) -> Tensor:
     """Return a layer's weight, (fan_out, fan_in), in float64 on the CPU."""
     return linear.weight.detach().cpu().double()
-
-
-def linear_map(decoder: Decoder) -> Tensor:
-    """Return the matrix, (n_features, n_components), of a linear decoder, in float64 on the CPU."""
-    first, *others = (_weight(block.linear) for block in decoder.blocks)
-    return functools.reduce(lambda whole, weight: weight @ whole, others, first)
 
 
 @torch.no_grad()
@@ -168,14 +167,16 @@ def rotate_to_principal_axes(encoder: Encoder, decoder: Decoder, mean: Callable,
     ----------
     encoder, decoder
         Changed in place.
-    mean : callable (term) -> Tensor
+    mean : callable (name, term) -> Tensor
         Of ``term(x, weight)`` over rows.
     only_rotate : bool
         Only rotate the code, as tied weights ask.
     """
     last: Any = encoder.blocks[-1].linear
     first: Any = decoder.blocks[0].linear
-    width, whole = len(last.bias), linear_map(decoder)
+    width, components = len(last.bias), dictionary(decoder)
+    assert components is not None  # the networks are linear
+    whole = components.t()
 
     def both(x: Tensor) -> Tensor:
         return torch.cat([encoder.forward_centred(x), x], 1)
@@ -184,8 +185,8 @@ def rotate_to_principal_axes(encoder: Encoder, decoder: Decoder, mean: Callable,
         rows = (both(x) - means).to(weight.dtype)
         return (rows[:, :width] * weight[:, None]).t() @ rows
 
-    means = mean(lambda x, weight: weight @ both(x).to(weight.dtype))
-    within, across = mean(outer).cpu().double().split([width, len(means) - width], 1)
+    means = mean("axes", lambda x, weight: weight @ both(x).to(weight.dtype))
+    within, across = mean("products", outer).cpu().double().split([width, len(means) - width], 1)
     if only_rotate:
         explained = across @ whole - 0.5 * within @ whole.t() @ whole
         back = torch.linalg.eigh(explained + explained.t()).eigenvectors.flip(1)

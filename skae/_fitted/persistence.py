@@ -21,7 +21,7 @@ from .._support import devices
 from .._support.warnings import warn
 from .._training.fine_tuning import to_fine_tune
 
-FORMAT = 1
+FORMAT = 2  # 2: the solver of `partial_fit` is saved
 NETWORKS = ("encoder", "decoder", "head")
 # Other names in files of version 0.1.0.dev0: buffers of an encoder, and attributes of an estimator.
 FORMER_NAMES = {"typical": "log_scale"}
@@ -39,7 +39,9 @@ for _cls in (Block, Decoder, Encoder, Linear):
 
 def to_plain(state: dict[str, Any]) -> dict[str, Any]:
     """Replace whatever belongs to torch in an estimator's state; ``state`` itself is the caller's copy."""
-    state.pop("_ongoing", None)  # of partial_fit, which starts its solver afresh after loading
+    ongoing = state.pop("_ongoing", None)
+    if ongoing is not None:
+        state["_left_by_partial_fit"] = plain_tensors(ongoing.state())
     own = [name for name in ("encoder", "decoder") if isinstance(state.get(name), nn.Module)]
     state.update(zip(own, _freeze(*(state[name] for name in own)), strict=True))
     if "encoder_" not in state:
@@ -90,6 +92,15 @@ def from_plain(state: dict[str, Any], name: str) -> dict[str, Any]:
             kept = value["device"] in (str(device), "cpu")
             state[key] = torch.tensor(value["array"], device=value["device"] if kept else device)
     return state
+
+
+def plain_tensors(state: Any) -> Any:
+    """Copy a nested state with an array, which says that it was one, in the place of each tensor."""
+    if isinstance(state, dict):
+        return {name: plain_tensors(part) for name, part in state.items()}
+    if isinstance(state, list | tuple):
+        return type(state)(map(plain_tensors, state))
+    return {"tensor": _array(state)} if isinstance(state, Tensor) else state
 
 
 def _is_built(network: nn.Module) -> bool:

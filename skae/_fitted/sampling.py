@@ -49,6 +49,8 @@ def generate(
 ):
     """Return new rows, (n_samples, n_features), of the kind and dtype of the data that were given to ``fit``.
 
+    A data frame where `set_output` asks for one.
+
     Parameters
     ----------
     estimator : BaseAutoencoder
@@ -66,12 +68,12 @@ def generate(
     dtype = output.tensor.dtype
     decode = forward(estimator.decoder_, dtype, linked=draw_rows is None)
     like = torch.empty(0, dtype=dtype)
-    with torch.inference_mode():
+    with estimator._inference(n_samples):
         for part in slices(n_samples, estimator._widest * dtype.itemsize):
             z = draw(prior, part.stop - part.start, estimator._n_features_out, like, streams.weights)
             x = decode(z.to(estimator.device_), None).cpu()
             output.tensor[part] = x if draw_rows is None else draw_rows(x, streams.noise)
-    return output.array()
+    return arrays.framed(estimator, output.array())
 
 
 # Estimates: log p(x), and how probable a reconstruction is; a bounded chunk at a time ------------------------
@@ -92,10 +94,22 @@ class Densities:
         Standard normal, on the rows' device.
     width : int
         Of the widest layer, which bounds how many rows are decoded at once.
+    log_prior : callable (z) -> Tensor of shape (..., )
+        log p(z) of codes (..., n_components), up to the constant of a standard normal distribution, whose it is if
+        nothing is given.
     """
 
-    def __init__(self, encode: Callable, decode: Callable, nll: Callable, noise: Tensor, width: int) -> None:
+    def __init__(
+        self,
+        encode: Callable,
+        decode: Callable,
+        nll: Callable,
+        noise: Tensor,
+        width: int,
+        log_prior: Callable | None = None,
+    ) -> None:
         self.encode, self.decode, self.nll, self.noise, self.width = encode, decode, nll, noise, width
+        self.log_prior = log_prior or _log_standard_normal
 
     def marginal(self, x: Tensor, out: Tensor) -> Tensor:
         """Write the importance-weighted log p(x) of each row (Burda et al. 2016) to ``out``, (n, 1)."""
@@ -109,32 +123,60 @@ class Densities:
 
     def expectation(self, x: Tensor, decode: Callable, out: Tensor) -> Tensor:
         """Write the mean of ``decode(z)`` over p(z|x) to ``out``, by weights of the draws that sum to one."""
-        for part in slices(len(x), len(self.noise) * self.width * x.itemsize):
-            ((z, density, ratio),) = self._of_draws(x[part], len(self.noise))
-            share = torch.softmax(density + ratio, 1)
-            values = decode(z.flatten(0, 1)).unflatten(0, share.shape)
-            out[part] = torch.bmm(share.unsqueeze(1), values).squeeze(1)
+        for part, z, _, log_weight in self._at_once(x):
+            values = decode(z.flatten(0, 1)).unflatten(0, log_weight.shape)
+            out[part] = torch.bmm(torch.softmax(log_weight, 1).unsqueeze(1), values).squeeze(1)
         return out
+
+    def codes(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        """Draw a code from p(z|x) for each row, (n, n_components): one of the draws, by their weights."""
+        drawn = []
+        for _, z, _, log_weight in self._at_once(x):
+            chosen = torch.multinomial(torch.softmax(log_weight, 1).cpu(), 1, generator=generator)
+            drawn.append(z[torch.arange(len(z)), chosen[:, 0]])
+        return torch.cat(drawn)
+
+    def conditional(self, x: Tensor, other: Tensor, out: Tensor) -> Tensor:
+        """Write log p(other | x) of each row to ``out``, (n, 1); the two have no entry in common."""
+        for part, _, output, log_weight in self._at_once(x):
+            target = other[part].repeat_interleave(log_weight.shape[1], 0)
+            both = log_weight - self.nll(output, target).view_as(log_weight)
+            out[part, 0] = both.logsumexp(1) - log_weight.logsumexp(1)
+        return out
+
+    def _at_once(self, x: Tensor) -> Iterator[tuple[slice, Tensor, Tensor, Tensor]]:
+        """Yield which rows, all draws z of theirs, what is decoded, and log p(x, z) - log q(z|x)."""
+        for part in slices(len(x), len(self.noise) * self.width * x.itemsize):
+            ((z, output, density, ratio),) = self._of_draws(x[part], len(self.noise))
+            yield part, z, output, density + ratio
 
     def _reduce(self, x: Tensor, out: Tensor, reduce: Callable, join: Callable) -> None:
         """Reduce over draws, in chunks of rows, and of draws where there are many."""
         row_bytes = self.width * x.itemsize
         n_draws = min(len(self.noise), chunk_rows(row_bytes))
         for part in slices(len(x), n_draws * row_bytes):
-            values = (reduce(*densities) for _, *densities in self._of_draws(x[part], n_draws))
+            values = (reduce(*densities) for _, _, *densities in self._of_draws(x[part], n_draws))
             out[part, 0] = functools.reduce(join, values)
 
-    def _of_draws(self, x: Tensor, n_draws: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Yield draws z, (n, draws, n_components), log p(x|z) and log p(z) - log q(z|x), each (n, draws)."""
+    def _of_draws(self, x: Tensor, n_draws: int) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
+        """Yield draws z, (n, draws, n_components), what is decoded, and log p(x|z) and log p(z) - log q(z|x).
+
+        What is decoded is (n * draws, width), the others are (n, draws).
+        """
         mean, raw = self.encode(x).chunk(2, dim=1)
         log_variance = bounded(raw)
         deviation = torch.exp(0.5 * log_variance)
         for noise in self.noise.split(n_draws):
             z = torch.addcmul(mean[:, None], deviation[:, None], noise)  # (n, draws, n_components)
             target = x.repeat_interleave(len(noise), 0)
-            density = -self.nll(self.decode(z.flatten(0, 1)), target).view(len(x), -1)
-            ratio = 0.5 * (log_variance[:, None] + noise.square() - z.square()).sum(2)
-            yield z, density, ratio
+            output = self.decode(z.flatten(0, 1))
+            density = -self.nll(output, target).view(len(x), -1)
+            ratio = 0.5 * (log_variance[:, None] + noise.square()).sum(2) + self.log_prior(z)
+            yield z, output, density, ratio
+
+
+def _log_standard_normal(z: Tensor) -> Tensor:
+    return -0.5 * z.square().sum(-1)
 
 
 def standard_normal(n_samples: int, width: int, like: Tensor) -> Tensor:

@@ -57,6 +57,7 @@ class Block(nn.Sequential):
         between += [] if activation == "identity" else [ACTIVATIONS[activation].module()]
         super().__init__(*layers.before, layers.linear, *between, *layers.after)
         self.activation = activation
+        self.is_of_rows = isinstance(layers.linear, nn.Linear | TiedLinear) and not (layers.before or layers.after)
         self.is_dense = normalization is None and not layers.before  # what has a step in closed form
         self.widest, self.n_places = layers.widest, layers.n_places
         self._parts = (layers.linear, normalization, layers)

@@ -133,15 +133,11 @@ def mark_missing(e: Any, architecture: Architecture) -> Architecture:
     Raises
     ------
     ValueError
-        With images, with a decoder that is tied to the encoder, or with an encoder of the user's own.
+        With images, or with a decoder that is tied to the encoder.
     """
     if not e._takes_missing:
         return architecture
-    refused = {
-        "image_shape": architecture.images is not None,
-        "tied_weights": architecture.tied_weights,
-        "encoder": e.encoder is not None,
-    }
+    refused = {"image_shape": architecture.images is not None, "tied_weights": architecture.tied_weights}
     for name, given in refused.items():
         if given:
             raise ValueError(

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from .._data.chunks import Buffer
+from .._support import threads
 from .activations import ACTIVATIONS, Activation, link_activation
 from .networks import Decoder, Encoder, GaussianEncoder, dense_blocks, preparation
 
@@ -34,7 +35,8 @@ def forward(network: nn.Module, dtype: torch.dtype, *, linked: bool = True, head
         Whether a `GaussianEncoder` gives its two heads side by side instead of the mean alone.
     """
     if isinstance(network, Encoder | Decoder) and network.blocks and dense_blocks(network):
-        return DenseForward(network, dtype, linked=linked, heads=heads)
+        with threads.for_work(0):
+            return DenseForward(network, dtype, linked=linked, heads=heads)
     parameters = [*network.parameters(), *network.buffers()]
     if any(p.is_floating_point() and p.dtype != dtype for p in parameters):
         network = copy.deepcopy(network).to(dtype)
@@ -100,8 +102,8 @@ class DenseForward:
         *widths, self._width = [*centred, *(weight.shape[1] for weight, _, _ in self.layers)]
         self._buffers = [Buffer(width, dtype, weights[0].device) for width in widths]
         self._wide = Buffer(LEAST_COLUMNS, dtype, weights[0].device)
-        if dtype == torch.float32 and weights[0].device.type == "cpu":
-            self.layers = [widened(*layer) for layer in self.layers]
+        widens = dtype == torch.float32 and weights[0].device.type == "cpu"
+        self._products = [widened(*layer) for layer in self.layers] if widens else self.layers
 
     def __call__(self, x: Tensor, out: Tensor | None = None) -> Tensor:
         n = len(x)
@@ -111,7 +113,7 @@ class DenseForward:
             x = torch.sub(x, self._offset, out=outs.pop(0))
         if self._prepare is not None:
             x = self._prepare(x)
-        for (weight, bias, activation), z in zip(self.layers, outs, strict=True):
+        for (weight, bias, activation), z in zip(self._products, outs, strict=True):
             if len(bias) == z.shape[1]:
                 torch.addmm(bias, x, weight, out=z)
             else:

@@ -322,3 +322,10 @@ def weights(networks: Sequence[nn.Module]) -> list[nn.Parameter]:
 def n_parameters(networks: Sequence[nn.Module]) -> int:
     """Number of trainable parameters, a shared one counted once."""
     return sum(p.numel() for p in nn.ModuleList(networks).parameters() if p.requires_grad)
+
+
+def multiply_adds(networks: Sequence[nn.Module]) -> int:
+    """Number of multiply-adds that a row takes on its way through; of a user's layers, of their parameters."""
+    unique = {id(p): p.numel() for network in networks for p in network.parameters()}
+    blocks = (m for network in networks for m in network.modules() if isinstance(m, Block))
+    return sum(unique.values()) + sum(m.linear.weight.numel() * (m.n_places - 1) for m in blocks if m.n_places > 1)

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from .._data.chunks import fold, spread, sum_rows, total
 from .._data.rows import TrainingData
+from .._support.ranks import current
 from .losses import Loss
 
 MOST_ROWS = 10_000  # that are measured: enough for two digits
@@ -38,7 +39,8 @@ def baseline(loss: Loss, data: TrainingData) -> Baseline:
     def weight_of(index: Tensor) -> Tensor | None:
         return None if weight is None else weight[index]
 
-    n = len(some) if weight is None else float(weight[some].sum())
+    ranks = current()
+    n = ranks.count(len(some)) if weight is None else float(ranks.sum(weight[some].sum()))
     mean = total(sum_rows(x, weight_of(index)) for index, x in rows.chunks(some)) / n
     output = _INVERSE_LINKS[loss.link](mean).to(rows.dtype)
 

@@ -7,6 +7,7 @@ weights.
 import torch
 from torch import Tensor
 
+from .._support.ranks import current
 from .._support.sizes import of_size
 from .penalties import CodePenalty, Penalty, WarmUp, mean_over_rows
 
@@ -49,22 +50,25 @@ class Divergence:
 
     def value(self, x: Tensor, code: Tensor, row_weight: Tensor | None) -> Tensor:
         """Compute it for autograd."""
+        ranks, t = current(), self.target
         weight = code.new_ones(len(code)) if row_weight is None else row_weight[:, 0]
-        r, t = weight @ code / weight.sum(), self.target
+        r = ranks.batch_mean(weight @ code / ranks.batch_weight(weight.sum()))
         r = torch.stack((r, 1 - r)).clamp_min(1e-37)
         shares = r.new_tensor([[t], [1 - t]])
         return self.strength.value * (shares * (shares / r).log()).sum()
 
     def on_code(self, layer, p, row_weight: Tensor | None) -> Tensor:
         """Add the gradient, (1 - t) / (1 - r) - t / r times each row's share in the mean; return the value."""
-        code, n, strength = _wide(p.a), len(p.a), self.strength.value
+        code, n, strength, ranks = _wide(p.a), len(p.a), self.strength.value, current()
         if self._r is None:
             self._r = self._allocate(code)
         if row_weight is None:
             share = of_size(self._shares, n, lambda: code.new_full((1, n), 1 / n))
         else:
-            share = (row_weight / row_weight.sum()).t()
+            share = (row_weight / ranks.batch_weight(row_weight.sum())).t()
         torch.mm(share, code, out=self._on)
+        if ranks.is_shared:
+            self._on.copy_(ranks.batch_mean(self._on))
         torch.sub(self._one, self._on, out=self._off)
         # A unit stuck at either end has no slope to come back by; this keeps its logarithm finite.
         torch.maximum(self._r, self._least, out=self._r)

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from sklearn.utils import check_random_state
 
-from . import forks  # noqa: F401  # loading it is what registers the guard
+from . import threads
+from .ranks import current
 
 KINDS = ("cpu", "cuda", "mps", "xpu")
 
@@ -67,20 +68,16 @@ def sum_dtype(device: torch.device) -> torch.dtype:
 def cpu_settings(multiply_adds: int) -> Iterator[None]:
     """Set the processor up for steps of so many multiply-adds, and put everything back afterwards.
 
-    Small steps run on one thread, where starting a second costs more than it saves. Denormal numbers are
-    flushed to zero: dead units leave Adam's moments there, where arithmetic is several times slower.
+    `threads` says on how many threads they run. Denormal numbers are flushed to zero: dead units leave Adam's
+    moments there, where arithmetic is several times slower.
     """
-    threads, flushed = torch.get_num_threads(), _flushes_denormals()
-    single = threads > 1 and multiply_adds < 50_000_000
-    try:
-        if single:
-            torch.set_num_threads(1)
-        torch.set_flush_denormal(True)
-        yield
-    finally:
-        torch.set_flush_denormal(flushed)
-        if single:
-            torch.set_num_threads(threads)
+    flushed = _flushes_denormals()
+    with threads.for_work(multiply_adds):
+        try:
+            torch.set_flush_denormal(True)
+            yield
+        finally:
+            torch.set_flush_denormal(flushed)
 
 
 def _flushes_denormals() -> bool:
@@ -124,7 +121,8 @@ def random_seed(random_state) -> int:
 
 def random_streams(random_state) -> Streams:
     """Derive the generators from scikit-learn's ``random_state``."""
-    seeds = np.random.SeedSequence(random_seed(random_state)).generate_state(len(Streams._fields), np.uint64)
+    seed = current().of_first(random_seed(random_state))
+    seeds = np.random.SeedSequence(seed).generate_state(len(Streams._fields), np.uint64)
     return Streams(*(torch.Generator().manual_seed(int(s) >> 1) for s in seeds))
 
 

@@ -5,8 +5,17 @@ import warnings
 
 import torch
 
+_forked = False  # whether this process was forked from one that had loaded skae
+
+
+def is_forked() -> bool:
+    """Tell whether this process may have one thread only."""
+    return _forked
+
 
 def _use_one_thread() -> None:
+    global _forked
+    _forked = True
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch may say that it lets go of the parent's threads
         torch.set_num_threads(1)

@@ -6,17 +6,21 @@ from typing import Any, ClassVar, NamedTuple, dataclass_transform
 
 from sklearn.utils._param_validation import Interval
 
-# Parameters that several classes share, in the order of signatures: data, architecture, optimization, bookkeeping.
-SHARED_ORDER = (
-    "missing_values",
-    *("hidden_layer_sizes", "decoder_hidden_layer_sizes", "activation", "code_activation", "output_activation"),
-    *("tied_weights", "encoder", "decoder", "reset_parameters", "normalization"),
-    *("image_shape", "kernel_size", "downsampling", "downsampling_factor", "code_layer"),
-    *("loss", "alpha", "dropout", "init", "solver", "learning_rate", "learning_rate_schedule", "momentum"),
-    *("max_grad_norm", "batch_size", "max_iter", "n_init", "shuffle"),
-    *("tol", "n_iter_no_change", "early_stopping", "validation_fraction", "warm_start"),
-    *("device", "dtype", "random_state", "verbose"),
-)
+# Parameters that several classes share, in the order of signatures; the documentation shows these groups.
+GROUPS: dict[str, tuple[str, ...]] = {
+    "Architecture": (
+        *("missing_values", "hidden_layer_sizes", "decoder_hidden_layer_sizes", "activation", "code_activation"),
+        *("output_activation", "tied_weights", "encoder", "decoder", "reset_parameters", "normalization"),
+    ),
+    "Images": ("image_shape", "kernel_size", "downsampling", "downsampling_factor", "code_layer"),
+    "Training": (
+        *("loss", "alpha", "dropout", "init", "solver", "learning_rate", "learning_rate_schedule", "momentum"),
+        *("max_grad_norm", "batch_size", "max_iter", "n_init", "shuffle"),
+        *("tol", "n_iter_no_change", "early_stopping", "validation_fraction", "warm_start"),
+    ),
+    "Bookkeeping": ("device", "dtype", "random_state", "verbose"),
+}
+SHARED_ORDER = tuple(name for group in GROUPS.values() for name in group)
 
 # Frequent constraints.
 AT_LEAST_ONE = Interval(Integral, 1, None, closed="left")

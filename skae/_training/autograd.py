@@ -8,12 +8,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from .._networks.blocks import Block
 from .._networks.custom import forward_centred
 from .._networks.nested import Parallel
-from .._networks.networks import Network, weights
+from .._networks.networks import Network, multiply_adds, weights
 from .._networks.selection import Selection
+from .._support.ranks import current
 from .dropout import Dropout
+from .shared_normalization import normalized_over_ranks
 from .step import Step
 
 
@@ -43,21 +44,20 @@ class AutogradStep(Step):
         of_weights = [torch.full((p.numel(),), id(p) in weight_ids, device=device) for p in self._trained]
         modules = [module for network in self.networks for module in network.modules()]
         self.needs_two_rows = any(isinstance(module, _BatchNorm) for module in modules)
-        convolved = sum(m.linear.weight.numel() * (m.n_places - 1) for m in modules if isinstance(m, Block))
-        self.multiply_adds = len(self.parameters) + convolved
+        self.multiply_adds = multiply_adds(self.networks)
         self._attach()
         self._begin(torch.cat(of_weights))
 
     def differentiate(self, index: Tensor) -> Tensor:
         """Write the gradient of the objective, all but its L2 penalty; return its sum over the rows."""
-        n = len(index)
+        ranks = current()
         self.gradient.zero_()
         with torch.enable_grad():
             loss, penalty = self._objective(index, penalized=True)
             total = loss.sum()
             if penalty is not None:
-                total = total + n * penalty
-            (total / n).backward()
+                total = total + len(index) * penalty
+            (ranks.counted(total) / ranks.batch_size(len(index))).backward()
         return total.detach()
 
     def _evaluate(self, index: Tensor) -> Tensor:
@@ -72,6 +72,8 @@ class AutogradStep(Step):
         target = x if served.targets is None else served.targets.batch(index)
         x = x if objective.corruption is None else objective.corruption(x)
         row_weight, weight = self._weights_of(index)
+        if objective.hiding is not None and weight is not None:
+            objective.hiding(x, weight)
         penalized = penalized and bool(objective.penalties)
         with torch.autocast(served.rows.device.type, torch.bfloat16, enabled=self.low_precision):
             x = x.detach().requires_grad_() if penalized else x
@@ -104,9 +106,9 @@ class AutogradStep(Step):
     def modes(self, generator: torch.Generator) -> Iterator[None]:
         """Seed torch's default generator, which users' modules such as dropout draw from; put it back after."""
         device = self.served.rows.device
-        seed = int(torch.randint(2**62, (), generator=generator))
+        seed = int(torch.randint(2**62, (), generator=generator)) + current().rank
         cuda = [device] if device.type == "cuda" else []
-        with torch.no_grad(), torch.random.fork_rng(cuda):
+        with torch.no_grad(), torch.random.fork_rng(cuda), normalized_over_ranks(self.networks):
             torch.default_generator.manual_seed(seed)
             if cuda:
                 torch.cuda.manual_seed(seed)

@@ -74,7 +74,7 @@ class ValuesUsed:
     @property
     def batch_size(self) -> int:
         """The number of rows of a batch."""
-        n, given = len(self.data.train_rows), self.estimator.batch_size
+        n, given = self.data.n_train, self.estimator.batch_size
         if given != "auto":
             return min(n, given)
         return self.estimator._automatic.batch_size(n) if self.has_end else min(n, PORTIONS_BATCH_SIZE)
@@ -83,7 +83,7 @@ class ValuesUsed:
     def max_iter(self) -> int:
         """The number of epochs of training the networks as a whole."""
         given = self.estimator.max_iter
-        n = len(self.data.train_rows)
+        n = self.data.n_train
         return self.estimator._automatic.max_iter(n, self.batch_size) if given == "auto" else given
 
     @property

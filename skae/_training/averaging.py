@@ -60,6 +60,10 @@ class WeightAverage:
         self._shown = True
         return True
 
+    def kept(self) -> list[Tensor]:
+        """Return the mean and what has been reached, once the mean is shown."""
+        return [self._mean, self._reached]
+
     def state(self) -> dict[str, Tensor]:
         """Return what the next step depends on, once the mean is shown."""
         return {"mean": self._mean, "reached": self._reached, "n_steps": self._n_steps}

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from .._objectives.penalties import WarmUp
+from .._support.ranks import current
 
 
 class Bottleneck:
@@ -92,6 +93,7 @@ class Bottleneck:
         """Add a sum over the rows of a batch to those of the epoch; on the device, so that no step waits."""
         if self.is_held_out:
             return
+        total = current().counted(total)
         sums = self._sums.get(name)
         if sums is None:
             self._sums[name] = total.clone()  # the memory of ``total`` may be used again

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from .._support.ranks import current
+
 
 class Dropout:
     """Masks for hidden units, drawn anew for each row and step; all ones for rows held out.
@@ -25,15 +27,20 @@ class Dropout:
         if self.is_held_out:
             mask.fill_(1)
         else:
-            mask.bernoulli_(self.keeps, generator=self._generator).mul_(1 / self.keeps)
+            self._draw(mask)
         torch.mul(activation, mask, out=out)
 
     def __call__(self, activation: Tensor) -> Tensor:
         """Return what is left of the units, differentiable by autograd."""
         if self.is_held_out:
             return activation
-        mask = torch.empty_like(activation).bernoulli_(self.keeps, generator=self._generator)
-        return activation * mask.mul_(1 / self.keeps)
+        mask = torch.empty_like(activation)
+        self._draw(mask)
+        return activation * mask
+
+    def _draw(self, mask: Tensor) -> None:
+        current().fill(mask, lambda masks: masks.bernoulli_(self.keeps, generator=self._generator))
+        mask.mul_(1 / self.keeps)
 
     @contextlib.contextmanager
     def held_out(self) -> Iterator[None]:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from .._networks.blocks import Block
 from .._networks.nested import Parallel
+from .._support.ranks import current
 from .buffers import BufferPool
 from .layers import Chain, FlatLayers, Layer, dense_layers
 from .problem import Objective
@@ -151,6 +152,7 @@ class ExplicitStep(Step):
         for call in plan.encode_back:
             call()
         self.end_gradient(plan)
+        current().scale_to_share(self.gradient)
         return total
 
     def _evaluate(self, index: Tensor) -> Tensor:
@@ -167,6 +169,8 @@ class ExplicitStep(Step):
             served.rows.gather(index, out=plan.x)
         if corruption is not None:
             corruption(plan.target if served.targets is None else plan.x, out=plan.x)
+        if self.objective.hiding is not None and plan.weight is not None:
+            self.objective.hiding(plan.x, plan.weight)
 
     def to_decoder(self, plan: StepPlan) -> None:
         """Take the code through the bottleneck."""

@@ -6,12 +6,15 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor
 
 from .._data.chunks import chunk_rows
 from .._data.rows import Rows
+from .._support.ranks import current
 from .history import History
 from .principal_start import PrincipalStart
 from .problem import Objective, Served
+from .seen import Join, Record, with_recent
 from .setup import Mode, Setup
 from .step import Step
 
@@ -66,9 +69,19 @@ class Fit:
     history: History = field(default_factory=History)
     layer_loss_curves: list[list[float]] = field(default_factory=list)
     start: PrincipalStart | None = None
+    portions: dict[str, Record] = field(default_factory=dict)  # see `recent`
 
     def __post_init__(self) -> None:
         self.architecture = self.setup.architecture
+
+    def recent(self, name: str, totals: tuple[Tensor, ...], *joins: Join) -> tuple[Tensor, ...]:
+        """Return what the rows add up to, in `partial_fit` with the last few thousand rows before them.
+
+        The first of the totals is the number of rows; ``joins`` say what joins each to that of other rows.
+        """
+        known = getattr(self.setup.previous, "_recent", {}) if self.setup.goes_on else {}
+        self.portions[name], whole = with_recent(known.get(name), totals, joins)
+        return whole
 
     @property
     def targets(self) -> Rows:
@@ -123,8 +136,11 @@ class Fit:
         """Return the loss of the training rows under the weights as they are."""
         rows, row_bytes = self.setup.data.train_rows, self.inputs.n_features * self.inputs.dtype.itemsize
         with self.step.modes(self.setup.streams.noise):
-            losses = [self.step.evaluate(index) for index in rows.split(min(1000, chunk_rows(row_bytes)))]
-            return self.objective.loss_unit * float(torch.stack(losses).sum()) / len(rows)
+            ranks = current()
+            batches = ranks.batches(rows, min(1000, chunk_rows(row_bytes)))
+            losses = [self.step.evaluate(index) for index in batches]
+            total = float(ranks.sum(torch.stack(losses).sum()))
+            return self.objective.loss_unit * total / self.setup.data.n_train
 
     def whole(self, name: str | None = None) -> Phase:
         """Return the phase that trains both networks as a whole."""

@@ -7,8 +7,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
+from scipy.sparse import issparse
 
 from .._data import arrays
+from .._data.hiding import Hiding
 from .._data.rows import TrainingData
 from .._networks.building import build, initialize
 from .._networks.custom import Linked, check_own_networks, load_weights, redraw, with_own
@@ -16,6 +18,9 @@ from .._networks.networks import Decoder, n_parameters, preparation
 from .._objectives.losses import loss_by
 from .._objectives.penalties import Penalty, mean_over_rows
 from .._objectives.support import check_support
+from .._support import threads
+from .._support.data_parallel import together
+from .._support.ranks import alone, current
 from .advice import complain
 from .fit import Fit, Phase
 from .hooks import definitions, the_one
@@ -24,6 +29,7 @@ from .monitoring import Monitor, phase_task
 from .principal_start import PrincipalStart
 from .problem import Objective
 from .setup import Mode, Setup, set_up
+from .shared_normalization import normalized_over_ranks
 from .step import Step
 
 __all__ = ["Fit", "Phase", "fit_networks", "fitted_attributes", "prepare", "restore_on_failure"]
@@ -42,6 +48,7 @@ def assemble(setup: Setup) -> Fit:
     drawn = setup.previous is not None or estimator.init not in ("auto", "pca")
     start = None if drawn else PrincipalStart.of(setup, encoder, decoder)
     _give_weights(setup, encoder, decoder)
+    current().spread(_values(encoder, decoder))
     loss = the_one(estimator, "_reconstruction_loss", setup, decoder) or loss_by(estimator.loss)
     loss = loss.in_unit(setup.data.target_unit)
     if loss.supports:
@@ -50,9 +57,14 @@ def assemble(setup: Setup) -> Fit:
     loss_unit = setup.loss_unit(loss)
     penalties += [Penalty(mean_over_rows(hook, loss_unit)) for hook in definitions(estimator, "_penalty")]
     projections = [project for hook in definitions(estimator, "_projections") for project in hook(setup)]
-    terms = setup.corruption(), bottleneck, penalties, projections, setup.dropout()
+    hiding = Hiding.of(estimator.hidden_groups, setup.generator)
+    terms = setup.corruption(), bottleneck, penalties, projections, setup.dropout(), hiding
     objective = Objective(loss, *terms, loss_unit)
     return Fit(setup, encoder, decoder, setup.data.inputs(preparation(encoder)), objective, start=start)
+
+
+def _values(*networks: Any) -> list[torch.Tensor]:
+    return [value for network in networks for value in network.state_dict().values()]
 
 
 def _networks(setup: Setup) -> tuple[Any, Any]:
@@ -77,8 +89,9 @@ def _give_weights(setup: Setup, encoder: Any, decoder: Any) -> None:
     """Give networks their first weights, which have been drawn, or those of the fit before."""
     estimator, previous, data = setup.estimator, setup.previous, setup.data
     if previous is None:
-        for hook in definitions(estimator, "_initialize_weights"):
-            hook(setup, encoder, decoder)
+        with normalized_over_ranks((encoder, decoder)):
+            for hook in definitions(estimator, "_initialize_weights"):
+                hook(setup, encoder, decoder)
     else:
         load_weights(encoder, previous.encoder_)
         load_weights(decoder, getattr(previous.decoder_, "unlinked", previous.decoder_))
@@ -105,17 +118,19 @@ def restore_on_failure(estimator) -> Iterator[None]:
 def fit_networks(estimator, X, **data):
     """Fit an estimator: prepare, train phase by phase, finish; ``data`` is what else `TrainingData` takes."""
     warm = estimator.warm_start and hasattr(estimator, "encoder_")
-    with restore_on_failure(estimator):
+    with restore_on_failure(estimator), together(), threads.for_work(0):
         X = arrays.check_rows(estimator, X, reset=not warm)
         if data.get("X_val") is not None:
             data["X_val"] = arrays.check_rows(estimator, data["X_val"], reset=False)
+        current().agree(_facts(estimator, X, warm, data))
         fit = prepare(estimator, X, Mode.WARM_START if warm else Mode.FRESH, **data)
         several, phases = estimator.n_init > 1 and not warm, phases_of(fit)
         n_tasks = estimator.n_init if several else n_subtasks(phases)
         context = estimator._init_callback_context(max_subtasks=n_tasks)
         watched = hasattr(estimator, "_skl_callbacks")
         if watched:
-            context.call_on_fit_task_begin(estimator=estimator, X=X, y=X)
+            with alone():
+                context.call_on_fit_task_begin(estimator=estimator, X=X, y=X)
         if several:
             from .starts import best_start  # which is made of what is here
 
@@ -125,12 +140,27 @@ def fit_networks(estimator, X, **data):
         fit.history.went_on = warm
         keep(fit)
         if watched:
-            context.call_on_fit_task_end(
-                estimator=estimator, X=X, y=X, reconstruction_attributes=lambda: fitted_attributes(fit)
-            )
+            with alone():
+                context.call_on_fit_task_end(
+                    estimator=estimator, X=X, y=X, reconstruction_attributes=lambda: fitted_attributes(fit)
+                )
         for warn in definitions(estimator, "_warn_after_fit"):
             warn(fit.history)
     return estimator
+
+
+def _facts(estimator, X, warm: bool, data: dict[str, Any]) -> dict[str, Any]:
+    """Return what must be the same on all ranks."""
+    given = {name: "given" if value is not None else None for name, value in data.items()}
+    parameters = {
+        name: getattr(value, "__qualname__", type(value).__qualname__)
+        if callable(value) or hasattr(value, "dtype")
+        else repr(value)
+        for name, value in estimator.get_params(deep=False).items()
+        if name not in ("random_state", "verbose", "device")
+    }
+    X_is = {"the number of features": X.shape[1], "the dtype of X": str(X.dtype), "X being sparse": issparse(X)}
+    return {"the estimator": type(estimator).__name__, **parameters, **X_is, "having been fitted": warm, **given}
 
 
 def train(fit: Fit, phases: Sequence[Phase], X, context) -> None:
@@ -149,8 +179,8 @@ def train(fit: Fit, phases: Sequence[Phase], X, context) -> None:
                 with fit.setup.training(step, schedule):
                     history = drive(step, fit.setup.epochs(step, schedule, monitor))
         except KeyboardInterrupt:
-            if not number:
-                raise  # nothing has been learnt
+            if current().is_shared or not number:
+                raise  # nothing has been learnt, or other ranks are elsewhere
             fit.history.interrupted = True
             break
         fit.end(phase, step, history)
@@ -176,7 +206,7 @@ def keep(fit: Fit) -> None:
         fit.history.loss, fit.history.stopped = fit.measure(), True
     complain(fit)
     attributes = vars(fit.setup.estimator)
-    for name in ("validation_loss_curve_", "_ongoing"):
+    for name in ("validation_loss_curve_", "_ongoing", "_left_by_partial_fit"):
         attributes.pop(name, None)
     attributes.update(fitted_attributes(fit))
 
@@ -208,6 +238,7 @@ def _attributes(fit: Fit, encoder: Any, decoder: Any) -> dict[str, Any]:
     for hook in definitions(estimator, "_finalize_networks"):
         encoder, decoder, architecture = hook(fit, encoder, decoder, architecture)
     fit.architecture = architecture
+    current().spread(_values(encoder, decoder))
     if architecture.link != "identity" and not isinstance(decoder, Decoder):
         decoder = Linked(decoder, architecture.link)  # type: ignore[arg-type]
     X, offset, corruption = data.X, data.offset, fit.objective.corruption
@@ -225,6 +256,9 @@ def _attributes(fit: Fit, encoder: Any, decoder: Any) -> dict[str, Any]:
     }
     fitted |= history.attributes(setup.curve("loss_curve_", history.loss_curve))
     fitted |= setup.values_used(fit.objective.bottleneck, fit.max_iter)
+    fitted["n_iter_"] = setup.n_passes_before + len(history.loss_curve)
+    fitted["_seen"] = setup.seen.record()
     for hook in definitions(estimator, "_fitted_attributes"):
         fitted |= hook(fit, encoder, decoder)
+    fitted["_recent"] = dict(fit.portions)
     return fitted

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .._support.ranks import current
 from .problem import DivergedError, Schedule
 
 AT_ONCE = 200  # rows held out that are evaluated together at least
@@ -31,9 +32,10 @@ class History:
 
     def end_epoch(self, losses: list[Tensor], sums: dict[str, Tensor], n_rows: int) -> None:
         """Note the means of an epoch over its rows: the one time that the device is waited for."""
-        self.loss_curve.append(self._loss_unit * float(torch.stack(losses).sum()) / n_rows)
+        ranks = current()
+        self.loss_curve.append(self._loss_unit * float(ranks.sum(torch.stack(losses).sum())) / n_rows)
         for name, total in sums.items():
-            self.parts.setdefault(name, []).append(float(total) / n_rows)
+            self.parts.setdefault(name, []).append(float(ranks.sum(total)) / n_rows)
 
     def attributes(self, curve: list[float]) -> dict[str, Any]:
         """Return the fitted attributes that tell of training; ``curve`` may begin with earlier passes."""
@@ -81,8 +83,10 @@ class Watch:
 
     def _loss(self, held_out: Tensor) -> float:
         n = max(self.schedule.batch_size, AT_ONCE)
-        losses = [self.step.evaluate_held_out(index) for index in held_out.split(n)]
-        return self.schedule.loss_unit * float(torch.stack(losses).sum()) / len(held_out)
+        ranks = current()
+        losses = [self.step.evaluate_held_out(index) for index in ranks.batches(held_out, n)]
+        total = float(ranks.sum(torch.stack(losses).sum()))
+        return self.schedule.loss_unit * total / ranks.count(len(held_out))
 
     def _judge(self, monitored: float, history: History) -> None:
         self._losses.append(monitored)

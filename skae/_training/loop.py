@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .._support.ranks import current
 from .history import History, Watch
 from .problem import DivergedError, Schedule
 from .rates import RateCourse
@@ -54,7 +55,8 @@ def walk(
     the order, so that it is the same on every device. A `Monitor` is told of each epoch, and may ask to stop.
     `DivergedError` is raised if the loss of an epoch, or a weight at the end, is not finite.
     """
-    n_rows, end = len(rows), schedule.max_iter
+    ranks, end = current(), schedule.max_iter
+    n_rows = ranks.count(len(rows))
     history, watch = History(schedule.loss_unit), Watch(step, schedule, held_out, n_rows)
     course = None if schedule.rates == "constant" else RateCourse(schedule.rates, end)
     losses: list[Tensor] = []
@@ -65,18 +67,20 @@ def walk(
             losses, n_seen = [], 0
             if monitor is not None:
                 monitor.begin_epoch()
-            for index in _batches(rows, schedule, generator):
+            for batch in _batches(ranks.whole(rows), schedule, generator):
                 for warm_up in step.warm_ups:
-                    warm_up.advance(schedule.first_epoch + epoch + n_seen / n_rows)
+                    passed = epoch + n_seen / n_rows
+                    warm_up.advance(schedule.first_epoch + schedule.length * passed)
                 if course is not None:
                     passed = epoch + n_seen / n_rows
-                    step.set_rate(course.factor(passed, passed + index.size(0) / n_rows))
-                losses.append((yield index))
-                n_seen += index.size(0)
+                    step.set_rate(course.factor(passed, passed + batch.size(0) / n_rows))
+                losses.append((yield ranks.mine(batch)))
+                n_seen += batch.size(0)
+            ranks.leave()
             history.end_epoch(losses, step.take_sums(), n_seen)
             losses = []
             flat = watch.look(history)
-            if monitor is not None and monitor.end_epoch(history):
+            if ranks.any(monitor is not None and monitor.end_epoch(history)):
                 history.stopped = True
                 break
             history.converged = history.converged or flat
@@ -85,8 +89,8 @@ def walk(
                     break
                 end = course.fall(epoch + 1)
     except KeyboardInterrupt:
-        if not (losses or history.loss_curve):
-            raise  # nothing has been learnt
+        if ranks.is_shared or not (losses or history.loss_curve):
+            raise  # nothing has been learnt, or other ranks are elsewhere
         history.interrupted = history.stopped = True
         if losses:  # an epoch cut short counts with the batches that it has seen
             history.end_epoch(losses, step.take_sums(), n_seen)

@@ -6,6 +6,7 @@ from typing import Any
 
 from sklearn.exceptions import ConvergenceWarning
 
+from .._support.ranks import alone, current
 from .._support.warnings import warn
 from .loop import History
 
@@ -31,21 +32,23 @@ class Monitor:
     def begin_epoch(self) -> None:
         """Announce an epoch."""
         if self.context is not None:
-            self._task = self.context.subcontext(task_name="epoch")
-            self._task.call_on_fit_task_begin(estimator=self.estimator, X=self.X, y=self.y)
+            with alone():
+                self._task = self.context.subcontext(task_name="epoch")
+                self._task.call_on_fit_task_begin(estimator=self.estimator, X=self.X, y=self.y)
 
     def end_epoch(self, history: History) -> bool:
         """Report an epoch; return whether a callback asks to stop."""
-        if self.estimator.verbose:
+        if self.estimator.verbose and not current().rank:
             print(self._line(history))
         if self.context is None:
             return False
-        return self._task.call_on_fit_task_end(
-            estimator=self.estimator,
-            X=self.X,
-            y=self.y,
-            reconstruction_attributes=lambda: self.attributes(history),
-        )
+        with alone():
+            return self._task.call_on_fit_task_end(
+                estimator=self.estimator,
+                X=self.X,
+                y=self.y,
+                reconstruction_attributes=lambda: self.attributes(history),
+            )
 
     @staticmethod
     def _line(history: History) -> str:
@@ -58,10 +61,12 @@ class Monitor:
 @contextmanager
 def phase_task(estimator, X, y, context, name: str, n_epochs: int) -> Iterator[Any]:
     """Announce a phase of a run, whose subtasks are its epochs; yield its task."""
-    task = context.subcontext(task_name=name, max_subtasks=n_epochs)
-    task.call_on_fit_task_begin(estimator=estimator, X=X, y=y)
+    with alone():
+        task = context.subcontext(task_name=name, max_subtasks=n_epochs)
+        task.call_on_fit_task_begin(estimator=estimator, X=X, y=y)
     yield task
-    task.call_on_fit_task_end(estimator=estimator, X=X, y=y)
+    with alone():
+        task.call_on_fit_task_end(estimator=estimator, X=X, y=y)
 
 
 def warn_of_the_end(estimator, history: History) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+SLOW_STEPS = 20  # over which the rate of a solver rises that takes over trained weights
 fused_adam = getattr(torch, "_fused_adam_", None)
 
 
@@ -47,15 +48,24 @@ class Optimizer:
         self.parameters, self.gradient = parameters, gradient
         self.learning_rate, self.momentum = learning_rate, momentum
         self.shrinkage = alpha * is_weight.to(parameters.dtype) if alpha else None
+        self._n_slow: int | None = None  # how many of the slow steps have been taken; None once they are over
+
+    def begin_slowly(self) -> None:
+        """Let the rate rise from zero over the next steps: the first steps of a new solver are long ones."""
+        self._n_slow = 0
 
     def update(self) -> Tensor | None:
         """Take one step; return the penalty at the parameters it started from, None without a penalty."""
-        if self.shrinkage is None:
-            self.descend()
-            return None
-        penalty = self.shrink()
+        rate = self.learning_rate
+        if self._n_slow is not None:
+            self._n_slow += 1
+            self.learning_rate = rate * self._n_slow / SLOW_STEPS
+            self._n_slow = self._n_slow if self._n_slow < SLOW_STEPS else None
+        penalty = None if self.shrinkage is None else self.shrink()
         self.descend()
-        self.decay()
+        if penalty is not None:
+            self.decay()
+        self.learning_rate = rate
         return penalty
 
     def shrink(self) -> Tensor:
@@ -75,12 +85,14 @@ class Optimizer:
         """Move the parameters along the gradient."""
         raise AssertionError("an optimizer defines its descent")  # pragma: no cover
 
-    def state(self) -> dict[str, Tensor]:
+    def state(self) -> dict[str, Any]:
         """Return what the next step depends on beside the parameters."""
-        return {name: getattr(self, name) for name in self.state_names}
+        slow = {} if self._n_slow is None else {"n_slow": self._n_slow}
+        return slow | {name: getattr(self, name) for name in self.state_names}
 
-    def load_state(self, state: dict[str, Tensor]) -> None:
+    def load_state(self, state: dict[str, Any]) -> None:
         """Copy a state that `state` returned, so that the two optimisers stay apart."""
+        self._n_slow = state.get("n_slow")
         for name in self.state_names:
             getattr(self, name).copy_(state[name])
 

@@ -6,15 +6,19 @@ the code's k principal components, scaled to unit variance, and linear ones carr
 start with small outgoing weights.
 """
 
+from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from .._data.rows import Rows
 from .._networks.blocks import Block
 from .._networks.building import Architecture
+from .._support.ranks import current
 
 # f(a) - f(-a) is a times this factor.
 PAIRS = {"relu": 1.0, "silu": 1.0, "gelu": 1.0, "leaky_relu": 1.01}
@@ -86,22 +90,25 @@ def principal_axes(rows: Rows, index: Tensor, weight: Tensor | None, k: int) -> 
         Of all rows.
     k : int
     """
-    n, d = len(index), rows.n_features
-    share = torch.ones(n, dtype=torch.float64) if weight is None else weight[index].double().cpu()
-    share = (share / share.sum()).sqrt_()[:, None]
+    ranks = current()
+    n, d = ranks.count(len(index)), rows.n_features
+    share = torch.ones(len(index), dtype=torch.float64) if weight is None else weight[index].double().cpu()
+    share = (share / ranks.sum(share.sum())).sqrt_()[:, None]
     if n <= d and 8 * n * d <= MOST_BYTES:
-        X = torch.cat([x.double().cpu() for _, x in rows.chunks(index)]).mul_(share)
+        none = torch.empty(0, d, dtype=torch.float64)
+        X = ranks.gather(torch.cat([none, *(x.double().cpu() for _, x in rows.chunks(index))]).mul_(share))
         variances, left = _eigen(X @ X.t(), k)
         axes = left.t() @ X / variances.clamp_min(torch.finfo(torch.float64).tiny).sqrt()[:, None]
     elif d <= MOST_COLUMNS:
         variances, right = _eigen(_times_itself(rows, index, share, None), k)
         axes = right.t()
     else:
+        gram = _gram(rows, index, share)
         generator = torch.Generator().manual_seed(0)  # of directions that are turned towards the axes anyway
         basis = torch.randn(d, min(k + OVERSAMPLING, d), dtype=torch.float64, generator=generator)
         for _ in range(N_ITERATIONS):
-            basis = torch.linalg.qr(_times_itself(rows, index, share, basis)).Q
-        variances, turn = _eigen(basis.t() @ _times_itself(rows, index, share, basis), k)
+            basis = torch.linalg.qr(gram(basis)).Q
+        variances, turn = _eigen(basis.t() @ gram(basis), k)
         axes = (basis @ turn).t()
     real = variances > 100 * torch.finfo(rows.dtype).eps * variances[:1].clamp_min(0)
     axes = axes[real]
@@ -116,6 +123,21 @@ def _eigen(matrix: Tensor, k: int) -> tuple[Tensor, Tensor]:
     return values.flip(0)[:k], vectors.flip(1)[:, :k]
 
 
+def _gram(rows: Rows, index: Tensor, share: Tensor) -> Callable[[Tensor], Tensor]:
+    """Return what maps Y to X'(X Y), of weighted rows; of CSR rows without making them dense."""
+    stored = rows.stored(index)
+    if stored is None:
+        return partial(_times_itself, rows, index, share)
+    (X, offset, factor), weight = stored, share.numpy()
+    X, offset = X.astype(np.float64), offset.astype(np.float64)
+
+    def gram(right: Tensor) -> Tensor:
+        Y = (factor * weight) ** 2 * (X @ right.numpy() - offset @ right.numpy())
+        return current().sum(torch.from_numpy(X.T @ Y - np.outer(offset, Y.sum(0))))
+
+    return gram
+
+
 def _times_itself(rows: Rows, index: Tensor, share: Tensor, right: Tensor | None) -> Tensor:
     """Return X'X, or X'(X right), of weighted rows, chunk by chunk."""
     width = rows.n_features if right is None else right.shape[1]
@@ -124,7 +146,7 @@ def _times_itself(rows: Rows, index: Tensor, share: Tensor, right: Tensor | None
         x = x.double().cpu() * share[start : start + len(numbers)]
         total += x.t() @ (x if right is None else x @ right)
         start += len(numbers)
-    return total
+    return current().sum(total)
 
 
 @torch.no_grad()
@@ -194,7 +216,8 @@ def is_better(errors: Tensor, baseline: Tensor, weight: Tensor | None) -> bool:
     """Tell whether held-out errors are below a baseline's by at least a standard error of their difference."""
     gain = baseline.double() - errors.double()
     weight = torch.ones_like(gain) if weight is None else weight.to(gain)
-    n = weight.sum()
-    mean = torch.dot(gain, weight) / n
-    spread = torch.dot((gain - mean).square(), weight) / n
+    ranks = current()
+    n = ranks.sum(weight.sum())
+    mean = ranks.sum(torch.dot(gain, weight)) / n
+    spread = ranks.sum(torch.dot((gain - mean).square(), weight)) / n
     return bool(mean > (spread / n).sqrt())

@@ -6,6 +6,7 @@ from torch import Tensor
 from .._data.rows import Rows
 from .._networks.networks import Network
 from .._support import devices
+from .._support.ranks import current
 from . import principal_axes
 from .autograd import evaluating
 from .setup import Mode, Setup
@@ -74,7 +75,8 @@ class PrincipalStart:
             return False
         errors, baseline = _errors(rows, index, self._pca, encoder, decoder)
         share = torch.ones_like(baseline) if weight is None else weight
-        self.held_out_loss = float(torch.dot(baseline, share.to(baseline)) / share.sum())
+        ranks = current()
+        self.held_out_loss = float(ranks.sum(torch.dot(baseline, share.to(baseline))) / ranks.sum(share.sum()))
         return not principal_axes.is_better(errors, baseline, weight)
 
     def restore(self, encoder: Network, decoder: Network) -> None:
@@ -90,7 +92,8 @@ def _errors(
     rows: Rows, index: Tensor, pca: principal_axes.PrincipalAxes, encoder: Network, decoder: Network
 ) -> tuple[Tensor, Tensor]:
     """Return the squared error of each row, by the networks and by PCA."""
-    ours, theirs = [], []
+    none = torch.empty(0, dtype=rows.dtype, device=rows.device)
+    ours, theirs = [none], [none]
     with evaluating(encoder, decoder), torch.no_grad():
         for _, x in rows.chunks(index):
             restored = decoder.forward_centred(encoder.forward_centred(x))

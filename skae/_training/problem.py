@@ -6,6 +6,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from .._data.corruption import Corruption
+from .._data.hiding import Hiding
 from .._data.rows import Rows
 from .._objectives.losses import Loss
 from .._objectives.penalties import Penalty
@@ -49,6 +50,8 @@ class Objective(NamedTuple):
         change them in place.
     dropout : Dropout or None
         Of hidden units.
+    hiding : Hiding or None
+        What is hidden from rows whose missing entries are marked.
     loss_unit : float
         What the objective is multiplied by to be one of the data as they were given.
     """
@@ -59,13 +62,14 @@ class Objective(NamedTuple):
     penalties: Sequence[Penalty] = ()
     projections: Sequence[Callable[[Tensor], object]] = ()
     dropout: Dropout | None = None
+    hiding: Hiding | None = None
     loss_unit: float = 1.0
 
     @property
     def is_plain(self) -> bool:
         """Whether there is nothing but the loss."""
-        terms = self.penalties or self.projections
-        return self.corruption is None and self.bottleneck is None and self.dropout is None and not terms
+        others = self.corruption, self.bottleneck, self.dropout, self.hiding
+        return not self.penalties and not self.projections and all(other is None for other in others)
 
 
 class Schedule(NamedTuple):
@@ -78,7 +82,8 @@ class Schedule(NamedTuple):
     n_iter_no_change: int = 10
     rates: str = "constant"  # or a name of `SCHEDULES`
     keeps_best: bool = True  # whether the weights that are best for the rows held out come back
-    first_epoch: float = 0  # how many have passed before
+    first_epoch: float = 0  # how many have passed before, for warm-ups
+    length: float = 1  # what an epoch counts for in these: a portion of rows is not one
     merge_single: bool = False  # a last batch of one row joins the one before: batch normalization needs two
     loss_unit: float = 1.0  # what losses are multiplied by in reports
 

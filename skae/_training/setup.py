@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
@@ -17,6 +17,7 @@ from .._networks.networks import dense_blocks
 from .._objectives.losses import Loss, loss_by
 from .._support import devices
 from .._support.devices import Streams, random_streams
+from .._support.ranks import current
 from .autograd import AutogradStep
 from .automatic import ValuesUsed, share_to_hold_out
 from .dropout import Dropout
@@ -26,6 +27,7 @@ from .loop import Epochs, walk
 from .monitoring import Monitor
 from .optimizers import OPTIMIZERS, Optimizer
 from .problem import DivergedError, Objective, Schedule, Served
+from .seen import Seen, centre
 from .step import Step
 
 
@@ -89,7 +91,7 @@ class Run(ValuesUsed):
         if step.needs_two_rows and batch_size < 2:
             raise ValueError(
                 "Batch normalization takes means over the rows of a batch and needs at least two, but n_samples="
-                f"{len(self.data.train_rows)} and batch_size={e.batch_size}. Use a larger batch, or layer "
+                f"{self.data.n_train} and batch_size={e.batch_size}. Use a larger batch, or layer "
                 "normalization."
             )
         rates = e.learning_rate_schedule
@@ -134,6 +136,9 @@ class Run(ValuesUsed):
         )
 
 
+MOST_PASSES = 1000  # of `partial_fit` that curves tell of: they would grow without end, in memory and in files
+
+
 class Mode(Enum):
     """Where a fit starts."""
 
@@ -154,12 +159,15 @@ class Setup(Run):
     architecture : Architecture
     generator : torch.Generator
         Of noise, on the networks' device.
+    seen : Seen
+        What was seen before these rows.
     """
 
     mode: Mode
     previous: Any
     architecture: Architecture
     generator: torch.Generator
+    seen: Seen = field(init=False)
 
     @property
     def has_end(self) -> bool:  # type: ignore[override]
@@ -167,9 +175,9 @@ class Setup(Run):
         return self.mode is not Mode.INCREMENTAL
 
     @property
-    def n_epochs_before(self) -> int:
-        """How many passes there have been before this one, of `partial_fit`."""
-        return len(self.previous.loss_curve_) if self.goes_on else 0
+    def n_passes_before(self) -> int:
+        """How many epochs and passes there have been before this one, of `partial_fit`."""
+        return self.previous.n_iter_ if self.goes_on else 0
 
     @property
     def goes_on(self) -> bool:
@@ -177,8 +185,8 @@ class Setup(Run):
         return self.mode is Mode.INCREMENTAL and self.previous is not None
 
     def curve(self, name: str, epochs: list[float]) -> list[float]:
-        """Return a curve of this fit, after that of the passes before it where it is one more of them."""
-        return [*getattr(self.previous, name), *epochs] if self.goes_on else [*epochs]
+        """Return a curve of this fit, after the end of that of passes before it, if it is one more of them."""
+        return [*getattr(self.previous, name), *epochs][-MOST_PASSES:] if self.goes_on else [*epochs]
 
     def loss_unit(self, loss: Loss) -> float:
         """Return what a loss is multiplied by to be one of the data as they were given."""
@@ -193,12 +201,10 @@ class Setup(Run):
         noise, level = self.estimator.noise, self.estimator.noise_level
         if noise is None or self.data.paired:
             return None
-        # Statistics stay those of the first fit, so that portions given to partial_fit get the same noise.
-        statistics = getattr(self.previous, "_column_statistics", None) or self.data.statistics()
         data, clean = self.data, self.estimator.clean_fraction
         kind = MarkedCorruption if data.missing else Corruption
         space = data.offset, clean, data.missing, data.unit
-        return kind(noise, level, statistics, self.generator, self.dtype, *space)
+        return kind(noise, level, self.seen.column_statistics(data), self.generator, self.dtype, *space)
 
 
 def set_up(estimator, X, mode: Mode, make_data: Callable[..., TrainingData]) -> Setup:
@@ -242,30 +248,7 @@ def _dtype(estimator, device: torch.device, X, goes_on: bool) -> torch.dtype:
         return next(estimator.encoder_.parameters()).dtype
     if name == "auto":
         exact = device.type == "cpu" and arrays.torch_dtype(X) == torch.float64
-        name = "float64" if exact and X.shape[0] * X.shape[1] <= 100_000 else "float32"
+        name = "float64" if exact and current().count(X.shape[0]) * X.shape[1] <= 100_000 else "float32"
     if name == "float64" and device.type == "mps":
         raise ValueError("dtype='float64' is not supported on device 'mps'; use dtype='float32'.")
     return torch.float64 if name == "float64" else torch.float32  # bfloat16 keeps float32 parameters
-
-
-def centre(setup: Setup) -> None:
-    """Centre the rows by their own means and divide them by their unit, or as the networks have learnt to."""
-    previous, architecture, estimator, data = setup.previous, setup.architecture, setup.estimator, setup.data
-    if previous is None:
-        if architecture.centred:
-            data.centre(architecture.uncentred, architecture.medians)
-        if architecture.scaled:
-            data.divide()
-        setup.architecture = architecture._replace(unit=data.unit, target_unit=data.target_unit)
-        return
-    offset = getattr(previous.encoder_, "offset", None)
-    if offset is not None and not architecture.centred:
-        raise ValueError(
-            "warm_start and partial_fit continue networks that were fitted to centred data, which loss="
-            f"{estimator.loss!r} with output_activation={estimator.output_activation!r} does not "
-            "take. Fit with warm_start=False, or set these parameters back."
-        )
-    if offset is not None:
-        data.offset, data.target_offset = offset, previous.decoder_.offset
-    data.unit, data.target_unit = (getattr(n, "unit", 1.0) for n in (previous.encoder_, previous.decoder_))
-    setup.architecture = architecture._replace(unit=data.unit, target_unit=data.target_unit)

@@ -1,11 +1,12 @@
 """Several starts of one fit, of which the best is kept."""
 
+import copy
 from collections.abc import Sequence
-from dataclasses import replace
 
 import torch
 
 from .._support.devices import restarted
+from .._support.ranks import current
 from .fit import Fit
 from .fitting import assemble, n_subtasks, phases_of, train
 from .monitoring import phase_task
@@ -18,7 +19,8 @@ Error = ValueError | KeyboardInterrupt
 def best_start(first: Fit, X, context) -> Fit:
     """Train a fit that is prepared, and others on the same rows from weights of their own; return the best.
 
-    They are trained at once where models can be joined and nobody watches, else one after the other.
+    They are trained at once where models can be joined, nobody watches and there is one process, else one after
+    the other.
 
     Raises
     ------
@@ -27,7 +29,7 @@ def best_start(first: Fit, X, context) -> Fit:
     """
     estimator = first.setup.estimator
     fits = [first, *(assemble(setup) for setup in _others(first.setup, estimator.n_init))]
-    watched = hasattr(estimator, "_skl_callbacks") or estimator.verbose
+    watched = hasattr(estimator, "_skl_callbacks") or estimator.verbose or current().is_shared
     errors = _train_in_turn(fits, X, context) if watched else train_fits(fits)
     trained = [fit for fit, error in zip(fits, errors, strict=False) if error is None]
     if not trained:
@@ -42,8 +44,10 @@ def _others(setup: Setup, n_starts: int) -> list[Setup]:
     """Return the setup of each start but the first: the same rows, held out alike, and other random numbers."""
     others = []
     for streams in restarted(setup.streams, n_starts):
-        generator = torch.Generator(setup.device).manual_seed(streams.noise.initial_seed())
-        others.append(replace(setup, streams=streams, generator=generator))
+        other = copy.copy(setup)
+        other.streams = streams
+        other.generator = torch.Generator(setup.device).manual_seed(streams.noise.initial_seed())
+        others.append(other)
     return others
 
 

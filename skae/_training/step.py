@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .._support.ranks import current
 from .averaging import WeightAverage
 from .optimizers import Optimizer
 from .problem import Objective, Served
@@ -62,9 +63,10 @@ class Step:
     def __call__(self, index: Tensor) -> Tensor:
         """Take one step on the rows numbered ``index``; return the objective, summed over these rows."""
         self.begin()
-        total = self.differentiate(index)
+        total, ranks = self.differentiate(index), current()
+        ranks.add_up(self.gradient)
         self.limit_gradient()
-        return self.end(total, self.optimizer.update(), index.size(0))
+        return self.end(ranks.counted(total), self.optimizer.update(), ranks.rows_here(index.size(0)))
 
     def begin(self) -> None:
         """Go on from what has been reached, where the mean of the weights has been shown meanwhile."""
@@ -105,17 +107,21 @@ class Step:
         return row, entry if row is None else entry.mul_(row)
 
     def differentiate(self, index: Tensor) -> Tensor:
-        """Write the gradient of the objective, all but its L2 penalty; return its sum over the rows."""
+        """Write the gradient of the objective, all but its L2 penalty; return its sum over the rows.
+
+        The objective is a mean over the rows of the batch. Of several ranks, each writes its rows' share.
+        """
         raise NotImplementedError
 
     def evaluate(self, index: Tensor) -> Tensor:
         """Return the loss of held-out rows, summed, without penalties; noise is the same each time."""
         self._show()
         with contextlib.ExitStack() as stack:
-            for source in (self.objective.corruption, self.objective.bottleneck, self.objective.dropout):
+            objective = self.objective
+            for source in (objective.corruption, objective.bottleneck, objective.dropout, objective.hiding):
                 if source is not None:
                     stack.enter_context(source.held_out())
-            return self._evaluate(index)
+            return current().counted(self._evaluate(index))
 
     def evaluate_held_out(self, index: Tensor) -> Tensor:
         """Return the loss of rows to watch, as `evaluate` does, wherever they are served from."""
@@ -170,6 +176,33 @@ class Step:
         if self._left is None or not torch.equal(current, self._left):
             self.assign(current)
             self._left = current
+
+    def reached(self) -> dict[str, Tensor] | None:
+        """Return the parameters reached and what the modules hold, where that is not the same."""
+        if self._left is None or torch.equal(self._left, self.parameters):
+            return None
+        return {"parameters": self.parameters, "left": self._left}
+
+    def take_over(self, reached: dict[str, Tensor] | None) -> None:
+        """Go on from what `reached` returned, unless the modules were changed since."""
+        current = self._gathered()
+        if reached is not None and torch.equal(current, reached["left"].to(current)):
+            self.parameters.copy_(reached["parameters"])
+            self._left = current
+            self._follow()
+
+    def rewrite(self, change: Callable[[], object]) -> None:
+        """Apply what changes the modules in place to all parameters that are kept, running means among them."""
+        kept = [self.parameters, *([] if self.average is None else self.average.kept())]
+        changed = []
+        for parameters in [vector.clone() for vector in kept]:
+            self._store(parameters)
+            change()
+            changed.append(self._gathered())
+        for vector, parameters in zip(kept, changed, strict=True):
+            vector.copy_(parameters)
+        self._store(self.parameters)
+        self._follow()
 
     def snapshot(self) -> Any:
         """Return a copy of the trained state."""

@@ -10,6 +10,8 @@ from sklearn.utils.validation import _check_feature_names, _check_n_features
 
 from .._data import arrays
 from .._data.rows import TrainingData
+from .._support import threads
+from .._support.data_parallel import refuse
 from .._support.warnings import one_for_each_cause
 from .fit import Fit
 from .fitting import assemble, keep, phases_of, restore_on_failure
@@ -42,7 +44,9 @@ def fit_together(estimators: Sequence[Any], X, rows: Sequence[Any] | None = None
     ValueError
         As from `fit`; where some diverge, about the first of them.
     """
+    refuse("A fit of several models at once")
     with contextlib.ExitStack() as stack:
+        stack.enter_context(threads.for_work(0))
         for estimator in estimators:
             stack.enter_context(restore_on_failure(estimator))
             estimator._validate_params()

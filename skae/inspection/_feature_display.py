@@ -100,7 +100,7 @@ class FeatureDisplay(PanelDisplay):
     @classmethod
     @with_parameters_of(drawing=plot)
     def from_estimator(
-        cls, estimator, *, network="encoder", layer=None, units=None, combined=False, image_shape=None, drawing
+        cls, estimator, *, network="auto", layer=None, units=None, combined=False, image_shape=None, drawing
     ):
         """Draw the weights of a layer of a fitted autoencoder.
 
@@ -109,9 +109,10 @@ class FeatureDisplay(PanelDisplay):
         estimator : estimator instance
             Fitted autoencoder or :class:`~skae.AutoencoderClassifier`, or a fitted
             :class:`~sklearn.pipeline.Pipeline` that contains one.
-        network : {'encoder', 'decoder'}, default='encoder'
+        network : {'auto', 'encoder', 'decoder'}, default='auto'
             The units of an encoder's layer are its outputs, drawn with their incoming weights; those of a
-            decoder's layer are its inputs, drawn with their outgoing weights.
+            decoder's layer are its inputs, drawn with their outgoing weights. 'auto' is the decoder of a
+            :class:`~skae.SparseAutoencoder` that has ``components_``, its dictionary, and the encoder of others.
         layer : int, str or None, default=None
             None is the layer next to the data. An integer counts layers from the network's input, or from its
             output if negative; a string is a name in ``encoder_.named_modules()`` or
@@ -147,9 +148,12 @@ class FeatureDisplay(PanelDisplay):
         back to the pipeline's input. In the last layer of a variational encoder, the units of the means come
         first, those of the log-variances second.
         """
-        model, decoding = Model(estimator), network == "decoder"
-        if network not in ("encoder", "decoder"):
-            raise ValueError(f"network={network!r} is neither 'encoder' nor 'decoder'.")
+        model = Model(estimator)
+        if network not in ("auto", "encoder", "decoder"):
+            raise ValueError(f"network={network!r} is none of 'auto', 'encoder' and 'decoder'.")
+        if network == "auto":
+            network = "decoder" if model.has_sparse_dictionary and layer is None else "encoder"
+        decoding = network == "decoder"
         weights = _filters(model.attribute(f"{network}_"), layer, decoding, combined)
         chosen = choose_units(units, len(weights), 25)
         panels = {}

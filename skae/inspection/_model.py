@@ -65,6 +65,11 @@ class Model:
             )
         return getattr(self.autoencoder, name)
 
+    @property
+    def has_sparse_dictionary(self) -> bool:
+        """Whether the autoencoder has sparse codes, and a decoder that is their dictionary."""
+        return hasattr(self.autoencoder, "dead_fraction_") and hasattr(self.autoencoder, "components_")
+
     # Rows in and out ---------------------------------------------------------------------------------------
 
     def prepare(self, X):

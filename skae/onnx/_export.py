@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 import skae
 
-from .. import AutoencoderClassifier, BaseAutoencoder
+from .. import AutoencoderClassifier, AutoencoderImputer, AutoencoderOutlierDetector, BaseAutoencoder
 from ._graph import Graph
 from ._outputs import kind_of
 
@@ -51,9 +51,11 @@ def to_onnx(model, X, *, outputs=None, target_opset=None):
         - 'reconstruction': what ``reconstruct`` returns, in the units of the rows that the estimator itself is
           given: in a pipeline, those after the scaler;
         - 'score_samples', of shape (n_samples,);
-        - 'labels' and 'probabilities', of a classifier.
+        - 'labels' and 'probabilities', of a classifier;
+        - 'labels', 'score_samples' and 'p_values', of an outlier detector.
 
-        None gives the codes, and of a classifier labels and probabilities. The methods' names ('transform',
+        None gives the codes, of a classifier labels and probabilities, and of a detector labels and scores. The
+        methods' names ('transform',
         'reconstruct', 'predict', 'predict_proba') mean the same. Outputs are called as they are asked for.
     target_opset : int, default=None
         Version of ONNX's operators, at least 18. None takes the newest that skl2onnx knows.
@@ -102,6 +104,11 @@ def to_onnx(model, X, *, outputs=None, target_opset=None):
     ((150, 2), (150,))
     """
     check_is_fitted(model)
+    if isinstance(_last(model), AutoencoderImputer):
+        raise NotImplementedError(
+            "AutoencoderImputer cannot be exported: it solves linear equations for each row, which ONNX has "
+            "no operator for."
+        )
     model = getattr(model, "best_estimator_", model)
     if scipy.sparse.issparse(X):
         raise TypeError("X is sparse, but ONNX models take dense rows. Give a few dense ones: X[:1].toarray().")
@@ -224,7 +231,7 @@ def _register(cls: type) -> None:
 
 
 _FLOATS = ("float32", "float64")
-_ESTIMATORS = (BaseAutoencoder, AutoencoderClassifier)
+_ESTIMATORS = (BaseAutoencoder, AutoencoderClassifier, AutoencoderOutlierDetector)
 for _name in skae.__all__:
     _cls = getattr(skae, _name)
     if isinstance(_cls, type) and issubclass(_cls, _ESTIMATORS):

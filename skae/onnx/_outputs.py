@@ -1,5 +1,6 @@
 """What each estimator gives: a class for each kind, whose properties write one output each, once."""
 
+import functools
 import math
 from functools import cached_property
 from typing import Any, ClassVar
@@ -7,8 +8,10 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from .. import AutoencoderClassifier, BaseAutoencoder, SemanticHasher, VAESampler
+from .. import AutoencoderClassifier, AutoencoderOutlierDetector, BaseAutoencoder, SemanticHasher, VAESampler
 from .._data.arrays import is_nan
+from .._fitted.distances import Gaussian
+from .._fitted.members import DistanceMember
 from .._fitted.sampling import standard_normal
 from .._networks.activations import LOG_VARIANCE_BOUND
 from ._graph import Graph
@@ -154,7 +157,82 @@ class Classifier:
         return self.graph.op("Gather", self.graph.labels(classes), best, axis=0)
 
 
+class Detector:
+    """The outputs of an outlier detector; what follows its members' networks is in float64, as in the method."""
+
+    outputs: ClassVar = ("labels", "score_samples", "p_values")
+    defaults: ClassVar = ("labels", "score_samples")
+
+    def __init__(self, graph: Graph, model: Any, x: str) -> None:
+        self.graph, self.model, self.x = graph, model, x
+        self._wide = Graph(graph.scope, graph.container, np.dtype(np.float64))
+        if model.autoencoder is not None and not isinstance(model.estimators_[0], BaseAutoencoder):
+            raise NotImplementedError(
+                f"The members of the detector are of {type(model.estimators_[0]).__name__}, but only members that "
+                "are autoencoders of skae can be exported. Leave autoencoder at None, or give one of these."
+            )
+
+    @staticmethod
+    def shape(model: Any, output: str) -> tuple[int, ...]:
+        return ()
+
+    @staticmethod
+    def dtype(model: Any, output: str, dtype: np.dtype) -> np.dtype:
+        return {"labels": np.dtype(np.int64), "p_values": np.dtype(np.float64)}.get(output, dtype)
+
+    @cached_property
+    def _oddness(self) -> str:
+        graph, members = self._wide, self.model._members()
+        each = [self._distance(m) if isinstance(m, DistanceMember) else self._minus_score(m) for m in members]
+        return graph.divide(functools.reduce(graph.add, each), float(len(each)))
+
+    def _minus_score(self, member: Any) -> str:
+        model = member.autoencoder
+        score = kind_of(model)(self.graph, model, self.x).score_samples
+        return self._wide.op("Neg", self._wide.cast(score))
+
+    def _distance(self, member: DistanceMember) -> str:
+        graph, outputs = self._wide, Autoencoder(self.graph, member.autoencoder, self.x)
+        residual = graph.cast(self.graph.subtract(outputs.reconstruction, self.x))
+        squared = self._squared(member.residuals, graph.divide(residual, array(member.scale)))
+        if not member.code_weight:
+            return squared
+        of_code = self._squared(member.codes, graph.cast(outputs.codes))
+        return graph.add(squared, graph.multiply(of_code, float(member.code_weight)))
+
+    def _squared(self, gaussian: Gaussian, rows: str) -> str:
+        graph, root = self._wide, np.asarray(gaussian.root)
+        deviation = graph.subtract(rows, np.asarray(gaussian.mean))
+        white = graph.multiply(deviation, root) if root.ndim == 1 else graph.product(deviation, root)
+        return graph.reduce("Sum", graph.square(white), keepdims=False)
+
+    @cached_property
+    def score_samples(self) -> str:
+        return self.graph.cast(self._wide.op("Neg", self._oddness))
+
+    @cached_property
+    def labels(self) -> str:
+        graph = self._wide
+        below = graph.op("Less", graph.op("Neg", self._oddness), float(self.model.offset_))
+        return graph.where(below, graph.integers([-1]), graph.integers([1]))
+
+    @cached_property
+    def p_values(self) -> str:
+        """Count how many left-out rows are less odd, by a binary search in their sorted scores."""
+        graph, reference = self._wide, self.model._reference()
+        n, step = len(reference), 1 << (len(reference).bit_length() - 1)
+        padded = graph.constant(np.concatenate([reference, np.full(2 * step - n, np.inf)]))
+        place = graph.op("Mul", graph.cast(self._oddness, np.int64), graph.integers([0]))
+        while step:
+            further = graph.op("Add", place, graph.integers([step]))
+            before = graph.op("Gather", padded, graph.op("Sub", further, graph.integers([1])), axis=0)
+            place = graph.where(graph.op("Less", before, self._oddness), further, place)
+            step //= 2
+        return graph.divide(graph.subtract(float(1 + n), graph.cast(place)), float(1 + n))
+
+
 KINDS = {  # the first that fits
+    AutoencoderOutlierDetector: Detector,
     AutoencoderClassifier: Classifier,
     SemanticHasher: Hasher,
     VAESampler: Variational,

@@ -32,6 +32,26 @@ def mnist():
     return train, test, *y
 
 
+def adult():
+    """Return UCI Adult as a data frame: 14 columns and the income.
+
+    Raises
+    ------
+    MissingDataError
+        If there is none.
+    """
+    import pandas as pd
+
+    path = Path(os.environ.get("SKAE_DATA", "")) / "adult.csv.gz"
+    if path.is_file():
+        return pd.read_csv(path, na_values="?", skipinitialspace=True)
+    try:
+        frame = fetch_openml("adult", version=2, as_frame=True).frame.rename(columns={"class": "income"})
+    except OSError:
+        raise MissingDataError("needs Adult: adult.csv.gz in the folder that SKAE_DATA names, or OpenML") from None
+    return frame
+
+
 def rectangles(n_samples, random_state):
     """Outlines of rectangles in 28 x 28 pixels; the label says whether they are wider than high.
 

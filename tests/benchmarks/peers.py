@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from sklearn.neural_network import MLPRegressor
 from sklearn.utils import assert_all_finite
-from skorch import NeuralNetRegressor
 from torch import nn
 
 from skae import AutoencoderTransformer, VAESampler
@@ -62,6 +61,8 @@ def scikit_learn(X, widths, epochs, batch_size):
 
 
 def skorch(X, widths, epochs, batch_size, **parameters):
+    from skorch import NeuralNetRegressor
+
     torch.manual_seed(0)
     model = NeuralNetRegressor(
         Dense,
@@ -255,84 +256,20 @@ def quiet():
         logging.disable(logging.NOTSET)
 
 
-NETS = {
-    "pooling": {
-        "n_components": 128,
-        "hidden_layer_sizes": (16, 8),
-        "downsampling": "pool",
-        "downsampling_factor": (2, 2, 2),
-        "code_layer": "convolution",
-        "code_activation": "relu",
-    },
-    "strided": {"n_components": 32, "hidden_layer_sizes": (32, 64)},
-}
-
-
-def image_network(kind):
-    """Return the networks of `NETS` for 28 x 28 images, as they are written by hand."""
-    if kind == "pooling":
-        layers = [
-            *(nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
-            *(nn.Conv2d(16, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
-            *(nn.Conv2d(8, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2, ceil_mode=True)),
-            *(nn.Upsample(size=7), nn.Conv2d(8, 8, 3, padding=1), nn.ReLU()),
-            *(nn.Upsample(size=14), nn.Conv2d(8, 16, 3, padding=1), nn.ReLU()),
-            *(nn.Upsample(size=28), nn.Conv2d(16, 1, 3, padding=1)),
-        ]
-    else:
-        layers = [
-            *(nn.Conv2d(1, 32, 3, 2, padding=1), nn.ReLU()),
-            *(nn.Conv2d(32, 64, 3, 2, padding=1), nn.ReLU()),
-            *(nn.Flatten(), nn.Linear(3136, 32), nn.Linear(32, 3136), nn.ReLU(), nn.Unflatten(1, (64, 7, 7))),
-            *(nn.ConvTranspose2d(64, 32, 3, 2, padding=1, output_padding=1), nn.ReLU()),
-            nn.ConvTranspose2d(32, 1, 3, 2, padding=1, output_padding=1),
-        ]
-    return nn.Sequential(*layers)
-
-
-def images(X, kind, epochs, batch_size, **parameters):
-    """Fit this library's estimator to rows that are images of 28 x 28 pixels."""
-    model = AutoencoderTransformer(
-        **NETS[kind],
-        image_shape=(28, 28),
-        learning_rate=LEARNING_RATE,
-        batch_size=batch_size,
-        max_iter=epochs,
-        tol=None,
-        random_state=0,
-        **parameters,
-    )
-    return model.fit(X).reconstruct
-
-
-def images_torch_loop(X, kind, epochs, batch_size):
-    """The loop that one writes by hand for them, images in torch's default layout."""
-    torch.manual_seed(0)
-    network, rows = image_network(kind), torch.from_numpy(X).view(-1, 1, 28, 28)
-    adam = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE)
-    for _ in range(epochs):
-        total = 0.0
-        for index in torch.randperm(len(rows)).split(batch_size):
-            batch = rows[index]
-            adam.zero_grad()
-            loss = nn.functional.mse_loss(network(batch), batch)
-            loss.backward()
-            adam.step()
-            total += loss.detach() * len(batch)
-        float(total)
-
-    def reconstruct(X):
-        with torch.inference_mode():
-            parts = torch.from_numpy(X).view(-1, 1, 28, 28).split(1000)
-            return torch.cat([network(part) for part in parts]).view(len(X), -1).numpy()
-
-    return reconstruct
-
-
 def skorch_encoder(X, widths):
     """A fitted regressor whose module is an encoder, so that its ``predict`` is a ``transform``."""
+    try:
+        from skorch import NeuralNetRegressor
+    except ImportError:
+        return None
     model = NeuralNetRegressor(Dense, module__widths=widths, max_epochs=1, train_split=None, verbose=0)
     return model.fit(X, np.zeros((len(X), widths[-1]), np.float32))
+
+
+def skorch_predict(model, X):
+    if model is None:
+        raise ModuleNotFoundError("No module named 'skorch'")
+    return model.predict(X)
 
 
 def transform_limit(X, widths, chunk=16384):

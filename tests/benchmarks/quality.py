@@ -22,6 +22,7 @@ import quality_few_labels
 import quality_imputation
 import quality_outliers
 import quality_sparse
+import quality_tables
 import quality_variational
 import table
 
@@ -34,6 +35,7 @@ __all__ = [  # each registers its rows
     "quality_imputation",
     "quality_outliers",
     "quality_sparse",
+    "quality_tables",
     "quality_variational",
 ]
 

@@ -11,6 +11,7 @@ from skae._bottleneck import prior
 from skae._bottleneck.adversary import Adversary, Discriminator
 from skae._bottleneck.dead_units import DeadUnits
 from skae._bottleneck.gaussian import GaussianBottleneck
+from skae._bottleneck.mixture import MixtureBottleneck
 from skae._bottleneck.nested_dropout import NestedDropout
 from skae._bottleneck.noisy_sigmoid import NoisySigmoid
 from skae._bottleneck.sparse import SparseBottleneck
@@ -35,6 +36,11 @@ def row_weights(seed=0):
 def gaussian(**parameters):
     settings = {"beta": 0.7, "n_draws": 1, "free_bits": 0.0, "warm_up": 0.0, **parameters}
     return lambda generator: GaussianBottleneck(dtype=torch.float64, generator=generator, **settings)
+
+
+def mixture(generator):
+    """It starts at the second step."""
+    return MixtureBottleneck(3, 2, beta=0.7, warm_up=2.0, dtype=torch.float64, generator=generator)
 
 
 def sparse(choose, *, signed=True, dead=None):
@@ -66,6 +72,7 @@ def adversary(generator):
 BOTTLENECKS = {
     "gaussian": gaussian(),
     "gaussian_draws": gaussian(n_draws=3, free_bits=0.2, warm_up=2.0),
+    "mixture": mixture,
     "nested": lambda generator: NestedDropout(WIDTH, generator),
     "noisy_sigmoid": lambda generator: NoisySigmoid(WarmUp(2.0, 3), generator),
     "topk": lambda generator: SparseBottleneck(by_row(3), False),
@@ -188,9 +195,9 @@ def test_a_state_goes_on_as_the_one_that_it_was_taken_from(make, n_before):
 
 
 def test_states_that_say_nothing_are_few():
-    """Else the test above would compare nothing: dead units and discriminators are what goes on."""
+    """Else the test above would compare nothing: mixtures, dead units and discriminators are what goes on."""
     speaking = {name for name, make in BOTTLENECKS.items() if make(seeded()).state()}
-    assert speaking == {"topk_dead", "batch_topk", "batch_topk_dead", "adversary"}
+    assert speaking == {"mixture", "topk_dead", "batch_topk", "batch_topk_dead", "adversary"}
 
 
 @pytest.mark.parametrize("step", [explicitly, by_autograd])

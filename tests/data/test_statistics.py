@@ -7,7 +7,7 @@ from numpy.testing import assert_allclose
 from scipy import sparse
 
 from skae._data import chunks as chunks_module
-from skae._data.chunks import column_means, column_statistics, extremes
+from skae._data.chunks import column_means, column_statistics, count_rows, extremes, pooled
 
 KINDS = {"dense": torch.from_numpy, "csr": sparse.csr_matrix, "fortran": lambda X: torch.from_numpy(X.T.copy()).T}
 
@@ -57,3 +57,18 @@ def test_column_statistics(kind, dtype):
 def test_deviations_far_from_zero():
     X = 1e9 + np.random.default_rng(0).normal(size=(500, 2))
     assert_allclose(column_statistics(torch.from_numpy(X))[0], X.std(0), rtol=1e-9)
+
+
+@pytest.mark.parametrize("gaps", [False, True])
+def test_statistics_of_portions_are_pooled(gaps):
+    """Also of columns that have no value in the first portion, or in a later one."""
+    X = data() + np.array([0, 5, -5, 1e3, 0, 0])
+    if gaps:
+        X[np.random.default_rng(0).uniform(size=X.shape) < 0.3] = np.nan
+        X[:20, 1] = X[20:30, 2] = X[30:, 3] = np.nan
+    known, n = None, 0
+    for portion in map(torch.from_numpy, (X[:20], X[20:30], X[30:])):
+        found, count = column_statistics(portion, gaps), count_rows(portion, gaps)
+        known, n = found if known is None else pooled(known, n, found, count), n + count
+    for column, expected in zip(known, (np.nanstd, np.nanmin, np.nanmax, np.nanmean), strict=True):
+        assert_allclose(column, expected(X, 0), rtol=1e-12)

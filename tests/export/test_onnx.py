@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import skl2onnx
 import torch
-from estimators import CONFIGURATIONS, CONVOLUTIONAL, INEXACT_WEIGHTS, MISSING
+from estimators import CONFIGURATIONS, CONVOLUTIONAL, DETECTORS, INEXACT_WEIGHTS, MISSING
 from numpy.testing import assert_array_equal
 from onnx import TensorProto, helper
 from scipy import special
@@ -25,7 +25,14 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from torch import nn
 
-from skae import AutoencoderClassifier, AutoencoderTransformer, SparseAutoencoder, VAESampler
+from skae import (
+    AutoencoderClassifier,
+    AutoencoderImputer,
+    AutoencoderOutlierDetector,
+    AutoencoderTransformer,
+    SparseAutoencoder,
+    VAESampler,
+)
 from skae.onnx import to_onnx
 from skae.onnx._graph import Graph
 
@@ -142,6 +149,38 @@ def test_rows_outside_the_support_score_minus_infinity(settings, rows):
         expected = model.score_samples(Y)
     assert np.isneginf(expected).sum() == 3
     assert_close(scores, expected)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", DETECTORS)
+def test_detectors(name, dtype, rows):
+    """Rows like those trained on and odd ones; a p-value is one more for a score that is rounded."""
+    X = rows.astype(dtype)
+    model = clone(DETECTORS[name]).fit(X)
+    Y = np.concatenate([X, 5 * X, X[:5] + np.array([3, 0, 0, 0, 0], dtype)])
+    labels, scores, p = run(to_onnx(model, X, outputs=["labels", "score_samples", "p_values"]), Y)
+    expected = model.score_samples(Y)
+    assert scores.dtype == expected.dtype
+    np.testing.assert_allclose(scores, expected, rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype])
+    assert_array_equal(labels, model.predict(Y))
+    assert {-1, 1} == {*labels}
+    step = 1 / (1 + len(model._reference()))
+    np.testing.assert_allclose(p, model.p_values(Y), atol=1e-12 if dtype == "float64" else 1.001 * step)
+    assert len(np.unique(p)) > 5
+
+
+def test_a_detector_of_other_members_says_so(rows):
+    pipe = make_pipeline(StandardScaler(), AutoencoderTransformer(2, max_iter=2, tol=None))
+    model = AutoencoderOutlierDetector(pipe, n_estimators=2, random_state=0).fit(rows)
+    with pytest.raises(NotImplementedError, match="members of the detector are of Pipeline"):
+        to_onnx(model, rows)
+
+
+def test_an_imputer_says_why_it_cannot(rows):
+    X = np.where(np.random.default_rng(0).random(rows.shape) < 0.1, np.nan, rows)
+    model = AutoencoderImputer(n_estimators=1, max_iter=1, random_state=0).fit(X)
+    with pytest.raises(NotImplementedError, match="linear equations"):
+        to_onnx(model, X)
 
 
 @pytest.mark.parametrize("kind", [int, str, bool, np.int32])

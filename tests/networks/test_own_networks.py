@@ -63,6 +63,10 @@ CASES = {
     "vae_student": (vae(likelihood="student_t"), X),
     "vae_bernoulli": (vae(likelihood="bernoulli", learning_rate=0.01), X01),
     "vae_counts": (vae(likelihood="poisson"), COUNTS),
+    "denoising_missing": (
+        configured(DenoisingAutoencoder, n_components=WIDTH, missing_values=np.nan, **own(10)),
+        HOLES,
+    ),
     "vae_missing": (vae(n_in=10, missing_values=np.nan), HOLES),
     "vae_loss": (vae(loss="binary_cross_entropy"), X01),
 }

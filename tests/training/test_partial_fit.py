@@ -53,6 +53,10 @@ def snapshot(model):
     return copy.deepcopy(model.__getstate__())
 
 
+def without_solver(state):
+    return {name: value for name, value in state.items() if name != "_left_by_partial_fit"}
+
+
 def assert_equal(one, other, where="model"):
     """Compare plain values, arrays bit by bit."""
     assert type(one) is type(other), where
@@ -200,7 +204,7 @@ def test_weights_that_were_edited_are_where_the_next_pass_starts(estimator, fail
     if fails:
         with pytest.raises(ValueError, match="diverged"):
             model.partial_fit(X * 1e200)
-        assert_equal(model.__getstate__(), before)
+        assert_equal(without_solver(model.__getstate__()), without_solver(before))
     assert_same(model.transform(X), codes)
     model.partial_fit(X)
     untouched.partial_fit(X)
@@ -232,7 +236,8 @@ def test_parameters_that_were_replaced_are_trained(estimator):
 def test_a_change_of_parameters_keeps_the_solvers_state(estimator):
     """A rate that differs in the last digit ends the session; new solvers' first steps would be long ones."""
     model, twin = (passes(estimator, 3) for _ in range(2))
-    other = pickle.loads(pickle.dumps(twin))  # whose solver is new
+    other = pickle.loads(pickle.dumps(twin))
+    del other._left_by_partial_fit  # so that its solver is new
     model.set_params(learning_rate=float(np.nextafter(estimator.learning_rate, 1)))
     for one in (model, twin, other):
         one.partial_fit(X)
@@ -255,16 +260,51 @@ def test_the_learning_rate_may_change_between_passes(estimator):
     assert model.n_iter_ > 3
 
 
-@every_path
+@every_estimator
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
-def test_copies_go_their_own_way(estimator, copied):
-    model, twin = (passes(estimator, 2) for _ in range(2))
-    other = copied(model)
+def test_copies_go_the_same_way_apart(estimator, copied):
+    """Bit for bit, solver and random numbers included; also a copy of a copy."""
+    model, twin = (clone(estimator).partial_fit(X[:40]).partial_fit(X[20:51]) for _ in range(2))
+    other = copied(copied(model))
     assert_equal(other.__getstate__(), twin.__getstate__())
-    other.partial_fit(X).partial_fit(X)
+    other.partial_fit(X).partial_fit(X[:31])
     assert other.n_iter_ == 4
     assert_equal(model.__getstate__(), twin.__getstate__())
-    assert_equal(model.partial_fit(X).__getstate__(), twin.partial_fit(X).__getstate__())
+    for portion in (X, X[:31]):
+        assert_equal(model.partial_fit(portion).__getstate__(), twin.partial_fit(portion).__getstate__())
+    assert_equal(other.__getstate__(), twin.__getstate__())
+
+
+def test_a_saved_model_trains_on_as_well_as_the_one_in_memory(digits):
+    """A new solver's first steps were long: its error was several times as large."""
+    model = AutoencoderTransformer(16, learning_rate=3e-3, random_state=0)
+    for _ in range(25):
+        for portion in np.split(digits[:1600], 8):
+            model.partial_fit(portion)
+    saved = pickle.loads(pickle.dumps(model))
+    one, other = (each.partial_fit(digits[1600:]).reconstruction_error(digits) for each in (model, saved))
+    assert_same(one, other)
+
+
+def test_after_fit_nothing_of_the_solver_is_saved_and_passes_begin_with_short_steps(digits):
+    model = AutoencoderTransformer(16, learning_rate=5e-3, batch_size=64, max_iter=60, tol=None, random_state=0)
+    trained, fitted = passes(model, 1, digits), model.fit(digits)
+    n_parameters = fitted.n_parameters_ * 4
+    assert len(pickle.dumps(fitted)) < 1.3 * n_parameters < 2.5 * n_parameters < len(pickle.dumps(trained))
+    before = fitted.reconstruction_error(digits).mean()
+    after = [fitted.partial_fit(digits[i : i + 50]).reconstruction_error(digits).mean() for i in range(0, 500, 50)]
+    assert max(after) < 1.02 * before
+
+
+def test_a_saved_model_does_not_grow_with_the_number_of_passes():
+    sizes = []
+    for estimator in (PATHS["explicit"], PATHS["vae"], PATHS["adversarial"]):
+        model = passes(estimator, 1010, X[:1])
+        assert len(model.loss_curve_) == 1000
+        sizes.append(len(pickle.dumps(model)))
+        model.partial_fit(X[:1])
+        assert model.n_iter_ == 1011
+        assert abs(len(pickle.dumps(model)) - sizes[-1]) < 100
 
 
 @every_path

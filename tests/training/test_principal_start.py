@@ -4,10 +4,13 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose
+from scipy import sparse
+from sklearn.base import clone
 from sklearn.decomposition import PCA, TruncatedSVD
 from sklearn.model_selection import train_test_split
 
 from skae import AutoencoderTransformer, SparseAutoencoder, VAESampler
+from skae._training import principal_axes
 from skae._training.principal_axes import is_better
 
 STILL = {"learning_rate": 1e-12, "max_iter": 1, "random_state": 0}
@@ -62,11 +65,22 @@ def test_linear_networks_end_at_pca(parameters, k, wine):
 
 
 def test_linear_networks_on_sparse_rows():
-    from scipy import sparse
-
     X = sparse.random_array((300, 1500), density=0.02, rng=np.random.default_rng(0), format="csr")
     model = AutoencoderTransformer(5, hidden_layer_sizes=(), random_state=0).fit(X)
     assert_allclose(error(model, X.toarray()), pca_error(X.toarray(), X.toarray(), 5), rtol=1e-3)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_wide_sparse_rows_have_the_axes_of_dense_ones(weighted, monkeypatch):
+    """They are found without making rows dense; here rows are wide once they have eleven columns."""
+    monkeypatch.setattr(principal_axes, "MOST_COLUMNS", 10)
+    rng = np.random.default_rng(0)
+    plane = rng.normal(size=(90, 4)) * [8, 4, 2, 1] @ rng.normal(size=(4, 40))
+    X = np.where(rng.random(plane.shape) < 0.8, 0, plane + 1)
+    weight = rng.integers(0, 3, size=90) if weighted else None
+    model = AutoencoderTransformer(2, hidden_layer_sizes=(), random_state=0)
+    codes = clone(model).fit(sparse.csr_array(X), sample_weight=weight).transform(X)
+    assert_allclose(codes, clone(model).fit(X, sample_weight=weight).transform(X), atol=1e-8)
 
 
 def tables():

@@ -5,6 +5,7 @@ a number that many rows share (an atom, such as a gain of zero) is a category be
 those of the rest, and are missing where there is an atom. Missing cells are NaN in all their columns.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -86,6 +87,16 @@ class TableCodec:
         scores = tuple(variable.columns[-1] for variable in self.variables if variable.scores is not None)
         return [*pairs, ("gaussian", scores)] if scores else pairs
 
+    @property
+    def groups(self) -> list[int]:
+        """Of each column of the matrix, the number of the variable that it belongs to."""
+        return [number for number, variable in enumerate(self.variables) for _ in variable.columns]
+
+    @property
+    def categories(self) -> dict[Any, list]:
+        """The categories of each column that has nothing else, in the order of the matrix."""
+        return {v.name: [*v.categories.values] for v in self.variables if v.categories and not v.is_number}
+
     def encode(self, table: Any, generator: np.random.Generator | None = None) -> np.ndarray:
         """Return the matrix of a table like the one of `fit`, (n, width), with NaN where there is no cell.
 
@@ -114,6 +125,22 @@ class TableCodec:
                 f"{others}"
             )
         return matrix
+
+    def row_of(self, given: Mapping[Any, Any]) -> np.ndarray:
+        """Return the row of a matrix, (width,), with these values of columns, and NaN in all others.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If it names no column, or a column cannot have its value.
+        """
+        row, variables = np.full(self.width, np.nan), {variable.name: variable for variable in self.variables}
+        for name, value in given.items():
+            if name not in variables:
+                raise ValueError(f"given names {name!r}, but the columns are {[*variables]}.")
+            variable = variables[name]
+            row[list(variable.columns)] = variable.encode_one(value)
+        return row
 
     def decode(self, matrix: np.ndarray, missing: np.ndarray | None = None) -> Any:
         """Return the table of a matrix: of each block the category with the largest entry, of scores the numbers.

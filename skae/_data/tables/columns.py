@@ -1,6 +1,7 @@
 """One column of a table and the columns of a matrix that it is encoded in: one-hot blocks and normal scores."""
 
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -179,6 +180,32 @@ class Variable(NamedTuple):
         if self.scores is not None:
             result[is_rest, -1] = self.scores.scores(values[is_rest], generator)
         return result, values[is_unknown].tolist()
+
+    def encode_one(self, value: Any) -> np.ndarray:
+        """Return what one value becomes, (n_columns,).
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the column cannot have it.
+        """
+        if self.is_number and (not isinstance(value, Real) or isinstance(value, bool)):
+            raise TypeError(f"given[{self.name!r}]={value!r} is no number, but the column holds numbers.")
+        values = np.array([value], dtype=np.float64) if self.is_number else objects([value])
+        known = self.categories.values if self.categories is not None else []
+        if (
+            self.scores is not None
+            and value not in known
+            and not self.scores.lowest <= value <= self.scores.highest
+        ):
+            raise ValueError(
+                f"given[{self.name!r}]={value!r} is outside of what the column holds: {self.scores.lowest:g} to "
+                f"{self.scores.highest:g}."
+            )
+        if self.scores is None and value not in known:
+            raise ValueError(f"given[{self.name!r}]={value!r} is none of the values of the column: {known}.")
+        column = Column(self.name, "", values, np.zeros(1, dtype=bool), "")
+        return self.encode(column, None)[0][0]
 
     def decode(self, block: np.ndarray) -> np.ndarray:
         """Return the values of a column: the category with the largest entry, the number with this score."""

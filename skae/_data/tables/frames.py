@@ -82,11 +82,8 @@ def read(table: Any) -> tuple[list[Column], Layout]:
     ValueError
         If it is not two-dimensional, has no rows or no columns, or two columns have one name.
     """
-    if scipy.sparse.issparse(table):
-        raise TypeError("X is sparse, but a table must be a data frame or a dense array. Use X.toarray().")
     library = library_of(table)
-    if library == "numpy":
-        table = _array(table)
+    table = as_table(table)
     for n, what in zip(table.shape, ("sample", "feature"), strict=True):
         if n == 0:
             raise ValueError(
@@ -101,7 +98,18 @@ def read(table: Any) -> tuple[list[Column], Layout]:
     return columns, Layout(library, names, tuple(column.dtype for column in columns), dtype)
 
 
-def _array(table: Any) -> np.ndarray:
+def as_table(table: Any) -> Any:
+    """Return data frames as they are, and all else as an array.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is sparse, complex, or not two-dimensional.
+    """
+    if scipy.sparse.issparse(table):
+        raise TypeError("X is sparse, but a table must be a data frame or a dense array. Use X.toarray().")
+    if library_of(table) != "numpy":
+        return table
     array = np.asarray(table)
     if array.dtype.kind in "US" and not isinstance(table, np.ndarray):  # lists, where numbers became strings
         array = np.asarray(table, dtype=object)

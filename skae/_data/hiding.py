@@ -1,0 +1,55 @@
+"""Entries hidden from a batch at random, as if they were missing: so that codes of rows with holes are learnt."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+WHOLE = 0.5  # share of the rows that nothing is hidden from
+
+
+class Hiding:
+    """Hides groups of columns from rows whose missing entries are marked, anew for each batch.
+
+    Half of the rows stay whole; of each other, a share of its groups is hidden that is itself drawn evenly from
+    [0, 1). What is hidden counts neither as an input nor in the loss.
+
+    Parameters
+    ----------
+    groups : sequence of int
+        Of each column, the number of the group that is hidden with it.
+    generator : torch.Generator
+        On the batches' device.
+    """
+
+    def __init__(self, groups: Sequence[int], generator: torch.Generator) -> None:
+        self.generator, self._is_held_out = generator, False
+        self._groups = torch.tensor([*groups], device=generator.device)
+        self._n_groups = max(groups) + 1
+
+    @classmethod
+    def of(cls, groups: Sequence[int] | None, generator: torch.Generator) -> "Hiding | None":
+        """Return what hides these groups, or None where there are none."""
+        return None if groups is None else cls(groups, generator)
+
+    def __call__(self, x: Tensor, weight: Tensor) -> None:
+        """Hide entries of a batch, (n, 2 d) with marks, and of the entries' weights, (n, d), in place."""
+        if self._is_held_out:
+            return
+        n, width = weight.shape
+        number = torch.rand(n, self._n_groups + 1, generator=self.generator, device=x.device)
+        share = ((number[:, :1] - WHOLE) / (1 - WHOLE)).clamp_min_(0)
+        hidden = (number[:, 1:] < share)[:, self._groups]
+        x[:, :width].masked_fill_(hidden, 0)
+        x[:, width:].masked_fill_(hidden, 1)
+        weight.masked_fill_(hidden, 0)
+
+    @contextlib.contextmanager
+    def held_out(self) -> Iterator[None]:
+        """Hide nothing from rows held out."""
+        self._is_held_out = True
+        try:
+            yield
+        finally:
+            self._is_held_out = False

@@ -1,0 +1,49 @@
+"""How many of torch's threads work gets: the work alone decides, since their number decides how sums round.
+
+A fit is the same bit for bit whatever `torch.set_num_threads` says and joblib's workers are started with.
+Each thread of Python has a number of its own, so that calls at the same time, from several of them, do not meet.
+"""
+
+import functools
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import joblib
+import torch
+
+from . import forks
+
+# For each thread, in one go. For less a second saves little, and costs many times the work where cores are busy,
+# as with several jobs at once: threads that wait for each other do so by running in circles.
+MULTIPLY_ADDS = 250_000_000
+MOST_THREADS = 8  # several jobs on one machine may each take as many
+
+
+@contextmanager
+def for_work(multiply_adds: float) -> Iterator[None]:
+    """Let torch use as many threads as so many multiply-adds in one go are worth, and then as many as before."""
+    before, number = torch.get_num_threads(), _worth(multiply_adds)
+    if before == number == 1:
+        yield
+        return
+    # Also where it stays the same: MKL then uses as many as it is told, and not as many as it finds best.
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(1 if forks.is_forked() else before)
+
+
+def _worth(multiply_adds: float) -> int:
+    if multiply_adds < 2 * MULTIPLY_ADDS or forks.is_forked():
+        return 1
+    return int(min(_n_cores(), MOST_THREADS, multiply_adds // MULTIPLY_ADDS))
+
+
+@functools.cache
+def _n_cores() -> int:
+    """Return the number of physical cores that this process may use."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # where they cannot be told from logical ones, these are counted
+        return joblib.cpu_count(only_physical_cores=True)

@@ -1,0 +1,67 @@
+"""The fits that two ranks and one process are compared by."""
+
+import numpy as np
+from estimators import CONFIGURATIONS, CONVOLUTIONAL, GREEDY, INEXACT_WEIGHTS, MISSING, configured, rows
+from scipy import sparse
+from sklearn.base import clone
+
+from skae import AutoencoderTransformer, DenoisingAutoencoder, SparseAutoencoder, VAESampler
+
+N_ROWS = 60
+
+
+def _wide():
+    """More columns than rows."""
+    return rows(N_ROWS, 90)
+
+
+_OWN = {
+    "alike": configured(AutoencoderTransformer, early_stopping=True, tol=1e-3),
+    "weighted": configured(AutoencoderTransformer, early_stopping=True),
+    "weighted_kl": configured(SparseAutoencoder, sparsity="kl"),
+    "weighted_winners": configured(SparseAutoencoder, sparsity="winner_take_all", sparsity_target=0.3),
+    "weighted_batch_topk": configured(SparseAutoencoder, sparsity="batch_topk", n_active=1),
+    "sparse_rows": configured(AutoencoderTransformer),
+    "sparse_rows_noise": configured(DenoisingAutoencoder, noise="salt_and_pepper"),
+    "wide": configured(AutoencoderTransformer, hidden_layer_sizes=(12,)),
+    "images_kl": configured(
+        SparseAutoencoder, sparsity="kl", image_shape=(5, 1), hidden_layer_sizes=(4,), normalization="batch"
+    ),
+    "batch_of_few": configured(AutoencoderTransformer),
+    "of_two": configured(AutoencoderTransformer, hidden_layer_sizes=()),
+    "free_bits": configured(VAESampler, free_bits=0.5),
+    "paired": configured(DenoisingAutoencoder),
+    "watched": configured(AutoencoderTransformer, early_stopping=True),
+}
+_BATCH_SIZES = {"batch_of_few": 8, "of_two": 2}
+
+
+def rows_of(name):
+    """The rows of a case, those of the first rank first."""
+    if name == "wide":
+        return _wide()
+    X = rows(N_ROWS)
+    if name == "vae_missing":
+        return np.where(np.random.default_rng(0).random(X.shape) < 0.2, np.nan, X)
+    if name.startswith("sparse_rows"):
+        return sparse.csr_array(np.where(np.abs(X) < 0.5, 0, X))
+    return np.repeat(X[:20], 3, 0) if name == "alike" else X
+
+
+def _data_of(name):
+    if name.startswith("weighted"):
+        return {"sample_weight": np.random.default_rng(1).integers(0, 4, N_ROWS).astype(float)}
+    if name == "paired":
+        return {"X_clean": rows(N_ROWS) + 0.1}
+    return {"X_val": rows(N_ROWS, seed=1)} if name == "watched" else {}
+
+
+def _case(name, estimator):
+    parameters = {"batch_size": _BATCH_SIZES.get(name, 25), "max_iter": 2}
+    if estimator.dtype != "auto":
+        parameters["dtype"] = "float64"
+    return clone(estimator), parameters, _data_of(name)
+
+
+ALL = {**CONFIGURATIONS, **INEXACT_WEIGHTS, **CONVOLUTIONAL, **GREEDY, **MISSING, **_OWN}
+CASES = {name: _case(name, estimator) for name, estimator in ALL.items()}

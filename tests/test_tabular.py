@@ -1,0 +1,390 @@
+"""The sampler of tables: codes, draws, conditions, scores and holes, of data frames and arrays."""
+
+import copy
+import pickle
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from estimators import TABULAR, assert_same, configured
+from numpy.testing import assert_allclose, assert_array_equal
+from pandas.testing import assert_frame_equal
+from recorder import Recorder
+from sklearn.base import clone
+from sklearn.compose import make_column_transformer
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline, make_union
+from sklearn.preprocessing import StandardScaler
+from test_common_persistence import ROUND_TRIPS
+
+from skae import AutoencoderOutlierDetector, TabularVAESampler, VAESampler
+from skae._fitted import tables
+
+every_sampler = pytest.mark.parametrize("estimator", [pytest.param(e, id=name) for name, e in TABULAR.items()])
+
+
+def table(n=300, seed=0):
+    """Ages that tell the pet, weights that the age tells, a gain that is mostly zero, and holes."""
+    rng = np.random.default_rng(seed)
+    pet = rng.integers(0, 3, n)
+    age = np.rint(rng.normal(4 + 8 * pet, 1.5)).clip(0)
+    frame = pd.DataFrame(
+        {
+            "age": age.astype(int),
+            "weight": np.round(2 + 0.8 * age + rng.normal(size=n), 1),
+            "pet": np.array(["cat", "dog", "owl"])[pet],
+            "gain": np.where(rng.random(n) < 0.7, 0.0, np.round(rng.lognormal(5, 1, n))),
+            "tame": pet < 2,
+        }
+    )
+    hole = rng.random(n) < 0.2
+    frame.loc[hole, "weight"] = np.nan
+    frame["pet"] = frame["pet"].where(~(hole & (rng.random(n) < 0.5)), None)
+    return frame
+
+
+FRAME = table()
+KINDS = {"pandas": lambda frame: frame, "polars": pl.from_pandas, "array": lambda f: f.to_numpy(dtype=object)}
+every_kind = pytest.mark.parametrize("make", [pytest.param(make, id=name) for name, make in KINDS.items()])
+
+
+def names(make):
+    """What columns are called by."""
+    return [*FRAME.columns] if make is not KINDS["array"] else [*range(FRAME.shape[1])]
+
+
+def cells(X):
+    """The cells of a table of any kind as an array of objects, with None where there is none."""
+    X = X if isinstance(X, np.ndarray) else X.to_numpy()
+    array = np.array(X, dtype=object)
+    array[pd.isna(array)] = None
+    return array
+
+
+@pytest.fixture(scope="module")
+def model():
+    return TabularVAESampler(4, hidden_layer_sizes=(32,), max_iter=1000, random_state=0).fit(FRAME)
+
+
+# Frames in, frames out ---------------------------------------------------------------------------------------
+
+
+@every_kind
+@every_sampler
+def test_kinds_of_tables_are_alike(estimator, make):
+    """The same codes, scores and draws, in the table's own kind, dtypes and columns."""
+    X, frame = make(FRAME), FRAME
+    model, reference = clone(estimator).fit(X), clone(estimator).fit(frame)
+    assert_allclose(model.transform(X), reference.transform(frame), rtol=1e-12)
+    assert_allclose(model.score_samples(X), reference.score_samples(frame), rtol=1e-12)
+    assert_allclose(model.score_features(X), reference.score_features(frame), rtol=1e-12)
+    for method in (
+        lambda m, x, c: m.sample(20, random_state=1),
+        lambda m, x, c: m.sample(20, random_state=1, with_missing=True),
+        lambda m, x, c: m.sample(20, random_state=1, given={c[2]: "dog"}),
+        lambda m, x, c: m.inverse_transform(m.transform(x)),
+        lambda m, x, c: m.impute(x),
+        lambda m, x, c: m.impute(x, sample=True, random_state=2),
+    ):
+        out = method(model, X, names(make))
+        assert type(out) is type(X)
+        assert_array_equal(cells(out), cells(method(reference, frame, [*FRAME.columns])))
+        if isinstance(out, pl.DataFrame):
+            assert out.schema == X.schema
+        elif isinstance(out, pd.DataFrame):
+            assert_array_equal(out.dtypes, X.dtypes)
+            assert [*out.columns] == [*X.columns]
+        else:
+            assert out.dtype == X.dtype
+
+
+@every_sampler
+def test_rows_do_not_depend_on_each_other(estimator):
+    model = clone(estimator).fit(FRAME)
+    for method in ("transform", "score_samples", "score_features"):
+        whole, part = (getattr(model, method)(X) for X in (FRAME, FRAME[5:9]))
+        assert_allclose(part, whole[5:9], rtol=1e-9, atol=1e-12)
+    assert_frame_equal(model.impute(FRAME[5:9]), model.impute(FRAME)[5:9])
+
+
+@every_sampler
+def test_fits_are_repeatable_and_write_nothing(estimator):
+    X = FRAME.copy()
+    first, second = clone(estimator).fit(X), clone(estimator).fit(X)
+    assert_same(first.transform(X), second.transform(X))
+    assert_frame_equal(first.sample(9, random_state=0), second.sample(9, random_state=0))
+    assert not first.sample(9).equals(first.sample(9))
+    first.impute(X), first.score_features(X)
+    assert_frame_equal(X, FRAME)
+
+
+def test_precision_of_codes():
+    X = FRAME[["age", "weight"]].to_numpy()
+    model = configured(TabularVAESampler).fit(X)
+    assert model.transform(X).dtype == model.score_samples(X).dtype == np.float64
+    single = X.astype(np.float32)
+    assert model.transform(single).dtype == model.score_samples(single).dtype == np.float32
+    assert model.sample(3).dtype == X.dtype
+    assert configured(TabularVAESampler).fit(single).sample(3).dtype == np.float32
+
+
+# New rows ------------------------------------------------------------------------------------------------------
+
+
+def test_draws_look_like_the_data(model):
+    new, other = model.sample(2000, random_state=0), table(2000, seed=1)
+    for name in ("age", "weight", "gain"):
+        assert abs(new[name].mean() - other[name].mean()) < 0.2 * other[name].std()
+        assert new[name].between(FRAME[name].min(), FRAME[name].max()).all()
+    shares = pd.concat([new.pet.value_counts(normalize=True), other.pet.value_counts(normalize=True)], axis=1)
+    assert abs(shares.iloc[:, 0] - shares.iloc[:, 1]).max() < 0.08
+    assert abs((new.gain == 0).mean() - 0.7) < 0.06
+    assert np.corrcoef(new.age, new.weight)[0, 1] > 0.85
+    means = new.groupby("pet").age.mean()
+    assert means["cat"] < 7 < means["dog"] < 17 < means["owl"]
+    assert not new.isna().any(axis=None)
+
+
+def test_draws_under_conditions(model):
+    rows = model.sample(1000, random_state=0, given={"pet": "owl"})
+    assert (rows.pet == "owl").all()
+    real = FRAME[FRAME.pet == "owl"]
+    assert abs(rows.age.mean() - real.age.mean()) < 2
+    assert rows.tame.mean() < 0.1
+    rows = model.sample(500, random_state=0, given={"age": 12, "gain": 0})
+    assert (rows.age == 12).all()
+    assert (rows.gain == 0).all()
+    assert abs(rows.weight.mean() - 11.6) < 1
+    assert rows.pet.value_counts(normalize=True).dog > 0.8
+
+
+def test_holes_are_drawn_as_they_are_in_the_data(model):
+    rows = model.sample(4000, random_state=0, with_missing=True)
+    assert_allclose(rows.isna().mean(), FRAME.isna().mean(), atol=0.03)
+    both = (FRAME.pet.isna() & FRAME.weight.isna()).mean()
+    assert abs((rows.pet.isna() & rows.weight.isna()).mean() - both) < 0.03
+    rows = model.sample(200, random_state=0, with_missing=True, given={"pet": "cat"})
+    assert (rows.pet == "cat").all()
+    assert rows.weight.isna().any()
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "message"),
+    [
+        ({"color": "red"}, ValueError, r"given names 'color', but the columns are \['age',"),
+        ({"pet": "cow"}, ValueError, r"given\['pet'\]='cow' is none of .*'cat', 'dog', 'owl'"),
+        ({"pet": None}, ValueError, "None is none of"),
+        ({"age": "old"}, TypeError, r"given\['age'\]='old' is no number"),
+        ({"age": float("nan")}, ValueError, "nan is outside"),
+        ({"age": 1e6}, ValueError, r"outside of what the column holds: \d+ to \d+"),
+    ],
+)
+def test_conditions_that_cannot_be(model, given, error, message):
+    with pytest.raises(error, match=message):
+        model.sample(5, random_state=0, given=given)
+
+
+def test_conditions_that_are_too_rare(model, monkeypatch):
+    monkeypatch.setattr(tables, "POOL", 30)
+    monkeypatch.setattr(tables, "MOST_POOLS", 2)
+    with pytest.raises(ValueError, match=r"'age': 2}.* is too rare: of 60 draws, only about \d\.\d agree"):
+        model.sample(5, random_state=0, given={"pet": "owl", "age": 2})
+
+
+@pytest.mark.parametrize(("n_samples", "error"), [(0, ValueError), (True, TypeError), (2.5, TypeError)])
+def test_numbers_of_samples(model, n_samples, error):
+    with pytest.raises(error, match="n_samples"):
+        model.sample(n_samples)
+    assert len(model.sample(np.int64(2))) == 2
+
+
+# Scores --------------------------------------------------------------------------------------------------------
+
+
+def test_scores_find_impossible_rows_and_name_the_column(model):
+    new = table(400, seed=2).dropna()
+    odd = new.assign(pet="owl")[new.age < 7]
+    assert np.median(model.score_samples(odd)) < np.quantile(model.score_samples(new), 0.05)
+    reasons = model.score_features(odd)
+    assert reasons.shape == odd.shape
+    named = np.array(FRAME.columns)[reasons.argmin(1)]
+    assert np.isin(named, ["pet", "tame", "age", "weight"]).mean() > 0.95
+    assert (named == "pet").mean() > 0.5
+
+
+def test_scores_are_never_infinite(model):
+    odd = pd.DataFrame(
+        {"age": [10**6, -(10**6)], "weight": [1e300, -1e300], "pet": ["cat"] * 2, "gain": [1e9, 3.0]}
+    )
+    odd["tame"] = True
+    scores = model.score_samples(odd)
+    assert np.isfinite(scores).all()
+    assert (scores < model.score_samples(FRAME).min()).all()
+    assert np.isfinite(model.score_features(odd)).all()
+    assert np.isfinite(model.transform(odd)).all()
+
+
+def test_unknown_categories_are_missing(model):
+    new = FRAME[:6].copy()
+    new["pet"] = ["cow", *new.pet[1:]]
+    holes = new.assign(pet=new.pet.where(new.pet != "cow", None))
+    for method in (model.transform, model.score_samples, model.score_features):
+        with pytest.warns(UserWarning, match="'pet' holds values that fit did not see, such as 'cow'") as caught:
+            values = method(new)
+        assert len(caught) == 1
+        assert_array_equal(values, method(holes))
+    assert_array_equal(model.score_features(holes)[0, 2], 0)
+
+
+def test_the_score_is_the_mean(model):
+    each, weight = model.score_samples(FRAME), np.arange(len(FRAME))
+    assert_allclose(model.score(FRAME), each.mean())
+    assert_allclose(model.score(FRAME, sample_weight=weight), np.average(each, weights=weight))
+    assert type(model.score(FRAME)) is float
+
+
+def test_the_prior_is_that_of_draws_and_scores():
+    """log p(x) of one normal column: its normal scores are standard normal, whatever the code is."""
+    x = np.random.default_rng(0).normal(size=(2000, 1))
+    for prior in ("mixture", "normal"):
+        model = TabularVAESampler(2, hidden_layer_sizes=(8,), prior=prior, max_iter=20, random_state=0).fit(x)
+        grid = np.linspace(-8, 8, 4001)[:, None]
+        scores = model._codec.variables[0].scores.scores(grid[:, 0].clip(x.min(), x.max()))
+        inside = (grid[:, 0] > x.min()) & (grid[:, 0] < x.max())
+        density = np.exp(model.score_samples(grid[inside]))
+        assert abs(np.trapezoid(density, scores[inside]) - 1) < 0.03
+
+
+# Holes ---------------------------------------------------------------------------------------------------------
+
+
+def test_holes_are_filled_by_what_the_rest_tells(model):
+    whole = table(600, seed=3).dropna()
+    for name, close in (
+        ("pet", lambda a, b: (a == b).mean() > 0.9),
+        ("weight", lambda a, b: (a - b).abs().mean() < 1.5),
+    ):
+        holes = whole.copy()
+        holes[name] = pd.Series([None] * len(whole), index=whole.index, dtype=whole[name].dtype)
+        filled = model.impute(holes)
+        assert close(filled[name], whole[name])
+        assert_frame_equal(filled.drop(columns=name), whole.drop(columns=name))
+        assert filled.index.equals(whole.index)
+
+
+def test_drawn_fillings_vary_as_the_data_do(model):
+    whole = table(600, seed=3).dropna()
+    holes = whole.assign(weight=np.nan)
+    drawn = model.impute(holes, sample=True, random_state=0).weight - whole.weight
+    expected = model.impute(holes).weight - whole.weight
+    assert drawn.std() > 1.15 * expected.std()
+    assert not model.impute(holes, sample=True).equals(model.impute(holes, sample=True))
+
+
+# In scikit-learn -----------------------------------------------------------------------------------------------
+
+
+def test_in_pipelines_and_searches():
+    X, y = FRAME.drop(columns="tame"), FRAME.tame
+    sampler = configured(TabularVAESampler, max_iter=20, n_importance_samples=8)
+    pipe = make_pipeline(sampler, LogisticRegression())
+    assert cross_val_score(pipe, X, y, cv=2).mean() > 0.6
+    search = GridSearchCV(sampler, {"n_components": [1, 2]}, cv=2).fit(X)
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+    both = make_union(sampler, clone(sampler).set_params(random_state=1)).fit_transform(X)
+    assert both.shape == (300, 4)
+    columns = make_column_transformer((sampler, ["pet", "gain"]), (StandardScaler(), ["age"]))
+    assert columns.fit_transform(X).shape == (300, 3)
+
+
+def test_output_as_frames(model):
+    named = copy.copy(model).set_output(transform="pandas")
+    codes = named.transform(FRAME.set_index(FRAME.index + 7))
+    assert [*codes.columns] == [f"tabularvaesampler{i}" for i in range(4)]
+    assert codes.index[0] == 7
+    assert_frame_equal(named.inverse_transform(codes), model.inverse_transform(codes.to_numpy()))
+    assert isinstance(copy.copy(model).set_output(transform="polars").transform(FRAME), pl.DataFrame)
+
+
+@every_kind
+def test_saved_and_loaded(make, tmp_path):
+    X = make(FRAME)
+    model = configured(TabularVAESampler).fit(X)
+    for round_trip in ROUND_TRIPS:
+        loaded = round_trip(model, tmp_path)
+        assert_same(loaded.transform(X), model.transform(X))
+        assert_same(loaded.score_samples(X), model.score_samples(X))
+        first, second = (m.sample(50, random_state=0, with_missing=True) for m in (model, loaded))
+        assert type(first) is type(second)
+        assert_array_equal(cells(first), cells(second))
+        assert type(loaded.vae_) is VAESampler
+
+
+def test_callbacks_see_the_epochs():
+    recorder, stopping = Recorder(), Recorder(stop_after=2)
+    configured(TabularVAESampler, max_iter=3).set_callbacks(recorder).fit(FRAME)
+    assert recorder.begun == ["setup", "fit", *["epoch"] * 3]
+    assert recorder.ended == [*["epoch"] * 3, "fit", "teardown"]
+    assert recorder.models[-1].sample(2, random_state=0).shape == (2, 5)
+    assert configured(TabularVAESampler).set_callbacks(stopping).fit(FRAME).n_iter_ == 2
+
+
+def test_early_stopping_and_rows_to_watch():
+    for settings, data in (({"early_stopping": True}, {}), ({}, {"X_val": table(80, seed=5)})):
+        model = configured(TabularVAESampler, **settings).fit(FRAME, **data)
+        assert len(model.validation_loss_curve_) == model.n_iter_ == 4
+        assert model.best_loss_ == min(model.validation_loss_curve_)
+    again = model.fit(FRAME)
+    assert not hasattr(again, "validation_loss_curve_")
+
+
+def test_rows_to_explain_outliers_by():
+    detector = AutoencoderOutlierDetector(
+        configured(TabularVAESampler, max_iter=30), n_estimators=2, random_state=0
+    )
+    detector.fit(FRAME)
+    assert detector.score_features(FRAME).shape == FRAME.shape
+    assert np.isfinite(detector.score_samples(FRAME)).all()
+
+
+# Refused -------------------------------------------------------------------------------------------------------
+
+
+def test_portions_are_refused_with_the_reason():
+    model = TabularVAESampler()
+    assert not hasattr(model, "partial_fit")
+    with pytest.raises(AttributeError) as caught:
+        model.partial_fit(FRAME)
+    assert "quantiles and categories are of the whole table" in str(caught.value.__cause__)
+
+
+def test_bad_input_is_named_by_column_and_leaves_nothing(model):
+    bad = {
+        "'day' holds dates": FRAME.assign(day=pd.Timestamp("2020-01-01")),
+        "'age' contains infinity": FRAME.assign(age=np.inf),
+        "'pet' has 300 categories": FRAME.assign(pet=[f"id {i}" for i in range(300)]),
+        "'weight' has no value at all": FRAME.assign(weight=np.nan),
+    }
+    unfitted, fitted = configured(TabularVAESampler), configured(TabularVAESampler).fit(FRAME)
+    before = pickle.dumps(fitted)
+    for message, frame in bad.items():
+        for X in (frame, pl.from_pandas(frame)):
+            with pytest.raises(ValueError, match=message):
+                fitted.fit(X)
+            assert pickle.dumps(fitted) == before
+            with pytest.raises(ValueError, match=message):
+                unfitted.fit(X)
+            assert not hasattr(unfitted, "vae_")
+            assert not hasattr(unfitted, "n_features_in_")
+    with pytest.raises(ValueError, match=r"'age' has dtype .* but held numbers"):
+        model.transform(FRAME.assign(age="old"))
+    with pytest.raises(ValueError, match="feature names should match"):
+        model.transform(FRAME[["weight", "age", "pet", "gain", "tame"]])
+    with pytest.raises(ValueError, match="yet now missing:\n- age"):
+        model.transform(FRAME.drop(columns="age"))
+    with pytest.raises(ValueError, match="X has 4 features, but TabularVAESampler is expecting 5"):
+        configured(TabularVAESampler).fit(cells(FRAME)).transform(cells(FRAME)[:, :4])
+    with pytest.raises(ValueError, match=r"Z has 3 columns.*n_components=4"):
+        model.inverse_transform(np.zeros((2, 3)))

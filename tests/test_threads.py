@@ -1,0 +1,94 @@
+"""Results do not depend on how many threads torch has, nor on what other threads of Python do at the same time.
+
+Each test runs in a process of its own with two threads of torch, since this one has a single thread.
+"""
+
+import os
+import subprocess
+import sys
+
+CODE = """
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+import numpy as np, torch
+from joblib import Parallel, delayed
+from sklearn.base import clone
+from skae import *
+
+torch.set_num_threads(2)
+X = np.random.default_rng(0).normal(size=(400, 784)).astype(np.float32)
+y = np.arange(len(X)) % 3
+settings = {"max_iter": 1, "tol": None, "batch_size": 200, "random_state": 0}
+images = {"image_shape": (28, 28), "hidden_layer_sizes": (4, 8)} | settings
+MODELS = [  # whose steps are worth a thread or, the last, two
+    VAESampler(8, hidden_layer_sizes=(200,), n_importance_samples=4, **settings),
+    AutoencoderTransformer(8, **images),
+    SparseAutoencoder(300, sparsity="batch_topk", hidden_layer_sizes=(), **settings),
+    AutoencoderClassifier(VAESampler(8, hidden_layer_sizes=(200,), **settings), max_iter=1, random_state=0),
+    AutoencoderTransformer(8, hidden_layer_sizes=(700,), **settings | {"batch_size": 400}),
+]
+
+def used(model):
+    results = [model.transform(X), model.score(X, y)]
+    if hasattr(model, "score_samples"):
+        results += [model.score_samples(X), model.reconstruct(X)]
+    return [np.asarray(result).tobytes() for result in results]
+
+def fitted(estimator, n_threads=None):
+    if n_threads is not None:
+        torch.set_num_threads(n_threads)
+    before = torch.get_num_threads()
+    model = clone(estimator).fit(X, y)
+    found = used(model)
+    if hasattr(model, "partial_fit"):
+        found += used(model.partial_fit(X))
+    assert torch.get_num_threads() == before
+    return found
+"""
+
+# Workers of joblib's have one thread each, where they are as many as cores.
+BITS = """
+in_workers = Parallel(n_jobs=2)(delayed(fitted)(estimator, 1) for estimator in MODELS)
+for estimator, there in zip(MODELS, in_workers):
+    assert fitted(estimator, 2) == fitted(estimator, 1) == there, estimator
+"""
+
+# Calls begin and end at all times within others. Each thread asks torch first, and has its number from then on.
+AT_THE_SAME_TIME = """
+models = [clone(estimator).fit(X, y) for estimator in MODELS]
+expected = [used(model) for model in models]
+begin = Barrier(4)
+
+def work(number):
+    before = torch.get_num_threads()
+    begin.wait()
+    for at in range(number, number + len(models)):
+        at %= len(models)
+        assert used(models[at]) == expected[at], models[at]
+        assert torch.get_num_threads() == before == 2
+    return fitted(MODELS[number]) == fitted(MODELS[number])
+
+with ThreadPoolExecutor(4) as pool:
+    assert all(pool.map(work, range(4)))
+assert torch.get_num_threads() == 2
+"""
+
+
+def run(script):
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "MKL_"))}
+    command = [sys.executable, "-W", "ignore", "-c", CODE + script]
+    path = {"PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=300, env=environment | path, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+def test_bits_do_not_depend_on_the_number_of_threads():
+    """Nor on whether a worker of joblib's computes them."""
+    run(BITS)
+
+
+def test_several_threads_use_and_fit_models_at_the_same_time():
+    run(AT_THE_SAME_TIME)
