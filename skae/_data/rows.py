@@ -94,7 +94,7 @@ class Rows:
                 batch.copy_(staged if self._factor == 1 else staged.mul_(self._factor))
 
     def stored(self, index: Tensor) -> "tuple[sparse.csr_matrix, np.ndarray, float] | None":
-        """Return rows as they are, numbered ``index``, what is subtracted from them, and what multiplies them then.
+        """Return rows as they are, numbered ``index``, what is subtracted from them, and what multiplies them.
 
         None unless they are CSR.
         """
