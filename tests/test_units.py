@@ -94,6 +94,13 @@ def test_denoising_measures_its_residuals_in_units_of_the_data():
     assert_allclose(one.sample(5, random_state=0) * 8, other.sample(5, random_state=0), rtol=1e-12)
 
 
+def test_components_are_in_units_of_the_data():
+    X = 50 * rows()
+    model = configured(SparseAutoencoder, sparsity="topk", hidden_layer_sizes=()).fit(X)
+    added = model.inverse_transform(np.eye(2)) - model.inverse_transform(np.zeros((1, 2)))
+    assert_allclose(model.components_, added, rtol=1e-6, atol=1e-9)
+
+
 def test_the_explained_variance_of_units_is_in_squared_units_of_the_data():
     X = rows()
     settings = {"n_components": 3, "ordered": True}
