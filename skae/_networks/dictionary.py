@@ -12,8 +12,8 @@ from .networks import Decoder, dense_blocks
 def dictionary(decoder: nn.Module) -> Tensor | None:
     """Return what each unit adds to a row before the output's activation, (n_components, n_features).
 
-    In float64 on the CPU, in units of the data. None where that depends on the other units: where the decoder is more than dense layers
-    without an activation in between.
+    In float64 on the CPU, in units of the data. None where that depends on the other units: where the decoder is
+    more than dense layers without an activation in between.
     """
     linear = _linear(decoder)
     if linear is None:
