@@ -1,9 +1,11 @@
 """The fits that two ranks and one process are compared by."""
 
 import numpy as np
+import torch
 from estimators import CONFIGURATIONS, CONVOLUTIONAL, GREEDY, INEXACT_WEIGHTS, MISSING, configured, rows
 from scipy import sparse
 from sklearn.base import clone
+from torch import nn
 
 from skae import AutoencoderTransformer, DenoisingAutoencoder, SparseAutoencoder, VAESampler
 
@@ -13,6 +15,13 @@ N_ROWS = 60
 def _wide():
     """More columns than rows."""
     return rows(N_ROWS, 90)
+
+
+def _own_encoder():
+    """A module of a user's, with batch normalization."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return nn.Sequential(nn.Linear(5, 6), nn.BatchNorm1d(6), nn.Tanh(), nn.Linear(6, 2))
 
 
 _OWN = {
@@ -31,6 +40,8 @@ _OWN = {
     "of_two": configured(AutoencoderTransformer, hidden_layer_sizes=()),
     "free_bits": configured(VAESampler, free_bits=0.5),
     "paired": configured(DenoisingAutoencoder),
+    "starts": configured(AutoencoderTransformer, n_init=2, early_stopping=True),
+    "own_encoder": configured(AutoencoderTransformer, encoder=_own_encoder()),
     "watched": configured(AutoencoderTransformer, early_stopping=True),
 }
 _BATCH_SIZES = {"batch_of_few": 8, "of_two": 2}

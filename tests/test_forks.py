@@ -11,6 +11,7 @@ CODE = """
 import multiprocessing, pickle
 import numpy as np, torch
 from skae import *
+from skae.inspection import latent_grid, maximize_activation
 
 torch.set_num_threads(2)
 large = torch.rand(800, 800)
@@ -28,12 +29,19 @@ models = [
 ]
 models = [model.fit(X) for model in models]
 models += pickle.loads(pickle.dumps(models))
+classifier = AutoencoderClassifier(AutoencoderTransformer(3, **settings), **settings).fit(X, np.arange(60) % 3)
+models += [classifier, pickle.loads(pickle.dumps(classifier))]
 wider = AutoencoderTransformer(4, hidden_layer_sizes=(64,), **settings).fit(wide)
 
 def results(_=None):
     found = [wider.transform(wide), wider.reconstruction_error(wide), wider.score(wide)]
     for model in models:
-        found += [model.transform(X), model.reconstruct(X), model.score_samples(X), model.score(X)]
+        if isinstance(model, AutoencoderClassifier):
+            found += [model.transform(X), model.predict_proba(X), model.score(X, np.arange(60) % 3)]
+        else:
+            found += [model.transform(X), model.reconstruct(X), model.score_samples(X), model.score(X)]
+    found += [classifier.fit(X, np.arange(60) % 3).predict_proba(X)]
+    found += [maximize_activation(models[0], X, units=[0], max_iter=3, random_state=0), latent_grid(models[4], X)]
     found += [AutoencoderTransformer(4, max_iter=1, random_state=0).fit(wide).transform(wide)]
     found += [models[0].partial_fit(X).transform(X)]
     return found

@@ -74,6 +74,13 @@ def failures(rank):
         return (reconstruction - target).square().mean(1)
 
     stop_late.calls = 0
+
+    def own_noise(x, generator):
+        drawn = torch.rand(x.shape, generator=generator).to(x)
+        own_noise.drawn.append(float(drawn[0, 0]))
+        return x * drawn
+
+    own_noise.drawn = []
     Estimator = skae.AutoencoderTransformer
     attempts = {
         "NaN on rank 1": lambda: configured(Estimator).fit(bad),
@@ -96,6 +103,8 @@ def failures(rank):
     with skae.data_parallel():  # the group is as good as new
         model = configured(Estimator).fit(X)
         found["after"] = results(model)
+        noisy = configured(skae.DenoisingAutoencoder, noise=own_noise, batch_size=16, early_stopping=True)
+        found["own noise"] = results(noisy.fit(X)) | {"noise": np.array(own_noise.drawn)}
         stopping = configured(Estimator, max_iter=50)
         found["stopped"] = (stopping.set_callbacks(Recorder(stop_after=2)) if rank else stopping).fit(X).n_iter_
         before = pickle.dumps(model)

@@ -21,6 +21,7 @@ import peers
 import peers_images
 import race
 import speed_process
+import speed_ranks
 import speed_scaling
 from race import TINY, Race, benchmark, digits, mnist, squared_errors
 from sklearn.decomposition import PCA
@@ -33,7 +34,7 @@ from skae import (
     StackedAutoencoder,
 )
 
-__all__ = ["speed_process", "speed_scaling"]  # each registers its rows
+__all__ = ["speed_process", "speed_ranks", "speed_scaling"]  # each registers its rows
 
 
 @benchmark

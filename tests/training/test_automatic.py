@@ -70,6 +70,22 @@ def test_sgd_gets_near_adam_by_itself(parameters):
         assert sgd.score(X) > adam.score(X) - margin
 
 
+@pytest.mark.parametrize(
+    "again",
+    [
+        lambda model: model.partial_fit(rows()),
+        lambda model: model.set_params(early_stopping=False).fit(rows()),
+        lambda model: model.set_params(early_stopping=False, warm_start=True).fit(rows()),
+    ],
+    ids=["partial_fit", "fit", "warm_start"],
+)
+def test_losses_of_rows_held_out_go_with_the_fit_that_held_them_out(again):
+    """They stayed, and told of weights that were no more."""
+    model = AutoencoderTransformer(max_iter=3, early_stopping=True, **NARROW).fit(rows())
+    assert len(model.validation_loss_curve_) == 3
+    assert not hasattr(again(model), "validation_loss_curve_")
+
+
 def test_too_few_rows_to_hold_some_out_are_all_trained_on():
     """Automatically; whoever asks for it is told."""
     X = np.repeat(rows(1), 5, axis=0)

@@ -105,6 +105,16 @@ def test_ranks_go_on_after_failures(failures):
         assert of_rank["kept"]
 
 
+def test_own_noise_differs_from_rank_to_rank(failures):
+    """What it is drawn for does not: the ranks still end with one model."""
+    first, second = (of_rank["own noise"] for of_rank in failures)
+    drawn = [of_rank.pop("noise") for of_rank in (first, second)]
+    assert len(drawn[0]) == len(drawn[1])
+    assert (drawn[0] != drawn[1]).all()
+    for name, value in first.items():
+        np.testing.assert_array_equal(value, second[name])
+
+
 def test_a_rank_does_not_wait_for_one_that_was_killed(tmp_path):
     ranks = start("killed", tmp_path / "killed")
     try:
