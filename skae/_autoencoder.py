@@ -384,9 +384,8 @@ class AutoencoderTransformer(TakesSampleWeight):
             )
         architecture = setup.architecture
         one_layer = len(architecture.encoder_layer_sizes) == 1
-        # The Jacobian is that of rows as they were given.
-        strength = self.contractive / (architecture.unit**2 * setup.loss_unit(loss_by(self.loss)))
-        return [contractive(strength, architecture.code_activation if one_layer else None)]
+        strength = self.contractive / setup.loss_unit(loss_by(self.loss))
+        return [contractive(strength, architecture.code_activation if one_layer else None, architecture.unit)]
 
     def _adapt_architecture(self, architecture: Architecture, mode: Mode) -> Architecture:
         if isinstance(self.n_components, Integral) and not self.ordered:

@@ -96,7 +96,7 @@ _DERIVATIVES: dict[str, Callable[[Tensor], tuple[Tensor, Tensor]]] = {
 }
 
 
-def contractive(strength: float, activation: str | None) -> Penalty:
+def contractive(strength: float, activation: str | None, unit: float = 1.0) -> Penalty:
     """Penalise the squared Frobenius norm of each row's code Jacobian (Rifai et al. 2011).
 
     Parameters
@@ -104,9 +104,11 @@ def contractive(strength: float, activation: str | None) -> Penalty:
     strength : float
     activation : str or None
         The code's, where the encoder has one layer, which has a closed form for some; None for deeper ones.
+    unit : float
+        What inputs are divided by before that layer: its weights are for such.
     """
     derivatives = None if activation is None else _DERIVATIVES.get(activation)
-    closed_form = None if derivatives is None else _contractive_layer(strength, derivatives)
+    closed_form = None if derivatives is None else _contractive_layer(strength / unit**2, derivatives)
     return Penalty(mean_over_rows(lambda x, code: strength * jacobian_norm(x, code)), closed_form)
 
 

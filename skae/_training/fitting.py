@@ -59,7 +59,7 @@ def assemble(setup: Setup) -> Fit:
     projections = [project for hook in definitions(estimator, "_projections") for project in hook(setup)]
     hiding = Hiding.of(estimator.hidden_groups, setup.generator)
     terms = setup.corruption(), bottleneck, penalties, projections, setup.dropout(), hiding
-    objective = Objective(loss, *terms, loss_unit)
+    objective = Objective(loss, *terms, loss_unit, setup.data.unit)
     return Fit(setup, encoder, decoder, setup.data.inputs(preparation(encoder)), objective, start=start)
 
 

@@ -54,6 +54,8 @@ class Objective(NamedTuple):
         What is hidden from rows whose missing entries are marked.
     loss_unit : float
         What the objective is multiplied by to be one of the data as they were given.
+    input_unit : float
+        What inputs are multiplied by for penalties to see them as they were given, but for the centre.
     """
 
     loss: Loss
@@ -64,6 +66,7 @@ class Objective(NamedTuple):
     dropout: Dropout | None = None
     hiding: Hiding | None = None
     loss_unit: float = 1.0
+    input_unit: float = 1.0
 
     @property
     def is_plain(self) -> bool:
