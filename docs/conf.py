@@ -63,6 +63,7 @@ myst_heading_anchors = 3
 # Reference ------------------------------------------------------------------------------------------------
 autosummary_generate = True
 autodoc_typehints = "none"  # numpydoc's types say more
+toc_object_entries_show_parents = "hide"  # of methods, whose class the page is about
 numpydoc_show_class_members = False  # the template lists methods
 numpydoc_xref_param_type = False
 viewcode_follow_imported_members = True
@@ -79,6 +80,7 @@ autosummary_context = {
         "SampleDisplay": "plot_inspection_007",
         "ImputationDisplay": "plot_inspection_008",
         "OutlierDisplay": "plot_anomalies_001",
+        "TableDisplay": "plot_tables_001",
     }
 }
 
@@ -173,14 +175,19 @@ def group_parameters(app, what, name, obj, options, lines):
 def defining_module(app, modname, attribute):
     """Name the module that holds the source of a public class or function."""
     obj = importlib.import_module(modname)
-    for part in attribute.split("."):
-        obj = getattr(obj, part, None)
-    try:
-        path = Path(inspect.getsourcefile(inspect.unwrap(obj))).resolve()
-    except TypeError:  # a property, or what has no source
-        return None
-    inside = path.is_relative_to(ROOT)
-    return ".".join(path.relative_to(ROOT).with_suffix("").parts) if inside else None
+    owner, _, _ = attribute.partition(".")
+    function = inspect.unwrap(getattr(obj, owner))
+    return function.__module__ if inspect.isfunction(function) else _place_of(owner)
+
+
+def _place_of(name):
+    """Name the module that defines a class; classes of skae themselves say that they are in ``skae``."""
+    defines = re.compile(rf"^class {name}\b", re.MULTILINE)
+    for place, module in sorted(sys.modules.items()):
+        knows = place.startswith("skae.") and hasattr(module, name)
+        if knows and defines.search(Path(module.__file__).read_text(encoding="utf-8")):
+            return place
+    return None
 
 
 def setup(app):

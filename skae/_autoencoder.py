@@ -347,7 +347,7 @@ class AutoencoderTransformer(TakesSampleWeight):
     >>> from sklearn.preprocessing import StandardScaler
     >>> from skae import AutoencoderTransformer
     >>> X = StandardScaler().fit_transform(load_digits().data[:1000])
-    >>> autoencoder = AutoencoderTransformer(8, learning_rate=5e-3, max_iter=50, tol=None, random_state=0)
+    >>> autoencoder = AutoencoderTransformer(8, learning_rate=5e-3, max_iter=50, random_state=0)
     >>> Z = autoencoder.fit_transform(X)
     >>> Z.shape
     (1000, 8)

@@ -286,7 +286,7 @@ class DenoisingAutoencoder(TakesMissingValues):
     >>> X = load_digits().data
     >>> noisy = X + np.random.default_rng(0).normal(scale=4, size=X.shape)
     >>> denoiser = DenoisingAutoencoder(
-    ...     32, noise_level=0.7, learning_rate=3e-3, batch_size=50, max_iter=50, tol=None, random_state=0
+    ...     32, noise_level=0.7, learning_rate=3e-3, batch_size=50, max_iter=50, random_state=0
     ... )
     >>> restored = denoiser.fit(X[:1000]).denoise(noisy[1000:])
     >>> bool(np.square(restored - X[1000:]).mean() < 0.5 * np.square(noisy - X)[1000:].mean())

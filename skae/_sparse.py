@@ -335,7 +335,7 @@ class SparseAutoencoder(TakesSampleWeight):
     >>> from skae import SparseAutoencoder
     >>> X = StandardScaler().fit_transform(load_digits().data)
     >>> autoencoder = SparseAutoencoder(
-    ...     200, hidden_layer_sizes=(), sparsity="topk", n_active=10, max_iter=30, tol=None, sparse_output=True,
+    ...     200, hidden_layer_sizes=(), sparsity="topk", n_active=10, sparse_output=True, max_iter=30,
     ...     random_state=0,
     ... )
     >>> Z = autoencoder.fit_transform(X)

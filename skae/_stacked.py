@@ -253,7 +253,7 @@ class StackedAutoencoder(TakesSampleWeight):
     >>> from skae import StackedAutoencoder
     >>> X = minmax_scale(load_digits().data)
     >>> stacked = StackedAutoencoder(
-    ...     8, hidden_layer_sizes=(64, 32), activation="logistic", pretrain_max_iter=10, max_iter=5, tol=None,
+    ...     8, hidden_layer_sizes=(64, 32), activation="logistic", pretrain_max_iter=10, max_iter=5,
     ...     random_state=0,
     ... )
     >>> stacked.fit_transform(X).shape

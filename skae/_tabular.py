@@ -22,6 +22,7 @@ from ._data.tables.frames import as_table
 from ._fitted.mixture import MOST_ROWS, Mixture
 from ._fitted.sampling import check_n_samples
 from ._fitted.tables import TableModel
+from ._support.data_parallel import refuse
 from ._support.devices import normal, random_streams
 from ._support.parameters import AT_LEAST_ONE, NON_NEGATIVE, SHARE, parameter
 from ._training.automatic import Automatic
@@ -32,6 +33,8 @@ from ._vae import VAESampler
 
 N_MIXTURE, ROWS_PER_COMPONENT = 20, 20  # of the prior while it is learnt
 START = 0.2  # of the training, without a mixture
+MANY_ROWS = 5000  # of so many, drawn rows are more useful with a standard normal prior in training, and after
+N_STEPS_OF_MANY = 5000  # steps
 _COPIED = ("loss_curve_", "loss_", "validation_loss_curve_", "best_loss_", "n_iter_", "n_active_units_")
 _PRIVATE = ("_codec", "_prior", "_holes")  # fitted attributes
 
@@ -101,7 +104,8 @@ class TabularVAESampler(
     batch_size : int or 'auto', default='auto'
         Number of rows per batch. 'auto' is ``min(200, n_samples)``. The last batch of an epoch may be smaller.
     max_iter : int or 'auto', default='auto'
-        Maximum number of epochs, that is, passes over the training rows. 'auto' is as many as make 3000 steps.
+        Maximum number of epochs, that is, passes over the training rows. 'auto' is as many as make 3000 steps;
+        with 5000 rows or more, 5000 steps.
     shuffle : bool, default=True
         Whether to shuffle the rows before each epoch.
     tol : float or None, default=None
@@ -168,14 +172,14 @@ class TabularVAESampler(
     is a category beside the others. A category column has a softmax over at most 255 categories. The decoder gives
     each number a normal distribution with a variance of its column.
 
-    *Missing cells* contribute nothing to the loss; the encoder is told which there are. From half of the rows of
-    each batch, further columns are hidden, a share that is drawn evenly from [0, 1), so that rows with many holes
-    get good codes, too. The loss of training is over what is not hidden.
+    *Missing cells* contribute nothing to the loss; the encoder is told which there are. From a fifth of the rows
+    of each batch, further columns are hidden, a share that is drawn evenly from [0, 1), so that rows with many
+    holes get good codes, too. The loss of training is over what is not hidden.
 
-    *Prior.* After a fifth of the training, a mixture of at most 20 normal distributions takes the place of the
-    standard normal prior, and follows the codes by stochastic expectation maximisation [3]_. It lets codes form
-    clusters, so that values that belong together are drawn together. After training, a mixture with full
-    covariances is fitted to draws of the posteriors.
+    *Prior.* With fewer than 5000 rows to train on, a mixture of at most 20 normal distributions takes the place of
+    the standard normal prior after a fifth of the training, and follows the codes by stochastic expectation
+    maximisation [3]_. It lets codes form clusters, so that values that belong together are drawn together. With
+    any number of rows, a mixture with full covariances is fitted to draws of the posteriors after training.
 
     *Conditions.* With ``given``, codes are drawn from the prior and weighted by the probability that they give to
     what is given; rows are drawn from codes that are chosen by their weights, with the given values in place. At
@@ -201,7 +205,8 @@ class TabularVAESampler(
     >>> age = rng.integers(1, 25, 500)
     >>> animals = pd.DataFrame({"age": age, "weight": np.round(age + rng.normal(3, 1, 500), 1)})
     >>> animals["size"] = np.where(animals["weight"] > 15, "large", "small")
-    >>> sampler = TabularVAESampler(4, hidden_layer_sizes=(32,), max_iter=300, random_state=0).fit(animals)
+    >>> sampler = TabularVAESampler(4, hidden_layer_sizes=(32,), max_iter=300, random_state=0)
+    >>> sampler = sampler.fit(animals)
     >>> new = sampler.sample(1000, random_state=0)
     >>> new.dtypes.equals(animals.dtypes)
     True
@@ -260,6 +265,7 @@ class TabularVAESampler(
         RuntimeError
             If ``device`` is not available.
         """
+        refuse("TabularVAESampler.fit")
         with restore_on_failure(self):
             self._check_columns(X, reset=True)
             streams = random_streams(self.random_state)
@@ -287,6 +293,8 @@ class TabularVAESampler(
     def _make_vae(self, n_rows: int, seed: int) -> "_TableVAE":
         """Return the autoencoder that is to be trained."""
         names, auto = set(_TableVAE._parameter_names), self._automatic
+        if n_rows >= MANY_ROWS:
+            auto = auto._replace(n_steps=N_STEPS_OF_MANY)
         given = {name: value for name, value in self.get_params(deep=False).items() if name in names}
         batch_size = auto.batch_size(n_rows) if self.batch_size == "auto" else min(self.batch_size, n_rows)
         if self.learning_rate == "auto" and self.learning_rate_schedule == "auto":
@@ -591,9 +599,9 @@ class _TableVAE(VAESampler):
     hidden_groups: Any = parameter("array-like", None, default=None)
 
     def _bottleneck(self, setup: Setup) -> GaussianBottleneck:
-        if self.prior == "normal":
+        n_rows = setup.data.n_train
+        if self.prior == "normal" or n_rows >= MANY_ROWS:
             return VAESampler._bottleneck(self, setup)
-        n_rows = len(setup.data.train_rows)
         n_steps = self.max_iter * math.ceil(n_rows / setup.batch_size)
         return MixtureBottleneck(
             max(1, min(N_MIXTURE, n_rows // ROWS_PER_COMPONENT)),

@@ -91,7 +91,9 @@ def failures(rank):
         "partial_fit": lambda: configured(Estimator).partial_fit(X),
         "classifier": lambda: skae.AutoencoderClassifier().fit(X, np.arange(len(X)) % 2),
         "detector": lambda: skae.AutoencoderOutlierDetector().fit(X),
+        "table": lambda: skae.TabularVAESampler().fit(X),
         "imputer": lambda: skae.AutoencoderImputer().fit(X),
+        "tabular": lambda: skae.TabularVAESampler().fit(X),
     }
     found = {}
     for name, attempt in attempts.items():

@@ -6,14 +6,14 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-WHOLE = 0.5  # share of the rows that nothing is hidden from
+WHOLE = 0.8  # share of the rows that nothing is hidden from
 
 
 class Hiding:
     """Hides groups of columns from rows whose missing entries are marked, anew for each batch.
 
-    Half of the rows stay whole; of each other, a share of its groups is hidden that is itself drawn evenly from
-    [0, 1). What is hidden counts neither as an input nor in the loss.
+    Four fifths of the rows stay whole; of each other, a share of its groups is hidden that is itself drawn evenly
+    from [0, 1). What is hidden counts neither as an input nor in the loss.
 
     Parameters
     ----------

@@ -103,6 +103,13 @@ class Rows:
         offset = np.zeros(self.n_features) if self._offset is None else self._offset.numpy()
         return self._reader.X[index.cpu().numpy()], offset, self._factor
 
+    @property
+    def density(self) -> float | None:
+        """The share of entries that are not zero, of CSR rows that are served as they are; None of others."""
+        if self._reader.is_dense or self._change is not None or self.device.type != "cpu":
+            return None
+        return self._reader.X.nnz / max(1, self.n_rows * self.n_features)
+
     def batch(self, index: Tensor) -> Tensor:
         """Return the rows numbered ``index`` as a new batch."""
         out = torch.empty(len(index), self.n_features, dtype=self.dtype, device=self.device)

@@ -132,5 +132,5 @@ class TableModel:
         return self._in_chunks(z, rows).numpy()
 
     def _in_chunks(self, z: Tensor, apply: Callable[[Tensor], Tensor]) -> Tensor:
-        with torch.inference_mode():
+        with self.vae._inference(len(z)):
             return torch.cat([apply(z[part]) for part in slices(len(z), self.vae._widest * z.itemsize)])

@@ -39,7 +39,7 @@ def data_parallel(group=None) -> Iterator[None]:
         From ``fit``, on all ranks, if they were given different parameters, or rows of different widths.
     NotImplementedError
         From what looks at all rows in one process: `AutoencoderClassifier`, `AutoencoderOutlierDetector`,
-        `AutoencoderImputer`, and ``partial_fit``.
+        `AutoencoderImputer`, `TabularVAESampler`, and ``partial_fit``.
 
     Notes
     -----

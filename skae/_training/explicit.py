@@ -17,6 +17,7 @@ from .._support.ranks import current
 from .buffers import BufferPool
 from .layers import Chain, FlatLayers, Layer, dense_layers
 from .problem import Objective
+from .sparse_input import take_sparse_input
 from .step import Step
 
 MOST_PLANS = 8  # batch sizes to be prepared for at a time
@@ -108,6 +109,8 @@ class ExplicitStep(Step):
         super().__init__(*arguments, **settings)
         self.blocks = [*encoder, *decoder]
         self.layers = dense_layers(self.blocks)
+        reads_stored = self.target_width is None and not self.low_precision
+        self._sparse_input = take_sparse_input(self.layers, self.served.rows) if reads_stored else None
         self.encoder, self.decoder = self.layers[: len(encoder)], self.layers[len(encoder) :]
         self._closed_forms: list[Any] = [penalty.closed_form for penalty in self.objective.penalties]
         self._plans: dict[tuple[int, int], StepPlan] = {}
@@ -167,6 +170,8 @@ class ExplicitStep(Step):
         (served.targets or served.rows).gather(index, out=plan.target)
         if served.targets is not None:
             served.rows.gather(index, out=plan.x)
+        if self._sparse_input is not None:
+            self._sparse_input.serve(served.rows, index)
         if corruption is not None:
             corruption(plan.target if served.targets is None else plan.x, out=plan.x)
         if self.objective.hiding is not None and plan.weight is not None:

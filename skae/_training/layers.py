@@ -43,17 +43,17 @@ class Affine:
         self.weight, self.gradient = weight, gradient
 
     def forward(self, p: LayerBuffers) -> list[Call]:
-        return [_product(p.h, self.weight, p.z), *_activate(self.activation, p)]
+        return [_product(p.h, self.weight, p.z), *activate(self.activation, p)]
 
     def backward(self, p: LayerBuffers) -> list[Call]:
         dweight = _product(p.h.mT, p.dz, self.gradient)
         if self.accumulates:
             dweight = _sum_with_product(self.gradient, p.h.mT, p.dz, self.gradient)
-        return [*_derive(self.activation, p), dweight, *self._to_below(p)]
+        return [*derive(self.activation, p), dweight, *self._to_below(p)]
 
     def backward_to_input(self, p: LayerBuffers) -> list[Call]:
         """Do as `backward`, and leave the weights' gradient out."""
-        return [*_derive(self.activation, p), *self._to_below(p)]
+        return [*derive(self.activation, p), *self._to_below(p)]
 
     def _to_below(self, p: LayerBuffers) -> list[Call]:
         return [] if p.dh is None else [_product(p.dz, self.weight[..., :-1, :].mT, p.dh)]
@@ -87,7 +87,7 @@ class TiedAffine:
 
     def forward(self, p: LayerBuffers) -> list[Call]:
         weight = self.partner.weight[..., :-1, :].mT
-        return [_sum_with_product(self.bias, p.h[..., :-1], weight, p.z), *_activate(self.activation, p)]
+        return [_sum_with_product(self.bias, p.h[..., :-1], weight, p.z), *activate(self.activation, p)]
 
     def backward(self, p: LayerBuffers) -> list[Call]:
         # The decoder's backward pass comes first: it overwrites the shared gradient, the encoder's adds.
@@ -95,7 +95,7 @@ class TiedAffine:
         dweight = [_product(p.dz.mT, p.h[..., :-1], gradient[..., :-1, :]), gradient[..., -1, :].zero_]
         dbias = partial(torch.sum, p.dz, -2, keepdim=True, out=self.bias_gradient)
         dh = [] if p.dh is None else [_product(p.dz, weight, p.dh)]
-        return [*_derive(self.activation, p), *dweight, dbias, *dh]
+        return [*derive(self.activation, p), *dweight, dbias, *dh]
 
     def load(self, master: Tensor) -> None:
         master[0].copy_(self.linear.bias.detach())
@@ -120,14 +120,14 @@ class ParallelAffine:
 
     def forward(self, p: LayerBuffers) -> list[Call]:
         product = partial(torch.bmm, self._parts(p.h), self.weight, out=self._parts(p.z))
-        return [product, *_activate(self.activation, p)]
+        return [product, *activate(self.activation, p)]
 
     def backward(self, p: LayerBuffers) -> list[Call]:
         dz = self._parts(p.dz)
         calls = [partial(torch.bmm, self._parts(p.h).mT, dz, out=self.gradient)]
         if p.dh is not None:
             calls.append(partial(torch.bmm, dz, self.weight[:, :-1].mT, out=self._parts(p.dh)))
-        return [*_derive(self.activation, p), *calls]
+        return [*derive(self.activation, p), *calls]
 
     def load(self, master: Tensor) -> None:
         for layer, part in zip(self.layers, self._parts(master), strict=True):
@@ -155,14 +155,16 @@ def _sum_with_product(summand: Tensor, left: Tensor, right: Tensor, out: Tensor)
     return partial(torch.addmm if left.ndim == 2 else torch.baddbmm, summand, left, right, out=out)
 
 
-def _activate(activation: Activation, p: LayerBuffers) -> list[Call]:
+def activate(activation: Activation, p: LayerBuffers) -> list[Call]:
+    """Return the calls that take z to a."""
     if activation.forward is not None and activation.saves_input:
         return [partial(activation.forward, p.z, out=p.a)]
     calls: list[Call] = [] if activation.forward is None else [partial(activation.forward, p.z)]
     return calls if p.z is p.a else [*calls, partial(p.a.copy_, p.z)]
 
 
-def _derive(activation: Activation, p: LayerBuffers) -> list[Call]:
+def derive(activation: Activation, p: LayerBuffers) -> list[Call]:
+    """Return the calls that take da to dz."""
     if activation.backward is None:
         return []
     return [partial(activation.backward, p.dz, *activation.before, p.z, *activation.after, grad_input=p.dz)]

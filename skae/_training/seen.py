@@ -22,13 +22,8 @@ class Seen:
 
     Parameters
     ----------
-    data : TrainingData
-    previous : BaseAutoencoder or None
-        The fitted estimator that the networks come from.
-    goes_on : bool
-        Whether its rows were seen before these, which are a portion for `partial_fit`.
-    is_portion : bool
-        Whether these rows are one, be it the first.
+    setup : Setup
+        Of a fit, or of a portion for `partial_fit`.
 
     Attributes
     ----------
@@ -41,7 +36,8 @@ class Seen:
         or, where they move to rows that lie beyond all rows before, along with the rows.
     """
 
-    def __init__(self, data: TrainingData, previous: Any, goes_on: bool, is_portion: bool) -> None:
+    def __init__(self, setup: Any) -> None:
+        data, previous, goes_on = setup.data, setup.previous, setup.goes_on
         known = getattr(previous, "_seen", {"n_rows": np.full((2, 1), np.inf)}) if goes_on else {}
         self._counts = data.counts()
         self.n_before: np.ndarray = known.get("n_rows", np.zeros_like(self._counts))
@@ -52,8 +48,8 @@ class Seen:
         self._follows = not goes_on or can_recentre(previous.encoder_, previous.decoder_)
         self._stays_behind = False
         self.passes: Passes | None = None
-        if is_portion:
-            self.passes = Passes(data, known.get("passes"), previous.n_iter_ if goes_on else 0)
+        if not setup.has_end:
+            self.passes = Passes(data, known.get("passes"), setup.n_passes_before)
 
     def move_centre(self, data: TrainingData, fixed: tuple[int, ...]) -> None:
         """Move the centres of the data, which are those of the rows before, to the means of all rows seen so far.
@@ -122,7 +118,7 @@ def centre(setup: Any) -> None:
     """
     previous, architecture, estimator = setup.previous, setup.architecture, setup.estimator
     fixed = (*architecture.uncentred, *architecture.medians)  # columns whose centre stays what it is
-    setup.seen = Seen(setup.data, previous, setup.goes_on, is_portion=not setup.has_end)
+    setup.seen = Seen(setup)
     if previous is None:
         if architecture.centred:
             setup.data.centre(architecture.uncentred, architecture.medians)

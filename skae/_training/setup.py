@@ -176,8 +176,8 @@ class Setup(Run):
 
     @property
     def n_passes_before(self) -> int:
-        """How many epochs and passes there have been before this one, of `partial_fit`."""
-        return self.previous.n_iter_ if self.goes_on else 0
+        """How many epochs and passes of the whole there have been before this one, of `partial_fit`."""
+        return self.previous.n_iter_ if self.goes_on and self.previous.loss_curve_ else 0
 
     @property
     def goes_on(self) -> bool:

@@ -13,6 +13,7 @@ from ._outlier_display import OutlierDisplay
 from ._preferred_input_display import PreferredInputDisplay
 from ._reconstruction_display import ReconstructionDisplay
 from ._sample_display import SampleDisplay
+from ._table_display import TableDisplay
 from ._top_activation_display import TopActivationDisplay
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "PreferredInputDisplay",
     "ReconstructionDisplay",
     "SampleDisplay",
+    "TableDisplay",
     "TopActivationDisplay",
     "latent_grid",
     "maximize_activation",

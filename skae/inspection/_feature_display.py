@@ -52,7 +52,7 @@ class FeatureDisplay(PanelDisplay):
     >>> from skae import DenoisingAutoencoder
     >>> from skae.inspection import FeatureDisplay
     >>> X = load_digits().data
-    >>> model = DenoisingAutoencoder(hidden_layer_sizes=(30,), max_iter=20, tol=None, random_state=0).fit(X)
+    >>> model = DenoisingAutoencoder(hidden_layer_sizes=(30,), max_iter=20, random_state=0).fit(X)
     >>> display = FeatureDisplay.from_estimator(model, image_shape=(8, 8))
     >>> display.filters.shape
     (25, 64)

@@ -52,7 +52,9 @@ class ReconstructionDisplay(PanelDisplay):
 
     The same rows behind noise as in training:
 
-    >>> display = ReconstructionDisplay.from_estimator(model, X, corrupt=True, image_shape=(8, 8), random_state=0)
+    >>> display = ReconstructionDisplay.from_estimator(
+    ...     model, X, corrupt=True, image_shape=(8, 8), random_state=0
+    ... )
     >>> [panel.get_ylabel() for panel in display.axes_[:, 0]]
     ['input', 'noise added', 'reconstruction']
     """

@@ -12,7 +12,13 @@ from sklearn.utils.validation import check_is_fitted
 
 import skae
 
-from .. import AutoencoderClassifier, AutoencoderImputer, AutoencoderOutlierDetector, BaseAutoencoder
+from .. import (
+    AutoencoderClassifier,
+    AutoencoderImputer,
+    AutoencoderOutlierDetector,
+    BaseAutoencoder,
+    TabularVAESampler,
+)
 from ._graph import Graph
 from ._outputs import kind_of
 
@@ -104,12 +110,8 @@ def to_onnx(model, X, *, outputs=None, target_opset=None):
     ((150, 2), (150,))
     """
     check_is_fitted(model)
-    if isinstance(_last(model), AutoencoderImputer):
-        raise NotImplementedError(
-            "AutoencoderImputer cannot be exported: it solves linear equations for each row, which ONNX has "
-            "no operator for."
-        )
     model = getattr(model, "best_estimator_", model)
+    _refuse(_last(model))
     if scipy.sparse.issparse(X):
         raise TypeError("X is sparse, but ONNX models take dense rows. Give a few dense ones: X[:1].toarray().")
     if target_opset is not None and target_opset < MINIMUM_OPSET:
@@ -126,6 +128,17 @@ def to_onnx(model, X, *, outputs=None, target_opset=None):
         _check_outputs(last, names)
         options.setdefault(id(last), {})["outputs"] = names
     return skl2onnx.to_onnx(model, rows, options=options or None, target_opset=target_opset)
+
+
+def _refuse(last: Any) -> None:
+    """Say why some estimators have no graph."""
+    reasons = {
+        AutoencoderImputer: "it solves linear equations for each row, which ONNX has no operator for",
+        TabularVAESampler: "it takes tables of numbers and categories apart in Python",
+    }
+    for estimator, reason in reasons.items():
+        if isinstance(last, estimator):
+            raise NotImplementedError(f"{estimator.__name__} cannot be exported: {reason}.")
 
 
 def _floating(X: Any) -> np.ndarray:

@@ -76,11 +76,12 @@ def test_noise_grows_evenly_and_then_stays(passes):
     for _ in range(passes):
         model.partial_fit(X)
     fit = prepare(model, X, Mode.INCREMENTAL)
-    assert fit.setup.n_epochs_before == passes
+    before = fit.setup.seen.passes.n_epochs
+    assert before == passes
     levels = []
     for epoch in range(6):
         for part in (0, 0.5, 0.75):
-            fit.objective.bottleneck.warm_up.advance(fit.setup.n_epochs_before + epoch + part)
+            fit.objective.bottleneck.warm_up.advance(before + epoch + part)
             levels.append(fit.objective.bottleneck.warm_up.value)
     expected = [2 * min(4, passes + epoch + part) for epoch in range(6) for part in (0, 0.5, 0.75)]
     assert_allclose(levels, expected)

@@ -31,6 +31,7 @@ from skae import (
     AutoencoderOutlierDetector,
     AutoencoderTransformer,
     SparseAutoencoder,
+    TabularVAESampler,
     VAESampler,
 )
 from skae.onnx import to_onnx
@@ -176,11 +177,18 @@ def test_a_detector_of_other_members_says_so(rows):
         to_onnx(model, rows)
 
 
-def test_an_imputer_says_why_it_cannot(rows):
+@pytest.mark.parametrize(
+    ("estimator", "reason"),
+    [
+        (AutoencoderImputer(n_estimators=1, max_iter=1, random_state=0), "linear equations"),
+        (TabularVAESampler(2, hidden_layer_sizes=(4,), max_iter=1, random_state=0), "categories apart in Python"),
+    ],
+    ids=["imputer", "tables"],
+)
+def test_some_say_why_they_cannot(estimator, reason, rows):
     X = np.where(np.random.default_rng(0).random(rows.shape) < 0.1, np.nan, rows)
-    model = AutoencoderImputer(n_estimators=1, max_iter=1, random_state=0).fit(X)
-    with pytest.raises(NotImplementedError, match="linear equations"):
-        to_onnx(model, X)
+    with pytest.raises(NotImplementedError, match=f"cannot be exported.*{reason}"):
+        to_onnx(estimator.fit(X), X)
 
 
 @pytest.mark.parametrize("kind", [int, str, bool, np.int32])

@@ -92,12 +92,12 @@ def test_getting_the_state_twice_gives_copies():
 
 
 def test_a_saved_model_is_as_small_as_its_weights():
-    """Neither the data nor the solver's state is kept, after fit and after partial_fit alike."""
+    """No data are kept; after partial_fit two numbers of the solver for each weight are, after fit none."""
     many = rows(5000)
     model = configured(hidden_layer_sizes=(500,), dtype="float32")
-    for method in ("fit", "partial_fit"):
+    for method, numbers in (("fit", 1), ("partial_fit", 3)):
         getattr(model, method)(many)
-        assert len(pickle.dumps(model)) < 4 * model.n_parameters_ + 10_000
+        assert len(pickle.dumps(model)) < 4 * numbers * model.n_parameters_ + 20_000
 
 
 @pytest.mark.parametrize("tied", [False, True])

@@ -89,7 +89,9 @@ def test_where_one_rank_fails_all_do(failures, attempt, error):
         ("partial_fit", "NotImplementedError: partial_fit looks at all rows"),
         ("classifier", "NotImplementedError: AutoencoderClassifier.fit looks at all rows"),
         ("detector", "NotImplementedError: AutoencoderOutlierDetector.fit looks at all rows"),
+        ("table", "NotImplementedError: TabularVAESampler.fit looks at all rows"),
         ("imputer", "NotImplementedError: AutoencoderImputer.fit looks at all rows"),
+        ("tabular", "NotImplementedError: TabularVAESampler.fit looks at all rows"),
     ],
 )
 def test_what_is_wrong_for_all_is_said_on_each(failures, attempt, said):

@@ -1,0 +1,86 @@
+"""Networks trained on CSR rows as they are stored, against the same rows made dense."""
+
+import numpy as np
+import pytest
+from estimators import CONFIGURATIONS
+from numpy.testing import assert_allclose
+from scipy import sparse
+from sklearn.base import clone
+
+from skae import AutoencoderTransformer
+from skae._training import sparse_input
+
+
+@pytest.fixture(autouse=True)
+def served(monkeypatch):
+    """Let small rows be read as they are stored; return how many batches were."""
+    monkeypatch.setattr(sparse_input, "LEAST_COLUMNS", 1)
+    monkeypatch.setattr(sparse_input, "MOST_DENSITY", 1)
+    counts, serve = [], sparse_input.SparseInput.serve
+
+    def counting(self, rows, index):
+        serve(self, rows, index)
+        counts.append(self._batch is not None)
+
+    monkeypatch.setattr(sparse_input.SparseInput, "serve", counting)
+    return counts
+
+
+def mostly_zero():
+    X = np.random.default_rng(0).uniform(0.1, 0.9, size=(60, 5))
+    return np.where(np.random.default_rng(1).random(X.shape) < 0.6, 0, X)
+
+
+READ = [
+    "default",
+    "falling_rate",
+    "early_stopping",
+    "contractive_shallow",
+    "huber_alpha",
+    "linear",
+    "sgd",
+    "ordered",
+]
+READ += ["ordered_linear", "sparse_kl", "sparse_topk", "vae", "vae_draws", "hasher", "adversarial", "stacked"]
+AS_BEFORE = [
+    "tied",
+    "sparse_winner_take_all",
+    "denoising",
+]  # the weights also decode, or what is restored is not what is read
+
+
+@pytest.mark.parametrize("name", READ + AS_BEFORE)
+def test_csr_rows_train_the_networks_that_dense_rows_do(name, served):
+    estimator, X = clone(CONFIGURATIONS[name]).set_params(batch_size=16, max_iter=3), mostly_zero()
+    dense = clone(estimator).fit(X)
+    assert not served
+    read = clone(estimator).fit(sparse.csr_array(X))
+    assert_allclose(read.loss_curve_, dense.loss_curve_, rtol=1e-9)
+    assert_allclose(read.transform(X), dense.transform(X), rtol=1e-6, atol=1e-8)
+    assert bool(served) == (name in READ)
+    assert all(served)
+
+
+def test_weights_and_other_rows_to_watch(served):
+    X, weight = mostly_zero(), np.random.default_rng(0).integers(0, 3, size=60)
+    base = AutoencoderTransformer(2, hidden_layer_sizes=6, max_iter=5, early_stopping=True, random_state=0)
+    given = {"sample_weight": weight, "X_val": X[:20]}
+    dense, read = clone(base).fit(X, **given), clone(base).fit(sparse.csr_array(X), **given)
+    assert_allclose(read.validation_loss_curve_, dense.validation_loss_curve_, rtol=1e-9)
+    assert set(served) == {True, False}  # those to watch are dense
+
+
+def test_portions_of_both_kinds(served):
+    X = mostly_zero()
+    dense, read = (AutoencoderTransformer(2, hidden_layer_sizes=6, random_state=0) for _ in range(2))
+    for kind in (sparse.csr_array, np.asarray, sparse.csr_array):
+        dense.partial_fit(X)
+        read.partial_fit(kind(X))
+    assert_allclose(read.transform(X), dense.transform(X), rtol=1e-7, atol=1e-9)
+    assert set(served) == {True, False}
+
+
+def test_float32_rows():
+    X = mostly_zero().astype(np.float32)
+    base = AutoencoderTransformer(2, hidden_layer_sizes=6, max_iter=3, tol=None, random_state=0, init="glorot")
+    assert_allclose(clone(base).fit(sparse.csr_array(X)).transform(X), clone(base).fit(X).transform(X), atol=1e-4)
