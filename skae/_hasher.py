@@ -245,7 +245,8 @@ class SemanticHasher(BaseAutoencoder):
     >>> hasher = SemanticHasher(
     ...     24, learning_rate=5e-3, batch_size=50, max_iter=40, tol=None, random_state=0
     ... )
-    >>> pipe = make_pipeline(hasher, KNeighborsClassifier(metric="hamming")).fit(X[:1400] / 16, y[:1400])
+    >>> pipe = make_pipeline(hasher, KNeighborsClassifier(metric="hamming"))
+    >>> pipe = pipe.fit(X[:1400] / 16, y[:1400])
     >>> bool(pipe.score(X[1400:] / 16, y[1400:]) > 0.85)
     True
     >>> hasher.transform(X[:2] / 16).dtype, hasher.pack(X[:2] / 16).shape

@@ -4,6 +4,7 @@ The gallery runs when the documentation is built; here its files are only looked
 """
 
 import ast
+import inspect
 import re
 import textwrap
 from pathlib import Path
@@ -71,6 +72,13 @@ def test_code_boxes_need_no_scroll_bar(page):
 def test_code_of_examples_needs_no_scroll_bar(path):
     _, _, code = path.read_text(encoding="utf-8").partition('"""')[2].partition('"""')
     assert [line for line in code.splitlines() if len(line) > 88 and not line.startswith("#")] == []
+
+
+def test_examples_of_docstrings_need_no_scroll_bar():
+    """On API pages, at 1300 pixels, they have room for 100 characters."""
+    public = [getattr(place, each) for place in (skae, skae.inspection, skae.onnx) for each in place.__all__]
+    lines = [line for each in public for line in inspect.getdoc(each).splitlines()]
+    assert [line for line in lines if line.startswith((">>>", "...")) and len(line) > 100] == []
 
 
 def test_no_code_escapes():
