@@ -296,8 +296,8 @@ def test_complete_rows_teach_how_to_fill_others():
 
 
 def test_many_columns():
-    """As many as images of handwritten digits have, more than there are rows."""
-    X, holes = table(40, 784, share=0.03)
+    """Many more than there are rows."""
+    X, holes = table(40, 300, share=0.03)
     hidden = np.isnan(holes)
     model = quick(n_estimators=1, max_iter=1).fit(holes)
     filled = model.transform(holes)

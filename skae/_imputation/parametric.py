@@ -75,6 +75,8 @@ class Shares(NamedTuple):
         """Choose them by entries of x that the models have not seen."""
         by_columns, by_scores, by_mixture = fills
         copula = share((by_scores - by_columns)[held_out], (x - by_columns)[held_out])
+        if torch.equal(by_mixture, by_columns):  # there is none
+            return cls(copula, 0.0)
         both = by_columns.lerp(by_scores, copula)
         return cls(copula, share((by_mixture - both)[held_out], (x - both)[held_out]))
 
