@@ -80,6 +80,7 @@ autosummary_context = {
         "SampleDisplay": "plot_inspection_007",
         "ImputationDisplay": "plot_inspection_008",
         "OutlierDisplay": "plot_anomalies_001",
+        "TableDisplay": "plot_tables_001",
     }
 }
 

@@ -192,6 +192,9 @@ class AdversarialAutoencoder(BaseAutoencoder):
         Offset that the networks subtract from rows before the encoder and add after the decoder, in units of X:
         the mean of the rows given to `fit`, or zeros if the networks are not centred; see the Notes of
         :class:`AutoencoderTransformer`.
+    unit_ : float
+        Unit that the networks divide rows by after that, and multiply reconstructions by: the deviation of the
+        rows given to `fit`, or 1; see the Notes of :class:`AutoencoderTransformer`.
     device_ : torch.device
         Device of the networks.
     n_parameters_ : int

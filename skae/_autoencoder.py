@@ -9,6 +9,7 @@ from ._base import TakesSampleWeight
 from ._bottleneck.nested_dropout import NestedDropout
 from ._fitted import ordered
 from ._networks.building import Architecture
+from ._objectives.losses import loss_by
 from ._objectives.penalties import Penalty, contractive
 from ._support.parameters import AT_LEAST_ONE, NON_NEGATIVE, parameter
 from ._support.warnings import warn
@@ -117,7 +118,8 @@ class AutoencoderTransformer(TakesSampleWeight):
         Optimiser: Adam (Kingma and Ba 2015), AdamW, in which ``alpha`` is a decoupled weight decay (Loshchilov and
         Hutter 2019), or stochastic gradient descent with Nesterov momentum.
     learning_rate : float or 'auto', default='auto'
-        Highest learning rate of the solver. 'auto' is 0.01, and 0.001 in `partial_fit`, which has no end.
+        Highest learning rate of the solver. 'auto' is 0.01, for 'sgd' 0.2 and gradients scaled down to a norm of
+        0.5 unless ``max_grad_norm`` is given, and 0.001 in `partial_fit`, which has no end.
     learning_rate_schedule : {'auto', 'constant', 'linear', 'cosine'}, default='auto'
         How the rate changes over the ``max_iter`` epochs of `fit`. 'linear' and 'cosine' warm up over the first
         5 % and fall to zero at the end, 'linear' from the middle on. 'auto' is 'linear' for
@@ -201,6 +203,9 @@ class AutoencoderTransformer(TakesSampleWeight):
         Offset that the networks subtract from rows before the encoder and add after the decoder, in units of X:
         the mean of the rows given to `fit`, or zeros if the networks are not centred; see the Notes of
         :class:`AutoencoderTransformer`.
+    unit_ : float
+        Unit that the networks divide rows by after that, and multiply reconstructions by: the deviation of the
+        rows given to `fit`, or 1; see the Notes of :class:`AutoencoderTransformer`.
     device_ : torch.device
         Device of the networks.
     n_parameters_ : int
@@ -250,6 +255,13 @@ class AutoencoderTransformer(TakesSampleWeight):
     in the precision of the data and before any cast to float32, so that a column such as 1e9 + N(0, 1) keeps its
     variation. Networks are not centred with binary cross-entropy, with a custom loss, encoder or decoder, or with
     an ``output_activation`` other than 'identity'.
+
+    *Units.* Centred rows are divided by ``unit_``, the root of the mean variance of their columns, before the
+    encoder, and reconstructions are multiplied by it. First weights, learning rates and solvers are made for rows
+    of that size, so that no result depends on the unit of X; the objective is in units of X all the same: so are
+    losses, and what ``alpha`` and ``contractive`` are weighed against, and 'huber' is quadratic up to a residual
+    of 1. ``unit_`` is 1 where networks are not centred, and for linear networks with ``ordered``, whose codes are
+    in units of X. `partial_fit` keeps the unit of its first rows; a warm start keeps that of the fit before.
 
     *Images.* With ``image_shape``, each entry of ``hidden_layer_sizes`` is a block of the encoder: a zero-padded
     convolution to that many channels, and the activation. A block divides height and width by its
@@ -370,8 +382,10 @@ class AutoencoderTransformer(TakesSampleWeight):
                 "normalization='batch' mixes the rows of a batch. Use normalization='layer' or None, or "
                 "contractive=0."
             )
-        one_layer = len(setup.architecture.encoder_layer_sizes) == 1
-        return [contractive(self.contractive, setup.architecture.code_activation if one_layer else None)]
+        architecture = setup.architecture
+        one_layer = len(architecture.encoder_layer_sizes) == 1
+        strength = self.contractive / setup.loss_unit(loss_by(self.loss))
+        return [contractive(strength, architecture.code_activation if one_layer else None, architecture.unit)]
 
     def _adapt_architecture(self, architecture: Architecture, mode: Mode) -> Architecture:
         if isinstance(self.n_components, Integral) and not self.ordered:

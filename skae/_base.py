@@ -467,7 +467,7 @@ class BaseAutoencoder(UsesEncoder):
         """Return terms to add to the objective, with their closed forms where they have one.
 
         A variant may define ``_penalty(self, x, code)`` instead, which returns a term to add to each row's loss,
-        shape (n,), differentiable by autograd. ``x`` is (n, n_features) as it enters the encoder and takes a
+        shape (n,), differentiable by autograd. ``x`` is (n, n_features) in units of X, centred, and takes a
         gradient; ``code`` is (n, n_components).
         """
         return ()

@@ -24,7 +24,7 @@ from ._support import threads
 from ._support.data_parallel import refuse
 from ._support.devices import random_seed, random_streams
 from ._support.parameters import AT_LEAST_ZERO, parameter
-from ._training.automatic import Automatic
+from ._training.automatic import STEADY
 from ._training.fine_tuning import Classification, FineTuning
 from ._training.fitting import restore_on_failure
 from ._training.loop import drive
@@ -203,7 +203,7 @@ class AutoencoderClassifier(ClassifierMixin, UsesEncoder):
     n_frozen_layers: int = parameter(AT_LEAST_ZERO, default=0)
     class_weight: Any = parameter(dict, StrOptions({"balanced"}), None, default=None)
 
-    _automatic = Automatic(1e-3, (200, 200), n_steps=5000, epochs=(20, 200), holds_out=False, rates="constant")
+    _automatic = STEADY._replace(n_steps=5000, epochs=(20, 200))
 
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=False)

@@ -127,7 +127,8 @@ class DenoisingAutoencoder(TakesMissingValues):
         Optimiser: Adam (Kingma and Ba 2015), AdamW, in which ``alpha`` is a decoupled weight decay (Loshchilov and
         Hutter 2019), or stochastic gradient descent with Nesterov momentum.
     learning_rate : float or 'auto', default='auto'
-        Highest learning rate of the solver. 'auto' is 0.01, and 0.001 in `partial_fit`, which has no end.
+        Highest learning rate of the solver. 'auto' is 0.01, for 'sgd' 0.2 and gradients scaled down to a norm of
+        0.5 unless ``max_grad_norm`` is given, and 0.001 in `partial_fit`, which has no end.
     learning_rate_schedule : {'auto', 'constant', 'linear', 'cosine'}, default='auto'
         How the rate changes over the ``max_iter`` epochs of `fit`. 'linear' and 'cosine' warm up over the first
         5 % and fall to zero at the end, 'linear' from the middle on. 'auto' is 'linear' for
@@ -202,6 +203,10 @@ class DenoisingAutoencoder(TakesMissingValues):
         Offset that the networks subtract from rows before the encoder and add after the decoder, in units of X:
         the mean of the rows given to `fit`, or zeros if the networks are not centred; see the Notes of
         :class:`AutoencoderTransformer`.
+    unit_ : float
+        Unit that the networks divide rows by after that, and multiply reconstructions by: the deviation of the
+        rows given to `fit`, or 1; see the Notes of :class:`AutoencoderTransformer`. Clean rows, ``X_clean``, have
+        a mean and a unit of their own, which only the decoder knows.
     device_ : torch.device
         Device of the networks.
     n_parameters_ : int

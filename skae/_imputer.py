@@ -1,4 +1,4 @@
-"""The imputer: missing entries filled by a Gaussian, a copula, and an ensemble of autoencoders."""
+"""The imputer: missing entries filled by Gaussians, a mixture of them, and an ensemble of autoencoders."""
 
 from typing import Any
 
@@ -28,13 +28,13 @@ MOST_WORK = 5e10  # multiply-adds of an iteration of EM
 
 
 class AutoencoderImputer(CallbackSupportMixin, Parameters, TransformerMixin, BaseEstimator):
-    """Imputer of missing numbers: a Gaussian and a copula, corrected by an ensemble of autoencoders.
+    """Imputer of missing numbers: Gaussian models, corrected by an ensemble of autoencoders.
 
-    Missing entries get their expected values given the observed entries of their row. Three models say what these
+    Missing entries get their expected values given the observed entries of their row. Four models say what these
     are: a Gaussian with a full covariance, fitted by EM [1]_; a Gaussian copula, which is the same for normal
-    scores of the columns; and an ensemble of importance-weighted autoencoders for incomplete rows [2]_. How much
-    each counts is decided by observed entries that are held out. On tables that are nearly Gaussian the result is
-    the Gaussian's; the networks add what is not linear.
+    scores of the columns; a mixture of three Gaussians, for rows that come in groups; and an ensemble of
+    importance-weighted autoencoders for incomplete rows [2]_. How much each counts is decided by observed entries
+    that are held out. On tables that are nearly Gaussian the result is the Gaussian's.
 
     Rows that were not seen in `fit` are filled in the same way, each by itself. Columns need no scaling.
 
@@ -71,7 +71,8 @@ class AutoencoderImputer(CallbackSupportMixin, Parameters, TransformerMixin, Bas
         Number of rows in each network's batches. 'auto' is ``min(128, n_samples)``.
     max_iter : int or 'auto', default='auto'
         Maximum number of epochs, that is, of steps that together take in as many rows as there are. 'auto' makes
-        it 800 steps. The networks are those of the step at which held-out entries were filled best.
+        it 800 steps. The networks are those of the step at which held-out entries were filled best; 250 steps
+        without a smaller error end training.
     device : str or torch.device, default='cpu'
         Device of the networks: 'cpu', 'cuda', 'cuda:1', 'mps', 'xpu', or 'auto' for the first accelerator
         available, else the CPU. Asking for a device that is not available is an error.
@@ -91,9 +92,11 @@ class AutoencoderImputer(CallbackSupportMixin, Parameters, TransformerMixin, Bas
         any. It estimates the error of filling entries that are missing at random, and is slightly too large,
         since each entry is filled by one network, without help of the others.
     network_share_ : float
-        Share of the networks' mean correction that is added to the linear fill, from 0 to 1.
+        Share of the networks' mean correction that is added to what the others fill in, from 0 to 1.
+    mixture_share_ : float
+        Share of the mixture in what the others fill in, from 0 to 1. The rest is the Gaussian's and the copula's.
     copula_share_ : float
-        Share of the copula in the linear fill; the rest is the Gaussian's.
+        Share of the copula in that rest.
     shrinkage_ : float
         How much the off-diagonal entries of covariances are shrunk in each iteration of EM, chosen by held-out
         entries.
@@ -124,8 +127,8 @@ class AutoencoderImputer(CallbackSupportMixin, Parameters, TransformerMixin, Bas
     ``imputation_error_`` is then that of the entries that were observed.
 
     *Multiple imputation.* With ``sample_posterior=True``, each call of `transform` is one imputation: a row is
-    drawn from one of the networks with probability ``network_share_``, else from the copula or the Gaussian by
-    their shares. The parameters of the Gaussians, and which network it is, are drawn anew for each call. Fit
+    drawn from one of the networks with probability ``network_share_``, else from one of the other models by their
+    shares. The parameters of all Gaussians, and which network it is, are drawn anew for each call. Fit
     whatever is wanted to several such tables, and combine by Rubin's rules [3]_.
 
     *Precision.* The Gaussians are always fitted on the CPU in float64; in `transform` the networks use float64
@@ -135,7 +138,9 @@ class AutoencoderImputer(CallbackSupportMixin, Parameters, TransformerMixin, Bas
 
     *Large tables.* The model is fitted to at most 10,000 rows, drawn at random, and to fewer if rows have hundreds
     of missing entries: for a row with m of them, EM takes m^3 multiply-adds in each of its 20 iterations.
-    `transform` takes them too, once for each network. Rows with the same entries missing share them.
+    `transform` takes them too, once for each network. Rows with the same entries missing share them. The mixture
+    is fitted to at most 2,000 rows, and left out where these have dozens of missing entries each, or where there
+    are hundreds of columns.
 
     *More columns than rows.* Covariances are shrunk towards independent columns, as much as held-out entries say.
 
@@ -259,7 +264,7 @@ class AutoencoderImputer(CallbackSupportMixin, Parameters, TransformerMixin, Bas
     def _keep(self, outcome: Outcome | None, settings: Settings, n_rows: int) -> None:
         self.imputation_error_ = np.full(len(self._empty), np.nan)
         self._model: dict[str, Any] | None = None
-        self.network_share_, self.copula_share_, self.shrinkage_ = 0.0, 0.0, 0.0
+        self.network_share_, self.copula_share_, self.mixture_share_, self.shrinkage_ = 0.0, 0.0, 0.0, 0.0
         self.error_curve_: list[float] = []
         self.n_iter_, self.n_parameters_ = 0, 0
         if outcome is None:  # nothing is observed
@@ -267,7 +272,10 @@ class AutoencoderImputer(CallbackSupportMixin, Parameters, TransformerMixin, Bas
         imputation, reviews = outcome.imputation, outcome.reviews
         self._model = to_plain(imputation)
         self.imputation_error_[~self._empty] = outcome.error.numpy() * self._scale
-        self.network_share_, self.copula_share_ = imputation.network_share, imputation.scores_share
+        self.network_share_, (self.copula_share_, self.mixture_share_) = (
+            imputation.network_share,
+            imputation.shares,
+        )
         self.shrinkage_ = outcome.shrinkage
         self.error_curve_ = [review.error for review in reviews]
         self.n_iter_ = max(1, round(reviews[-1].n_steps * settings.batch_size / n_rows))

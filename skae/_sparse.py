@@ -70,9 +70,10 @@ class SparseAutoencoder(TakesSampleWeight):
     sparsity_weight : float or 'auto', default='auto'
         Strength of the penalty of 'kl' and 'l1'. 'auto' goes with the scale of the data, so that their units do
         not matter: with L the loss of reconstructing each row as the column means, and s the root of the mean
-        variance of a column, it is 0.1 L for 'kl' and 0.01 L / s for 'l1'. On standardised data under squared
-        error, these are 0.1 and 0.01. A callable ``loss`` is taken for a squared error here. ``sparsity_weight_``
-        is what was used. The other methods ignore it.
+        variance of a column, it is 0.1 L for 'kl' and 0.01 L / s for 'l1', or 0.01 L where codes are those of rows
+        that have been divided by s (see ``unit_``). On standardised data under squared error, these are 0.1 and
+        0.01. A callable ``loss`` is taken for a squared error here. ``sparsity_weight_`` is what was used. The
+        other methods ignore it.
     sparsity_target : float, default=0.1
         For 'kl', the target of the mean activation; for 'winner_take_all', the fraction of a batch's rows in which
         a unit is kept; in (0, 1). The other methods ignore it.
@@ -239,6 +240,9 @@ class SparseAutoencoder(TakesSampleWeight):
         Offset that the networks subtract from rows before the encoder and add after the decoder, in units of X:
         the mean of the rows given to `fit`, or zeros if the networks are not centred; see the Notes of
         :class:`AutoencoderTransformer`.
+    unit_ : float
+        Unit that the networks divide rows by after that, and multiply reconstructions by: the deviation of the
+        rows given to `fit`, or 1; see the Notes of :class:`AutoencoderTransformer`.
     device_ : torch.device
         Device of the networks.
     n_parameters_ : int
@@ -458,7 +462,8 @@ class SparseAutoencoder(TakesSampleWeight):
     def _penalties(self, setup: Setup) -> list[Penalty]:
         if self.sparsity not in _AUTO_WEIGHTS:
             return []
-        weight = self._penalty_weight(self._baseline_of(setup))
+        weight = self._penalty_weight(self._baseline_of(setup), setup.data.unit)
+        weight /= 1.0 if self.loss is None else setup.loss_unit(loss_by(self.loss))
         strength = WarmUp(weight, 0 if setup.mode is Mode.WARM_START else self.sparsity_warm_up)
         if self.sparsity == "kl":
             return [sparsity.kl(strength, self.sparsity_target)]
@@ -470,16 +475,20 @@ class SparseAutoencoder(TakesSampleWeight):
             return None
         # Later portions of partial_fit get the weight of the first.
         known = getattr(setup.previous, "_baseline", None) if setup.goes_on else None
-        return baseline(loss_by(self.loss), setup.data) if known is None else Baseline(*known)
+        loss = loss_by(self.loss).in_unit(setup.data.unit)
+        return baseline(loss, setup.data) if known is None else Baseline(*known)
 
-    def _penalty_weight(self, measured: Baseline | None) -> float:
-        """Return the strength of a penalty, which by default follows the units of the data and of the loss."""
+    def _penalty_weight(self, measured: Baseline | None, unit: float) -> float:
+        """Return the strength of a penalty, which by default follows the units of the data and of the loss.
+
+        Codes are in those of rows that have been divided by ``unit``.
+        """
         if self.sparsity_weight != "auto":
             return self.sparsity_weight
         weight = _AUTO_WEIGHTS[self.sparsity]
         if measured is None or not measured.deviation:  # rows that are all equal have no scale
             return weight
-        return weight * measured.loss / (measured.deviation if self.sparsity == "l1" else 1.0)
+        return weight * measured.loss / (measured.deviation / unit if self.sparsity == "l1" else 1.0)
 
     def _bottleneck(self, setup: Setup) -> SparseBottleneck | None:
         choose: Choose
@@ -519,8 +528,9 @@ class SparseAutoencoder(TakesSampleWeight):
         known = getattr(fit.objective.bottleneck, "dead_units", None)
         numbers = () if known is None or known.dead is None else tuple(known.dead.nonzero()[:, 0].tolist())
         measured = self._baseline_of(fit.setup)
-        penalty = self.sparsity in _AUTO_WEIGHTS
-        weight = {"sparsity_weight_": float(self._penalty_weight(measured))} if penalty else {}
+        weight = {}
+        if self.sparsity in _AUTO_WEIGHTS:
+            weight["sparsity_weight_"] = float(self._penalty_weight(measured, fit.setup.data.unit))
         return {
             **weight,
             "_baseline": None if measured is None else tuple(measured),

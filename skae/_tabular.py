@@ -33,7 +33,8 @@ from ._vae import VAESampler
 
 N_MIXTURE, ROWS_PER_COMPONENT = 20, 20  # of the prior while it is learnt
 START = 0.2  # of the training, without a mixture
-MANY_ROWS = 5000  # of so many, drawn rows are more useful with a standard normal prior in training
+MANY_ROWS = 5000  # of so many, drawn rows are more useful with a standard normal prior in training, and after
+N_STEPS_OF_MANY = 5000  # steps
 _COPIED = ("loss_curve_", "loss_", "validation_loss_curve_", "best_loss_", "n_iter_", "n_active_units_")
 _PRIVATE = ("_codec", "_prior", "_holes")  # fitted attributes
 
@@ -103,7 +104,8 @@ class TabularVAESampler(
     batch_size : int or 'auto', default='auto'
         Number of rows per batch. 'auto' is ``min(200, n_samples)``. The last batch of an epoch may be smaller.
     max_iter : int or 'auto', default='auto'
-        Maximum number of epochs, that is, passes over the training rows. 'auto' is as many as make 3000 steps.
+        Maximum number of epochs, that is, passes over the training rows. 'auto' is as many as make 3000 steps;
+        with 5000 rows or more, 5000 steps.
     shuffle : bool, default=True
         Whether to shuffle the rows before each epoch.
     tol : float or None, default=None
@@ -291,6 +293,8 @@ class TabularVAESampler(
     def _make_vae(self, n_rows: int, seed: int) -> "_TableVAE":
         """Return the autoencoder that is to be trained."""
         names, auto = set(_TableVAE._parameter_names), self._automatic
+        if n_rows >= MANY_ROWS:
+            auto = auto._replace(n_steps=N_STEPS_OF_MANY)
         given = {name: value for name, value in self.get_params(deep=False).items() if name in names}
         batch_size = auto.batch_size(n_rows) if self.batch_size == "auto" else min(self.batch_size, n_rows)
         if self.learning_rate == "auto" and self.learning_rate_schedule == "auto":

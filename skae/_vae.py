@@ -148,7 +148,8 @@ class VAESampler(TakesMissingValues):
         Optimiser: Adam (Kingma and Ba 2015), AdamW, in which ``alpha`` is a decoupled weight decay (Loshchilov and
         Hutter 2019), or stochastic gradient descent with Nesterov momentum.
     learning_rate : float or 'auto', default='auto'
-        Highest learning rate of the solver. 'auto' is 0.01, and 0.001 in `partial_fit`, which has no end.
+        Highest learning rate of the solver. 'auto' is 0.01, for 'sgd' 0.2 and gradients scaled down to a norm of
+        0.5 unless ``max_grad_norm`` is given, and 0.001 in `partial_fit`, which has no end.
     learning_rate_schedule : {'auto', 'constant', 'linear', 'cosine'}, default='auto'
         How the rate changes over the ``max_iter`` epochs of `fit`. 'linear' and 'cosine' warm up over the first
         5 % and fall to zero at the end, 'linear' from the middle on. 'auto' is 'linear' for
@@ -230,6 +231,9 @@ class VAESampler(TakesMissingValues):
         Offset that the networks subtract from rows before the encoder and add after the decoder, in units of X:
         the mean of the rows given to `fit`, or zeros if the networks are not centred; see the Notes of
         :class:`AutoencoderTransformer`.
+    unit_ : float
+        Unit that the networks divide rows by after that, and multiply reconstructions by: the deviation of the
+        rows given to `fit`, or 1; see the Notes of :class:`AutoencoderTransformer`.
     device_ : torch.device
         Device of the networks.
     n_parameters_ : int
@@ -545,7 +549,7 @@ class VAESampler(TakesMissingValues):
     # Hooks ------------------------------------------------------------------------------------------------
 
     def _adapt_architecture(self, architecture: Architecture, mode: Mode) -> Architecture:
-        shape = architecture._replace(code_heads=2)
+        shape = architecture._replace(code_heads=2, scaled=False)
         if self.loss is not None:
             return shape
         parts = likelihoods.partition(self.likelihood, shape.n_features)
@@ -571,10 +575,14 @@ class VAESampler(TakesMissingValues):
         custom = self.encoder is not None or self.decoder is not None
         # A convolution gives a variance at each place.
         n_variances = shape.n_features if conditional and shape.images is not None else len(scaled)
+        centred = bool(scaled) and output_activation == "identity" and not custom
+        normal = len(scaled) == shape.n_features
+        given = not isinstance(self.decoder_variance, str)  # a variance in squared units of X
         return shape._replace(
             output_activation=output_activation,
             link=link,
-            centred=bool(scaled) and output_activation == "identity" and not custom,
+            centred=centred,
+            scaled=centred and normal and not (student or given),
             uncentred=tuple(
                 c for name, columns in parts if not likelihoods.LIKELIHOODS[name].has_scale for c in columns
             ),

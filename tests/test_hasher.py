@@ -62,7 +62,7 @@ def test_bits_are_where_logits_are_positive():
     X = rows()
     model = configured().fit(X)
     with torch.no_grad():
-        logits = model.encoder_.forward_centred(torch.tensor(X - model.offset_)).numpy()
+        logits = model.encoder_.forward_centred(torch.tensor((X - model.offset_) / model.unit_)).numpy()
     np.testing.assert_array_equal(model.transform(X), logits > 0)
     ends = 1 / (1 + np.exp(-np.abs(logits))) > 0.9
     assert_allclose(model.saturation_, ends.mean())

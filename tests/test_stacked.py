@@ -117,7 +117,7 @@ def by_hand(model, X):
         random_state=0,
     ).fit(X)
     weights = []
-    codings = torch.tensor(X) if start.encoder_.offset is None else torch.tensor(X) - start.encoder_.offset
+    codings = torch.tensor((X - start.offset_) / start.unit_)
     pairs = [*zip(start.encoder_, [*start.decoder_][::-1], strict=True)]
     for number, (encode, decode) in enumerate(pairs):
         probabilities = number > 0 and decode.activation == "sigmoid"
@@ -222,7 +222,7 @@ def test_tied_weights_are_one_in_every_phase():
         biases = [linear.bias.detach().numpy() for linear in linears(model.decoder_)]
         hidden = np.maximum(codes @ weights[2] + biases[0], 0)
         hidden = np.maximum(hidden @ weights[1] + biases[1], 0)
-        expected = hidden @ weights[0] + biases[2] + model.offset_
+        expected = (hidden @ weights[0] + biases[2]) * model.unit_ + model.offset_
         assert_allclose(model.inverse_transform(codes), expected, rtol=1e-9)
 
 
@@ -250,7 +250,7 @@ def test_a_callable_noise_gets_rows_below_and_codings_above():
     assert_allclose(given[0], X, atol=1e-12)
     codings = torch.tensor(X)
     for encode, batch in zip(model.encoder_, (given[0], given[2], given[4]), strict=True):
-        centred = codings if batch.shape[1] != 5 else codings - model.encoder_.offset
+        centred = codings if batch.shape[1] != 5 else (codings - model.encoder_.offset) / model.unit_
         assert_allclose(batch, codings.detach(), atol=1e-9)
         codings = encode(centred)
 
@@ -325,7 +325,8 @@ def test_the_same_rows_are_held_out_in_every_phase():
     pretrained = stacked(**settings, hidden_layer_sizes=(3,), pretrain_max_iter=1, fine_tune=False).fit(many)
     first = linears(pretrained.encoder_)[0]
     with torch.no_grad():
-        expected = torch.relu(first(torch.tensor(phases[0][1]) - pretrained.encoder_.offset))
+        centred = torch.tensor(phases[0][1]) - pretrained.encoder_.offset
+        expected = torch.relu(first(centred / pretrained.unit_))
     assert_allclose(phases[1][1], expected, rtol=1e-6, atol=1e-9)
     assert model.n_iter_ == 1
 

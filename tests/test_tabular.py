@@ -331,6 +331,15 @@ def test_callbacks_see_the_epochs():
     assert configured(TabularVAESampler).set_callbacks(stopping).fit(FRAME).n_iter_ == 2
 
 
+@pytest.mark.parametrize(("n_rows", "n_epochs"), [(300, 1500), (4900, 120), (5000, 200)])
+def test_the_number_of_rows_tells_the_number_of_epochs(n_rows, n_epochs):
+    sampler = TabularVAESampler(2, hidden_layer_sizes=(4,), random_state=0)
+    sampler.set_callbacks(Recorder(stop_after=1)).fit(table(n_rows)[["age", "pet"]])
+    assert sampler.vae_.max_iter_ == n_epochs
+    assert sampler.vae_.batch_size_ == 200
+    assert sampler.n_iter_ == 1
+
+
 def test_early_stopping_and_rows_to_watch():
     for settings, data in (({"early_stopping": True}, {}), ({}, {"X_val": table(80, seed=5)})):
         model = configured(TabularVAESampler, **settings).fit(FRAME, **data)

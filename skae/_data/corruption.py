@@ -141,6 +141,8 @@ class Corruption:
         Probability that a row stays whole; 'auto' is the noise's own, and 0 for a callable.
     missing : bool
         Whether entries may be missing, which are NaN: then masked entries are missing too.
+    unit : float
+        What batches are divided by once they are centred.
     """
 
     def __init__(
@@ -153,6 +155,7 @@ class Corruption:
         offset: Tensor | None = None,
         clean_fraction: Any = 0.0,
         missing: bool = False,
+        unit: float = 1.0,
     ) -> None:
         if noise in ("masking", "salt_and_pepper") and level > 1:
             raise ValueError(
@@ -163,7 +166,7 @@ class Corruption:
         if clean_fraction == "auto":
             clean_fraction = NOISES[noise].clean_fraction if isinstance(noise, str) else 0.0
         self.clean_fraction: float = clean_fraction
-        self._dtype, self._missing = dtype, missing
+        self._dtype, self._missing, self._unit = dtype, missing, unit
         self.describe(statistics, offset)
 
     def describe(self, statistics: tuple, offset: Tensor | None) -> None:
@@ -172,8 +175,8 @@ class Corruption:
         deviation, lowest, highest = (as_tensor(s).cpu().double() for s in statistics[:3])
         zero = torch.zeros_like(deviation) if offset is None else -offset.cpu().double()
         masked = torch.full_like(zero, math.nan) if self._missing else zero
-        fills = (deviation, lowest + zero, highest + zero, masked)
-        self._zero, *self._fills = (fill.to(self.generator.device, self._dtype) for fill in (zero, *fills))
+        fills = (zero, deviation, lowest + zero, highest + zero, masked)
+        self._zero, *self._fills = ((f / self._unit).to(self.generator.device, self._dtype) for f in fills)
         self._draws: dict[tuple, Draw] = {}
 
     def __call__(self, x: Tensor, out: Tensor | None = None) -> Tensor:
@@ -196,7 +199,7 @@ class Corruption:
 
     def _of_callable(self, x: Tensor, noise: Callable, draw: Draw) -> Tensor:
         zero = self._zero
-        noisy = noise(x - zero, current().generator(self.generator))
+        noisy = noise((x - zero) * self._unit, current().generator(self.generator))
         if not isinstance(noisy, Tensor):
             raise TypeError(
                 f"noise={noise!r} returned a {type(noisy).__name__}, but noise gets a torch tensor and must "
@@ -207,7 +210,7 @@ class Corruption:
                 f"noise={noise!r} returned shape {tuple(noisy.shape)} for a batch of shape {tuple(x.shape)}, but "
                 "noise must keep the shape."
             )
-        noisy = noisy + zero
+        noisy = noisy / self._unit + zero
         return torch.where(self._whole(draw), x, noisy) if self.clean_fraction else noisy
 
     def apart(self) -> "Corruption":

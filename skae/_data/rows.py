@@ -28,6 +28,8 @@ class Rows:
         Subtracted from each row in X's own precision, before the cast.
     dtype : torch.dtype
     device : torch.device
+    unit : float
+        What rows are divided by once they are centred.
     change : callable (Tensor) -> Tensor or None
         Applied last to a batch, row by row.
     width : int or None
@@ -40,24 +42,25 @@ class Rows:
         offset: Tensor | None,
         dtype: torch.dtype,
         device: torch.device,
+        unit: float = 1.0,
         change: Callable[[Tensor], Tensor] | None = None,
         width: int | None = None,
     ) -> None:
         self.n_rows, self.n_features = X.shape[0], X.shape[1] if width is None else width
         self.dtype, self.device, self.change = dtype, device, change
-        self._read_from(X, offset, change)
+        self._read_from(X, offset, unit, change)
         # Small data are prepared once; on an accelerator all data are, since the transfer is what costs.
         dense_bytes = self.n_rows * self.n_features * dtype.itemsize
         if device.type != "cpu" or (dense_bytes <= SMALL_BYTES and self._reader.is_dense):
             prepared = torch.empty(self.n_rows, self.n_features, dtype=dtype, device=device)
             for part in slices(self.n_rows, 8 * self.n_features):
                 self.gather(torch.arange(part.start, part.stop, device=device), out=prepared[part])
-            self._read_from(prepared, None, None)
+            self._read_from(prepared, None, 1.0, None)
 
-    def _read_from(self, X, offset: Tensor | None, change: Callable[[Tensor], Tensor] | None) -> None:
+    def _read_from(self, X, offset: Tensor | None, unit: float, change: Callable[[Tensor], Tensor] | None) -> None:
         reader = self._reader = Reader(X)
         self._offset = None if offset is None else offset.to(reader.device, reader.dtype)
-        self._change = change
+        self._change, self._factor = change, 1 / unit
         self._direct = X if reader.is_dense and reader.device == self.device else None
         is_wider = X.shape[1] != self.n_features
         self._unchanged = Buffer(X.shape[1], self.dtype, self.device) if is_wider else None
@@ -78,20 +81,27 @@ class Rows:
             torch.index_select(X, 0, index, out=out)
             if self._offset is not None:
                 out.sub_(self._offset)
+            if self._factor != 1:
+                out.mul_(self._factor)
         else:
             # In the processor's memory a few at a time: wide rows in X's precision are large.
             on_cpu = self._reader.device.type == "cpu"
             n_rows = chunk_rows(8 * self.n_features) if on_cpu else len(index)
             for numbers, batch in zip(index.split(n_rows), out.split(n_rows), strict=True):
                 staged = self._reader.gather(numbers)
-                batch.copy_(staged if self._offset is None else staged.sub_(self._offset))
+                if self._offset is not None:
+                    staged.sub_(self._offset)
+                batch.copy_(staged if self._factor == 1 else staged.mul_(self._factor))
 
-    def stored(self, index: Tensor) -> "tuple[sparse.csr_matrix, np.ndarray] | None":
-        """Return the rows numbered ``index`` as they are, and what is subtracted; None unless they are CSR."""
+    def stored(self, index: Tensor) -> "tuple[sparse.csr_matrix, np.ndarray, float] | None":
+        """Return rows as they are, numbered ``index``, what is subtracted from them, and what multiplies them.
+
+        None unless they are CSR.
+        """
         if self._reader.is_dense or self._change is not None:
             return None
         offset = np.zeros(self.n_features) if self._offset is None else self._offset.numpy()
-        return self._reader.X[index.cpu().numpy()], offset
+        return self._reader.X[index.cpu().numpy()], offset, self._factor
 
     @property
     def density(self) -> float | None:
@@ -174,6 +184,8 @@ class TrainingData:
         Numbers of the rows to hold out (None before `split`, and without early stopping).
     offset, target_offset : Tensor of shape (n_features,) or None
         What is subtracted from inputs and targets (None before `centre`).
+    unit, target_unit : float
+        What they are divided by then.
     watched : TrainingData or None
         The rows to watch.
     """
@@ -203,6 +215,7 @@ class TrainingData:
         self.validation_rows: Tensor | None = None
         self.offset: Tensor | None = None
         self.target_offset: Tensor | None = None
+        self.unit = self.target_unit = 1.0
         self._shared: dict[Any, Any] = {}  # what has been made once for all parts of these data
 
     def part(self, index: Tensor) -> "TrainingData":
@@ -282,6 +295,19 @@ class TrainingData:
                 means[list(medians)] = torch.as_tensor(self.quantiles(medians, (0.5,))[0]).to(means)
         self.offset, self.target_offset = self._shared[key]
 
+    def divide(self) -> None:
+        """Divide inputs and targets, once they are centred, by their deviation; see `units.unit`.
+
+        Then they are what networks, their first weights and learning rates are made for, whatever the unit that
+        X is given in.
+        """
+        key = "unit", id(self.offset)
+        if key not in self._shared:
+            own = units.unit(self._inputs, self.offset, self._weight)
+            other = units.unit(self._targets, self.target_offset, self._weight) if self.paired else own
+            self._shared[key] = own, other, self.offset
+        self.unit, self.target_unit, _ = self._shared[key]
+
     def counts(self) -> np.ndarray:
         """Return how many rows have a value, of inputs and of targets: (2, 1), or (2, n_features) with gaps."""
         inputs = chunks.count_rows(self._inputs, self.missing)
@@ -312,6 +338,7 @@ class TrainingData:
         """Return the rows to watch, centred as those to train on, where they were given apart from these."""
         if self.watched is not None:
             self.watched.offset = self.watched.target_offset = self.offset
+            self.watched.unit, self.watched.target_unit = self.unit, self.target_unit
         return self.watched
 
     def inputs(self, change: Callable[[Tensor], Tensor] | None = None) -> Rows:
@@ -321,10 +348,10 @@ class TrainingData:
         """
         if change is not None:
             width = 2 * self.X.shape[1] if self.missing else None
-            return Rows(self._inputs, self.offset, self.dtype, self.device, change, width)
-        key = "inputs", id(self.offset)
+            return Rows(self._inputs, self.offset, self.dtype, self.device, self.unit, change, width)
+        key = "inputs", id(self.offset), self.unit
         if key not in self._shared:
-            self._shared[key] = Rows(self._inputs, self.offset, self.dtype, self.device), self.offset
+            self._shared[key] = Rows(self._inputs, self.offset, self.dtype, self.device, self.unit), self.offset
         return self._shared[key][0]
 
     def targets(self, apart: bool = False) -> Rows | None:
@@ -332,13 +359,13 @@ class TrainingData:
         if not (self.paired or self.missing or apart):
             return None
         fill = torch.nan_to_num if self.missing else None
-        return Rows(self._targets, self.target_offset, self.dtype, self.device, fill)
+        return Rows(self._targets, self.target_offset, self.dtype, self.device, self.target_unit, fill)
 
     def entry_weight(self) -> Rows | None:
         """Serve weights of the targets' entries: zero for those that are missing; None where none can be."""
         if not self.missing:
             return None
-        return Rows(self._targets, None, self.dtype, self.device, lambda x: (x == x).to(x.dtype))
+        return Rows(self._targets, None, self.dtype, self.device, 1.0, lambda x: (x == x).to(x.dtype))
 
     def row_weight(self) -> Tensor | None:
         """Return weights with mean one over the rows trained on, and over those held out."""

@@ -1,15 +1,21 @@
 """Holding rows out for early stopping, by what the rows hold instead of where they stand; and subsets of rows.
 
-For early stopping, each row gets a number from its bytes and the seed; the rows with the smallest numbers are held
-out. Equal rows stay together, so that no row is validated on its own copy, and integer weights split as repeated
-rows do. Equal rows that are more than all that is to be held out, blank images for instance, are trained on.
+For early stopping, each row gets a number from what it holds and the seed; the rows with the smallest numbers are
+held out. The unit of X does not matter, nor the rounding that comes with another one. Equal rows stay together, so
+that no row is validated on its own copy, and integer weights split as repeated rows do. Equal rows that are more
+than all that is to be held out, blank images for instance, are trained on.
 """
+
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
 from .._support.ranks import current
 from .chunks import chunks
+
+# Bits of the mantissa that a row's number is made of: the fewest that tell as many rows apart as all do.
+MANTISSAS = (11, 40, 52)
 
 
 def hold_out(X, weight: Tensor, fraction: float, generator: torch.Generator) -> Tensor:
@@ -27,9 +33,11 @@ def hold_out(X, weight: Tensor, fraction: float, generator: torch.Generator) -> 
     -------
     held_out : bool Tensor of shape (n,), on the CPU
     """
-    ranks = current()
-    own, keys = len(weight), ranks.gather(_keys(X, generator))
-    first, weight = ranks.before(own), ranks.gather(weight.double().cpu())
+    ranks, own = current(), len(weight)
+    weight = weight.double().cpu()
+    levels = ranks.gather(_keys(X, generator, weight > 0))
+    first, weight = ranks.before(own), ranks.gather(weight)
+    keys = _telling(levels, weight > 0)
     distinct, group = torch.unique(keys, return_inverse=True)
     of_group = torch.zeros(len(distinct), dtype=torch.float64).index_add_(0, group, weight)
     # A group that alone is more than what is wanted cannot be held out in part, so that it is trained on.
@@ -45,7 +53,8 @@ def distinct(X, weight: Tensor | None, generator: torch.Generator) -> Tensor | N
 
     None if rows have no weights, and no two are equal: then there is nothing to leave out.
     """
-    keys = _keys(X, generator)
+    everything = torch.ones(X.shape[0], dtype=torch.bool)
+    keys = _telling(_keys(X, generator, everything), everything)
     used = torch.arange(len(keys)) if weight is None else weight.cpu().nonzero()[:, 0]
     unique, group = torch.unique(keys[used], return_inverse=True)
     if weight is None and len(unique) == len(keys):
@@ -55,21 +64,43 @@ def distinct(X, weight: Tensor | None, generator: torch.Generator) -> Tensor | N
     return last
 
 
-def _keys(X, generator: torch.Generator) -> Tensor:
-    """Hash each row to an int64: its bits, as integers, times random odd numbers, wrapping around.
+def _keys(X, generator: torch.Generator, used: Tensor) -> Tensor:
+    """Hash each row to int64s, (n, len(MANTISSAS)): its bits times random odd numbers, wrapping around.
 
-    They are the bits of its numbers in double precision, so that the same rows in float32 are split alike.
+    They are the bits of its numbers in double precision, so that the same rows in float32 are split alike, as
+    shares of the largest magnitude in the rows ``used``, a bool tensor of shape (n,).
     """
     n_rows, n_features = X.shape
     odd = torch.randint(-(2**62), 2**62, (n_features + 1,), generator=generator) * 2 + 1
     multipliers, start = odd[:-1], odd[-1]  # which keeps rows of zeros from being the first, whatever the seed
-    keys = torch.empty(n_rows, dtype=torch.int64)
-    for part, x in chunks(X, 16 * n_features):
-        x = x.cpu() if x.device.type == "mps" else x  # which has no double precision
-        bits = x.double().contiguous().view(torch.int64)
-        bits = bits ^ (bits >> 29)  # floats that are round numbers differ in their high bits only
-        keys[part] = (bits * multipliers.to(bits.device)).sum(1).cpu() + start
+    scale = _largest_magnitude(X, used)
+    keys = torch.empty(n_rows, len(MANTISSAS), dtype=torch.int64)
+    for part, x in _in_double_precision(X):
+        exact = (x / scale).contiguous().view(torch.int64)
+        for number, n_bits in enumerate(MANTISSAS):
+            n_left = 52 - n_bits
+            bits = (exact + (1 << n_left >> 1)) >> n_left  # to the nearest
+            bits = bits ^ (bits >> 29)  # floats that are round numbers differ in their high bits only
+            keys[part, number] = (bits * multipliers.to(bits.device)).sum(1).cpu() + start
     return keys ^ (keys >> 31)
+
+
+def _telling(keys: Tensor, used: Tensor) -> Tensor:
+    """Return the keys of the fewest bits, a column, that tell as many rows apart as those of all bits."""
+    counts = [len(column[used].unique()) for column in keys.t()]
+    return keys[:, counts.index(counts[-1])]
+
+
+def _in_double_precision(X) -> Iterator[tuple[slice, Tensor]]:
+    for part, x in chunks(X, 32 * X.shape[1]):
+        yield part, (x.cpu() if x.device.type == "mps" else x).double()  # MPS has no double precision
+
+
+def _largest_magnitude(X, used: Tensor) -> float:
+    """Return that of rows ``used``, of all ranks; 1 if they hold nothing."""
+    magnitudes = [x.abs().nan_to_num_(0.0).amax(1).cpu() * used[part] for part, x in _in_double_precision(X)]
+    largest = torch.cat([torch.zeros(1, dtype=torch.float64), *magnitudes]).max()
+    return float(current().maximum(largest)) or 1.0
 
 
 def subsets(n_rows: int, size: int, n_subsets: int, generator: torch.Generator) -> list[tuple[Tensor, Tensor]]:

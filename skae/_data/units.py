@@ -1,19 +1,57 @@
-"""What rows give away of themselves: columns in other units than the rest, images in another order than said."""
+"""What rows give away of themselves: their unit, columns in another one, images in another order than said."""
 
+import math
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from .._support.devices import sum_dtype
 from .._support.ranks import current
-from .chunks import Reader, column_statistics, evenly, spread
+from .chunks import Reader, chunk_rows, column_statistics, evenly, fold, spread, sum_rows
 
 MOST_ROWS = 10_000  # that columns are measured on
 MOST_IMAGES = 200
 FEWEST_ROWS = 10  # fewer say nothing of units
 NEARLY_ALL = 0.95
+DIGITS, LARGEST = 30, 100  # of a unit: binary ones, and the power of two that single precision holds with ease
 GAP, WIDER, MUCH_WIDER = 3, 10, 100  # what tells other units from columns of which each varies less than the last
+
+
+def unit(X: Any, offset: Tensor | None, weight: Tensor | None) -> float:
+    """Return the deviation of rows around ``offset``, to nine digits; 1 where they have none.
+
+    It is the root of the mean over columns of their variance; missing entries are left out.
+
+    Parameters
+    ----------
+    X : Tensor or scipy.sparse CSR matrix of shape (n, d)
+    offset : Tensor of shape (d,) or None
+    weight : Tensor of shape (n,) or None
+    """
+    weight = None if weight is None else weight.cpu()
+    used = torch.arange(X.shape[0]) if weight is None else (weight > 0).nonzero()[:, 0]
+    reader = Reader(X)
+
+    def squares(index: Tensor) -> tuple[Tensor, Tensor]:
+        x = reader.gather(index.to(reader.device))
+        x = x if offset is None else x - offset.to(x)
+        share = None if weight is None else weight[index]
+        return sum_rows(_squared(x), share).sum(), sum_rows(~x.isnan(), share).sum()
+
+    some = spread(used, MOST_ROWS).split(chunk_rows(8 * X.shape[1]))
+    total, n = fold((squares(index) for index in some), torch.add, torch.add)
+    deviation = math.sqrt(float(total) / max(float(n), 1.0))
+    if not 0 < deviation < math.inf:
+        return 1.0
+    mantissa, exponent = math.frexp(deviation)
+    return math.ldexp(round(mantissa * 2**DIGITS), min(max(exponent, -LARGEST), LARGEST) - DIGITS)
+
+
+def _squared(x: Tensor) -> Tensor:
+    """Return the squares of what is not missing, 0 elsewhere, in the precision for sums."""
+    return x.nan_to_num(posinf=math.inf, neginf=-math.inf).to(sum_dtype(x.device)).square_()
 
 
 def dominant_columns(X: Any, power: int) -> list[int]:

@@ -55,7 +55,7 @@ def residual_variance(fit: Fit, encoder: Any, decoder: Any) -> Tensor:
     with contextlib.nullcontext() if corruption is None else corruption.held_out():
         sums, counts = total(squares(index, x, target) for (index, x), (_, target) in pairs)
     sums, counts = fit.recent("residuals", (counts, sums), torch.add, torch.add)[::-1]
-    return sums / counts.clamp_min(1)
+    return sums / counts.clamp_min(1) * architecture.target_unit**2
 
 
 def starts(

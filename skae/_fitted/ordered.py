@@ -48,7 +48,9 @@ def adapt(estimator, architecture: Architecture, mode: Mode) -> Architecture:
     convolved = architecture.images is not None and estimator.code_layer == "convolution"
     shared = estimator.tied_weights or estimator.decoder is not None or convolved
     nested = estimator.ordered and not shared and not is_linear(estimator, architecture)
-    return architecture._replace(prefixes=nested)
+    # Codes of linear networks are coordinates on principal axes, in units of the data.
+    scaled = architecture.scaled and not is_linear(estimator, architecture)
+    return architecture._replace(prefixes=nested, scaled=scaled)
 
 
 def _check_share(estimator, mode: Mode) -> None:
@@ -119,7 +121,8 @@ def _mean(fit: Fit, rows: Tensor, name: str, term: Callable[[Tensor, Tensor], Te
 def explained_variance(fit: Fit, encoder: Any, decoder: Any, architecture: Architecture) -> tuple[Tensor, Tensor]:
     """Return the variance that each unit adds to what those before it explain, and its share: two of (width,).
 
-    Of rows held out, if there are any; summed over features, with n - 1 in the denominator, as in PCA.
+    Of rows held out, if there are any; summed over features, in squared units of the data, with n - 1 in the
+    denominator, as in PCA.
     """
     data = fit.setup.data
     rows = data.train_rows if data.validation_rows is None else data.validation_rows
@@ -138,7 +141,7 @@ def explained_variance(fit: Fit, encoder: Any, decoder: Any, architecture: Archi
             squares.append(weight @ (decode(prefix) - x).to(weight.dtype).square().sum(1))
         return torch.stack(squares)
 
-    variance = _mean(fit, rows, "left", left) * n / max(n - 1, 1.0)
+    variance = _mean(fit, rows, "left", left) * n / max(n - 1, 1.0) * data.target_unit**2
     by_unit = variance[:-1] - variance[1:]
     return by_unit, by_unit / variance[0] if variance[0] > 0 else torch.zeros_like(by_unit)
 

@@ -5,6 +5,7 @@ covariance ``inv(P[m, m])``, with P the inverse covariance. What rows with the s
 computed once for all of them.
 """
 
+import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -29,8 +30,6 @@ class Group(NamedTuple):
     ----------
     columns : int64 Tensor of shape (n_patterns, m)
         Numbers of the missing columns of each pattern, then ``d`` for those that have fewer than m.
-    counts : Tensor of shape (n_patterns,)
-        Numbers of rows that have each pattern, float64.
     rows : int64 Tensor of shape (n,)
         Numbers of the rows.
     pattern : int64 Tensor of shape (n,)
@@ -40,7 +39,6 @@ class Group(NamedTuple):
     """
 
     columns: Tensor
-    counts: Tensor
     rows: Tensor
     pattern: Tensor
     of_rows: Tensor
@@ -80,7 +78,7 @@ def _groups(missing: Tensor, pattern: Tensor) -> Iterator[Group]:
         columns[number, here.cumsum(1)[number, column] - 1] = column
         numbers = torch.arange(len(here)).repeat_interleave(counts[part])
         of_part = rows[ends[part.start] : ends[part.stop]]
-        yield Group(columns, counts[part].double(), of_part, numbers, columns[numbers])
+        yield Group(columns, of_part, numbers, columns[numbers])
 
 
 class Conditional(NamedTuple):
@@ -92,28 +90,44 @@ class Conditional(NamedTuple):
         The identity where there is no column.
     mean : Tensor of shape (n, m)
         Zero where there is no column.
+    log_likelihood : Tensor of shape (n,)
+        Log-density of the observed entries, in nats.
     """
 
     covariance: Tensor
     mean: Tensor
+    log_likelihood: Tensor
 
 
 def condition(gaussian: Gaussian, x: Tensor, patterns: Patterns) -> Iterator[tuple[Group, Conditional]]:
     """Walk over rows (n, d), group by group; what ``x`` has where an entry is missing is not read."""
     d = len(gaussian.mean)
     precision = torch.zeros(d + 1, d + 1, dtype=torch.float64)
-    precision[:d, :d] = torch.cholesky_inverse(torch.linalg.cholesky(gaussian.covariance))
+    root = torch.linalg.cholesky(gaussian.covariance)
+    precision[:d, :d] = torch.cholesky_inverse(root)
     padded_mean = torch.cat([gaussian.mean, gaussian.mean.new_zeros(1)])
     for group in patterns.groups:
         eye = torch.eye(group.columns.shape[1], dtype=torch.float64)
         block = precision[group.columns[:, :, None], group.columns[:, None, :]]
         block = torch.where((group.columns < d)[:, :, None], block, eye)
-        covariance = torch.cholesky_inverse(torch.linalg.cholesky(block))
+        root_of_block = torch.linalg.cholesky(block)
+        covariance = torch.cholesky_inverse(root_of_block)
         deviation = torch.cat([x[group.rows] - gaussian.mean, x.new_zeros(len(group.rows), 1)], 1)
         deviation.scatter_(1, group.of_rows, 0.0)
-        pull = (deviation @ precision).gather(1, group.of_rows)
+        pulls = deviation @ precision
+        pull = pulls.gather(1, group.of_rows)
         step = torch.bmm(covariance[group.pattern], pull[:, :, None])[:, :, 0]
-        yield group, Conditional(covariance, padded_mean[group.of_rows] - step)
+        # Of the observed entries, the precision is that of all without what those missing explain.
+        distance = (deviation * pulls).sum(1) - (pull * step).sum(1)
+        determinants = _log_determinant(root) + _log_determinant(root_of_block)[group.pattern]
+        n_observed = (group.of_rows == d).sum(1) + d - group.of_rows.shape[1]
+        log_likelihood = -0.5 * (distance + determinants + n_observed * math.log(2 * math.pi))
+        yield group, Conditional(covariance, padded_mean[group.of_rows] - step, log_likelihood)
+
+
+def _log_determinant(root: Tensor) -> Tensor:
+    """Return the log-determinants of matrices with these Cholesky factors."""
+    return 2 * root.diagonal(dim1=-2, dim2=-1).log().sum(-1)
 
 
 def fill(gaussian: Gaussian, x: Tensor, observed: Tensor, patterns: Patterns | None = None) -> Tensor:
@@ -207,25 +221,57 @@ def _step(gaussian: Gaussian, known: Tensor, patterns: Patterns) -> Gaussian:
     filled, scatter = _padded(known), known.new_zeros((d + 1) ** 2)
     for group, given in condition(gaussian, known, patterns):
         filled[group.rows[:, None], group.of_rows] = given.mean
-        place = group.columns[:, :, None] * (d + 1) + group.columns[:, None, :]
-        scatter.index_add_(0, place.flatten(), (given.covariance * group.counts[:, None, None]).flatten())
+        _add_covariances(scatter, group, given.covariance, known.new_ones(n), d)
     mean = filled[:, :d].mean(0)
     centred = filled[:, :d] - mean
     return Gaussian(mean, (centred.T @ centred + scatter.view(d + 1, d + 1)[:d, :d]) / n)
 
 
-def log_likelihood(gaussian: Gaussian, x: Tensor, observed: Tensor) -> Tensor:
-    """Return the log-density of the observed entries of each row, (n,), in nats."""
-    d = len(gaussian.mean)
-    eye = torch.eye(d, dtype=torch.float64)
-    result = x.new_empty(len(x))
-    for part in slices(len(x), 8 * d * d):
-        here = observed[part]
-        block = torch.where(here[:, :, None] & here[:, None, :], gaussian.covariance, eye)
-        deviation = torch.where(here, x[part] - gaussian.mean, 0.0)
-        root = torch.linalg.cholesky(block)
-        white = torch.linalg.solve_triangular(root, deviation[:, :, None], upper=False)[:, :, 0]
-        log_determinant = root.diagonal(dim1=1, dim2=2).log().sum(1)
-        constant = 0.5 * here.sum(1) * np.log(2 * np.pi)
-        result[part] = -0.5 * white.square().sum(1) - log_determinant - constant
-    return result
+def _add_covariances(scatter: Tensor, group: Group, covariance: Tensor, weight: Tensor, d: int) -> None:
+    """Add the covariances of rows, each times its weight, to a flat matrix (d + 1, d + 1)."""
+    place = group.columns[:, :, None] * (d + 1) + group.columns[:, None, :]
+    of_pattern = weight.new_zeros(len(group.columns)).index_add_(0, group.pattern, weight[group.rows])
+    scatter.index_add_(0, place.flatten(), (covariance * of_pattern[:, None, None]).flatten())
+
+
+class Prediction(NamedTuple):
+    """What a Gaussian says of rows.
+
+    Attributes
+    ----------
+    filled : Tensor of shape (n, d)
+        Rows, with conditional means where an entry is missing.
+    log_likelihood : Tensor of shape (n,)
+        Log-densities of the observed entries, in nats.
+    covariances : list of (Group, Tensor)
+        The conditional covariances of each pattern.
+    """
+
+    filled: Tensor
+    log_likelihood: Tensor
+    covariances: list[tuple[Group, Tensor]]
+
+    def moments(self, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the mean (d,), and the expected scatter around it (d, d), of the rows with weights (n,)."""
+        d = self.filled.shape[1]
+        scatter = self.filled.new_zeros((d + 1) ** 2)
+        for group, covariance in self.covariances:
+            _add_covariances(scatter, group, covariance, weight, d)
+        mean = weight @ self.filled / weight.sum().clamp_min(1e-12)
+        centred = self.filled - mean
+        return mean, (centred * weight[:, None]).T @ centred + scatter.view(d + 1, d + 1)[:d, :d]
+
+
+def predict(
+    gaussian: Gaussian, x: Tensor, observed: Tensor, patterns: Patterns | None = None, *, to_fit: bool = False
+) -> Prediction:
+    """Return what a Gaussian says of rows; ``to_fit`` keeps the covariances, which take memory."""
+    patterns = Patterns(observed) if patterns is None else patterns
+    filled, log_likelihood = _padded(torch.where(observed, x, 0.0)), x.new_empty(len(x))
+    covariances = []
+    for group, given in condition(gaussian, x, patterns):
+        filled[group.rows[:, None], group.of_rows] = given.mean
+        log_likelihood[group.rows] = given.log_likelihood
+        if to_fit:
+            covariances.append((group, given.covariance))
+    return Prediction(filled[:, :-1], log_likelihood, covariances)

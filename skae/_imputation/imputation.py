@@ -1,8 +1,8 @@
-"""The whole of an imputation: the linear fill, and the members' correction of it, by shares.
+"""The whole of an imputation: the parametric fill, and the members' correction of it, by shares.
 
-Each observed entry is in one fold. Member e, and the linear fill that belongs to it, never see fold e, so that
-every observed entry is held out from someone. These entries say how much of the Gaussian of normal scores to take,
-when to stop training, how much of the members' correction to add, and how large errors are.
+Each observed entry is in one fold. Member e, and the parametric models that belong to it, never see fold e, so
+that every observed entry is held out from someone. These entries say how much of each model to take, when to stop
+training, how much of the members' correction to add, and how large errors are.
 """
 
 from collections.abc import Callable
@@ -17,9 +17,10 @@ from .._fitted.sampling import standard_normal
 from .._support.devices import Streams
 from .blending import share, share_of_mean
 from .gaussian import Gaussian, Patterns
-from .linear import Linear, best_shrinkage, fit_linear
 from .members import Members, Shape
+from .mixture import Mixture
 from .normal_scores import NormalScores
+from .parametric import Parametric, Shares, best_shrinkage, fit_parametric
 from .training import Cells, Review, Settings, train
 
 LEAST_FOLDS = 5  # so that few members see most of the entries
@@ -33,12 +34,12 @@ class Imputation(NamedTuple):
 
     Attributes
     ----------
-    whole : Linear
+    whole : Parametric
         Fitted to all observed entries.
-    of_members : tuple of Linear
+    of_members : tuple of Parametric
         Each member's own.
-    scores_share : float
-        How much of the linear fill comes from the Gaussian of normal scores.
+    shares : Shares
+        How much of the parametric fill comes from which model.
     members : Members
     network_share : float
         How much of the members' mean correction is added.
@@ -46,9 +47,9 @@ class Imputation(NamedTuple):
         Observed entries of a column, on average.
     """
 
-    whole: Linear
-    of_members: tuple[Linear, ...]
-    scores_share: float
+    whole: Parametric
+    of_members: tuple[Parametric, ...]
+    shares: Shares
     members: Members
     network_share: float
     n_rows: float
@@ -56,16 +57,15 @@ class Imputation(NamedTuple):
     def fill(self, x: Tensor, observed: Tensor) -> Tensor:
         """Return rows (n, d), float64, with missing entries filled by their expected values."""
         patterns = Patterns(observed)
-        result = self._linear(self.whole, x, observed, patterns)
+        result = self.shares.blend(self.whole.fills(x, observed, patterns))
         if self.network_share > 0:
-            filled = torch.stack([self._linear(one, x, observed, patterns) for one in self.of_members])
+            filled = self._filled_by_members(x, observed, patterns)
             corrections = self._means(x, observed[None], filled) - filled
             result += self.network_share * corrections.mean(0)
         return torch.where(observed, x, result)
 
-    def _linear(self, linear: Linear, x: Tensor, observed: Tensor, patterns: Patterns) -> Tensor:
-        by_columns, by_scores = linear.fills(x, observed, patterns)
-        return by_columns.lerp(by_scores, self.scores_share)
+    def _filled_by_members(self, x: Tensor, observed: Tensor, patterns: Patterns) -> Tensor:
+        return torch.stack([self.shares.blend(one.fills(x, observed, patterns)) for one in self.of_members])
 
     def _means(self, x: Tensor, observed: Tensor, filled: Tensor) -> Tensor:
         noise = standard_normal(N_DRAWS, self.members.shape.n_components, x)
@@ -78,20 +78,29 @@ class Imputation(NamedTuple):
         Which member, and the parameters of the Gaussians, are drawn once for all rows, so that several calls
         differ by what is uncertain in the model too.
         """
-        by_scores, by_member = torch.from_numpy(random.uniform(size=(2, len(x))))
-        columns, scores = (draw_gaussian(one, self.n_rows, random) for one in self.whole[:2])
-        noise = torch.from_numpy(random.standard_normal(x.shape))
-        whole = Linear(columns, scores, self.whole.maps)
-        result = whole.draw(x, observed, by_scores < self.scores_share, noise)
+        *by_model, by_member = torch.from_numpy(random.uniform(size=(3, len(x))))
+        whole = self._draw_parameters(random)
+        result = whole.draw(x, observed, self.shares.choose(torch.stack(by_model)), random)
         number = random.randint(self.members.shape.n_members)
         chosen = (by_member < self.network_share).nonzero()[:, 0]
         if len(chosen):
             rows, seen = x[chosen], observed[chosen]
-            filled = self._linear(self.of_members[number], rows, seen, Patterns(seen))
+            filled = self.shares.blend(self.of_members[number].fills(rows, seen))
             codes = standard_normal(N_DRAWS, self.members.shape.n_components, x)
             drawn = self.members.one(number).draw(rows, seen[None], filled[None], codes, random)
             result[chosen] = torch.where(seen, rows, drawn)
         return result
+
+    def _draw_parameters(self, random: np.random.RandomState) -> Parametric:
+        whole, mixture = self.whole, self.whole.mixture
+        columns, scores = (draw_gaussian(one, self.n_rows, random) for one in (whole.columns, whole.scores))
+        if mixture is not None:
+            n_rows = self.n_rows * mixture.log_weights.exp()
+            parts = zip(mixture.components, n_rows.tolist(), strict=True)
+            weights = torch.from_numpy(random.dirichlet(1 + n_rows.numpy()))
+            drawn = tuple(draw_gaussian(one, max(1.0, n), random) for one, n in parts)
+            mixture = Mixture(drawn, weights.clamp_min(1e-12).log())
+        return Parametric(columns, scores, whole.maps, mixture)
 
 
 def draw_gaussian(gaussian: Gaussian, n_rows: float, random: np.random.RandomState) -> Gaussian:
@@ -160,16 +169,15 @@ def fit_imputation(
     few = slice(1 + int((n_entries < ENTRIES_TO_CHOOSE_BY).sum()))
     shrinkage = best_shrinkage(x, seen[few], held_out[few])
 
-    whole = fit_linear(x, observed, shrinkage)
-    of_members = tuple(fit_linear(x, one, shrinkage) for one in seen)
-    fills = torch.stack([linear.fills(x, one) for linear, one in zip(of_members, seen, strict=True)], 1)
-    by_columns, by_scores = fills
-    scores_share = share((by_scores - by_columns)[held_out], (x - by_columns)[held_out])
-    filled = by_columns.lerp(by_scores, scores_share)
+    whole = fit_parametric(x, observed, shrinkage)
+    of_members = tuple(fit_parametric(x, one, shrinkage) for one in seen)
+    fills = torch.stack([models.fills(x, one) for models, one in zip(of_members, seen, strict=True)], 1)
+    shares = Shares.of(fills, x, held_out)
+    filled = shares.blend(fills)
 
     trained = train(shape, Cells(x, seen, held_out, filled), settings, streams, report)
     n_rows = float(observed.sum()) / x.shape[1]
-    fitted = Imputation(whole, of_members, scores_share, trained.members, 1.0, n_rows)
+    fitted = Imputation(whole, of_members, shares, trained.members, 1.0, n_rows)
     corrections = fitted._means(x, seen, filled) - filled
     of_one = share(corrections[held_out], (x - filled)[held_out])
     network_share = share_of_mean(of_one, _corrections_of_all(fitted, x, seen[0]))
@@ -187,7 +195,7 @@ def _corrections_of_all(fitted: Imputation, x: Tensor, observed: Tensor) -> Tens
     part = slice(MOST_ROWS_COMPARED)
     x, observed = x[part], observed[part]
     patterns = Patterns(observed)
-    filled = torch.stack([fitted._linear(one, x, observed, patterns) for one in fitted.of_members])
+    filled = fitted._filled_by_members(x, observed, patterns)
     return (fitted._means(x, observed[None], filled) - filled)[:, ~observed]
 
 
@@ -198,26 +206,42 @@ def to_plain(imputation: Imputation) -> dict[str, Any]:
     """Return an imputation as plain values and NumPy arrays."""
     members = imputation.members
     return {
-        "linear": [_plain_linear(one) for one in (imputation.whole, *imputation.of_members)],
+        "parametric": [_plain_parametric(one) for one in (imputation.whole, *imputation.of_members)],
         "members": {"shape": tuple(members.shape), "parameters": members.flat.cpu().numpy()},
-        "shares": (imputation.scores_share, imputation.network_share, imputation.n_rows),
+        "shares": (*imputation.shares, imputation.network_share, imputation.n_rows),
     }
 
 
 def from_plain(state: dict[str, Any], device: torch.device, dtype: torch.dtype) -> Imputation:
     """Undo `to_plain`, with the members on a device and of a dtype."""
-    whole, *of_members = (_linear_of(one) for one in state["linear"])
+    whole, *of_members = (_parametric_of(one) for one in state["parametric"])
     flat = torch.from_numpy(state["members"]["parameters"]).to(device, dtype)
     members = Members(Shape(*state["members"]["shape"]), flat)
-    scores_share, network_share, n_rows = state["shares"]
-    return Imputation(whole, tuple(of_members), scores_share, members, network_share, n_rows)
+    *shares, network_share, n_rows = state["shares"]
+    return Imputation(whole, tuple(of_members), Shares(*shares), members, network_share, n_rows)
 
 
-def _plain_linear(linear: Linear) -> dict[str, Any]:
-    arrays = {name: [part.numpy() for part in getattr(linear, name)] for name in ("columns", "scores")}
-    return {**arrays, "knots": [linear.maps.values, linear.maps.knots]}
+def _plain_parametric(models: Parametric) -> dict[str, Any]:
+    arrays: dict[str, Any] = {name: _plain_gaussian(getattr(models, name)) for name in ("columns", "scores")}
+    arrays["knots"] = [models.maps.values, models.maps.knots]
+    if models.mixture is not None:
+        components = [_plain_gaussian(one) for one in models.mixture.components]
+        arrays["mixture"] = {"components": components, "log_weights": models.mixture.log_weights.numpy()}
+    return arrays
 
 
-def _linear_of(state: dict[str, Any]) -> Linear:
-    columns, scores = (Gaussian(*map(torch.from_numpy, state[name])) for name in ("columns", "scores"))
-    return Linear(columns, scores, NormalScores(*state["knots"]))
+def _plain_gaussian(gaussian: Gaussian) -> list[np.ndarray]:
+    return [part.numpy() for part in gaussian]
+
+
+def _parametric_of(state: dict[str, Any]) -> Parametric:
+    columns, scores = (_gaussian_of(state[name]) for name in ("columns", "scores"))
+    mixture = None
+    if "mixture" in state:
+        components = tuple(_gaussian_of(one) for one in state["mixture"]["components"])
+        mixture = Mixture(components, torch.from_numpy(state["mixture"]["log_weights"]))
+    return Parametric(columns, scores, NormalScores(*state["knots"]), mixture)
+
+
+def _gaussian_of(arrays: list[np.ndarray]) -> Gaussian:
+    return Gaussian(*map(torch.from_numpy, arrays))

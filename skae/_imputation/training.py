@@ -18,6 +18,7 @@ from .members import Members, Shape
 N_DRAWS = 5  # of the code, for each row of a batch
 N_DRAWS_OF_REVIEW = 10
 STEPS_PER_REVIEW = 50
+REVIEWS_WITHOUT_GAIN = 5  # after which training ends
 MOST_ROWS_REVIEWED = 2000
 
 
@@ -82,7 +83,7 @@ def train(
 
     Every so many steps the held-out entries are reviewed. The parameters of the review with the smallest error are
     kept, the same one for all members, so that the choice is hardly fitted to the entries. ``report`` is called
-    with each review, and ends training by returning True.
+    with each review, and ends training by returning True. So does a number of reviews without a smaller error.
 
     Raises
     ------
@@ -103,13 +104,18 @@ def train(
                 if error <= min((before.error for before in reviews), default=math.inf):
                     best.copy_(members.flat)
                 reviews.append(Review(n_steps, bound, error))
-                if report(reviews[-1]):
+                if report(reviews[-1]) or _stands_still(reviews):
                     break
     except KeyboardInterrupt:
         if not reviews:
             raise  # nothing has been learnt
         interrupted = True
     return Trained(Members(shape, best), reviews, interrupted)
+
+
+def _stands_still(reviews: list[Review]) -> bool:
+    errors = [review.error for review in reviews]
+    return len(errors) - 1 - errors.index(min(errors)) >= REVIEWS_WITHOUT_GAIN
 
 
 def _rounds(step: Callable[[int], Tensor], n_steps: int) -> Iterator[tuple[int, float]]:

@@ -42,6 +42,9 @@ class Architecture(NamedTuple):
     images: tuple | None = None  # see `Images`; hidden layer sizes then count channels
     prefixes: bool = False  # whether prefixes of the code have decoders of their own
     marks_missing: bool = False  # whether the encoder takes missing entries, with as many inputs to mark them
+    scaled: bool = False  # whether rows, once centred, are divided by their unit
+    unit: float = 1.0  # which is this one
+    target_unit: float = 1.0  # and that of what is to be reconstructed
 
     @property
     def linear(self) -> bool:
@@ -81,6 +84,7 @@ def describe(estimator, n_features: int, loss: Any) -> Architecture:
                 f"{e.output_activation!r}. Use output_activation='identity', or another loss."
             )
         output_activation = "identity"  # the link follows, so that it is applied once
+    centred = loss is not None and loss.shift_invariant and output_activation == "identity" and not custom
     return Architecture(
         n_features=n_features,
         encoder_layer_sizes=(*hidden, int(code_width)),
@@ -92,7 +96,8 @@ def describe(estimator, n_features: int, loss: Any) -> Architecture:
         tied_weights=bool(e.tied_weights),
         normalization=e.normalization,
         images=None if images is None else tuple(images),
-        centred=loss is not None and loss.shift_invariant and output_activation == "identity" and not custom,
+        centred=centred,
+        scaled=centred and loss.degree is not None,
     )
 
 
@@ -210,7 +215,12 @@ def _images(e: Any, n_features: int, hidden: tuple[int, ...], code_width: int) -
 
 def build(architecture: Architecture) -> tuple[Encoder, Decoder]:
     """Build both networks with uninitialised weights in float32 on the CPU."""
-    a = architecture
+    encoder, decoder = _encoder_and_decoder(architecture)
+    encoder.unit, decoder.unit = architecture.unit, architecture.target_unit
+    return encoder, decoder
+
+
+def _encoder_and_decoder(a: Architecture) -> tuple[Encoder, Decoder]:
     up, down = _dense_layers(a) if a.images is None else _image_layers(a, Images(*a.images))
     n_compressed = a.n_features if a.compresses or a.medians else 0
     encoder = encoder_of(a, _blocks(a, up, a.code_activation), n_compressed)

@@ -2,7 +2,8 @@
 
 With rows x, their centre c and a shift s, ``W (x - c) + b = W (x - (c + s)) + (b + W s)``, and a reconstruction
 ``y + c = (y - s) + (c + s)``: only the biases of the first layer and of the last one change. A missing entry is
-zero wherever the centre is, so that the weight of its mark takes back what the bias got.
+zero wherever the centre is, so that the weight of its mark takes back what the bias got. Shifts are in units of
+the data, and the rows that networks see are divided by theirs.
 """
 
 from typing import Any
@@ -38,7 +39,7 @@ def _last(decoder: Any) -> list[Block]:
 def _moved(encoder: Any, shift: Tensor) -> Tensor:
     """Return by how much a change of the centre moves the first layer's outputs, for each input that is there."""
     weight = _first(encoder).linear.weight.detach()[:, : len(shift)]
-    return weight.double() * shift.to(weight.device, torch.float64)
+    return weight.double() * (shift.to(weight.device, torch.float64) / encoder.unit)
 
 
 @torch.no_grad()
@@ -52,7 +53,7 @@ def recentre(encoder: Any, decoder: Any, shift: Tensor, target_shift: Tensor) ->
         marks.copy_(marks.double() - moved)
     for block in _last(decoder):
         last = block.linear.bias[: len(target_shift)]
-        last.copy_(last.double() - target_shift.to(last.device, torch.float64))
+        last.copy_(last.double() - target_shift.to(last.device, torch.float64) / decoder.unit)
 
 
 @torch.no_grad()

@@ -12,15 +12,15 @@ from .networks import Decoder, dense_blocks
 def dictionary(decoder: nn.Module) -> Tensor | None:
     """Return what each unit adds to a row before the output's activation, (n_components, n_features).
 
-    In float64 on the CPU. None where that depends on the other units: where the decoder is more than dense layers
-    without an activation in between.
+    In float64 on the CPU, in units of the data. None where that depends on the other units: where the decoder is
+    more than dense layers without an activation in between.
     """
     linear = _linear(decoder)
     if linear is None:
         return None
     weights = [layer.weight.detach().cpu().double() for layer in linear]
     whole = functools.reduce(lambda so_far, weight: weight @ so_far, weights)
-    return whole[: getattr(decoder, "n_features", None)].t()  # without variances
+    return getattr(decoder, "unit", 1.0) * whole[: getattr(decoder, "n_features", None)].t()  # without variances
 
 
 def _linear(decoder: Any) -> list[Any] | None:

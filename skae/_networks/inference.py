@@ -1,7 +1,8 @@
 """Networks at work after training: rows in, rows out, in chunks, each written where it belongs.
 
 Dense networks run on matrices prepared once per call, in the dtype of the output and with the training data's
-mean folded into the biases where that costs no precision; all other modules are called as they are.
+mean and unit folded into the weights and biases where that costs no precision; all other modules are called as
+they are.
 """
 
 import copy
@@ -68,6 +69,10 @@ class DenseForward:
                 activations[-1] = link_activation(network.link)
             if network.n_features is not None and linked:  # without the variances
                 weights[-1], biases[-1] = weights[-1][:, : network.n_features], biases[-1][: network.n_features]
+            if network.unit != 1:
+                weights[-1], biases[-1] = weights[-1].clone(), biases[-1].clone()
+                weights[-1][:, : network.n_features] *= network.unit
+                biases[-1][: network.n_features] *= network.unit
             if network.offset is not None:
                 moved = biases[-1].to(network.offset.dtype, copy=True)
                 moved[: network.n_features] += network.offset
@@ -75,7 +80,11 @@ class DenseForward:
         self._offset: Tensor | None = None
         self._prepare = preparation(network)
         if isinstance(network, Encoder) and network.offset is not None:
-            offset, first = network.offset, weights[0].to(network.offset.dtype)
+            offset = network.offset
+            if network.unit != 1:
+                weights[0] = weights[0].clone()
+                weights[0][: len(offset)] /= network.unit
+            first = weights[0].to(offset.dtype)
             rounding = torch.finfo(dtype).eps * float((offset.abs() @ first[: len(offset)].abs()).max())
             if rounding > FOLDING_ERROR or network.compresses_tails or network.marks_missing:
                 self._offset = offset.to(dtype)  # the product would cancel what tells rows apart

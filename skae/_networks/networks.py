@@ -26,9 +26,12 @@ class Network(nn.Sequential):
     ----------
     offset : Tensor of shape (n_features,) or None
         What the rows of the data were centred by.
+    unit : float
+        What they were divided by then; each network has that of its own end.
     """
 
     offset: Tensor | None
+    unit: float = 1.0
 
     def __init__(self, blocks: Sequence[nn.Module]) -> None:
         super().__init__(*blocks)
@@ -73,8 +76,9 @@ class Network(nn.Sequential):
 class Encoder(Network):
     """Blocks from the data to the code: float (n, n_features) -> (n, n_components).
 
-    The training data's mean is subtracted in the precision that it comes in; only then is the input cast
-    to the weights' dtype, so that a column like 1e9 + N(0, 1) keeps its information.
+    The training data's mean is subtracted in the precision that it comes in, and the result divided by their
+    unit; only then is the input cast to the weights' dtype, so that a column like 1e9 + N(0, 1) keeps its
+    information.
 
     Parameters
     ----------
@@ -131,7 +135,8 @@ class Encoder(Network):
         return code if self.selection is None else self.selection(code)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.compress(x if self.offset is None else x - self.offset)
+        x = x if self.offset is None else x - self.offset
+        x = self.compress(x if self.unit == 1 else x / self.unit)
         return self.encode(self.mark(self._cast(x)))
 
     def to_fine_tune(self) -> "Encoder":
@@ -146,7 +151,7 @@ class Encoder(Network):
     def _with_blocks(self, blocks: Sequence[nn.Module]) -> "Encoder":
         """Return a copy that returns what other blocks do."""
         encoder = Encoder(blocks, compresses_tails=self.compresses_tails, marks_missing=self.marks_missing)
-        encoder.offset, encoder.log_scale = self.offset, self.log_scale
+        encoder.offset, encoder.unit, encoder.log_scale = self.offset, self.unit, self.log_scale
         return copy.deepcopy(encoder)
 
 
@@ -254,6 +259,7 @@ class Decoder(Network):
         return torch.cat([self._move(x[:, : self.n_features]), x[:, self.n_features :]], 1)
 
     def _move(self, x: Tensor) -> Tensor:
+        x = x if self.unit == 1 else x * self.unit
         return x if self.offset is None else x + self.offset
 
     def initialize(self, generator: torch.Generator) -> None:

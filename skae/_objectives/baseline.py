@@ -20,8 +20,8 @@ class Baseline(NamedTuple):
     Attributes
     ----------
     loss : float
-        Mean over rows. A user's function, which may watch the rows that it is called with, is not called: it is
-        taken for a squared error.
+        Mean over rows, for the data as they were given. A user's function, which may watch the rows that it is
+        called with, is not called: it is taken for a squared error.
     deviation : float
         Root of the mean over columns of their variance, in units of the data.
     """
@@ -53,4 +53,7 @@ def baseline(loss: Loss, data: TrainingData) -> Baseline:
         return sum_rows(losses), squares
 
     losses, squares = fold((measured(*chunk) for chunk in rows.chunks(some)), torch.add, torch.add)
-    return Baseline(float(losses) / n, float((squares / n).mean().sqrt()))
+    return Baseline(
+        data.target_unit ** (loss.degree or 0) * float(losses) / n,
+        data.target_unit * float((squares / n).mean().sqrt()),
+    )

@@ -47,6 +47,10 @@ class Loss(NamedTuple):
         The weighted loss of each row where ``entrywise`` is None.
     takes_models : bool
         Whether ``sum_and_gradient`` also takes a leading axis of models, and returns the sum of each.
+    degree : int or None
+        The power of c by which the loss of c times outputs and targets is larger; None where there is none.
+    rescaled : callable (unit) -> Loss, or None
+        See `in_unit`; for a loss with a unit of its own.
     """
 
     entrywise: Callable[[Tensor, Tensor], Tensor] | None
@@ -58,6 +62,8 @@ class Loss(NamedTuple):
     supports: Sequence[Support] = ()
     rowwise: Callable[[Tensor, Tensor, Tensor | None], Tensor] | None = None
     takes_models: bool = False
+    degree: int | None = None
+    rescaled: Callable[[float], "Loss"] | None = None
 
     def per_row(self, output: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
         """Return each row's weighted loss, (n,), differentiable by autograd."""
@@ -68,6 +74,35 @@ class Loss(NamedTuple):
         if weight is not None:
             entries = entries * weight
         return entries.mean(1) if self.mean_over_features else entries.sum(1)
+
+    def in_unit(self, unit: float) -> "Loss":
+        """Return the loss of rows from their division by ``unit``, itself divided by ``unit`` to its degree."""
+        if self.rescaled is not None:
+            return self.rescaled(unit)
+        return self if unit == 1 or self.degree is not None else _of_divided_rows(self, unit)
+
+
+# Units -----------------------------------------------------------------------------------------------------
+
+
+def _of_divided_rows(loss: Loss, unit: float) -> Loss:
+    """Return a loss that multiplies outputs and targets by ``unit``; what outputs go on with is left alone."""
+
+    def multiplied(output: Tensor, target: Tensor) -> Tensor:
+        k = target.shape[1]
+        return torch.cat([output[:, :k] * unit, output[:, k:]], 1) if output.shape[1] > k else output * unit
+
+    def entrywise(output: Tensor, target: Tensor) -> Tensor:
+        assert loss.entrywise is not None
+        return loss.entrywise(multiplied(output, target), target * unit)
+
+    def sum_and_gradient(output: Tensor, target: Tensor, weight: Tensor | None, gradient: Tensor) -> Tensor:
+        assert loss.sum_and_gradient is not None
+        total = loss.sum_and_gradient(multiplied(output, target), target * unit, weight, gradient)
+        gradient[:, : target.shape[1]].mul_(unit)
+        return total
+
+    return loss._replace(entrywise=entrywise, sum_and_gradient=sum_and_gradient)
 
 
 # Weights ---------------------------------------------------------------------------------------------------
@@ -128,12 +163,19 @@ def _absolute_error(output: Tensor, target: Tensor, weight: Tensor | None, gradi
     return total
 
 
-def _huber(output: Tensor, target: Tensor, weight: Tensor | None, gradient: Tensor) -> Tensor:
-    """With r = o - t and g = clip(r, -1, 1): l = g (r - g / 2), on both sides of the kink, and dl/do = g."""
-    residual = output - target
-    torch.clamp(residual, -1, 1, out=gradient)
-    residual.sub_(gradient, alpha=0.5)
-    return _sum_of_products(weigh(gradient, weight), residual)
+def _huber(unit: float) -> Loss:
+    """With b the bend and r = o - t, g = clip(r, -b, b): l = g (r - g / 2), on both sides of it, and dl/do = g."""
+    bend = 1 / unit
+
+    def sum_and_gradient(output: Tensor, target: Tensor, weight: Tensor | None, gradient: Tensor) -> Tensor:
+        residual = output - target
+        torch.clamp(residual, -bend, bend, out=gradient)
+        residual.sub_(gradient, alpha=0.5)
+        return _sum_of_products(weigh(gradient, weight), residual)
+
+    return Loss(
+        lambda o, t: F.huber_loss(o, t, reduction="none", delta=bend), sum_and_gradient, degree=2, rescaled=_huber
+    )
 
 
 def binary_cross_entropy(output: Tensor, target: Tensor, weight: Tensor | None, gradient: Tensor) -> Tensor:
@@ -168,9 +210,11 @@ _PROBABILITIES = Support(
     1.0,
 )
 LOSSES = {
-    "squared_error": Loss(lambda o, t: F.mse_loss(o, t, reduction="none"), _squared_error, takes_models=True),
-    "absolute_error": Loss(lambda o, t: F.l1_loss(o, t, reduction="none"), _absolute_error),
-    "huber": Loss(lambda o, t: F.huber_loss(o, t, reduction="none"), _huber),
+    "squared_error": Loss(
+        lambda o, t: F.mse_loss(o, t, reduction="none"), _squared_error, takes_models=True, degree=2
+    ),
+    "absolute_error": Loss(lambda o, t: F.l1_loss(o, t, reduction="none"), _absolute_error, degree=1),
+    "huber": _huber(1.0),
     "binary_cross_entropy": Loss(
         lambda o, t: F.binary_cross_entropy_with_logits(o, t, reduction="none"),
         binary_cross_entropy,

@@ -72,15 +72,16 @@ class Penalty(NamedTuple):
     warm_up: WarmUp | None = None
 
 
-def mean_over_rows(function: Callable[[Tensor, Tensor], Tensor]) -> Callable[..., Tensor]:
-    """Return the value of a penalty from a term ``function(x, code)`` of each row, (n,).
+def mean_over_rows(function: Callable[[Tensor, Tensor], Tensor], unit: float = 1.0) -> Callable[..., Tensor]:
+    """Return the value of a penalty, over ``unit``, from a term ``function(x, code)`` of each row, (n,).
 
     The function is an estimator's `_penalty`; the value raises ValueError where it returns another shape.
     """
 
     def value(x: Tensor, code: Tensor, row_weight: Tensor | None) -> Tensor:
         advice = "Reduce over the units of the code only, for instance with .sum(1)."
-        return weighted_rows(function(x, code), len(code), row_weight, "_penalty", "it", advice).mean()
+        mean = weighted_rows(function(x, code), len(code), row_weight, "_penalty", "it", advice).mean()
+        return mean if unit == 1 else mean / unit
 
     return value
 
@@ -95,7 +96,7 @@ _DERIVATIVES: dict[str, Callable[[Tensor], tuple[Tensor, Tensor]]] = {
 }
 
 
-def contractive(strength: float, activation: str | None) -> Penalty:
+def contractive(strength: float, activation: str | None, unit: float = 1.0) -> Penalty:
     """Penalise the squared Frobenius norm of each row's code Jacobian (Rifai et al. 2011).
 
     Parameters
@@ -103,9 +104,11 @@ def contractive(strength: float, activation: str | None) -> Penalty:
     strength : float
     activation : str or None
         The code's, where the encoder has one layer, which has a closed form for some; None for deeper ones.
+    unit : float
+        What inputs are divided by before that layer: its weights are for such.
     """
     derivatives = None if activation is None else _DERIVATIVES.get(activation)
-    closed_form = None if derivatives is None else _contractive_layer(strength, derivatives)
+    closed_form = None if derivatives is None else _contractive_layer(strength / unit**2, derivatives)
     return Penalty(mean_over_rows(lambda x, code: strength * jacobian_norm(x, code)), closed_form)
 
 

@@ -13,6 +13,7 @@ import joblib
 import torch
 
 from . import forks
+from .ranks import current
 
 # For each thread, in one go. For less a second saves little, and costs many times the work where cores are busy,
 # as with several jobs at once: threads that wait for each other do so by running in circles.
@@ -22,8 +23,13 @@ MOST_THREADS = 8  # several jobs on one machine may each take as many
 
 @contextmanager
 def for_work(multiply_adds: float) -> Iterator[None]:
-    """Let torch use as many threads as so many multiply-adds in one go are worth, and then as many as before."""
+    """Let torch use as many threads as so many multiply-adds in one go are worth, and then as many as before.
+
+    Ranks (`data_parallel`) share machines, and only who has started them knows how: none takes more than it has.
+    """
     before, number = torch.get_num_threads(), _worth(multiply_adds)
+    if current().is_shared:
+        number = min(before, number)
     if before == number == 1:
         yield
         return

@@ -76,12 +76,15 @@ class AutogradStep(Step):
             objective.hiding(x, weight)
         penalized = penalized and bool(objective.penalties)
         with torch.autocast(served.rows.device.type, torch.bfloat16, enabled=self.low_precision):
-            x = x.detach().requires_grad_() if penalized else x
+            given, unit = x, objective.input_unit
+            if penalized:  # by functions of inputs in units of the data
+                given = (x.detach() if unit == 1 else x.detach() * unit).requires_grad_()
+                x = given if unit == 1 else given / unit
             code = self._encode(x)
             loss = self._losses(code, target, row_weight, weight)
             if not penalized:
                 return loss, None
-            return loss, sum(penalty.value(x, code, row_weight) for penalty in objective.penalties)  # type: ignore[return-value]
+            return loss, sum(penalty.value(given, code, row_weight) for penalty in objective.penalties)  # type: ignore[return-value]
 
     def _losses(self, code: Tensor, target: Tensor, row_weight: Tensor | None, weight: Tensor | None) -> Tensor:
         """Return the weighted loss of each row, (n,), the bottleneck's own included."""

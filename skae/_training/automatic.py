@@ -1,6 +1,8 @@
 """What "auto" stands for: the rate, the batches, the epochs and the rows held out, from the size of the data."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from .bottleneck import Bottleneck
 
 
 class Automatic(NamedTuple):
@@ -12,6 +14,10 @@ class Automatic(NamedTuple):
     ----------
     learning_rate : float
         Of Adam and AdamW, over a run of known length.
+    sgd : (float, float or None)
+        The learning rate of SGD, and the norm that its gradients are shortened to: rows far from the rest, or
+        layers one after the other, make some of them long. For rows of unit variance, under a loss that is a mean
+        over features.
     batch_sizes : (int, int)
         Bounds of the batch size, which is a sixteenth of the rows. Fewer rows than the upper bound are one batch.
     n_steps : int
@@ -24,6 +30,7 @@ class Automatic(NamedTuple):
     """
 
     learning_rate: float = 0.01
+    sgd: tuple[float, float | None] = (0.2, 0.5)
     batch_sizes: tuple[int, int] = (16, 64)
     n_steps: int = 2500
     epochs: tuple[int, int] = (20, 300)
@@ -43,7 +50,7 @@ class Automatic(NamedTuple):
 
 
 # Long runs at one rate, for those whose objective has more to balance than the reconstruction.
-STEADY = Automatic(1e-3, (200, 200), n_steps=0, epochs=(200, 200), holds_out=False, rates="constant")
+STEADY = Automatic(1e-3, (1e-3, None), (200, 200), n_steps=0, epochs=(200, 200), holds_out=False, rates="constant")
 
 # Portions of data have no end in sight: partial_fit keeps one rate, and batches as large as most portions are.
 PORTIONS_LEARNING_RATE = 1e-3
@@ -55,3 +62,54 @@ LEAST_HELD_OUT = 40  # rows, where a quarter of all are as many
 def share_to_hold_out(n_rows: float, validation_fraction: float) -> float:
     """Return the share of rows to hold out of few ones: enough to tell epochs apart by."""
     return max(validation_fraction, min(LEAST_HELD_OUT / n_rows, 0.25))
+
+
+class ValuesUsed:
+    """What the parameters of a run come to: what was given or, for "auto", what follows from the data."""
+
+    estimator: Any
+    data: Any
+    has_end = True  # whether it is known how long training will be
+
+    @property
+    def batch_size(self) -> int:
+        """The number of rows of a batch."""
+        n, given = self.data.n_train, self.estimator.batch_size
+        if given != "auto":
+            return min(n, given)
+        return self.estimator._automatic.batch_size(n) if self.has_end else min(n, PORTIONS_BATCH_SIZE)
+
+    @property
+    def max_iter(self) -> int:
+        """The number of epochs of training the networks as a whole."""
+        given = self.estimator.max_iter
+        n = self.data.n_train
+        return self.estimator._automatic.max_iter(n, self.batch_size) if given == "auto" else given
+
+    @property
+    def learning_rate(self) -> float:
+        """The highest learning rate of the networks, before a bottleneck raises it."""
+        given = self.estimator.learning_rate
+        if given != "auto":
+            return given
+        automatic = self.estimator._automatic
+        if not self.has_end:
+            return PORTIONS_LEARNING_RATE
+        return automatic.sgd[0] if self.estimator.solver == "sgd" else automatic.learning_rate
+
+    @property
+    def max_grad_norm(self) -> float | None:
+        """The norm that gradients are shortened to, or None."""
+        e = self.estimator
+        is_automatic = e.max_grad_norm is None and e.learning_rate == "auto" and e.solver == "sgd" and self.has_end
+        return e._automatic.sgd[1] if is_automatic else e.max_grad_norm
+
+    def raised_rate(self, bottleneck: Bottleneck | None) -> float:
+        """Return the highest learning rate of networks around a bottleneck."""
+        own = self.learning_rate
+        return own if bottleneck is None else bottleneck.learning_rate(own, self.estimator.solver)
+
+    def values_used(self, bottleneck: Bottleneck | None, max_iter: int) -> dict[str, Any]:
+        """Return fitted attributes: the values that parameters have taken."""
+        rate = self.raised_rate(bottleneck)
+        return {"learning_rate_": rate, "batch_size_": self.batch_size, "max_iter_": max_iter}

@@ -42,7 +42,7 @@ class Classification(Run):
         missing = autoencoder._takes_missing
         data = TrainingData(X, sample_weight=sample_weight, missing=missing, dtype=dtype, device=device)
         super().__init__(estimator, data, device, dtype, random_streams(estimator.random_state))
-        data.offset = getattr(self.encoder, "offset", None)
+        data.offset, data.unit = getattr(self.encoder, "offset", None), getattr(self.encoder, "unit", 1.0)
         self.n_classes = estimator.classes_.shape[0]
         self.head = Linear(autoencoder._n_features_out, self.n_classes)
         initialize([Block(self.head, "identity")], self.streams.weights)

@@ -139,7 +139,8 @@ class Fit:
             ranks = current()
             batches = ranks.batches(rows, min(1000, chunk_rows(row_bytes)))
             losses = [self.step.evaluate(index) for index in batches]
-            return float(ranks.sum(torch.stack(losses).sum())) / self.setup.data.n_train
+            total = float(ranks.sum(torch.stack(losses).sum()))
+            return self.objective.loss_unit * total / self.setup.data.n_train
 
     def whole(self, name: str | None = None) -> Phase:
         """Return the phase that trains both networks as a whole."""
@@ -166,5 +167,5 @@ class Fit:
         if self._starts_at_optimum or (judged and self.start.is_as_good(self.encoder, self.decoder)):
             self.start.restore(self.encoder, self.decoder)
             if self.start.held_out_loss is not None:
-                self.history.best_loss = self.start.held_out_loss
+                self.history.best_loss = self.objective.loss_unit * self.start.held_out_loss
             self.step.reload()

@@ -50,13 +50,16 @@ def assemble(setup: Setup) -> Fit:
     _give_weights(setup, encoder, decoder)
     current().spread(_values(encoder, decoder))
     loss = the_one(estimator, "_reconstruction_loss", setup, decoder) or loss_by(estimator.loss)
+    loss = loss.in_unit(setup.data.target_unit)
     if loss.supports:
         check_support(loss.supports, setup.data)
     penalties = [penalty for hook in definitions(estimator, "_penalties") for penalty in hook(setup)]
-    penalties += [Penalty(mean_over_rows(hook)) for hook in definitions(estimator, "_penalty")]
+    loss_unit = setup.loss_unit(loss)
+    penalties += [Penalty(mean_over_rows(hook, loss_unit)) for hook in definitions(estimator, "_penalty")]
     projections = [project for hook in definitions(estimator, "_projections") for project in hook(setup)]
     hiding = Hiding.of(estimator.hidden_groups, setup.generator)
-    objective = Objective(loss, setup.corruption(), bottleneck, penalties, projections, setup.dropout(), hiding)
+    terms = setup.corruption(), bottleneck, penalties, projections, setup.dropout(), hiding
+    objective = Objective(loss, *terms, loss_unit, setup.data.unit)
     return Fit(setup, encoder, decoder, setup.data.inputs(preparation(encoder)), objective, start=start)
 
 
@@ -245,6 +248,7 @@ def _attributes(fit: Fit, encoder: Any, decoder: Any) -> dict[str, Any]:
         "encoder_": encoder,
         "decoder_": decoder,
         "offset_": arrays.to_namespace_of(X, offset.cpu().numpy()),
+        "unit_": data.unit,
         "device_": setup.device,
         "n_parameters_": setup.previous.n_parameters_ if setup.goes_on else n_parameters((encoder, decoder)),
         "_architecture": architecture._asdict(),

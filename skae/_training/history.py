@@ -14,9 +14,10 @@ LEAST_STEPS = 50  # that two means of the loss are apart: an epoch of few rows i
 
 
 class History:
-    """What a training run leaves behind."""
+    """What a training run leaves behind; losses are multiplied by ``loss_unit``."""
 
-    def __init__(self) -> None:
+    def __init__(self, loss_unit: float = 1.0) -> None:
+        self._loss_unit = loss_unit
         self.loss_curve: list[float] = []
         self.validation_loss_curve: list[float] = []
         self.parts: dict[str, list[float]] = {}  # sums of the bottleneck, by name: means over the epoch's rows
@@ -32,7 +33,7 @@ class History:
     def end_epoch(self, losses: list[Tensor], sums: dict[str, Tensor], n_rows: int) -> None:
         """Note the means of an epoch over its rows: the one time that the device is waited for."""
         ranks = current()
-        self.loss_curve.append(float(ranks.sum(torch.stack(losses).sum())) / n_rows)
+        self.loss_curve.append(self._loss_unit * float(ranks.sum(torch.stack(losses).sum())) / n_rows)
         for name, total in sums.items():
             self.parts.setdefault(name, []).append(float(ranks.sum(total)) / n_rows)
 
@@ -84,7 +85,8 @@ class Watch:
         n = max(self.schedule.batch_size, AT_ONCE)
         ranks = current()
         losses = [self.step.evaluate_held_out(index) for index in ranks.batches(held_out, n)]
-        return float(ranks.sum(torch.stack(losses).sum())) / ranks.count(len(held_out))
+        total = float(ranks.sum(torch.stack(losses).sum()))
+        return self.schedule.loss_unit * total / ranks.count(len(held_out))
 
     def _judge(self, monitored: float, history: History) -> None:
         self._losses.append(monitored)

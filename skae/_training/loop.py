@@ -57,7 +57,7 @@ def walk(
     """
     ranks, end = current(), schedule.max_iter
     n_rows = ranks.count(len(rows))
-    history, watch = History(), Watch(step, schedule, held_out, n_rows)
+    history, watch = History(schedule.loss_unit), Watch(step, schedule, held_out, n_rows)
     course = None if schedule.rates == "constant" else RateCourse(schedule.rates, end)
     losses: list[Tensor] = []
     n_seen = 0

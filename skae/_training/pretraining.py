@@ -37,18 +37,20 @@ class Pretraining:
         """
         setup, (encode, decode) = self.fit.setup, self.pairs[number]
         loss, corruption = self.fit.objective.loss, self.fit.objective.corruption
+        loss_unit = self.fit.objective.loss_unit
         if number > 0:
             self._rows = codings(self.pairs[number - 1][0], self._rows)
             if self._watched is not None:
                 self._watched = codings(self.pairs[number - 1][0], self._watched)
-            loss = LOSSES["squared_error"]
+            loss, loss_unit = LOSSES["squared_error"], 1.0
             if decode.activation == "sigmoid":
                 loss, decode = LOSSES["binary_cross_entropy"], decode.with_activation("identity")
             corruption = self._corruption_of(self._rows)
         served = Served(self._rows, None, setup.data.row_weight())
         watched = None if self._watched is None else Served(self._watched)
         pair = nn.Sequential(encode), nn.Sequential(decode)
-        return setup.make_step(*pair, served, Objective(loss, corruption), watched=watched)
+        objective = Objective(loss, corruption, loss_unit=loss_unit)
+        return setup.make_step(*pair, served, objective, watched=watched)
 
     def _corruption_of(self, rows: Rows) -> Corruption | None:
         """Return the estimator's noise for codings."""

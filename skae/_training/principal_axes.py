@@ -128,11 +128,11 @@ def _gram(rows: Rows, index: Tensor, share: Tensor) -> Callable[[Tensor], Tensor
     stored = rows.stored(index)
     if stored is None:
         return partial(_times_itself, rows, index, share)
-    (X, offset), weight = stored, share.numpy()
+    (X, offset, factor), weight = stored, share.numpy()
     X, offset = X.astype(np.float64), offset.astype(np.float64)
 
     def gram(right: Tensor) -> Tensor:
-        Y = weight**2 * (X @ right.numpy() - offset @ right.numpy())
+        Y = (factor * weight) ** 2 * (X @ right.numpy() - offset @ right.numpy())
         return current().sum(torch.from_numpy(X.T @ Y - np.outer(offset, Y.sum(0))))
 
     return gram

@@ -52,6 +52,10 @@ class Objective(NamedTuple):
         Of hidden units.
     hiding : Hiding or None
         What is hidden from rows whose missing entries are marked.
+    loss_unit : float
+        What the objective is multiplied by to be one of the data as they were given.
+    input_unit : float
+        What inputs are multiplied by for penalties to see them as they were given, but for the centre.
     """
 
     loss: Loss
@@ -61,6 +65,8 @@ class Objective(NamedTuple):
     projections: Sequence[Callable[[Tensor], object]] = ()
     dropout: Dropout | None = None
     hiding: Hiding | None = None
+    loss_unit: float = 1.0
+    input_unit: float = 1.0
 
     @property
     def is_plain(self) -> bool:
@@ -82,6 +88,7 @@ class Schedule(NamedTuple):
     first_epoch: float = 0  # how many have passed before, for warm-ups
     length: float = 1  # what an epoch counts for in these: a portion of rows is not one
     merge_single: bool = False  # a last batch of one row joins the one before: batch normalization needs two
+    loss_unit: float = 1.0  # what losses are multiplied by in reports
 
 
 class DivergedError(ArithmeticError):

@@ -111,9 +111,10 @@ class Seen:
 
 
 def centre(setup: Any) -> None:
-    """Centre the rows: by their own means, or as those were that the networks come from.
+    """Centre the rows by their own means and divide them by their unit, or as the networks have learnt to.
 
-    In `partial_fit` the centre moves on to the mean of all rows seen so far, where the networks can follow.
+    In `partial_fit` the unit stays that of the first rows, and the centre moves on to the mean of all rows seen so
+    far, where the networks can follow.
     """
     previous, architecture, estimator = setup.previous, setup.architecture, setup.estimator
     fixed = (*architecture.uncentred, *architecture.medians)  # columns whose centre stays what it is
@@ -123,6 +124,9 @@ def centre(setup: Any) -> None:
             setup.data.centre(architecture.uncentred, architecture.medians)
         if not setup.has_end:
             setup.seen.move_centre(setup.data, fixed)
+        if architecture.scaled:
+            setup.data.divide()
+        _note_units(setup)
         return
     offset = getattr(previous.encoder_, "offset", None)
     if offset is not None and not architecture.centred:
@@ -131,11 +135,19 @@ def centre(setup: Any) -> None:
             f"{estimator.loss!r} with output_activation={estimator.output_activation!r} does not "
             "take. Fit with warm_start=False, or set these parameters back."
         )
+    networks = previous.encoder_, previous.decoder_
+    setup.data.unit, setup.data.target_unit = (getattr(network, "unit", 1.0) for network in networks)
+    _note_units(setup)
     if offset is None:
         return
     setup.data.offset, setup.data.target_offset = offset, previous.decoder_.offset
     if setup.goes_on:
         setup.seen.move_centre(setup.data, fixed)
+
+
+def _note_units(setup: Any) -> None:
+    units = {"unit": setup.data.unit, "target_unit": setup.data.target_unit}
+    setup.architecture = setup.architecture._replace(**units)
 
 
 class Passes:

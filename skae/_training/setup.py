@@ -14,13 +14,12 @@ from .._data.corruption import Corruption, MarkedCorruption
 from .._data.rows import TrainingData
 from .._networks.building import Architecture, describe
 from .._networks.networks import dense_blocks
-from .._objectives.losses import loss_by
+from .._objectives.losses import Loss, loss_by
 from .._support import devices
 from .._support.devices import Streams, random_streams
 from .._support.ranks import current
 from .autograd import AutogradStep
-from .automatic import PORTIONS_BATCH_SIZE, PORTIONS_LEARNING_RATE, share_to_hold_out
-from .bottleneck import Bottleneck
+from .automatic import ValuesUsed, share_to_hold_out
 from .dropout import Dropout
 from .explicit import ExplicitStep
 from .hooks import definitions
@@ -33,7 +32,7 @@ from .step import Step
 
 
 @dataclass
-class Run:
+class Run(ValuesUsed):
     """What a run reads.
 
     Attributes
@@ -66,12 +65,14 @@ class Run:
         rate = self.raised_rate(bottleneck)
 
         def make_optimizer(parameters: Tensor, gradient: Tensor, is_weight: Tensor) -> Optimizer:
-            settings = {"learning_rate": rate, "alpha": estimator.alpha, "momentum": estimator.momentum}
-            return OPTIMIZERS[estimator.solver](parameters, gradient, is_weight, **settings)
+            kind = OPTIMIZERS[estimator.solver]
+            alpha = estimator.alpha / (1 if kind.decoupled else objective.loss_unit)
+            settings = {"learning_rate": rate, "alpha": alpha, "momentum": estimator.momentum}
+            return kind(parameters, gradient, is_weight, **settings)
 
         averages = bottleneck is not None and bottleneck.averages_weights
         settings |= {"averages": averages, "low_precision": self.low_precision}
-        settings["max_grad_norm"] = estimator.max_grad_norm
+        settings["max_grad_norm"] = self.max_grad_norm
         blocks = dense_blocks(encoder), dense_blocks(decoder)
         closed_form = objective.loss.sum_and_gradient is not None and all(blocks)
         if closed_form and all(penalty.closed_form is not None for penalty in objective.penalties):
@@ -105,44 +106,8 @@ class Run:
             rates=rates if self.has_end else "constant",
             keeps_best=e.early_stopping is not False,
             merge_single=step.needs_two_rows,
+            loss_unit=step.objective.loss_unit,
         )
-
-    # What the automatic parameters stand for ----------------------------------------------------------------
-
-    has_end = True  # whether it is known how long training will be
-
-    @property
-    def batch_size(self) -> int:
-        """The number of rows of a batch."""
-        n, given = self.data.n_train, self.estimator.batch_size
-        if given != "auto":
-            return min(n, given)
-        return self.estimator._automatic.batch_size(n) if self.has_end else min(n, PORTIONS_BATCH_SIZE)
-
-    @property
-    def max_iter(self) -> int:
-        """The number of epochs of training the networks as a whole."""
-        given = self.estimator.max_iter
-        n = self.data.n_train
-        return self.estimator._automatic.max_iter(n, self.batch_size) if given == "auto" else given
-
-    @property
-    def learning_rate(self) -> float:
-        """The highest learning rate of the networks, before a bottleneck raises it."""
-        given = self.estimator.learning_rate
-        if given != "auto":
-            return given
-        return self.estimator._automatic.learning_rate if self.has_end else PORTIONS_LEARNING_RATE
-
-    def raised_rate(self, bottleneck: Bottleneck | None) -> float:
-        """Return the highest learning rate of networks around a bottleneck."""
-        own = self.learning_rate
-        return own if bottleneck is None else bottleneck.learning_rate(own, self.estimator.solver)
-
-    def values_used(self, bottleneck: Bottleneck | None, max_iter: int) -> dict[str, Any]:
-        """Return fitted attributes: the values that parameters have taken."""
-        rate = self.raised_rate(bottleneck)
-        return {"learning_rate_": rate, "batch_size_": self.batch_size, "max_iter_": max_iter}
 
     @contextlib.contextmanager
     def training(self, step: Step, schedule: Schedule) -> Iterator[None]:
@@ -223,6 +188,10 @@ class Setup(Run):
         """Return a curve of this fit, after the end of that of passes before it, if it is one more of them."""
         return [*getattr(self.previous, name), *epochs][-MOST_PASSES:] if self.goes_on else [*epochs]
 
+    def loss_unit(self, loss: Loss) -> float:
+        """Return what a loss is multiplied by to be one of the data as they were given."""
+        return self.data.target_unit ** (loss.degree or 0)
+
     def dropout(self) -> Dropout | None:
         """Return the dropout of hidden units that the estimator's parameters ask for."""
         return Dropout(self.estimator.dropout, self.generator) if self.estimator.dropout else None
@@ -232,10 +201,10 @@ class Setup(Run):
         noise, level = self.estimator.noise, self.estimator.noise_level
         if noise is None or self.data.paired:
             return None
-        statistics = self.seen.column_statistics(self.data)
-        clean, missing = self.estimator.clean_fraction, self.data.missing
-        kind = MarkedCorruption if missing else Corruption
-        return kind(noise, level, statistics, self.generator, self.dtype, self.data.offset, clean, missing)
+        data, clean = self.data, self.estimator.clean_fraction
+        kind = MarkedCorruption if data.missing else Corruption
+        space = data.offset, clean, data.missing, data.unit
+        return kind(noise, level, self.seen.column_statistics(data), self.generator, self.dtype, *space)
 
 
 def set_up(estimator, X, mode: Mode, make_data: Callable[..., TrainingData]) -> Setup:

@@ -93,7 +93,9 @@ class Step:
         if self.average is not None:
             self.average.add()
         self._follow()
-        return total if penalty is None else total.add(penalty, alpha=n_rows)
+        if penalty is None:
+            return total
+        return total.add(penalty, alpha=n_rows / (self.objective.loss_unit if self.optimizer.decoupled else 1))
 
     def _weights_of(self, index: Tensor) -> tuple[Tensor | None, Tensor | None]:
         """Return the weights of the rows numbered ``index``: of rows, (n, 1), and all that the loss takes."""

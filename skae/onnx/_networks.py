@@ -29,6 +29,7 @@ def encode(graph: Graph, encoder: nn.Module, x: str, width: int, *, heads: bool 
         code = _dense(graph, encoder, x, heads=heads)
     else:
         x = x if encoder.offset is None else graph.subtract(x, array(encoder.offset))
+        x = x if encoder.unit == 1 else graph.multiply(x, 1 / encoder.unit)
         code = _blocks(graph, encoder, _mark(graph, encoder, _compress(graph, encoder, x)), width)
         if isinstance(encoder, GaussianEncoder) and not heads:
             code = graph.op("Split", code, outputs=2, axis=1, num_outputs=2)[0]
@@ -49,8 +50,10 @@ def decode(graph: Graph, decoder: nn.Module, z: str, width: int, *, linked: bool
     x = link(graph, decoder.link, x) if linked else x
     if decoder.offset is None:
         return x
+    offset, unit = array(decoder.offset), np.full(len(decoder.offset), decoder.unit)
     n_variances = 0 if linked or decoder.n_features is None else len(decoder.variance_floor)  # type: ignore[arg-type]
-    return graph.add(x, np.pad(array(decoder.offset), (0, n_variances)))
+    x = x if decoder.unit == 1 else graph.multiply(x, np.pad(unit, (0, n_variances), constant_values=1))
+    return graph.add(x, np.pad(offset, (0, n_variances)))
 
 
 def _dense(graph: Graph, network: Any, x: str, **which: bool) -> str:

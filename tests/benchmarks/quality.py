@@ -16,6 +16,7 @@ import sys
 
 import quality_adversarial
 import quality_codes
+import quality_defaults
 import quality_dense
 import quality_few_labels
 import quality_imputation
@@ -28,6 +29,7 @@ import table
 __all__ = [  # each registers its rows
     "quality_adversarial",
     "quality_codes",
+    "quality_defaults",
     "quality_dense",
     "quality_few_labels",
     "quality_imputation",

@@ -9,11 +9,12 @@ from pathlib import Path
 from race import TINY, Row, benchmark
 
 FIT = """
-import sys, time, warnings
+import os, sys, time, warnings
 import numpy as np, torch
 import skae
 rank, n_ranks, n_rows, store = int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
 warnings.simplefilter("ignore")
+os.sched_setaffinity(0, [sorted(os.sched_getaffinity(0))[rank]])  # a core of its own, and no other
 torch.set_num_threads(1)
 torch.distributed.init_process_group("gloo", init_method="file://" + store, rank=rank, world_size=n_ranks)
 X = np.random.default_rng(0).random((n_rows, 784), dtype=np.float32)[rank::n_ranks]

@@ -34,8 +34,8 @@ def started(noise, level=None, X=None, **parameters):
 
 def corrupted(fit, X):
     """X with noise, in the data's space, as the networks of a fit would see it in one batch."""
-    offset = 0 if fit.setup.data.offset is None else fit.setup.data.offset
-    noisy = fit.objective.corruption(torch.from_numpy(X) - offset) + offset
+    offset, unit = 0 if fit.setup.data.offset is None else fit.setup.data.offset, fit.setup.data.unit
+    noisy = unit * fit.objective.corruption((torch.from_numpy(X) - offset) / unit) + offset
     return noisy.numpy()
 
 
@@ -110,7 +110,7 @@ def test_sparse_rows_get_the_noise_of_dense_ones(noise, dtype):
     X = np.random.default_rng(0).poisson(0.7, size=(300, 4)).astype(dtype)
     dense, csr = (started(noise, None, rows_, dtype=np.dtype(dtype).name) for rows_ in (X, sparse.csr_array(X)))
     offset = dense.setup.data.offset.to(csr.setup.dtype)
-    batch = torch.from_numpy(X) - offset
+    batch = (torch.from_numpy(X) - offset) / dense.setup.data.unit
     assert_allclose(
         csr.objective.corruption(batch) + offset, dense.objective.corruption(batch) + offset, rtol=1e-5, atol=1e-5
     )
@@ -121,8 +121,9 @@ def test_a_column_far_from_zero_gets_its_noise_in_single_precision(noise):
     """1e9 + N(0, 1): minimum, maximum and deviation must come from the data's own precision."""
     X = np.random.default_rng(0).normal(size=(2000, 2)) + np.array([0, 1e9])
     fit = started(noise, 0.5, X, dtype="float32")
+    unit = fit.setup.data.unit
     batch = torch.from_numpy(X - X.mean(0)).float()
-    noisy = fit.objective.corruption(batch).double().numpy()
+    noisy = unit * fit.objective.corruption(batch / unit).double().numpy()
     if noise == "masking":
         assert set(noisy[noisy[:, 1] < -1e8, 1].round(-3)) == {-1e9}
         return

@@ -122,6 +122,6 @@ def test_logistic_is_sigmoid(wine):
 def test_the_code_has_the_activation_asked_for(name, wine):
     model = AutoencoderTransformer(3, hidden_layer_sizes=(), code_activation=name, max_iter=2, tol=None).fit(wine)
     linear = model.encoder_[0][0]
-    z = (torch.tensor(wine) - model.encoder_.offset) @ linear.weight.T + linear.bias
+    z = (torch.tensor(wine) - model.encoder_.offset) / model.unit_ @ linear.weight.T + linear.bias
     expected = ACTIVATIONS[name].module()(z.detach())
     assert_allclose(model.transform(wine), expected, rtol=1e-9, atol=1e-12)

@@ -6,6 +6,7 @@ from estimators import configured, rows
 from numpy.testing import assert_allclose
 from sklearn import config_context
 from sklearn.base import clone
+from sklearn.datasets import load_digits
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -51,6 +52,22 @@ def test_numbers_and_booleans_mean_what_they_say():
         len(AutoencoderTransformer(max_iter=3, early_stopping=True, **NARROW).fit(rows()).validation_loss_curve_)
         == 3
     )
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [{}, {"activation": "tanh"}, {"init": "he", "hidden_layer_sizes": (64, 32)}, {"loss": "absolute_error"}],
+    ids=["plain", "tanh", "he", "absolute_error"],
+)
+def test_sgd_gets_near_adam_by_itself(parameters):
+    """With heavy tails too, whose gradients it shortens, and in any unit."""
+    rng = np.random.default_rng(0)
+    tails = rng.standard_t(2, size=(200, 12)) @ rng.normal(size=(12, 12))
+    for X, margin in ((load_digits().data[:200], 0.08), (1e-3 * tails, 0.15)):
+        settings = {"n_components": 4, "max_iter": 60, "random_state": 0, **parameters}
+        adam, sgd = (AutoencoderTransformer(solver=solver, **settings).fit(X) for solver in ("adam", "sgd"))
+        assert sgd.learning_rate_ == 0.2
+        assert sgd.score(X) > adam.score(X) - margin
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,10 @@
-"""The linear part: which columns may be judged by what is observed of them, and how covariances are shrunk."""
+"""The parametric part: which columns may be judged by what is observed of them, and how covariances are shrunk."""
 
 import numpy as np
 import torch
 
 from skae._imputation.gaussian import fit_gaussian
-from skae._imputation.linear import SHRINKAGES, best_shrinkage, fit_linear, missing_by_others
+from skae._imputation.parametric import SHRINKAGES, best_shrinkage, fit_parametric, missing_by_others
 
 
 def pair(n=1000, seed=0):
@@ -20,7 +20,7 @@ def test_columns_that_are_missing_by_others_are_found():
     for observed, expected in (chance, [False, False]), (by_other, [False, True]):
         assert missing_by_others(fit_gaussian(x, observed), x, observed).tolist() == expected
     # What is filled in has the mean that the column had, which that of the observed entries is far from.
-    fills = fit_linear(x, by_other, 0.001).fills(x, by_other)[:, :, 1]
+    fills = fit_parametric(x, by_other, 0.001).fills(x, by_other)[:, :, 1]
     seen = by_other[:, 1]
     assert abs(float(x[seen, 1].mean() - x[:, 1].mean())) > 0.4
     assert all(abs(float(fill.mean() - x[:, 1].mean())) < 0.1 for fill in fills)
