@@ -9,8 +9,7 @@ from ._base import BaseAutoencoder
 from ._bottleneck import prior as priors
 from ._bottleneck.adversary import Adversary, Discriminator
 from ._fitted.sampling import generate
-from ._networks.building import layer_sizes
-from ._support.parameters import AT_LEAST_ONE, NON_NEGATIVE, POSITIVE, parameter
+from ._support.parameters import AT_LEAST_ONE, NON_NEGATIVE, POSITIVE, layer_sizes, parameter
 from ._training.automatic import STEADY
 from ._training.fitting import Fit
 from ._training.optimizers import AdversarialAdam

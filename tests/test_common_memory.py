@@ -26,7 +26,8 @@ from torch.utils._pytree import tree_leaves
 
 import skae._data.chunks as chunks_module
 from skae import AutoencoderTransformer, VAESampler
-from skae._data.rows import Rows, TrainingData
+from skae._data.rows import Rows
+from skae._data.training_data import TrainingData
 from skae._training.fitting import Fit
 from skae._training.optimizers import Optimizer
 from skae._training.setup import Run

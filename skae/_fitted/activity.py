@@ -9,7 +9,8 @@ from torch import Tensor
 
 from .._bottleneck.winners import batch_cutoff
 from .._data.chunks import chunk_rows, fold, spread, sum_rows
-from .._data.rows import Rows, TrainingData
+from .._data.rows import Rows
+from .._data.training_data import TrainingData
 from .._networks.blocks import Linear
 from .._networks.networks import Encoder
 from .._networks.selection import Threshold

@@ -9,11 +9,13 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
+from .._support.parameters import layer_sizes
 from .activations import Link
 from .blocks import Block, Linear, TiedLinear
 from .convolutions import NORMALIZATIONS, Images, Layers, Tied, decoder_layers, encoder_layers
+from .gaussian import GaussianEncoder
 from .nested import NestedDecoder
-from .networks import Decoder, Encoder, GaussianEncoder
+from .networks import Decoder, Encoder
 from .selection import selection
 
 
@@ -146,21 +148,6 @@ def mark_missing(e: Any, architecture: Architecture) -> Architecture:
                 "its default."
             )
     return architecture._replace(marks_missing=True)
-
-
-def layer_sizes(sizes: Any, name: str) -> tuple[int, ...]:
-    """Turn an integer or a sequence of integers into a tuple of widths.
-
-    Raises
-    ------
-    ValueError
-        If a width is no positive integer.
-    """
-    sizes = (sizes,) if isinstance(sizes, Integral) else tuple(sizes)
-    for size in sizes:
-        if not isinstance(size, Integral) or isinstance(size, bool) or size < 1:
-            raise ValueError(f"{name}={sizes!r} holds {size!r}, but every width must be an integer of at least 1.")
-    return tuple(int(size) for size in sizes)
 
 
 def _images(e: Any, n_features: int, hidden: tuple[int, ...], code_width: int) -> Images | None:

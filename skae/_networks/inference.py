@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from .._data.chunks import Buffer
 from .._support import threads
 from .activations import ACTIVATIONS, Activation, link_activation
-from .networks import Decoder, Encoder, GaussianEncoder, dense_blocks, preparation
+from .gaussian import GaussianEncoder
+from .networks import Decoder, Encoder, dense_blocks, preparation
 
 Forward = Callable[[Tensor, Tensor | None], Tensor]
 FOLDING_ERROR = 1e-3  # at most, of what goes into the first activation

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from .._data.chunks import fold, spread, sum_rows, total
-from .._data.rows import TrainingData
+from .._data.training_data import TrainingData
 from .._support.ranks import current
 from .losses import Loss
 

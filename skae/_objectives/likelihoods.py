@@ -7,10 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .._data.rows import TrainingData
+from .._data.training_data import TrainingData
 from .._networks.activations import Link, link_activation, selector
 from .._networks.blocks import Linear
-from .._networks.networks import Decoder, GaussianEncoder
+from .._networks.gaussian import GaussianEncoder
+from .._networks.networks import Decoder
 from .likelihood_families import LIKELIHOODS
 from .location_scale import ColumnLayer, Columns, student_quantiles
 from .losses import Loss

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from .._data.rows import TrainingData
+from .._data.training_data import TrainingData
 from .._networks.activations import selector
 from .._support.warnings import warn
 

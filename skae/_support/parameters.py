@@ -105,3 +105,21 @@ def _declare(cls: Any) -> None:
             cls._own_constraints[name] = list(found.constraints)
         setattr(cls, name, found.default)
         cls._own_parameters[name] = found._replace(annotation=annotation)
+
+
+# Values ----------------------------------------------------------------------------------------------------
+
+
+def layer_sizes(sizes: Any, name: str) -> tuple[int, ...]:
+    """Turn an integer or a sequence of integers into a tuple of widths.
+
+    Raises
+    ------
+    ValueError
+        If a width is no positive integer.
+    """
+    sizes = (sizes,) if isinstance(sizes, Integral) else tuple(sizes)
+    for size in sizes:
+        if not isinstance(size, Integral) or isinstance(size, bool) or size < 1:
+            raise ValueError(f"{name}={sizes!r} holds {size!r}, but every width must be an integer of at least 1.")
+    return tuple(int(size) for size in sizes)

@@ -10,7 +10,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from .._data.arrays import to_numpy
-from .._data.rows import Rows, TrainingData, codings
+from .._data.rows import Rows, codings
+from .._data.training_data import TrainingData
 from .._networks.blocks import Block, Linear
 from .._networks.building import initialize
 from .._networks.networks import Encoder, n_parameters, preparation

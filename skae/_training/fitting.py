@@ -11,7 +11,7 @@ from scipy.sparse import issparse
 
 from .._data import arrays
 from .._data.hiding import Hiding
-from .._data.rows import TrainingData
+from .._data.training_data import TrainingData
 from .._networks.building import build, initialize
 from .._networks.custom import Linked, check_own_networks, load_weights, redraw, with_own
 from .._networks.networks import Decoder, n_parameters, preparation

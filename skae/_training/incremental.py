@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from .._data import arrays
-from .._data.rows import TrainingData
+from .._data.training_data import TrainingData
 from .._networks.centring import recentre, recentre_statistics
 from .._networks.networks import preparation
 from .._objectives.support import check_support

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .._data.chunks import pooled, pooled_ranges
-from .._data.rows import TrainingData
+from .._data.training_data import TrainingData
 from .._networks.centring import can_recentre
 from .._support.warnings import warn
 

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from .._data import arrays
-from .._data.rows import Rows, TrainingData, codings
+from .._data.rows import Rows, codings
+from .._data.training_data import TrainingData
 from .._networks.custom import forward_centred
 from .._networks.networks import preparation
 from .._objectives.losses import CROSS_ENTROPY

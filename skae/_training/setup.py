@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from .._data import arrays
 from .._data.corruption import Corruption, MarkedCorruption
-from .._data.rows import TrainingData
+from .._data.training_data import TrainingData
 from .._networks.building import Architecture, describe
 from .._networks.networks import dense_blocks
 from .._objectives.losses import Loss, loss_by

@@ -9,7 +9,7 @@ import torch
 from sklearn.utils.validation import _check_feature_names, _check_n_features
 
 from .._data import arrays
-from .._data.rows import TrainingData
+from .._data.training_data import TrainingData
 from .._support import threads
 from .._support.data_parallel import refuse
 from .._support.warnings import one_for_each_cause

@@ -7,9 +7,10 @@ import torch
 from torch import nn
 
 from .._networks.custom import Linked
+from .._networks.gaussian import GaussianEncoder
 from .._networks.inference import DenseForward
 from .._networks.nested import NestedDecoder
-from .._networks.networks import Decoder, Encoder, GaussianEncoder, dense_blocks
+from .._networks.networks import Decoder, Encoder, dense_blocks
 from .._networks.selection import Bits, Selection, Threshold, TopK
 from ._graph import Graph
 from ._inline import inline
