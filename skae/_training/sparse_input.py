@@ -1,6 +1,6 @@
 """The first layer on CSR rows, whose products skip the zeros: for text, of thousands of columns.
 
-With rows ``x - m`` of which x is sparse, and W without its row of biases b::
+With rows ``x - m`` of which x is sparse, both in the unit of the data, and W without its row of biases b::
 
     z = x W + (b - m W)          dW = x' dz - m (sum of dz over rows)
 """
@@ -30,9 +30,10 @@ class SparseInput(Affine):
         if stored is None:
             self._batch = None
             return
-        dtype = str(rows.dtype).removeprefix("torch.")
-        self._batch = stored[0].astype(dtype, copy=False)
-        self._offset = torch.from_numpy(stored[1]).to(rows.dtype)
+        x, offset, factor = stored
+        batch = x if factor == 1 else x * factor
+        self._batch = batch.astype(str(rows.dtype).removeprefix("torch."), copy=False)
+        self._offset = torch.from_numpy(offset * factor).to(rows.dtype)
 
     def forward(self, p: LayerBuffers) -> list[Call]:
         return [partial(self._map, p), *activate(self.activation, p)]
