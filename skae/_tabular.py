@@ -232,7 +232,9 @@ class TabularVAESampler(
     device: Any = parameter(str, torch.device, default="cpu")
     dtype: str = parameter(StrOptions({"auto", "float32", "float64", "bfloat16"}), default="auto")
 
-    _automatic = Automatic(4e-3, (200, 200), n_steps=3000, epochs=(1, 100_000), holds_out=False, rates="cosine")
+    _automatic = Automatic(
+        4e-3, batch_sizes=(200, 200), n_steps=3000, epochs=(1, 100_000), holds_out=False, rates="cosine"
+    )
 
     # Fitting ----------------------------------------------------------------------------------------------
 

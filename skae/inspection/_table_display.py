@@ -21,8 +21,10 @@ class TableDisplay(Display):
 
     Parameters
     ----------
-    real, drawn : {DataFrame, array-like} of shape (n_rows, n_columns)
-        Two tables with the same columns.
+    real : {DataFrame, array-like} of shape (n_rows, n_columns)
+        A table of the data.
+    drawn : {DataFrame, array-like} of shape (n_rows, n_columns)
+        A table that a model has drawn, with the same columns.
 
     Attributes
     ----------
@@ -140,8 +142,10 @@ class TableDisplay(Display):
 
         Parameters
         ----------
-        real, drawn : {DataFrame, array-like} of shape (n_rows, n_columns)
-            Two tables with the same columns.
+        real : {DataFrame, array-like} of shape (n_rows, n_columns)
+            A table of the data.
+        drawn : {DataFrame, array-like} of shape (n_rows, n_columns)
+            A table that a model has drawn, with the same columns.
         **drawing : dict
             Parameters of `plot`.
 

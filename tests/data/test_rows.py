@@ -104,7 +104,7 @@ def test_what_changes_rows_comes_last(chunk, prepared, monkeypatch):
     monkeypatch.setattr(rows_module, "SMALL_BYTES", 1 << 22 if prepared else 0)
     X, offset = data(np.float64), torch.ones(6, dtype=torch.float64)
     for kind in (torch.from_numpy, sparse.csr_matrix):
-        rows = Rows(kind(X), offset, torch.float32, CPU, torch.square)
+        rows = Rows(kind(X), offset, torch.float32, CPU, change=torch.square)
         assert_allclose(rows.batch(torch.tensor([7, 0, 7])), np.square(X[[7, 0, 7]] - 1), rtol=1e-6)
         assert_allclose(rows[3:9], np.square(X[3:9] - 1), rtol=1e-6)
 
