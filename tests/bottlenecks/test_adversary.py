@@ -96,7 +96,7 @@ def test_the_pull_is_in_proportion_to_the_reconstruction_loss():
         fit.step.differentiate(torch.arange(9))
     encoder, decoder = fit.encoder, fit.decoder
     weight = encoder.blocks[-1].linear.weight
-    x = torch.tensor(unit_rows()[:9] - unit_rows().mean(0))
+    x = torch.tensor(unit_rows()[:9] - unit_rows().mean(0)) / np.sqrt(unit_rows().var(0).mean())
     code = encoder.forward_centred(x)
     loss = (decoder.forward_centred(code) - x).square().mean()
     total = loss + loss.detach() * 2.0 * F.softplus(-fit.objective.bottleneck.discriminator.logits(code)).mean()

@@ -195,7 +195,7 @@ def test_the_mean_restores_better_than_the_last_weights(name, digits, monkeypatc
 
     def errors():
         recorder = Recorder()
-        settings = {"learning_rate": 0.01, "batch_size": 20, "max_iter": 30, "tol": None, "random_state": 0}
+        settings = {"learning_rate": 0.01, "batch_size": 10, "max_iter": 30, "tol": None, "random_state": 0}
         clone(ESTIMATORS[name]).set_params(**settings).set_callbacks(recorder).fit(digits)
         return [epoch.reconstruction_error(digits).mean() for epoch in recorder.models[15:30]]
 
