@@ -159,7 +159,7 @@ def classifier(autoencoder=None, **parameters):
 
 # The autoencoder's seed comes from the classifier's.
 CLASSIFIERS = {
-    "classifier": classifier(),
+    "classifier": classifier(learning_rate=0.002),  # 0.02 would fit rows of hardly any weight, too
     "classifier_stacked": classifier(
         configured(StackedAutoencoder, activation="tanh", pretrain_max_iter=3, random_state=None)
     ),

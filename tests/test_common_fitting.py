@@ -85,7 +85,7 @@ def test_warm_start_continues_from_the_weights(estimator):
     """With a solver that has no memory, two short fits are one long one."""
     X = rows()
     settings = {"solver": "sgd", "momentum": 0.0, "shuffle": False, "early_stopping": False, "init": "glorot"}
-    settings["learning_rate"] = 1e-3
+    settings["learning_rate"] = 1e-2
     once = fitted(estimator, X, max_iter=6, **settings)
     twice = fitted(estimator, X, max_iter=3, warm_start=True, **settings).fit(X)
     assert_allclose(twice.transform(X), once.transform(X), rtol=1e-5, atol=1e-6)

@@ -147,6 +147,9 @@ class FeatureDisplay(PanelDisplay):
         In a pipeline, these are the weights of the autoencoder's input. They are not rows, and are not transformed
         back to the pipeline's input. In the last layer of a variational encoder, the units of the means come
         first, those of the log-variances second.
+
+        They are weights as the network has them: of an autoencoder with a ``unit_``, those of centred rows divided
+        by it. ``components_`` are weights times ``unit_``.
         """
         model = Model(estimator)
         if network not in ("auto", "encoder", "decoder"):

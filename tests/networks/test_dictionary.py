@@ -70,9 +70,11 @@ def test_components_follow_training_and_edits():
 
 def test_a_sparse_dictionary_is_what_is_drawn():
     model = configured(SparseAutoencoder, n_components=6, sparsity="topk", hidden_layer_sizes=()).fit(X)
-    assert_allclose(FeatureDisplay.from_estimator(model).filters, model.components_, atol=1e-6)
+    drawn = FeatureDisplay.from_estimator(model).filters  # weights are those of rows in units of unit_
+    assert abs(model.unit_ - 1) > 1e-3
+    assert_allclose(drawn * model.unit_, model.components_, atol=1e-6)
     encoder = FeatureDisplay.from_estimator(model, network="encoder").filters
-    assert np.abs(encoder - model.components_).max() > 1e-3
+    assert np.abs(encoder - drawn).max() > 1e-3
     deep = configured(SparseAutoencoder, n_components=6, sparsity="topk").fit(X)
     same = [FeatureDisplay.from_estimator(deep, **network).filters for network in ({}, {"network": "encoder"})]
     assert_allclose(*same)
