@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .._networks.blocks import Block, Linear
-from .._networks.building import initialize
+from .._networks.initial_weights import initialize
 from .._objectives.losses import binary_cross_entropy
 from .._support.devices import normal
 from .._support.ranks import current

@@ -1,4 +1,4 @@
-"""From an estimator's parameters to an `Architecture`, and from that to two networks with their first weights."""
+"""From an estimator's parameters to an `Architecture`, and from that to two networks."""
 
 import math
 from collections.abc import Sequence
@@ -6,13 +6,12 @@ from itertools import pairwise
 from numbers import Integral
 from typing import Any, NamedTuple
 
-import torch
 from torch import nn
 
 from .._support.parameters import layer_sizes
 from .activations import Link
 from .blocks import Block, Linear, TiedLinear
-from .convolutions import NORMALIZATIONS, Images, Layers, Tied, decoder_layers, encoder_layers
+from .convolutions import NORMALIZATIONS, Images, Layers, decoder_layers, encoder_layers
 from .gaussian import GaussianEncoder
 from .nested import NestedDecoder
 from .networks import Decoder, Encoder
@@ -271,35 +270,3 @@ def _blocks(a: Architecture, parts: Sequence[Any], last: str) -> list[Block]:
                 linear.bias = None  # it would be taken out again
         blocks.append(Block(part, a.activation if hidden else last, normalization))
     return blocks
-
-
-def _draw(linear: Any, shape: torch.Size, init: str, generator: torch.Generator) -> torch.Tensor:
-    n_places = shape[2:].numel()
-    if init == "he":
-        fan_in = shape[0] if isinstance(linear, nn.ConvTranspose2d) else shape[1]
-        draws = torch.empty(shape, dtype=torch.float64).normal_(generator=generator)
-        return draws.mul_((2 / (fan_in * n_places)) ** 0.5)
-    draws = torch.rand(shape, dtype=torch.float64, generator=generator)
-    return draws.mul_(2).sub_(1).mul_((6 / ((shape[0] + shape[1]) * n_places)) ** 0.5)
-
-
-def initialize(networks: Sequence[nn.Module], generator: torch.Generator, init: str = "glorot") -> None:
-    """Draw the weights; biases start at zero.
-
-    Within Glorot's uniform bounds (Glorot and Bengio 2010), also before rectifiers: wider bounds make an
-    autoencoder's first reconstructions worse, most of all behind a narrow code. ``init='he'`` draws from the
-    normal distribution of He et al. (2015). Drawn in float64 on the CPU, so that every device and dtype starts
-    from the same numbers.
-    """
-    for block in (m for network in networks for m in network.modules() if isinstance(m, Block)):
-        linear = block.linear
-        with torch.no_grad():
-            if not isinstance(linear, Tied):
-                weight = linear.weight.zero_()
-                drawn = weight[:, : weight.shape[1] - getattr(linear, "n_marks", 0)]
-                drawn.copy_(_draw(linear, drawn.shape, init, generator))
-            if linear.bias is not None:
-                linear.bias.zero_()
-    for network in networks:
-        if isinstance(network, Decoder):
-            network.initialize(generator)

@@ -13,7 +13,7 @@ from .._data.arrays import to_numpy
 from .._data.rows import Rows, codings
 from .._data.training_data import TrainingData
 from .._networks.blocks import Block, Linear
-from .._networks.building import initialize
+from .._networks.initial_weights import initialize
 from .._networks.networks import Encoder, n_parameters, preparation
 from .._objectives.losses import CROSS_ENTROPY
 from .._support.devices import random_streams

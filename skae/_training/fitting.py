@@ -12,8 +12,9 @@ from scipy.sparse import issparse
 from .._data import arrays
 from .._data.hiding import Hiding
 from .._data.training_data import TrainingData
-from .._networks.building import build, initialize
+from .._networks.building import build
 from .._networks.custom import Linked, check_own_networks, load_weights, redraw, with_own
+from .._networks.initial_weights import initialize
 from .._networks.networks import Decoder, n_parameters, preparation
 from .._objectives.losses import loss_by
 from .._objectives.penalties import Penalty, mean_over_rows

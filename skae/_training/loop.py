@@ -68,12 +68,7 @@ def walk(
             if monitor is not None:
                 monitor.begin_epoch()
             for batch in _batches(ranks.whole(rows), schedule, generator):
-                for warm_up in step.warm_ups:
-                    passed = epoch + n_seen / n_rows
-                    warm_up.advance(schedule.first_epoch + schedule.length * passed)
-                if course is not None:
-                    passed = epoch + n_seen / n_rows
-                    step.set_rate(course.factor(passed, passed + batch.size(0) / n_rows))
+                _set_off(step, schedule, course, epoch + n_seen / n_rows, batch.size(0) / n_rows)
                 losses.append((yield ranks.mine(batch)))
                 n_seen += batch.size(0)
             ranks.leave()
@@ -100,6 +95,14 @@ def walk(
     if not torch.isfinite(torch.linalg.vector_norm(step.parameters, math.inf)):
         raise DivergedError(len(history.loss_curve))
     return history
+
+
+def _set_off(step: Step, schedule: Schedule, course: RateCourse | None, passed: float, share: float) -> None:
+    """Tell what changes over a run that so many epochs have passed before a step on a share of the rows."""
+    for warm_up in step.warm_ups:
+        warm_up.advance(schedule.first_epoch + schedule.length * passed)
+    if course is not None:
+        step.set_rate(course.factor(passed, passed + share))
 
 
 def _batches(rows: Tensor, schedule: Schedule, generator: torch.Generator) -> tuple[Tensor, ...]:

@@ -6,7 +6,8 @@ import torch
 from numpy.testing import assert_allclose
 
 from skae._fitted.activity import balance, pack
-from skae._networks.building import Architecture, build, initialize
+from skae._networks.building import Architecture, build
+from skae._networks.initial_weights import initialize
 
 
 @pytest.mark.parametrize("n_bits", [1, 4, 9])
