@@ -50,7 +50,7 @@ class Automatic(NamedTuple):
 
 
 # Long runs at one rate, for those whose objective has more to balance than the reconstruction.
-STEADY = Automatic(1e-3, (1e-3, None), (200, 200), n_steps=0, epochs=(200, 200), holds_out=False, rates="constant")
+STEADY = Automatic(1e-3, batch_sizes=(200, 200), n_steps=0, epochs=(200, 200), holds_out=False, rates="constant")
 
 # Portions of data have no end in sight: partial_fit keeps one rate, and batches as large as most portions are.
 PORTIONS_LEARNING_RATE = 1e-3
