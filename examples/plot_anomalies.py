@@ -84,6 +84,7 @@ for name in tables["digits"][0]:
 # isolation forest, which is the worst on the digits; there it is the distance to the nearest neighbours, for
 # which all training rows have to be kept. The detector is close to the better ones on both, and it also says how
 # probable a score is, and why.
+
 # %%
 # False alarms and false discoveries
 # ----------------------------------

@@ -159,7 +159,9 @@ def test_gallery_files_have_what_the_gallery_needs(example):
     assert line == "=" * len(title)
     assert len(" ".join(rest).split()) > 10
     compile(text, example.name, "exec")
-    assert "# %%" in text
+    cells = re.findall(r"^(.*)\n# %%", text, flags=re.MULTILINE)
+    assert cells
+    assert [before for before in cells if before.strip()] == [], "a cell without a blank before it is text"
     assert "plt" in text
     assert "Display" in text or "subplots" in text
 

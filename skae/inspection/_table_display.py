@@ -9,6 +9,7 @@ from ._drawing import Display, with_parameters_of
 
 _PANEL = 3.0, 2.4  # inches
 _LABELS = "real", "drawn"
+_MOST_NAMED = 12  # columns beside a picture of ties
 
 
 class TableDisplay(Display):
@@ -99,7 +100,10 @@ class TableDisplay(Display):
         for panel, ties, label in zip(self.axes_[-2:], self.associations_, _LABELS, strict=True):
             panel.imshow(ties, cmap=cmap, vmin=0, vmax=1)
             panel.set_title(f"ties, {label}", fontsize="small")
-            panel.set(xticks=[], yticks=[])
+            few = len(ties) <= _MOST_NAMED
+            ticks, names = (range(len(ties)), [str(column.name) for column in pair[0]]) if few else ([], [])
+            panel.set_xticks(ticks, names, fontsize="x-small", rotation=90)
+            panel.set_yticks(ticks, names, fontsize="x-small")
         return self
 
     @classmethod
