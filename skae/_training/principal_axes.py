@@ -50,7 +50,6 @@ def obstacle(estimator: Any, a: Architecture) -> str | None:
     ends = {a.code_activation, a.output_activation, a.link}
     curved = ends != {"identity"} or a.code_heads > 1 or a.selection is not None
     hidden = (*a.encoder_layer_sizes[:-1], *a.decoder_layer_sizes[:-1])
-    needed = min(a.encoder_layer_sizes[-1], a.n_features)
     custom = estimator.encoder is not None or estimator.decoder is not None
     reasons = {
         f"{type(estimator).__name__} has another start": not estimator._starts_at_pca,
@@ -64,7 +63,6 @@ def obstacle(estimator: Any, a: Architecture) -> str | None:
         "the code or the output is not linear": curved,
         f"no two units of activation={a.activation!r} carry a number unchanged": hidden
         and a.activation not in (*PAIRS, "identity"),
-        f"hidden layers need at least {needed} units": min(hidden, default=needed) < needed,
     }
     return next((reason for reason, holds in reasons.items() if holds), None)
 
@@ -76,6 +74,11 @@ def too_narrow(a: Architecture) -> str | None:
     if a.activation == "identity" or min(hidden, default=needed) >= needed:
         return None
     return f"hidden layers need at least {needed} units to start at it, in pairs"
+
+
+def n_carried(a: Architecture) -> int:
+    """Return how many components get through every layer: as many as the narrowest has units."""
+    return min(*a.encoder_layer_sizes, *a.decoder_layer_sizes)
 
 
 def principal_axes(rows: Rows, index: Tensor, weight: Tensor | None, k: int) -> PrincipalAxes:

@@ -32,7 +32,7 @@ class PrincipalStart:
     held_out_loss: float | None = None
 
     def __init__(self, setup: Setup, encoder: Network, decoder: Network) -> None:
-        self._data, self._width = setup.data, setup.architecture.encoder_layer_sizes[-1]
+        self._data, self._n_axes = setup.data, principal_axes.n_carried(setup.architecture)
         self._pca = self._of(setup.data.train_rows)
         if principal_axes.too_narrow(setup.architecture) is None:
             principal_axes.start_at(self._pca, encoder, decoder)
@@ -60,7 +60,7 @@ class PrincipalStart:
     def _of(self, index: Tensor) -> principal_axes.PrincipalAxes:
         data = self._data
         with devices.cpu_settings(0):  # the number of threads changes no bit
-            return principal_axes.principal_axes(data.inputs(), index, data.sample_weight, self._width)
+            return principal_axes.principal_axes(data.inputs(), index, data.sample_weight, self._n_axes)
 
     def is_as_good(self, encoder: Network, decoder: Network) -> bool:
         """Tell whether the networks gain less over PCA than a standard error, on the rows held out."""

@@ -101,6 +101,14 @@ def test_where_nothing_is_gained_the_networks_are_pca(name, hidden):
     assert_allclose(error(model, test), pca_error(train, test, 5), rtol=1e-6)
 
 
+@pytest.mark.parametrize("activation", ["relu", "identity"])
+@pytest.mark.parametrize("hidden", [(4,), (16, 3)], ids=str)
+def test_layers_narrower_than_the_code_are_pca_of_as_many_components(activation, hidden):
+    train, test = train_test_split(tables()["wide"], random_state=0)
+    model = AutoencoderTransformer(5, hidden_layer_sizes=hidden, activation=activation, random_state=0).fit(train)
+    assert_allclose(error(model, test), pca_error(train, test, min(hidden)), rtol=1e-6)
+
+
 def test_what_is_gained_is_kept(digits):
     train, test = train_test_split(digits, random_state=1)
     model = AutoencoderTransformer(16, random_state=0).fit(train)
