@@ -118,8 +118,9 @@ class AutoencoderTransformer(TakesSampleWeight):
         Optimiser: Adam (Kingma and Ba 2015), AdamW, in which ``alpha`` is a decoupled weight decay (Loshchilov and
         Hutter 2019), or stochastic gradient descent with Nesterov momentum.
     learning_rate : float or 'auto', default='auto'
-        Highest learning rate of the solver. 'auto' is 0.01, for 'sgd' 0.2 and gradients scaled down to a norm of
-        0.5 unless ``max_grad_norm`` is given, and 0.001 in `partial_fit`, which has no end.
+        Highest learning rate of the solver. 'auto' is 0.01, but 1.28 divided by the units of the widest
+        hidden layer if that is less; for 'sgd' 0.2 and gradients scaled down to a norm of 0.5 unless
+        ``max_grad_norm`` is given; and 0.001 in `partial_fit`, which has no end.
     learning_rate_schedule : {'auto', 'constant', 'linear', 'cosine'}, default='auto'
         How the rate changes over the ``max_iter`` epochs of `fit`. 'linear' and 'cosine' warm up over the first
         5 % and fall to zero at the end, 'linear' from the middle on. 'auto' is 'linear' for
@@ -288,8 +289,9 @@ class AutoencoderTransformer(TakesSampleWeight):
     *Never worse than PCA.* With ``init='auto'`` or 'pca' and rows held out, PCA is a candidate too, unless there
     is a penalty or dropout: where the networks are better on the held-out rows by less than a standard error of
     the difference, they become PCA, of all rows given to `fit`. ``loss_curve_`` stays that of training. This also
-    serves 'relu', 'leaky_relu', 'silu' and 'gelu' networks that are too narrow to start at PCA, if no hidden layer
-    is narrower than the code.
+    serves 'relu', 'leaky_relu', 'silu' and 'gelu' networks that are too narrow to start at PCA. Where a hidden
+    layer is narrower than the code, it is PCA with as many components as that layer has units: no network of this
+    kind keeps more, so give hidden layers at least ``n_components`` units.
 
     *Linear networks.* With ``hidden_layer_sizes=()``, identity activations and squared error, the best
     reconstruction is that of PCA [1]_ [2]_. With ``init='auto'`` or 'pca' and no penalty, they start there and are

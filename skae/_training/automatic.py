@@ -2,6 +2,7 @@
 
 from typing import Any, NamedTuple
 
+from .._support.parameters import layer_sizes
 from .bottleneck import Bottleneck
 
 
@@ -13,7 +14,7 @@ class Automatic(NamedTuple):
     Attributes
     ----------
     learning_rate : float
-        Of Adam and AdamW, over a run of known length.
+        Of Adam and AdamW, over a run of known length; wide layers bear less.
     sgd : (float, float or None)
         The learning rate of SGD, and the norm that its gradients are shortened to: rows far from the rest, or
         layers one after the other, make some of them long. For rows of unit variance, under a loss that is a mean
@@ -51,6 +52,10 @@ class Automatic(NamedTuple):
 
 # Long runs at one rate, for those whose objective has more to balance than the reconstruction.
 STEADY = Automatic(1e-3, batch_sizes=(200, 200), n_steps=0, epochs=(200, 200), holds_out=False, rates="constant")
+
+# Adam changes all weights of a layer at once, and what its units receive changes with their number: an automatic
+# rate of 0.01 is too high for hidden layers of more than 128 units, and in proportion.
+RATE_TIMES_WIDTH = 0.01 * 128
 
 # Portions of data have no end in sight: partial_fit keeps one rate, and batches as large as most portions are.
 PORTIONS_LEARNING_RATE = 1e-3
@@ -93,9 +98,16 @@ class ValuesUsed:
         if given != "auto":
             return given
         automatic = self.estimator._automatic
-        if not self.has_end:
-            return PORTIONS_LEARNING_RATE
-        return automatic.sgd[0] if self.estimator.solver == "sgd" else automatic.learning_rate
+        if self.has_end and self.estimator.solver == "sgd":
+            return automatic.sgd[0]
+        rate = automatic.learning_rate if self.has_end else PORTIONS_LEARNING_RATE
+        return min(rate, RATE_TIMES_WIDTH / self._widest_hidden_layer)
+
+    @property
+    def _widest_hidden_layer(self) -> int:
+        names = ("hidden_layer_sizes", "decoder_hidden_layer_sizes")
+        given = {name: getattr(self.estimator, name, None) for name in names}  # a classifier has none
+        return max([1, *(size for name, v in given.items() if v is not None for size in layer_sizes(v, name))])
 
     @property
     def max_grad_norm(self) -> float | None:

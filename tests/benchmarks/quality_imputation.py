@@ -60,8 +60,11 @@ def mask(shape, hidden, seed):
 
 
 def error(X, filled, hidden):
-    """The error of hidden cells in standard deviations of the complete columns."""
-    deviation = X.std(0)
+    """The error of hidden cells in standard deviations of the complete columns.
+
+    Rows without any observed cell are left out: nothing tells them from each other.
+    """
+    deviation, hidden = X.std(0), hidden & ~hidden.all(1)[:, None]
     return float(np.sqrt(np.square((filled - X) / np.where(deviation > 0, deviation, 1))[hidden].mean()))
 
 

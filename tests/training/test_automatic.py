@@ -45,6 +45,39 @@ def _planned(n_rows, batch_size, n_epochs):
     assert model._automatic.max_iter(n_trained, batch_size) == n_epochs
 
 
+@pytest.mark.parametrize(
+    ("estimator", "sizes", "rate"),
+    [
+        (AutoencoderTransformer, 128, 0.01),
+        (AutoencoderTransformer, 512, 0.0025),
+        (StackedAutoencoder, (40, 256), 0.005),
+        (VAESampler, (256, 40), 0.005),
+        (SparseAutoencoder, 512, 0.001),
+        (SparseAutoencoder, 2560, 0.0005),
+    ],
+)
+def test_wide_hidden_layers_are_trained_at_a_lower_rate(estimator, sizes, rate):
+    model = estimator(2, hidden_layer_sizes=sizes, max_iter=1, random_state=0).fit(rows())
+    assert model.learning_rate_ == rate
+    if estimator is AutoencoderTransformer:
+        model.set_params(decoder_hidden_layer_sizes=1024).fit(rows())
+        assert model.learning_rate_ == 0.00125
+
+
+def test_wide_networks_learn_as_well_as_they_can():
+    """At 0.01, these leave twice the error."""
+    X = load_digits().data[:600] / 16
+    model = AutoencoderTransformer(
+        8,
+        hidden_layer_sizes=(784, 392),
+        activation="tanh",
+        output_activation="sigmoid",
+        max_iter=60,
+        random_state=0,
+    )
+    assert model.fit(X).score(X) > 0.95
+
+
 def test_numbers_and_booleans_mean_what_they_say():
     settings = {"learning_rate": 0.002, "batch_size": 7, "max_iter": 3, "early_stopping": False}
     model = AutoencoderTransformer(**NARROW, **settings).fit(rows())
