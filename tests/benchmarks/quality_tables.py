@@ -97,6 +97,8 @@ def usefulness(drawn, split):
         return model.fit(rows, drawn[target]).score(judged_rows, test[target])
     model = HistGradientBoostingClassifier(categorical_features="from_dtype", random_state=0)
     p = model.fit(rows, drawn[target].astype(str)).predict_proba(judged_rows)
+    p = pd.DataFrame(p, columns=model.classes_).reindex(columns=sorted(test[target].astype(str).unique()))
+    p = p.fillna(0.0).to_numpy()  # classes that were never drawn
     return roc_auc_score(test[target].astype(str), p[:, 1] if p.shape[1] == 2 else p, multi_class="ovr")
 
 
