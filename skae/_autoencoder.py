@@ -194,6 +194,8 @@ class AutoencoderTransformer(TakesSampleWeight):
     explained_variance_ratio_ : ndarray of shape (`n_components_`,)
         ``explained_variance_`` divided by the total variance of the same rows. The sum is `score` on these rows.
         Only with ``ordered=True``.
+    is_pca_ : bool
+        Whether the networks are PCA, since training was not worth it; see Notes.
     components_ : ndarray of shape (`n_components_`, n_features)
         What each unit of the code adds to a row, in units of X: the decoder's weights, before the output
         activation and the link of the loss. Only with a decoder of a single dense layer, as with
@@ -288,10 +290,10 @@ class AutoencoderTransformer(TakesSampleWeight):
 
     *Never worse than PCA.* With ``init='auto'`` or 'pca' and rows held out, PCA is a candidate too, unless there
     is a penalty or dropout: where the networks are better on the held-out rows by less than a standard error of
-    the difference, they become PCA, of all rows given to `fit`. ``loss_curve_`` stays that of training. This also
-    serves 'relu', 'leaky_relu', 'silu' and 'gelu' networks that are too narrow to start at PCA. Where a hidden
-    layer is narrower than the code, it is PCA with as many components as that layer has units: no network of this
-    kind keeps more, so give hidden layers at least ``n_components`` units.
+    the difference, they become PCA, of all rows given to `fit`, and ``is_pca_`` says so; ``loss_curve_`` stays as
+    it was. This also serves 'relu', 'leaky_relu', 'silu' and 'gelu' networks that are too narrow to start at PCA.
+    Where a hidden layer is narrower than the code, it is PCA with as many components as that layer has units: no
+    network of this kind keeps more, so give hidden layers at least ``n_components`` units.
 
     *Linear networks.* With ``hidden_layer_sizes=()``, identity activations and squared error, the best
     reconstruction is that of PCA [1]_ [2]_. With ``init='auto'`` or 'pca' and no penalty, they start there and are
@@ -406,7 +408,7 @@ class AutoencoderTransformer(TakesSampleWeight):
 
     def _fitted_attributes(self, fit: Fit, encoder: Any, decoder: Any) -> dict[str, Any]:
         own = ordered.attributes(self, fit, encoder, decoder) if self.ordered else {}
-        return {"n_components_": fit.architecture.encoder_layer_sizes[-1], **own}
+        return {"n_components_": fit.architecture.encoder_layer_sizes[-1], "is_pca_": fit.is_pca, **own}
 
     def _warn_after_fit(self, history: History) -> None:
         if self.ordered and self._short_of is not None:

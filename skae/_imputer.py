@@ -10,6 +10,7 @@ from sklearn.impute import MissingIndicator
 from sklearn.utils._param_validation import MissingValues, StrOptions
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
 
+from ._data.arrays import with_remedy
 from ._imputation.imputation import Outcome, fit_imputation, from_plain, to_plain
 from ._imputation.members import Shape
 from ._imputation.training import STEPS_PER_REVIEW, Review, Settings
@@ -352,7 +353,8 @@ class AutoencoderImputer(CallbackSupportMixin, Parameters, TransformerMixin, Bas
 
     def _check(self, X, *, reset: bool) -> np.ndarray:
         finite = "allow-nan" if np.isnan(self.missing_values) else True
-        return validate_data(self, X, dtype=[np.float64, np.float32], ensure_all_finite=finite, reset=reset)
+        with with_remedy(X):
+            return validate_data(self, X, dtype=[np.float64, np.float32], ensure_all_finite=finite, reset=reset)
 
     def _standardized(self, X: np.ndarray, observed: torch.Tensor) -> torch.Tensor:
         """Return rows in standard deviations of their columns, float64, zero where an entry is missing."""

@@ -25,6 +25,7 @@ from sklearn import config_context
 from sklearn.base import clone, is_classifier
 from sklearn.utils import check_array
 
+from skae import AutoencoderImputer, AutoencoderOutlierDetector, AutoencoderTransformer
 from skae._data import chunks
 
 
@@ -223,6 +224,22 @@ def test_fitted_models_complain_of_values_as_scikit_learn_does(estimator, monkey
                 with pytest.raises(ValueError, match="Input X contains") as found:
                     getattr(model, method)(given)
                 assert str(found.value) == str(expected.value)
+
+
+@pytest.mark.parametrize(
+    "estimator", [AutoencoderTransformer(2), AutoencoderOutlierDetector(), AutoencoderImputer()]
+)
+def test_tables_as_people_have_them_are_refused_with_a_remedy(estimator):
+    """The message stays scikit-learn's; notes below it say what takes text and missing values."""
+    table = pd.DataFrame({"size": np.arange(20.0), "kind": ["a", "b"] * 10})
+    with pytest.raises(ValueError, match="could not convert string") as caught:
+        clone(estimator).fit(table)
+    assert "Column 'kind' holds text" in caught.value.__notes__[0]
+    assert "TabularVAESampler" in caught.value.__notes__[0]
+    if not isinstance(estimator, AutoencoderImputer):
+        with pytest.raises(ValueError, match="contains NaN") as caught:
+            clone(estimator).fit(np.where(np.eye(20, 3) > 0, np.nan, 1.0))
+        assert "AutoencoderImputer fills missing values" in caught.value.__notes__[0]
 
 
 def test_finite_values_whose_sum_is_not():

@@ -76,7 +76,8 @@ assert torch.get_num_threads() == 2
 
 
 def run(script):
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "MKL_"))}
+    ours = ("OMP_", "MKL_", "GOMP_")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     command = [sys.executable, "-W", "ignore", "-c", CODE + script]
     path = {"PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run(
@@ -92,3 +93,15 @@ def test_bits_do_not_depend_on_the_number_of_threads():
 
 def test_several_threads_use_and_fit_models_at_the_same_time():
     run(AT_THE_SAME_TIME)
+
+
+def test_threads_wait_quietly_where_nobody_has_said_how():
+    """Else several processes that train take the cores from each other; workers inherit it."""
+    run('import os; assert os.environ["GOMP_SPINCOUNT"] == "1000"')
+    for name, value in (("OMP_WAIT_POLICY", "ACTIVE"), ("GOMP_SPINCOUNT", "7")):
+        code = f"import os; os.environ[{name!r}] = {value!r}; import skae; print(os.environ.get('GOMP_SPINCOUNT'))"
+        told = {n: v for n, v in os.environ.items() if n not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")}
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, env=told, check=True
+        )
+        assert done.stdout.strip() == ("7" if name == "GOMP_SPINCOUNT" else "None")

@@ -1,6 +1,7 @@
 """Between the caller's arrays and torch: NumPy, SciPy sparse, torch tensors and other array namespaces."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from numbers import Real
 from types import SimpleNamespace
 
@@ -47,10 +48,38 @@ def check_rows(
     kinds: dict = _kinds(marker)
     if not all_finite and (marker is None or is_nan(marker)):
         kinds["ensure_all_finite"] = False
-    checked = _marked(validate_data(estimator, X, y, dtype=_float_dtypes(X), reset=reset, **kinds), marker)
+    with with_remedy(X):
+        checked = _marked(validate_data(estimator, X, y, dtype=_float_dtypes(X), reset=reset, **kinds), marker)
     if method is not None:
         check_same_namespace(checked, estimator, attribute="offset_", method=method)
     return checked
+
+
+@contextmanager
+def with_remedy(X) -> Iterator[None]:
+    """Add to scikit-learn's errors of missing values and of text what skae has for them."""
+    try:
+        yield
+    except ValueError as error:
+        if "contains NaN" in str(error):
+            error.add_note(
+                "In skae, AutoencoderImputer fills missing values; DenoisingAutoencoder and VAESampler take rows "
+                "with missing_values=np.nan, and TabularVAESampler takes tables as they are."
+            )
+        elif "could not convert string" in str(error):
+            which = _columns_of_text(X)
+            error.add_note(
+                f"{which or 'A column'} holds text. Encode it first, for instance by OneHotEncoder in a "
+                "ColumnTransformer, or use TabularVAESampler, which takes numbers and categories."
+            )
+        raise
+
+
+def _columns_of_text(X) -> str:
+    if not hasattr(X, "select_dtypes"):
+        return ""
+    names = [str(name) for name in X.select_dtypes(exclude=["number", "bool"])]
+    return f"Column {', '.join(map(repr, names[:5]))}{', ...' if len(names) > 5 else ''}" if names else ""
 
 
 def _kinds(marker) -> dict:

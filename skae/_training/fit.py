@@ -59,6 +59,8 @@ class Fit:
         PCA's solution, where training starts at it.
     architecture : Architecture
         Of the networks as they are kept, once they are trained.
+    is_pca : bool
+        Whether the networks have been made PCA in the end.
     """
 
     setup: Setup
@@ -72,7 +74,7 @@ class Fit:
     portions: dict[str, Record] = field(default_factory=dict)  # see `recent`
 
     def __post_init__(self) -> None:
-        self.architecture = self.setup.architecture
+        self.architecture, self.is_pca = self.setup.architecture, False
 
     def recent(self, name: str, totals: tuple[Tensor, ...], *joins: Join) -> tuple[Tensor, ...]:
         """Return what the rows add up to, in `partial_fit` with the last few thousand rows before them.
@@ -166,6 +168,7 @@ class Fit:
         judged = self.setup.estimator.early_stopping is not False
         if self._starts_at_optimum or (judged and self.start.is_as_good(self.encoder, self.decoder)):
             self.start.restore(self.encoder, self.decoder)
+            self.is_pca = True
             if self.start.held_out_loss is not None:
                 self.history.best_loss = self.objective.loss_unit * self.start.held_out_loss
             self.step.reload()

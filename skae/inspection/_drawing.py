@@ -224,8 +224,24 @@ def mosaic(images: np.ndarray, n_columns: int) -> np.ndarray:
     return rows.reshape(n_rows * height, n_columns * width, *channels)
 
 
+def are_numbers(array: np.ndarray) -> bool:
+    """Tell whether an array can be drawn."""
+    return array.dtype.kind in "biuf"
+
+
 def limits_of(*arrays: np.ndarray) -> tuple[float, float]:
-    """Return the smallest and the largest of all values; if they are equal, bounds around them."""
+    """Return the smallest and the largest of all values; if they are equal, bounds around them.
+
+    Raises
+    ------
+    TypeError
+        If a value is no number.
+    """
+    if not all(map(are_numbers, arrays)):
+        raise TypeError(
+            "The rows hold values that are not numbers, such as categories, which this display cannot draw. "
+            "TableDisplay draws such tables, column by column."
+        )
     low, high = min(float(a.min()) for a in arrays), max(float(a.max()) for a in arrays)
     return (low, high) if low < high else (low - 0.5, high + 0.5)
 

@@ -5,7 +5,7 @@ from scipy import sparse
 from sklearn.utils import check_consistent_length
 
 from .._support.warnings import warn
-from ._drawing import Display, Style, limits_of, mosaic, with_parameters_of
+from ._drawing import Display, Style, are_numbers, limits_of, mosaic, with_parameters_of
 from ._latent_grid import check_components, latent_grid
 from ._model import Model, NoWayBackError, to_numpy
 
@@ -128,15 +128,17 @@ class LatentDisplay(Display):
         if self.y is None:
             self.scatter_ = [ax.scatter(*self.codes.T, **options)]
             return
-        classes = np.unique(self.y)
-        if self.y.dtype.kind in "iuf" and (len(classes) > _MOST_CLASSES or np.any(classes % 1 != 0)):
-            self.scatter_ = [ax.scatter(*self.codes.T, c=self.y, **options)]
+        # Missing values among labels of text have no order.
+        y = self.y.astype(str) if self.y.dtype.kind == "O" else self.y
+        classes = np.unique(y)
+        if y.dtype.kind in "iuf" and (len(classes) > _MOST_CLASSES or np.any(classes % 1 != 0)):
+            self.scatter_ = [ax.scatter(*self.codes.T, c=y, **options)]
             ax.figure.colorbar(self.scatter_[0], ax=ax)
             return
         palette, self.scatter_ = plt.get_cmap("tab10" if len(classes) <= 10 else "tab20"), []
         for i, label in enumerate(classes):
             own = {"color": palette(i % palette.N), "label": str(label), **options}
-            self.scatter_.append(ax.scatter(*self.codes[self.y == label].T, **own))
+            self.scatter_.append(ax.scatter(*self.codes[y == label].T, **own))
         ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), markerscale=2, fontsize="small", frameon=False)
 
     def _draw_grid(self, ax, style: Style) -> None:
@@ -229,6 +231,12 @@ class LatentDisplay(Display):
                 grid, codes = latent_grid(estimator, X, return_codes=True, **place)
             except NoWayBackError as error:
                 warn(f"The codes are drawn alone, without a grid. {error} n_points=None asks for none.")
+                return cls(Z[:, columns], y=y, components=tuple(columns)).plot(**drawing)
+            if not are_numbers(grid):
+                warn(
+                    "The codes are drawn alone, without a grid: decoded rows hold values that are not numbers, "
+                    "such as categories. n_points=None asks for none."
+                )
                 return cls(Z[:, columns], y=y, components=tuple(columns)).plot(**drawing)
             options = model.panel_options(image_shape, grid.shape[2])
             has_limits = options["image_shape"] is not None

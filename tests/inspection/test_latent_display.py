@@ -13,11 +13,8 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skae import AutoencoderTransformer, DenoisingAutoencoder
-from skae.inspection import (
-    LatentDisplay,
-    latent_grid,
-)
+from skae import AutoencoderTransformer, DenoisingAutoencoder, TabularVAESampler
+from skae.inspection import LatentDisplay, ReconstructionDisplay, SampleDisplay, latent_grid
 
 SHAPE = (8, 8)
 
@@ -121,6 +118,19 @@ def test_where_nothing_can_be_decoded_the_codes_are_drawn_alone(before, words):
     codes = model.transform(data)[:, :2]
     assert_allclose(np.concatenate([points.get_offsets() for points in display.scatter_]).sum(0), codes.sum(0))
     LatentDisplay.from_estimator(model, data, n_points=None)  # without a word
+
+
+def test_tables_with_categories_are_drawn_as_codes_and_refused_as_rows():
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"size": rng.normal(size=90), "kind": rng.choice(["a", "b"], 90)})
+    kind = table["kind"].where(table.index > 3)  # some are missing
+    sampler = TabularVAESampler(2, hidden_layer_sizes=(8,), max_iter=2, random_state=0).fit(table)
+    with pytest.warns(UserWarning, match=r"The codes are drawn alone.*such as categories"):
+        display = LatentDisplay.from_estimator(sampler, table, kind)
+    assert sum(len(points.get_offsets()) for points in display.scatter_) == 90
+    for display, shown in ((SampleDisplay, 4), (ReconstructionDisplay, table[:4])):
+        with pytest.raises(TypeError, match="TableDisplay draws such tables"):
+            display.from_estimator(sampler, shown)
 
 
 def test_bars_have_the_colours_of_their_features():

@@ -99,6 +99,7 @@ def test_where_nothing_is_gained_the_networks_are_pca(name, hidden):
     train, test = train_test_split(tables()[name], random_state=0)
     model = AutoencoderTransformer(5, hidden_layer_sizes=hidden, random_state=0).fit(train)
     assert_allclose(error(model, test), pca_error(train, test, 5), rtol=1e-6)
+    assert model.is_pca_
 
 
 @pytest.mark.parametrize("activation", ["relu", "identity"])
@@ -113,6 +114,7 @@ def test_what_is_gained_is_kept(digits):
     train, test = train_test_split(digits, random_state=1)
     model = AutoencoderTransformer(16, random_state=0).fit(train)
     assert error(model, test) < 0.5 * pca_error(train, test, 16)
+    assert not model.is_pca_
 
 
 @pytest.mark.parametrize("weight", [None, [1, 2, 3]])
