@@ -79,7 +79,10 @@ def mean_over_rows(function: Callable[[Tensor, Tensor], Tensor], unit: float = 1
     """
 
     def value(x: Tensor, code: Tensor, row_weight: Tensor | None) -> Tensor:
-        advice = "Reduce over the units of the code only, for instance with .sum(1)."
+        advice = (
+            "Reduce over the units of the code only, for instance with .sum(1); a term of the whole batch is "
+            "value.expand(len(code))."
+        )
         mean = weighted_rows(function(x, code), len(code), row_weight, "_penalty", "it", advice).mean()
         return mean if unit == 1 else mean / unit
 
