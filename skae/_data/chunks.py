@@ -20,6 +20,7 @@ from .._support.devices import sum_dtype
 from .._support.ranks import current
 
 CHUNK_BYTES = 1 << 22
+SMALL_CHUNKS = 64  # bytes for each number of a row, where rows are converted: in the cache, and in little memory
 
 # Sizes -----------------------------------------------------------------------------------------------------
 
@@ -149,7 +150,7 @@ def column_means(X: "Tensor | sparse.csr_matrix", weight: Tensor | None = None, 
         weights = None if weight is None else weight.cpu().numpy().astype(str(X.dtype))
         means = torch.from_numpy(mean_variance_axis(X, axis=0, weights=weights)[0]).double()
         return current().mean(means, X.shape[0] if weights is None else float(weights.sum()))
-    short = chunks(X, 64 * X.shape[1])  # which are converted while they are in the cache
+    short = chunks(X, SMALL_CHUNKS * X.shape[1])
     if missing:
         return _means_of_observed(short, weight)
     if weight is None:
@@ -188,7 +189,8 @@ def column_statistics(X: "Tensor | sparse.csr_matrix", missing: bool = False) ->
     if missing:
         columns = _statistics_of_observed(X, mean)
     else:
-        terms = ((sum_rows((x - mean).square()), x.amin(0), x.amax(0)) for _, x in chunks(X))
+        short = chunks(X, SMALL_CHUNKS * X.shape[1])
+        terms = ((sum_rows((x - mean).square()), x.amin(0), x.amax(0)) for _, x in short)
         squares, lowest, highest = fold(terms, torch.add, torch.minimum, torch.maximum)
         columns = (squares / current().count(len(X))).sqrt(), lowest, highest
     return tuple(column.cpu().numpy() for column in (*columns, mean))

@@ -145,9 +145,9 @@ def _times_itself(rows: Rows, index: Tensor, share: Tensor, right: Tensor | None
     """Return X'X, or X'(X right), of weighted rows, chunk by chunk."""
     width = rows.n_features if right is None else right.shape[1]
     total, start = torch.zeros(rows.n_features, width, dtype=torch.float64), 0
-    for numbers, x in rows.chunks(index, 2 * rows.n_features):  # which become float64
-        x = x.double().cpu() * share[start : start + len(numbers)]
-        total += x.t() @ (x if right is None else x @ right)
+    for numbers, x in rows.chunks(index, 8 * rows.n_features):  # which become float64
+        x = x.double().cpu().mul_(share[start : start + len(numbers)])
+        total.addmm_(x.t(), x if right is None else x @ right)
         start += len(numbers)
     return current().sum(total)
 
