@@ -67,11 +67,10 @@ def with_remedy(X) -> Iterator[None]:
                 "with missing_values=np.nan, and TabularVAESampler takes tables as they are."
             )
         elif "could not convert string" in str(error):
-            which = _columns_of_text(X)
-            error.add_note(
-                f"{which or 'A column'} holds text. Encode it first, for instance by OneHotEncoder in a "
-                "ColumnTransformer, or use TabularVAESampler, which takes numbers and categories."
-            )
+            raise ValueError(
+                f"{error}. {_columns_of_text(X) or 'A column'} holds text. Encode it first, for instance by "
+                "OneHotEncoder in a ColumnTransformer, or use TabularVAESampler, which takes categories too."
+            ) from error
         raise
 
 
@@ -101,7 +100,8 @@ def finite_check(estimator, X) -> Callable[[Tensor], None]:
     allow_nan = getattr(estimator, "missing_values", None) is not None
 
     def check_all() -> None:
-        assert_all_finite(X, allow_nan=allow_nan, estimator_name=type(estimator).__name__, input_name="X")
+        with with_remedy(X):
+            assert_all_finite(X, allow_nan=allow_nan, estimator_name=type(estimator).__name__, input_name="X")
 
     def check(rows: Tensor) -> None:
         if not torch.isfinite(rows.sum()) and not _is_finite(rows, allow_nan):
