@@ -123,7 +123,7 @@ def _eigen(matrix: Tensor, k: int) -> tuple[Tensor, Tensor]:
     if not torch.isfinite(matrix).all():  # squares that overflow: training will say so
         return matrix.new_zeros(0), matrix.new_zeros(len(matrix), 0)
     values, vectors = torch.linalg.eigh(matrix)
-    return values.flip(0)[:k], vectors.flip(1)[:, :k]
+    return values[-k:].flip(0), vectors[:, -k:].flip(1)
 
 
 def _gram(rows: Rows, index: Tensor, share: Tensor) -> Callable[[Tensor], Tensor]:
