@@ -101,8 +101,9 @@ class SemanticHasher(BaseAutoencoder):
         Optimiser: Adam (Kingma and Ba 2015), AdamW, in which ``alpha`` is a decoupled weight decay (Loshchilov and
         Hutter 2019), or stochastic gradient descent with Nesterov momentum.
     learning_rate : float or 'auto', default='auto'
-        Highest learning rate of the solver. 'auto' is 0.001, for 'sgd' 0.2 and gradients scaled down to a norm of
-        0.5 unless ``max_grad_norm`` is given.
+        Highest learning rate of the solver. 'auto' is 0.001, or 1.28 divided by the units of the widest hidden
+        layer if that is less; for 'sgd' 0.2 and gradients scaled down to a norm of 0.5 unless ``max_grad_norm``
+        is given.
     learning_rate_schedule : {'auto', 'constant', 'linear', 'cosine'}, default='auto'
         How the rate changes over the ``max_iter`` epochs of `fit`. 'linear' and 'cosine' warm up over the first
         5 % and fall to zero at the end, 'linear' from the middle on. 'auto' is 'constant'. `partial_fit` keeps the

@@ -25,7 +25,7 @@ from ._fitted.tables import TableModel
 from ._support.data_parallel import refuse
 from ._support.devices import normal, random_streams
 from ._support.parameters import AT_LEAST_ONE, NON_NEGATIVE, SHARE, parameter
-from ._training.automatic import Automatic
+from ._training.automatic import Automatic, bearable
 from ._training.fitting import restore_on_failure
 from ._training.parameters import TrainingParameters
 from ._training.setup import Setup
@@ -92,7 +92,8 @@ class TabularVAESampler(
         Optimiser: Adam (Kingma and Ba 2015), AdamW, in which ``alpha`` is a decoupled weight decay (Loshchilov and
         Hutter 2019), or stochastic gradient descent with Nesterov momentum.
     learning_rate : float or 'auto', default='auto'
-        Highest learning rate of the solver. 'auto' is 0.004.
+        Highest learning rate of the solver. 'auto' is 0.004, or 1.28 divided by the units of the widest hidden
+        layer if that is less.
     learning_rate_schedule : {'auto', 'constant', 'linear', 'cosine'}, default='auto'
         How the rate changes over the ``max_iter`` epochs. 'linear' and 'cosine' warm up over the first 5 % and
         fall to zero at the end, 'linear' from the middle on. 'auto' is 'cosine' for ``learning_rate='auto'``, else
@@ -305,7 +306,9 @@ class TabularVAESampler(
             "likelihood": self._codec.likelihood,
             "hidden_groups": self._codec.groups,
             "missing_values": np.nan,
-            "learning_rate": auto.learning_rate if self.learning_rate == "auto" else self.learning_rate,
+            "learning_rate": bearable(auto.learning_rate, self)
+            if self.learning_rate == "auto"
+            else self.learning_rate,
             "batch_size": batch_size,
             "max_iter": auto.max_iter(n_rows, batch_size) if self.max_iter == "auto" else self.max_iter,
             "early_stopping": auto.holds_out if self.early_stopping == "auto" else self.early_stopping,

@@ -234,6 +234,9 @@ def test_tables_as_people_have_them_are_refused_with_a_remedy(estimator):
     table = pd.DataFrame({"size": np.arange(20.0), "kind": ["a", "b"] * 10})
     with pytest.raises(ValueError, match=r"could not convert string.*Column 'kind' holds text.*TabularVAESampler"):
         clone(estimator).fit(table)
+    for frame in (table.assign(colour="red"), pl.from_pandas(table.assign(colour="red"))):
+        with pytest.raises(ValueError, match="Columns 'kind', 'colour' hold text"):
+            clone(estimator).fit(frame)
     if not isinstance(estimator, AutoencoderImputer):
         with pytest.raises(ValueError, match="contains NaN") as caught:
             clone(estimator).fit(np.where(np.eye(20, 3) > 0, np.nan, 1.0))

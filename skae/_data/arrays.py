@@ -68,17 +68,23 @@ def with_remedy(X) -> Iterator[None]:
             )
         elif "could not convert string" in str(error):
             raise ValueError(
-                f"{error}. {_columns_of_text(X) or 'A column'} holds text. Encode it first, for instance by "
-                "OneHotEncoder in a ColumnTransformer, or use TabularVAESampler, which takes categories too."
+                f"{error}. {_columns_of_text(X)}. Encode text first, for instance by OneHotEncoder in a "
+                "ColumnTransformer, or use TabularVAESampler, which takes categories too."
             ) from error
         raise
 
 
 def _columns_of_text(X) -> str:
-    if not hasattr(X, "select_dtypes"):
-        return ""
-    names = [str(name) for name in X.select_dtypes(exclude=["number", "bool"])]
-    return f"Column {', '.join(map(repr, names[:5]))}{', ...' if len(names) > 5 else ''}" if names else ""
+    """Say which columns of a data frame hold text, or that some column does."""
+    dtypes = getattr(X, "dtypes", ())
+    kinds = dtypes.items() if hasattr(dtypes, "items") else zip(getattr(X, "columns", ()), dtypes, strict=False)
+    names = [
+        repr(str(name)) for name, kind in kinds if str(kind).lower() in ("object", "str", "string", "category")
+    ]
+    if not names:
+        return "A column holds text"
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return f"Column{'s' * (len(names) > 1)} {', '.join(names[:5])}{more} hold{'s' * (len(names) == 1)} text"
 
 
 def _kinds(marker) -> dict:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .._data.chunks import SMALL_CHUNKS, fold, spread, sum_rows, total
+from .._data.chunks import fold, spread, sum_rows, total
 from .._data.training_data import TrainingData
 from .._support.ranks import current
 from .losses import Loss
@@ -35,16 +35,14 @@ def baseline(loss: Loss, data: TrainingData) -> Baseline:
     """Measure the column means as reconstructions of training rows, which are weighted."""
     rows, weight = data.targets() or data.inputs(), data.row_weight()
     some = spread(data.train_rows, MOST_ROWS)
+    width = 8 * rows.n_features  # of what is made of a row, in double precision
 
     def weight_of(index: Tensor) -> Tensor | None:
         return None if weight is None else weight[index]
 
-    def short():
-        return rows.chunks(some, SMALL_CHUNKS // rows.dtype.itemsize * rows.n_features)
-
     ranks = current()
     n = ranks.count(len(some)) if weight is None else float(ranks.sum(weight[some].sum()))
-    mean = total(sum_rows(x, weight_of(index)) for index, x in short()) / n
+    mean = total(sum_rows(x, weight_of(index)) for index, x in rows.chunks(some, width)) / n
     output = _INVERSE_LINKS[loss.link](mean).to(rows.dtype)
 
     def measured(index: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -55,7 +53,7 @@ def baseline(loss: Loss, data: TrainingData) -> Baseline:
         losses = loss.per_row(output.expand_as(x), x, None if share is None else share[:, None])
         return sum_rows(losses), squares
 
-    losses, squares = fold((measured(*chunk) for chunk in short()), torch.add, torch.add)
+    losses, squares = fold((measured(*chunk) for chunk in rows.chunks(some, width)), torch.add, torch.add)
     return Baseline(
         data.target_unit ** (loss.degree or 0) * float(losses) / n,
         data.target_unit * float((squares / n).mean().sqrt()),

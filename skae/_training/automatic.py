@@ -69,6 +69,14 @@ def share_to_hold_out(n_rows: float, validation_fraction: float) -> float:
     return max(validation_fraction, min(LEAST_HELD_OUT / n_rows, 0.25))
 
 
+def bearable(rate: float, estimator: Any) -> float:
+    """Return an automatic rate of Adam, or what the widest hidden layer bears, if that is less."""
+    names = ("hidden_layer_sizes", "decoder_hidden_layer_sizes")
+    given = {name: getattr(estimator, name, None) for name in names}  # a classifier has none
+    widths = [size for name, value in given.items() if value is not None for size in layer_sizes(value, name)]
+    return min(rate, RATE_TIMES_WIDTH / max(widths, default=1))
+
+
 class ValuesUsed:
     """What the parameters of a run come to: what was given or, for "auto", what follows from the data."""
 
@@ -101,13 +109,7 @@ class ValuesUsed:
         if self.has_end and self.estimator.solver == "sgd":
             return automatic.sgd[0]
         rate = automatic.learning_rate if self.has_end else PORTIONS_LEARNING_RATE
-        return min(rate, RATE_TIMES_WIDTH / self._widest_hidden_layer)
-
-    @property
-    def _widest_hidden_layer(self) -> int:
-        names = ("hidden_layer_sizes", "decoder_hidden_layer_sizes")
-        given = {name: getattr(self.estimator, name, None) for name in names}  # a classifier has none
-        return max([1, *(size for name, v in given.items() if v is not None for size in layer_sizes(v, name))])
+        return bearable(rate, self.estimator)
 
     @property
     def max_grad_norm(self) -> float | None:

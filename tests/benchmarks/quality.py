@@ -4,8 +4,8 @@
     python tests/benchmarks/quality.py linear deep  some of them, by name
 
 Each line holds our figure, the published one with its source, and what is asked of us. MNIST is read as told in
-``datasets.py``; rows that need it are skipped with a word where there is none. Each row takes less than ten
-minutes of one core. A new row is a generator function marked ``@row``.
+``datasets.py``; rows that need it are skipped with a word where there is none. Each row takes less than a
+quarter of an hour of one core. A new row is a generator function marked ``@row``.
 """
 
 import os

@@ -18,6 +18,7 @@ from skae import (
     SemanticHasher,
     SparseAutoencoder,
     StackedAutoencoder,
+    TabularVAESampler,
     VAESampler,
 )
 
@@ -62,6 +63,12 @@ def test_wide_hidden_layers_are_trained_at_a_lower_rate(estimator, sizes, rate):
     if estimator is AutoencoderTransformer:
         model.set_params(decoder_hidden_layer_sizes=1024).fit(rows())
         assert model.learning_rate_ == 0.00125
+
+
+def test_tables_are_trained_at_a_lower_rate_too():
+    for width, rate in ((256, 0.004), (1024, 0.00125)):
+        model = TabularVAESampler(2, hidden_layer_sizes=(width,), max_iter=1, random_state=0).fit(rows())
+        assert model.vae_.learning_rate_ == rate
 
 
 def test_wide_networks_learn_as_well_as_they_can():
