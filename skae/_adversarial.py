@@ -44,7 +44,7 @@ class AdversarialAutoencoder(BaseAutoencoder):
         Widths of the discriminator's hidden layers (leaky ReLU), from the code to the output.
     discriminator_learning_rate : float, default=0.01
         Learning rate of the discriminator's solver, Adam with ``beta1=0.5``. The discriminator has to follow the
-        encoder: keep it above the encoder's, which is twice ``learning_rate`` (see Notes).
+        encoder: keep it above the encoder's, ``learning_rate``.
     n_discriminator_steps : int, default=2
         Number of steps of the discriminator for each step of the autoencoder, each with new draws of the prior.
     discriminator_noise : float, default=0.6
@@ -120,8 +120,8 @@ class AdversarialAutoencoder(BaseAutoencoder):
         Optimiser: Adam (Kingma and Ba 2015), AdamW, in which ``alpha`` is a decoupled weight decay (Loshchilov and
         Hutter 2019), or stochastic gradient descent with Nesterov momentum.
     learning_rate : float or 'auto', default='auto'
-        Highest learning rate of the solver. 'auto' is 0.001, or 1.28 divided by the units of the widest hidden
-        layer if that is less; for 'sgd' 0.2 and gradients scaled down to a norm of 0.5 unless ``max_grad_norm``
+        Highest learning rate of the solver. 'auto' is 0.002, or 2.56 divided by the units of the widest hidden
+        layer if that is less; for 'sgd' 0.4 and gradients scaled down to a norm of 0.5 unless ``max_grad_norm``
         is given.
     learning_rate_schedule : {'auto', 'constant', 'linear', 'cosine'}, default='auto'
         How the rate changes over the ``max_iter`` epochs of `fit`. 'linear' and 'cosine' warm up over the first
@@ -253,8 +253,8 @@ class AdversarialAutoencoder(BaseAutoencoder):
     ``validation_loss_curve_``, ``tol`` and ``early_stopping`` only know the reconstruction (and the L2 penalty).
     It rises as the discriminator improves, so that it cannot be compared between epochs.
 
-    Encoder and decoder learn at twice ``learning_rate``, which is not raised above 0.01 for 'adam' and 'adamw'.
-    The weights that are validated and kept are a running mean of those of recent steps [6]_; ``loss_curve_`` is
+    The automatic ``learning_rate`` is twice that of an autoencoder with as many rows a batch, since a step of the
+    networks has to serve the reconstruction and the pull. The weights that are validated and kept are a running mean of those of recent steps [6]_; ``loss_curve_`` is
     the loss of the weights of each step.
 
     *Stability.* The discriminator sees noisy inputs [3]_ and learns faster than the encoder [4]_, and its solver

@@ -45,7 +45,7 @@ class AutoencoderTransformer(TakesSampleWeight):
     ordered : bool, default=False
         Whether to sort the units of the code by how much variance they explain. For each ``k``, the first ``k``
         units, with zeros in place of the others, are trained to be a good code of width ``k`` (nested dropout
-        [5]_). Training takes several times as long and raises ``learning_rate``; see Notes.
+        [5]_). Training takes several times as long; see Notes.
     hidden_layer_sizes : int or array-like of int, default=(128,)
         Widths of the encoder's hidden layers, from the input to the code. An int is a single layer; ``()`` is no
         hidden layer. With ``image_shape``, the numbers of channels of the convolution blocks.
@@ -310,8 +310,8 @@ class AutoencoderTransformer(TakesSampleWeight):
     decoder and a convolutional code leave a single decoder for all widths, which reconstructs worse from few
     units.
 
-    Since all groups at once act like a larger batch, ``learning_rate`` is multiplied by their number for 'sgd',
-    and by its square root for 'adam' and 'adamw' [6]_, but not raised above 0.01. The weights that are validated
+    Since all groups at once act like a larger batch, an automatic ``learning_rate`` is multiplied by their number
+    for 'sgd', and by its square root for 'adam' and 'adamw' [6]_, but not raised above 0.01. The weights that are validated
     and kept are a running mean of those of recent steps [7]_; ``loss_curve_`` is the loss of the weights of each
     step. `partial_fit` continues from the weights of the last step, unless the model was saved or its networks
     changed in between.

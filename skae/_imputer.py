@@ -106,6 +106,10 @@ class AutoencoderImputer(CallbackSupportMixin, Parameters, TransformerMixin, Bas
         deviations of the columns.
     n_iter_ : int
         Number of epochs of the networks.
+    batch_size_ : int
+        Number of rows in each network's batches that was used.
+    max_iter_ : int
+        Largest number of epochs: what ``n_iter_`` is if held-out entries are filled better until the end.
     n_parameters_ : int
         Number of parameters of all networks.
     indicator_ : :class:`~sklearn.impute.MissingIndicator` or None
@@ -263,6 +267,11 @@ class AutoencoderImputer(CallbackSupportMixin, Parameters, TransformerMixin, Bas
         return Settings(n_steps, batch_size, self.learning_rate, self.alpha, dtype, torch.device(self._device))
 
     def _keep(self, outcome: Outcome | None, settings: Settings, n_rows: int) -> None:
+        def epochs(n_steps: int) -> int:
+            return max(1, round(n_steps * settings.batch_size / max(n_rows, 1)))
+
+        self.batch_size_ = settings.batch_size
+        self.max_iter_ = epochs(settings.n_steps) if self.max_iter == "auto" else self.max_iter
         self.imputation_error_ = np.full(len(self._empty), np.nan)
         self._model: dict[str, Any] | None = None
         self.network_share_, self.copula_share_, self.mixture_share_, self.shrinkage_ = 0.0, 0.0, 0.0, 0.0
@@ -279,7 +288,7 @@ class AutoencoderImputer(CallbackSupportMixin, Parameters, TransformerMixin, Bas
         )
         self.shrinkage_ = outcome.shrinkage
         self.error_curve_ = [review.error for review in reviews]
-        self.n_iter_ = max(1, round(reviews[-1].n_steps * settings.batch_size / n_rows))
+        self.n_iter_ = min(self.max_iter_, epochs(reviews[-1].n_steps))
         self.n_parameters_ = len(imputation.members.flat)
         if outcome.interrupted:
             n_steps = reviews[-1].n_steps

@@ -35,7 +35,10 @@ N_MIXTURE, ROWS_PER_COMPONENT = 20, 20  # of the prior while it is learnt
 START = 0.2  # of the training, without a mixture
 MANY_ROWS = 5000  # of so many, drawn rows are more useful with a standard normal prior in training, and after
 N_STEPS_OF_MANY = 5000  # steps
-_COPIED = ("loss_curve_", "loss_", "validation_loss_curve_", "best_loss_", "n_iter_", "n_active_units_")
+_COPIED = (
+    *("learning_rate_", "batch_size_", "max_iter_", "n_parameters_", "n_active_units_"),
+    *("loss_curve_", "loss_", "validation_loss_curve_", "best_loss_", "n_iter_"),
+)
 _PRIVATE = ("_codec", "_prior", "_holes")  # fitted attributes
 
 
@@ -143,6 +146,14 @@ class TabularVAESampler(
         For each column of categories, by its name (its number, for arrays), the list of its categories.
     n_active_units_ : int
         Number of latent variables in use, as described for :class:`VAESampler`.
+    n_parameters_ : int
+        Number of trained parameters: biases, both heads of the encoder and learned variances included.
+    learning_rate_ : float
+        Highest learning rate that was used.
+    batch_size_ : int
+        Number of rows per batch that was used.
+    max_iter_ : int
+        Number of epochs that was aimed at.
     loss_curve_ : list of float
         Objective of each epoch, in nats per row: minus the ELBO, with ``beta=1``.
     loss_ : float

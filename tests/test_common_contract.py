@@ -12,6 +12,7 @@ from estimators import (
     BY_ERROR,
     ESTIMATORS,
     EVERY_ESTIMATOR,
+    PUBLIC_CLASSES,
     SPARSE_OUTPUT,
     assert_same,
     assert_same_model,
@@ -51,6 +52,21 @@ def calls(model, X):
     else:
         yield partial(model.inverse_transform, model.transform(X))
         yield partial(model.score, X)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("public", [c for c in PUBLIC_CLASSES if hasattr(c(), "max_iter")])
+@pytest.mark.parametrize("given", [{}, {"max_iter": 7, "batch_size": 20, "learning_rate": 1e-3}])
+def test_what_was_used_for_automatic_settings_is_told(public, given):
+    """And a number means that number. The imputer's rate, which has a default of its own, is no news."""
+    X = rows()
+    model = public(**given).fit(X, labels(X)) if is_classifier(public()) else public(**given).fit(X)
+    automatic = [name for name in ("learning_rate", "batch_size", "max_iter") if getattr(public(), name) == "auto"]
+    assert automatic
+    for name in automatic:
+        used = getattr(model, f"{name}_")
+        assert type(used) is (float if name == "learning_rate" else int)
+        assert used == given[name] if given else used > 0
 
 
 # Determinism -----------------------------------------------------------------------------------------------

@@ -81,10 +81,24 @@ def failures(rank):
         return x * drawn
 
     own_noise.drawn = []
+
+    def failing_noise(x, generator):
+        failing_noise.calls += 1
+        if rank == 1 and failing_noise.calls == 6:
+            raise ArithmeticError("the sixth noise")
+        return x
+
+    failing_noise.calls = 0
     Estimator = skae.AutoencoderTransformer
     attempts = {
         "NaN on rank 1": lambda: configured(Estimator).fit(bad),
         "late": lambda: configured(Estimator, loss=stop_late, batch_size=8).fit(X),
+        "amid announced sums": lambda: configured(
+            skae.DenoisingAutoencoder, noise=failing_noise, batch_size=8, early_stopping=False
+        ).fit(X),
+        "diverging": lambda: configured(
+            Estimator, solver="sgd", learning_rate=1e30, batch_size=8, early_stopping=False
+        ).fit(X),
         "features": lambda: configured(Estimator).fit(X[:, : 5 - rank]),
         "parameters": lambda: configured(Estimator, alpha=0.1 * rank).fit(X),
         "both": lambda: configured(Estimator, tied_weights=True, decoder_hidden_layer_sizes=3).fit(X),

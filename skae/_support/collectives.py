@@ -2,6 +2,10 @@
 
 Before each exchange the ranks meet: they tell each other whether one has failed, and what they are about to do. So
 none waits for a rank that has raised an error, and the ranks stay in step for the next fit.
+
+A meeting costs half as much as the sum of a large gradient. Sums that follow each other with nothing in between are
+therefore announced in one meeting; a rank that fails meanwhile gives NaN to the next of them, and a sum of NaN makes
+the others ask why.
 """
 
 import zlib
@@ -33,6 +37,8 @@ class Collectives:
         on_device = torch.distributed.get_backend(group) == "nccl"
         self._device = torch.device("cuda", torch.cuda.current_device()) if on_device else torch.device("cpu")
         self._has_failed = False
+        self._announced: Tensor | None = None  # what the sums that were announced are of
+        self._n_announced = 0  # how many of them are to come
 
     def reduce(self, values: Tensor, operation: str = "SUM") -> Tensor:
         """Return the sum ("SUM"), the minima ("MIN") or the maxima ("MAX") over ranks; all give one shape."""
@@ -41,9 +47,25 @@ class Collectives:
         self._run("all_reduce", shared, op=getattr(self._distributed.ReduceOp, operation), group=self._group)
         return shared.to(values.device)
 
+    def announce(self, n: int, values: Tensor) -> None:
+        """Meet for the next ``n`` exchanges, all of which add up values like these."""
+        self._meet(f"add {n} times {tuple(values.shape)} {values.dtype}")
+        self._announced, self._n_announced = values, n
+
     def add_up(self, values: Tensor) -> None:
         """Put the sum over ranks in the place of contiguous values."""
-        self._meet(f"add {tuple(values.shape)} {values.dtype}")
+        if not self._n_announced:
+            self._meet(f"add {tuple(values.shape)} {values.dtype}")
+            self._add_up(values)
+            return
+        self._n_announced -= 1
+        self._add_up(values)
+        if values.view(-1)[0].isnan():  # of a rank that has failed, or of a fit that diverges
+            n, self._n_announced = self._n_announced, 0
+            self._meet("go on")
+            self._n_announced = n
+
+    def _add_up(self, values: Tensor) -> None:
         if values.device.type != self._device.type:
             shared = values.to(self._device)
             self._run("all_reduce", shared, group=self._group)
@@ -96,6 +118,10 @@ class Collectives:
         if self._has_failed:
             return
         self._has_failed = True
+        if self._n_announced:
+            assert self._announced is not None
+            self._n_announced = 0
+            self._add_up(torch.full_like(self._announced, torch.nan))
         self._all_reduce_header(1, _NONE)
         self._gather_objects(f"{type(error).__name__}: {error}")
 
@@ -107,6 +133,7 @@ class Collectives:
         RuntimeError
             If a rank has failed, is lost, or is about to do something else.
         """
+        assert not self._n_announced, f"about to {purpose}, but {self._n_announced} sums were announced"
         code = zlib.crc32(purpose.encode())
         failed, highest, lowest = self._all_reduce_header(0, code)
         if failed:

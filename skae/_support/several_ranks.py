@@ -62,6 +62,9 @@ class Ranks(SingleProcess):
     def maximum(self, values: Tensor) -> Tensor:
         return self.collectives.reduce(values, "MAX")
 
+    def announce(self, n: int, values: Tensor) -> None:
+        self.collectives.announce(n, values)
+
     def add_up(self, values: Tensor) -> None:
         self.collectives.add_up(values)
 

@@ -101,7 +101,7 @@ class ValuesUsed:
 
     @property
     def learning_rate(self) -> float:
-        """The highest learning rate of the networks, before a bottleneck raises it."""
+        """The highest learning rate of the networks, before a bottleneck raises an automatic one."""
         given = self.estimator.learning_rate
         if given != "auto":
             return given
@@ -119,9 +119,11 @@ class ValuesUsed:
         return e._automatic.sgd[1] if is_automatic else e.max_grad_norm
 
     def raised_rate(self, bottleneck: Bottleneck | None) -> float:
-        """Return the highest learning rate of networks around a bottleneck."""
+        """Return the highest learning rate of networks around a bottleneck, which may raise an automatic one."""
         own = self.learning_rate
-        return own if bottleneck is None else bottleneck.learning_rate(own, self.estimator.solver)
+        if bottleneck is None or self.estimator.learning_rate != "auto":
+            return own
+        return bottleneck.learning_rate(own, self.estimator.solver)
 
     def values_used(self, bottleneck: Bottleneck | None, max_iter: int) -> dict[str, Any]:
         """Return fitted attributes: the values that parameters have taken."""

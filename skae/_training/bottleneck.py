@@ -43,7 +43,7 @@ class Bottleneck:
         return code_width
 
     def learning_rate(self, learning_rate: float, solver: str) -> float:
-        """Return the learning rate of networks around this bottleneck, given the user's."""
+        """Return the learning rate of networks around this bottleneck, given the automatic one."""
         return learning_rate
 
     def set_rate(self, factor: float) -> None:

@@ -113,6 +113,7 @@ class ExplicitStep(Step):
         self._sparse_input = take_sparse_input(self.layers, self.served.rows) if reads_stored else None
         self.encoder, self.decoder = self.layers[: len(encoder)], self.layers[len(encoder) :]
         self._closed_forms: list[Any] = [penalty.closed_form for penalty in self.objective.penalties]
+        self.exchanges_gradients_alone = self.objective.bottleneck is None and not self._closed_forms
         self._plans: dict[tuple[int, int], StepPlan] = {}
         loss = self.objective.loss
         self._features = self.decoder[-1].fan_out if loss.mean_over_features else 1

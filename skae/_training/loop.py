@@ -67,7 +67,10 @@ def walk(
             losses, n_seen = [], 0
             if monitor is not None:
                 monitor.begin_epoch()
-            for batch in _batches(ranks.whole(rows), schedule, generator):
+            batches = _batches(ranks.whole(rows), schedule, generator)
+            if step.exchanges_gradients_alone:
+                ranks.announce(len(batches), step.gradient)
+            for batch in batches:
                 _set_off(step, schedule, course, epoch + n_seen / n_rows, batch.size(0) / n_rows)
                 losses.append((yield ranks.mine(batch)))
                 n_seen += batch.size(0)

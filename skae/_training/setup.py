@@ -127,12 +127,10 @@ class Run(ValuesUsed):
 
     def explain(self, error: DivergedError, step: Step) -> ValueError:
         """Return what users see where training diverges."""
-        own, used = self.learning_rate, step.learning_rate
-        rate = f"learning_rate={own:g}" + (f", which is raised to {used:g} here" if used != own else "")
         return ValueError(
             f"Training diverged: the loss was no longer finite in epoch {error.epoch}. The largest magnitude "
-            f"in X is {self.data.largest_magnitude():.4g} and {rate}. Scale X, for instance "
-            "with sklearn.preprocessing.StandardScaler, or lower learning_rate."
+            f"in X is {self.data.largest_magnitude():.4g} and learning_rate={step.learning_rate:g}. Scale X, for "
+            "instance with sklearn.preprocessing.StandardScaler, or lower learning_rate."
         )
 
 

@@ -26,6 +26,7 @@ class Step:
     optimizer: Optimizer
     multiply_adds: int  # of one row on its way through the networks
     needs_two_rows = False  # whether a batch of one row is impossible (batch normalization)
+    exchanges_gradients_alone = False  # whether ranks exchange nothing else in a step
 
     def __init__(
         self,

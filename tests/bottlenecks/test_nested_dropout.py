@@ -83,17 +83,16 @@ def test_groups_after_its_own_count_for_five_at_most():
 
 
 @pytest.mark.parametrize(
-    ("solver", "learning_rate", "expected"),
-    [("sgd", 0.1, 1.6), ("adam", 1e-3, 4e-3), ("adamw", 1e-3, 4e-3), ("adam", 5e-3, 0.01), ("adam", 0.02, 0.02)],
+    ("solver", "width", "expected"),  # 0.2 times 16, 0.01, and 0.00125 times 4
+    [("sgd", 8, 3.2), ("adam", 8, 0.01), ("adamw", 1024, 0.005), ("adam", 1024, 0.005)],
 )
-def test_rates_of_many_prefixes_at_once(solver, learning_rate, expected):
-    model = ordered(16, solver=solver, learning_rate=learning_rate)
-    step = prepare(model, rows(50, 4), Mode.FRESH).step
-    assert step.optimizer.learning_rate == pytest.approx(expected)
+def test_automatic_rates_of_many_prefixes_at_once(solver, width, expected):
+    model = ordered(16, solver=solver, learning_rate="auto", hidden_layer_sizes=width, max_iter=1)
+    assert model.fit(rows(50, 4)).learning_rate_ == pytest.approx(expected)
 
 
 def test_divergence_names_the_rate_that_was_used():
-    with pytest.raises(ValueError, match=r"learning_rate=50, which is raised to 200 here\. Scale X"):
+    with pytest.raises(ValueError, match=r"learning_rate=50\. Scale X"):
         ordered(4, solver="sgd", learning_rate=50).fit(rows(50, 4))
 
 

@@ -72,7 +72,11 @@ def failures(tmp_path_factory):
 
 @pytest.mark.parametrize(
     ("attempt", "error"),
-    [("NaN on rank 1", "ValueError: Input X contains NaN."), ("late", "ArithmeticError: the fifth batch")],
+    [
+        ("NaN on rank 1", "ValueError: Input X contains NaN."),
+        ("late", "ArithmeticError: the fifth batch"),
+        ("amid announced sums", "ArithmeticError: the sixth noise"),
+    ],
 )
 def test_where_one_rank_fails_all_do(failures, attempt, error):
     first, second = (of_rank[attempt] for of_rank in failures)
@@ -85,6 +89,7 @@ def test_where_one_rank_fails_all_do(failures, attempt, error):
     [
         ("features", "the number of features is 5 on rank 0, but 4 on rank 1"),
         ("parameters", "alpha is 0.0 on rank 0, but 0.1 on rank 1"),
+        ("diverging", "ValueError: Training diverged"),
         ("both", "ValueError: tied_weights=True needs a decoder"),
         ("partial_fit", "NotImplementedError: partial_fit looks at all rows"),
         ("classifier", "NotImplementedError: AutoencoderClassifier.fit looks at all rows"),
