@@ -254,8 +254,8 @@ class AdversarialAutoencoder(BaseAutoencoder):
     It rises as the discriminator improves, so that it cannot be compared between epochs.
 
     The automatic ``learning_rate`` is twice that of an autoencoder with as many rows a batch, since a step of the
-    networks has to serve the reconstruction and the pull. The weights that are validated and kept are a running mean of those of recent steps [6]_; ``loss_curve_`` is
-    the loss of the weights of each step.
+    networks has to serve the reconstruction and the pull. The weights that are validated and kept are a running
+    mean of those of recent steps [6]_; ``loss_curve_`` is the loss of the weights of each step.
 
     *Stability.* The discriminator sees noisy inputs [3]_ and learns faster than the encoder [4]_, and its solver
     has a short memory [5]_. If codes drift or oscillate, raise ``discriminator_learning_rate`` or

@@ -311,10 +311,10 @@ class AutoencoderTransformer(TakesSampleWeight):
     units.
 
     Since all groups at once act like a larger batch, an automatic ``learning_rate`` is multiplied by their number
-    for 'sgd', and by its square root for 'adam' and 'adamw' [6]_, but not raised above 0.01. The weights that are validated
-    and kept are a running mean of those of recent steps [7]_; ``loss_curve_`` is the loss of the weights of each
-    step. `partial_fit` continues from the weights of the last step, unless the model was saved or its networks
-    changed in between.
+    for 'sgd', and by its square root for 'adam' and 'adamw' [6]_, but not raised above 0.01. The weights that are
+    validated and kept are a running mean of those of recent steps [7]_; ``loss_curve_`` is the loss of the weights
+    of each step. `partial_fit` continues from the weights of the last step, unless the model was saved or its
+    networks changed in between.
 
     Linear networks under squared error need none of this: they are trained as usual, and the code is then
     transformed to the principal axes of the reconstruction. This leaves reconstructions from the whole code as

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from scipy import sparse
-from sklearn.utils.sparsefuncs import mean_variance_axis, min_max_axis
+from sklearn.utils.sparsefuncs import incr_mean_variance_axis, mean_variance_axis, min_max_axis
 from torch import Tensor
 
 from .._support.devices import sum_dtype
@@ -147,9 +147,7 @@ def column_means(X: "Tensor | sparse.csr_matrix", weight: Tensor | None = None, 
     Where entries may be ``missing``, which are NaN, it is that of the others; 0 if there are none.
     """
     if sparse.issparse(X):
-        weights = None if weight is None else weight.cpu().numpy().astype(str(X.dtype))
-        means = torch.from_numpy(mean_variance_axis(X, axis=0, weights=weights)[0]).double()
-        return current().mean(means, X.shape[0] if weights is None else float(weights.sum()))
+        return moments_of_csr(X, weight)[0].double()
     short = chunks(X, SMALL_CHUNKS * X.shape[1])
     if missing:
         return _means_of_observed(short, weight)
@@ -196,15 +194,42 @@ def column_statistics(X: "Tensor | sparse.csr_matrix", missing: bool = False) ->
     return tuple(column.cpu().numpy() for column in (*columns, mean))
 
 
-def _statistics_of_csr(X: "sparse.csr_matrix") -> tuple[np.ndarray, ...]:
-    own, variance = (torch.from_numpy(np.asarray(a)) for a in mean_variance_axis(X, axis=0))
-    extremes = tuple(torch.from_numpy(np.asarray(a)) for a in min_max_axis(X, axis=0))
+def moments_of_csr(
+    X: "sparse.csr_matrix", weight: Tensor | None = None, index: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Return the weighted mean and variance of each column, in X's dtype; zeros where this rank has no rows.
+
+    With ``index`` only the rows of these numbers count; ``weight`` is of all rows.
+    """
+    weights = None if weight is None else weight.cpu().numpy().astype(str(X.dtype))
+    if index is None:
+        mean, variance = mean_variance_axis(X, axis=0, weights=weights)
+        n = X.shape[0] if weights is None else float(weights.sum())
+    else:
+        mean, variance, counts = np.zeros((3, X.shape[1]), dtype=X.dtype)
+        for part in index.cpu().split(chunk_rows(16 * max(1, X.nnz // X.shape[0]))):
+            own = None if weights is None else weights[part]
+            mean, variance, counts = incr_mean_variance_axis(
+                X[part.numpy()], axis=0, last_mean=mean, last_var=variance, last_n=counts, weights=own
+            )
+        n = len(index) if weights is None else float(weights[index.cpu()].sum())
+    return _of_all_ranks(torch.from_numpy(mean), torch.from_numpy(variance), n)
+
+
+def _of_all_ranks(own: Tensor, variance: Tensor, n: float) -> tuple[Tensor, Tensor]:
+    """Return the mean and the variance over the rows of all ranks, given those over the n rows of this one."""
     ranks = current()
-    if ranks.is_shared:  # around the mean of all ranks, not of this one
-        mean = ranks.mean(own, X.shape[0])
-        own, variance = mean, ranks.mean(variance + (own - mean).square(), X.shape[0])
-        extremes = ranks.join(extremes, (torch.minimum, torch.maximum))
-    return tuple(column.numpy() for column in (variance.sqrt(), *extremes, own))
+    if not ranks.is_shared:
+        return own, variance
+    mean = ranks.mean(own, n)
+    return mean, ranks.mean(variance + (own - mean).square(), n)
+
+
+def _statistics_of_csr(X: "sparse.csr_matrix") -> tuple[np.ndarray, ...]:
+    mean, variance = moments_of_csr(X)
+    extremes = tuple(torch.from_numpy(np.asarray(a)) for a in min_max_axis(X, axis=0))
+    extremes = current().join(extremes, (torch.minimum, torch.maximum))
+    return tuple(column.numpy() for column in (variance.sqrt(), *extremes, mean))
 
 
 def _statistics_of_observed(X: Tensor, mean: Tensor) -> tuple[Tensor, ...]:

@@ -8,7 +8,7 @@ from scipy import sparse
 from torch import Tensor
 
 from .._support.ranks import current
-from .chunks import Buffer, Reader, chunk_rows, slices
+from .chunks import Buffer, Reader, chunk_rows, moments_of_csr, slices
 
 SMALL_BYTES = 1 << 22
 
@@ -98,6 +98,12 @@ class Rows:
             return None
         offset = np.zeros(self.n_features) if self._offset is None else self._offset.numpy()
         return self._reader.X[index.cpu().numpy()], offset, self._factor
+
+    def variance(self, index: Tensor, weight: Tensor | None) -> Tensor | None:
+        """Return the weighted variance of each column of CSR rows, given the weights of all; None of others."""
+        if self._reader.is_dense or self._change is not None:
+            return None
+        return moments_of_csr(self._reader.X, weight, index)[1].double() * self._factor**2
 
     @property
     def density(self) -> float | None:

@@ -5,11 +5,22 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy import sparse
 from torch import Tensor
 
 from .._support.devices import sum_dtype
 from .._support.ranks import current
-from .chunks import SMALL_CHUNKS, Reader, chunk_rows, column_statistics, evenly, fold, spread, sum_rows
+from .chunks import (
+    SMALL_CHUNKS,
+    Reader,
+    chunk_rows,
+    column_statistics,
+    evenly,
+    fold,
+    moments_of_csr,
+    spread,
+    sum_rows,
+)
 
 MOST_ROWS = 10_000  # that columns are measured on
 MOST_IMAGES = 200
@@ -40,9 +51,15 @@ def unit(X: Any, offset: Tensor | None, weight: Tensor | None) -> float:
         share = None if weight is None else weight[index]
         return sum_rows(_squared(x), share).sum(), sum_rows(~x.isnan(), share).sum()
 
-    some = spread(used, MOST_ROWS).split(chunk_rows(SMALL_CHUNKS * X.shape[1]))
-    total, n = fold((squares(index) for index in some), torch.add, torch.add)
-    deviation = math.sqrt(float(total) / max(float(n), 1.0))
+    some = spread(used, MOST_ROWS)
+    if sparse.issparse(X):
+        mean, variance = moments_of_csr(X, weight, some)
+        centre = 0.0 if offset is None else offset.to(mean)
+        deviation = math.sqrt(float((variance + (mean - centre).square()).double().mean()))
+    else:
+        parts = some.split(chunk_rows(SMALL_CHUNKS * X.shape[1]))
+        total, n = fold((squares(index) for index in parts), torch.add, torch.add)
+        deviation = math.sqrt(float(total) / max(float(n), 1.0))
     if not 0 < deviation < math.inf:
         return 1.0
     mantissa, exponent = math.frexp(deviation)

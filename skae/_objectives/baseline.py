@@ -40,6 +40,10 @@ def baseline(loss: Loss, data: TrainingData) -> Baseline:
     def weight_of(index: Tensor) -> Tensor | None:
         return None if weight is None else weight[index]
 
+    variance = rows.variance(some, weight) if loss.is_squared_error else None
+    if variance is not None:  # known without making the rows dense
+        squared, width = data.target_unit**2 * float(variance.mean()), rows.n_features
+        return Baseline(squared if loss.mean_over_features else width * squared, squared**0.5)
     ranks = current()
     n = ranks.count(len(some)) if weight is None else float(ranks.sum(weight[some].sum()))
     mean = total(sum_rows(x, weight_of(index)) for index, x in rows.chunks(some, width)) / n

@@ -75,6 +75,10 @@ class Loss(NamedTuple):
             entries = entries * weight
         return entries.mean(1) if self.mean_over_features else entries.sum(1)
 
+    @property
+    def is_squared_error(self) -> bool:
+        return self.entrywise is squared_entries
+
     def in_unit(self, unit: float) -> "Loss":
         """Return the loss of rows from their division by ``unit``, itself divided by ``unit`` to its degree."""
         if self.rescaled is not None:
@@ -146,6 +150,10 @@ def _sum_of_products(a: Tensor, b: Tensor) -> Tensor:
 # Closed forms ----------------------------------------------------------------------------------------------
 
 
+def squared_entries(output: Tensor, target: Tensor) -> Tensor:
+    return F.mse_loss(output, target, reduction="none")
+
+
 def _squared_error(output: Tensor, target: Tensor, weight: Tensor | None, gradient: Tensor) -> Tensor:
     """With r = o - t: l = r^2, dl/do = 2 r."""
     residual = torch.sub(output, target, out=gradient)
@@ -210,9 +218,7 @@ _PROBABILITIES = Support(
     1.0,
 )
 LOSSES = {
-    "squared_error": Loss(
-        lambda o, t: F.mse_loss(o, t, reduction="none"), _squared_error, takes_models=True, degree=2
-    ),
+    "squared_error": Loss(squared_entries, _squared_error, takes_models=True, degree=2),
     "absolute_error": Loss(lambda o, t: F.l1_loss(o, t, reduction="none"), _absolute_error, degree=1),
     "huber": _huber(1.0),
     "binary_cross_entropy": Loss(

@@ -3,9 +3,9 @@
 Before each exchange the ranks meet: they tell each other whether one has failed, and what they are about to do. So
 none waits for a rank that has raised an error, and the ranks stay in step for the next fit.
 
-A meeting costs half as much as the sum of a large gradient. Sums that follow each other with nothing in between are
-therefore announced in one meeting; a rank that fails meanwhile gives NaN to the next of them, and a sum of NaN makes
-the others ask why.
+A meeting costs half as much as the sum of 400,000 numbers. Sums that follow each other with nothing in between are
+therefore announced in one meeting; a rank that fails meanwhile gives NaN to the next of them, and a sum of NaN
+makes the others ask why.
 """
 
 import zlib

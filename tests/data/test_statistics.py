@@ -6,8 +6,13 @@ import torch
 from numpy.testing import assert_allclose
 from scipy import sparse
 
+from skae import AutoencoderTransformer
 from skae._data import chunks as chunks_module
 from skae._data.chunks import column_means, column_statistics, count_rows, extremes, pooled
+from skae._objectives.baseline import baseline
+from skae._objectives.losses import loss_by
+from skae._training.fitting import prepare
+from skae._training.setup import Mode
 
 KINDS = {"dense": torch.from_numpy, "csr": sparse.csr_matrix, "fortran": lambda X: torch.from_numpy(X.T.copy()).T}
 
@@ -72,3 +77,18 @@ def test_statistics_of_portions_are_pooled(gaps):
         known, n = found if known is None else pooled(known, n, found, count), n + count
     for column, expected in zip(known, (np.nanstd, np.nanmin, np.nanmax, np.nanmean), strict=True):
         assert_allclose(column, expected(X, 0), rtol=1e-12)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("loss", ["squared_error", "absolute_error"])
+def test_csr_rows_are_measured_as_dense_ones_are(loss, weighted, monkeypatch):
+    """The unit, and what column means achieve: a squared error needs no dense rows for it."""
+    monkeypatch.setattr(chunks_module, "CHUNK_BYTES", 200_000)  # several parts
+    X = sparse.random(4000, 300, 0.4, format="csr", random_state=0)
+    weight = np.random.default_rng(0).random(4000) if weighted else None
+    model = AutoencoderTransformer(2, loss=loss, max_iter=1, init="glorot", dtype="float64", random_state=0)
+    found = []
+    for rows in (X, X.toarray()):
+        setup = prepare(model, rows, Mode.FRESH, sample_weight=weight).setup
+        found.append([setup.data.unit, *baseline(loss_by(loss).in_unit(setup.data.target_unit), setup.data)])
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-8)
