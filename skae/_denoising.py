@@ -19,6 +19,7 @@ from ._fitted import chain
 from ._fitted.sampling import check_n_samples
 from ._support.devices import random_streams
 from ._support.parameters import NON_NEGATIVE, parameter
+from ._support.warnings import warn
 from ._training.fitting import Fit, fit_networks
 from ._training.incremental import update_networks
 
@@ -311,7 +312,7 @@ class DenoisingAutoencoder(TakesMissingValues):
             Training data, real and finite: clean rows, which are corrupted anew for each batch, or, with
             ``X_clean``, noisy rows.
         y : None
-            Ignored.
+            Ignored, with a warning if it has the shape of X: clean rows are ``X_clean``.
         X_clean : {array-like, sparse matrix} of shape (n_samples, n_features), default=None
             Clean version of each noisy row in X. No noise is added then.
         X_val : {array-like, sparse matrix} of shape (n_val_samples, n_features), default=None
@@ -335,6 +336,12 @@ class DenoisingAutoencoder(TakesMissingValues):
             raise ValueError(
                 "X_val are clean rows, to which noise is added, but with X_clean no noise is drawn. Give pairs "
                 "only, and let early_stopping hold out a share of them."
+            )
+        shape = tuple(getattr(y, "shape", ()))
+        if X_clean is None and len(shape) == 2 and shape == tuple(getattr(X, "shape", ())):
+            warn(
+                f"y has the shape of X, {shape}, and is ignored: X is taken for clean rows. If y holds clean rows "
+                "and X noisy ones, call fit(X, X_clean=y)."
             )
         return fit_networks(self, X, X_clean=self._check_clean(X, X_clean), X_val=X_val)
 

@@ -237,6 +237,9 @@ def test_tables_as_people_have_them_are_refused_with_a_remedy(estimator):
     for frame in (table.assign(colour="red"), pl.from_pandas(table.assign(colour="red"))):
         with pytest.raises(ValueError, match="Columns 'kind', 'colour' hold text"):
             clone(estimator).fit(frame)
+    mixed = table.assign(kind=pd.Categorical(table["kind"]), is_new=table["size"] > 3)  # fails elsewhere
+    with pytest.raises(ValueError, match=r"Column 'kind' holds text.*TabularVAESampler"):
+        clone(estimator).fit(mixed)
     if not isinstance(estimator, AutoencoderImputer):
         with pytest.raises(ValueError, match="contains NaN") as caught:
             clone(estimator).fit(np.where(np.eye(20, 3) > 0, np.nan, 1.0))

@@ -335,3 +335,9 @@ def test_the_codes_of_pairs_and_of_drawn_noise_agree_on_what_to_keep(noisy_digit
     pairs_ = DenoisingAutoencoder(32, **settings).fit(noisy_train, X_clean=train)
     drawn = DenoisingAutoencoder(32, noise_level=1.0, **settings).fit(train)
     assert psnr(noisy, test) + 1 < psnr(pairs_.denoise(noisy), test) < psnr(drawn.denoise(noisy), test)
+
+
+def test_clean_rows_given_as_y_are_told_of():
+    X, clean = pairs()
+    with pytest.warns(UserWarning, match=r"y has the shape of X, \(60, 5\), and is ignored.*fit\(X, X_clean=y\)"):
+        denoiser().fit(X, clean)

@@ -66,7 +66,7 @@ def with_remedy(X) -> Iterator[None]:
                 "In skae, AutoencoderImputer fills missing values; DenoisingAutoencoder and VAESampler take rows "
                 "with missing_values=np.nan, and TabularVAESampler takes tables as they are."
             )
-        elif "could not convert string" in str(error):
+        elif "could not convert string" in str(error) or "Cannot cast str" in str(error):
             raise ValueError(
                 f"{error}. {_columns_of_text(X)}. Encode text first, for instance by OneHotEncoder in a "
                 "ColumnTransformer, or use TabularVAESampler, which takes categories too."

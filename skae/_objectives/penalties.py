@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from .._support.warnings import warn
 from .losses import weighted_rows
 
 
@@ -75,15 +76,29 @@ class Penalty(NamedTuple):
 def mean_over_rows(function: Callable[[Tensor, Tensor], Tensor], unit: float = 1.0) -> Callable[..., Tensor]:
     """Return the value of a penalty, over ``unit``, from a term ``function(x, code)`` of each row, (n,).
 
-    The function is an estimator's `_penalty`; the value raises ValueError where it returns another shape.
+    The function is an estimator's `_penalty`; the value raises ValueError where it returns another shape or no
+    tensor, and warns where it has no gradient.
     """
+    is_told = False
 
     def value(x: Tensor, code: Tensor, row_weight: Tensor | None) -> Tensor:
+        nonlocal is_told
         advice = (
             "Reduce over the units of the code only, for instance with .sum(1); a term of the whole batch is "
             "value.expand(len(code))."
         )
-        mean = weighted_rows(function(x, code), len(code), row_weight, "_penalty", "it", advice).mean()
+        term = weighted_rows(function(x, code), len(code), row_weight, "_penalty", "it", advice)
+        if not isinstance(term, Tensor):
+            raise ValueError(
+                f"_penalty returned {type(term).__name__}, but it must return a torch tensor, made of code."
+            )
+        if code.requires_grad and not (term.requires_grad or is_told):
+            is_told = True
+            warn(
+                "_penalty has no effect: what it returned has no gradient. Compute it from code, by torch's "
+                "functions, without detach(), item(), numpy() or torch.no_grad()."
+            )
+        mean = term.mean()
         return mean if unit == 1 else mean / unit
 
     return value

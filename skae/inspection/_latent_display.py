@@ -194,8 +194,8 @@ class LatentDisplay(Display):
             ``inverse_transform``, the codes are drawn alone, with a warning.
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows, as the estimator takes them.
-        y : array-like of shape (n_samples,), default=None
-            Classes or values that give the codes their colours.
+        y : array-like of shape (n_samples,) or str, default=None
+            Classes or values that give the codes their colours, or the name of a column of X, a data frame.
         components : (int, int), default=(0, 1)
             The two components of the code to draw, the horizontal one first.
         n_points : int or None, default=10
@@ -218,9 +218,12 @@ class LatentDisplay(Display):
         ImportError
             If matplotlib is not installed.
         ValueError
-            If a component does not exist, ``y`` has another length than X, or ``image_shape`` does not fit.
+            If a component or a column does not exist, ``y`` has another length than X, or ``image_shape`` does not
+            fit.
         """
         model = Model(estimator)
+        if isinstance(y, str):
+            y = _column(X, y)
         Z, y = model.encode(X), None if y is None else np.ravel(to_numpy(y))
         columns = check_components(components, Z.shape[1])
         check_consistent_length(Z, y)
@@ -244,3 +247,12 @@ class LatentDisplay(Display):
             values = codes[0, :, columns[0]], codes[:, 0, columns[1]]
             options |= {"grid": grid, "grid_values": values, "limits": limits}
         return cls(Z[:, columns], y=y, components=tuple(columns), **options).plot(**drawing)
+
+
+def _column(X, name: str):
+    """Return a column of a data frame by its name."""
+    names = [*getattr(X, "columns", ())]
+    if name not in names:
+        known = f"X has the columns {', '.join(map(str, names[:10]))}" if names else "X is no data frame"
+        raise ValueError(f"y={name!r} names no column: {known}. Give a column's name, or a value for each row.")
+    return X[name]

@@ -264,6 +264,21 @@ def to_numpy(X):
     return X.detach().cpu().numpy() if isinstance(X, Tensor) else np.asarray(X)
 
 
+def row_numbers(rows, n_rows: int) -> np.ndarray:
+    """Return the numbers of chosen rows, given as such or as a mask of all of them."""
+    rows = np.asarray(rows)
+    if rows.dtype == bool:
+        if rows.shape != (n_rows,):
+            raise ValueError(f"rows is a mask of shape {rows.shape}, but X has {n_rows} rows: one entry for each.")
+        return np.flatnonzero(rows)
+    numbers = rows.astype(int)
+    for number in numbers[(numbers < -n_rows) | (numbers >= n_rows)]:
+        raise ValueError(
+            f"rows has {number}, but X has {n_rows} rows, from 0 to {n_rows - 1}, whatever its index."
+        )
+    return numbers
+
+
 def take(X, index):
     """Return rows by number or slice, in their own container."""
     return _safe_indexing(X.tocsr() if sparse.issparse(X) else X, index)

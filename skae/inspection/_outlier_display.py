@@ -5,7 +5,7 @@ from numbers import Integral
 import numpy as np
 
 from ._drawing import Display, with_parameters_of
-from ._model import detector_and_rows, take, to_numpy
+from ._model import detector_and_rows, row_numbers, take, to_numpy
 
 _PANEL = 3.0, 2.4  # inches
 
@@ -127,8 +127,8 @@ class OutlierDisplay(Display):
             Rows to judge: not those of `fit`, since p-values are not valid for them.
         y : array-like of shape (n_samples,) or None, default=None
             Labels, to draw a histogram for each.
-        rows : int or array-like of int, default=3
-            Rows to explain: so many, the oddest, or their numbers.
+        rows : int or array-like of int or bool, default=3
+            Rows to explain: so many, the oddest; or their numbers, from 0; or a mask of all rows.
         **drawing : dict
             Parameters of `plot`.
 
@@ -143,11 +143,13 @@ class OutlierDisplay(Display):
             If matplotlib is not installed.
         TypeError
             If the estimator has no p-values.
+        ValueError
+            If X has no row of a number in ``rows``, or a mask has another length than X.
         """
         detector, prepared, names = detector_and_rows(estimator, X)
         scores = to_numpy(detector.score_samples(prepared))
         oddest = np.argsort(scores, kind="stable")
-        numbers = oddest[:rows] if isinstance(rows, Integral) else np.asarray(rows, int)
+        numbers = oddest[:rows] if isinstance(rows, Integral) else row_numbers(rows, len(scores))
         reasons = np.empty((0, len(names)))
         if len(numbers):
             reasons = to_numpy(detector.score_features(take(prepared, numbers)))

@@ -148,3 +148,14 @@ def test_bars_have_the_colours_of_their_features():
     plain = LatentDisplay.from_estimator(model, frame, n_points=3, bar_kw={"color": "red"})
     assert plain.axes_[1].get_legend() is None
     assert plain.cells_[0, 0].patches[1].get_facecolor() == (1, 0, 0, 1)
+
+
+def test_colours_by_a_column_of_the_frame():
+    frame = pd.DataFrame(rows(), columns=list("abcde"))
+    model = fitted(configured(AutoencoderTransformer), frame)
+    display = LatentDisplay.from_estimator(model, frame, "b", n_points=None)
+    assert_allclose(display.scatter_[0].get_array(), frame["b"])
+    with pytest.raises(ValueError, match=r"y='z' names no column: X has the columns a, b, c, d, e"):
+        LatentDisplay.from_estimator(model, frame, "z")
+    with pytest.raises(ValueError, match=r"y='b' names no column: X is no data frame"):
+        LatentDisplay.from_estimator(model, frame.to_numpy(), "b")

@@ -62,3 +62,13 @@ def test_detectors_without_p_values():
     model = IsolationForest(n_estimators=5).fit(rows())
     with pytest.raises(TypeError, match="IsolationForest has no p_values"):
         OutlierDisplay.from_estimator(model, rows())
+
+
+def test_rows_by_a_mask_and_numbers_that_are_not_there(case):
+    model, new = case
+    mask = np.arange(30) % 10 == 7
+    assert OutlierDisplay.from_estimator(model, new, rows=mask).rows == [7, 17, 27]
+    with pytest.raises(ValueError, match=r"rows has 30, but X has 30 rows, from 0 to 29, whatever its index"):
+        OutlierDisplay.from_estimator(model, new, rows=[1, 30])
+    with pytest.raises(ValueError, match=r"rows is a mask of shape \(20,\), but X has 30 rows"):
+        OutlierDisplay.from_estimator(model, new, rows=mask[:20])

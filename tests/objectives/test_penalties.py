@@ -75,3 +75,20 @@ def test_held_out_rows_are_judged_without_the_penalty():
     plain, penalized = (configured(cls, **settings).fit(X) for cls in (AutoencoderTransformer, Constant))
     assert_allclose(penalized.loss_curve_, [loss + 5 for loss in plain.loss_curve_], rtol=1e-10)
     assert_allclose(penalized.validation_loss_curve_, plain.validation_loss_curve_, rtol=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("term", "told"),
+    [
+        (lambda code: code.detach().square().sum(1), pytest.warns(UserWarning, match="_penalty has no effect")),
+        (lambda code: code.detach().numpy()[:, 0], pytest.raises(ValueError, match="_penalty returned ndarray")),
+    ],
+    ids=["detached", "numpy"],
+)
+def test_penalties_that_torch_cannot_derive(term, told):
+    class Own(AutoencoderTransformer):
+        def _penalty(self, x, code):
+            return term(code)
+
+    with told:
+        Own(2, max_iter=3, random_state=0).fit(X)
