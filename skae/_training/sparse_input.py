@@ -55,8 +55,8 @@ class SparseInput(Affine):
             return
         dbias = self.gradient[-1]
         torch.sum(p.dz, 0, out=dbias)
-        torch.outer(self._offset, -dbias, out=self.gradient[:-1])
-        self.gradient[:-1].add_(torch.from_numpy(self._batch.T @ p.dz.numpy()))
+        product = torch.from_numpy(self._batch.T @ p.dz.numpy())
+        torch.addr(product, self._offset, dbias, alpha=-1, out=self.gradient[:-1])
 
 
 def take_sparse_input(layers: list[Layer], rows: Rows) -> SparseInput | None:
