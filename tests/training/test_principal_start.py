@@ -17,7 +17,7 @@ STILL = {"learning_rate": 1e-12, "max_iter": 1, "random_state": 0}
 
 
 def pca_error(train, test, k):
-    pca = PCA(k, svd_solver="full").fit(train)  # the randomized one, which is automatic for wide rows, is not exact
+    pca = PCA(k, svd_solver="full").fit(train)  # the randomized one, automatic for wide rows, is not exact
     return np.square(pca.inverse_transform(pca.transform(test)) - test).mean()
 
 
