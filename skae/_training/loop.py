@@ -67,10 +67,7 @@ def walk(
             losses, n_seen = [], 0
             if monitor is not None:
                 monitor.begin_epoch()
-            batches = _batches(ranks.whole(rows), schedule, generator)
-            if step.exchanges_gradients_alone:
-                ranks.announce(len(batches), step.gradient)
-            for batch in batches:
+            for batch in _announced(step, _batches(ranks.whole(rows), schedule, generator)):
                 _set_off(step, schedule, course, epoch + n_seen / n_rows, batch.size(0) / n_rows)
                 losses.append((yield ranks.mine(batch)))
                 n_seen += batch.size(0)
@@ -106,6 +103,13 @@ def _set_off(step: Step, schedule: Schedule, course: RateCourse | None, passed: 
         warm_up.advance(schedule.first_epoch + schedule.length * passed)
     if course is not None:
         step.set_rate(course.factor(passed, passed + share))
+
+
+def _announced(step: Step, batches: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """Return the batches, whose gradients' sums over ranks are announced at once where nothing comes between."""
+    if step.exchanges_gradients_alone:
+        current().announce(len(batches), step.gradient)
+    return batches
 
 
 def _batches(rows: Tensor, schedule: Schedule, generator: torch.Generator) -> tuple[Tensor, ...]:
