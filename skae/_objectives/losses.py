@@ -77,7 +77,7 @@ class Loss(NamedTuple):
 
     @property
     def is_squared_error(self) -> bool:
-        return self.entrywise is squared_entries
+        return self.sum_and_gradient is _squared_error
 
     def in_unit(self, unit: float) -> "Loss":
         """Return the loss of rows from their division by ``unit``, itself divided by ``unit`` to its degree."""

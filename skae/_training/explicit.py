@@ -17,7 +17,6 @@ from .._support.ranks import current
 from .buffers import BufferPool
 from .layers import Chain, FlatLayers, Layer, dense_layers
 from .problem import Objective
-from .sparse_input import take_sparse_input
 from .step import Step
 
 MOST_PLANS = 8  # batch sizes to be prepared for at a time
@@ -43,6 +42,8 @@ class StepPlan:
     output, doutput : Tensor
         The decoder's output, which may be wider than a row, and the derivative with respect to it: one memory
         where the output is linear.
+    encoder, decoder : lists of LayerBuffers
+        The memory of each layer.
     encode, decode, decode_back, encode_back : lists of callables
         The passes, in the order of a step.
     """
@@ -80,7 +81,7 @@ class StepPlan:
         self.doutput = self.output if linear else pool.empty("doutput", rows, decoder[-1].fan_out)
         up = Chain("encoder", encoder, h, None, self.code, self.dcode, pool, dropout)
         down = Chain("decoder", decoder, z, self.dz, self.output, self.doutput, pool, dropout)
-        self.encoder = up.buffers
+        self.encoder, self.decoder = up.buffers, down.buffers
         self.encode, self.decode = up.forward, down.forward
         self.decode_back, self.encode_back = down.backward, up.backward
         self._passes: list[tuple[Tensor, Tensor]] | None = None
@@ -103,14 +104,14 @@ class ExplicitStep(Step):
         As for `Step`.
     """
 
+    takes_models = True  # whether a leading axis of models is possible
+
     def __init__(
         self, encoder: Sequence[Block], decoder: Sequence[Block | Parallel], *arguments: Any, **settings: Any
     ) -> None:
         super().__init__(*arguments, **settings)
         self.blocks = [*encoder, *decoder]
-        self.layers = dense_layers(self.blocks)
-        reads_stored = self.target_width is None and not self.low_precision
-        self._sparse_input = take_sparse_input(self.layers, self.served.rows) if reads_stored else None
+        self.layers = self.arrange(dense_layers(self.blocks))
         self.encoder, self.decoder = self.layers[: len(encoder)], self.layers[len(encoder) :]
         self._closed_forms: list[Any] = [penalty.closed_form for penalty in self.objective.penalties]
         self.exchanges_gradients_alone = self.objective.bottleneck is None and not self._closed_forms
@@ -119,6 +120,10 @@ class ExplicitStep(Step):
         self._features = self.decoder[-1].fan_out if loss.mean_over_features else 1
         self._scales: dict[int, Tensor] = {}
         self.place()
+
+    def arrange(self, layers: list[Layer]) -> list[Layer]:
+        """Return the layers to work with."""
+        return layers
 
     def place(self, memory: tuple[Tensor, Tensor] | None = None) -> None:
         """Begin, with a new solver, on parameters and a gradient of one's own or in given memory."""
@@ -171,8 +176,6 @@ class ExplicitStep(Step):
         (served.targets or served.rows).gather(index, out=plan.target)
         if served.targets is not None:
             served.rows.gather(index, out=plan.x)
-        if self._sparse_input is not None:
-            self._sparse_input.serve(served.rows, index)
         if corruption is not None:
             corruption(plan.target if served.targets is None else plan.x, out=plan.x)
         if self.objective.hiding is not None and plan.weight is not None:

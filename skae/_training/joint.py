@@ -180,7 +180,9 @@ def may_join(steps: Sequence[Step], batch_size: int) -> bool:
 
 def _shape(step: Step) -> Any:
     """Describe the layers of a step and what is between them; None where it cannot be joined."""
-    if not isinstance(step, ExplicitStep) or step.low_precision or step.objective.dropout is not None:
+    if not isinstance(step, ExplicitStep) or not step.takes_models or step.low_precision:
+        return None
+    if step.objective.dropout is not None:
         return None
     if any(isinstance(layer, ParallelAffine) for layer in step.layers):
         return None

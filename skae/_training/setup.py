@@ -28,6 +28,7 @@ from .monitoring import Monitor
 from .optimizers import OPTIMIZERS, Optimizer
 from .problem import DivergedError, Objective, Schedule, Served
 from .seen import Seen, centre
+from .sparse_step import SparseStep, reads_stored_rows
 from .step import Step
 
 
@@ -76,6 +77,9 @@ class Run(ValuesUsed):
         blocks = dense_blocks(encoder), dense_blocks(decoder)
         closed_form = objective.loss.sum_and_gradient is not None and all(blocks)
         if closed_form and all(penalty.closed_form is not None for penalty in objective.penalties):
+            if not self.low_precision and reads_stored_rows([*blocks[0], *blocks[1]], served, objective):
+                goes_on = not self.has_end
+                return SparseStep(*blocks, served, objective, make_optimizer, goes_on=goes_on, **settings)
             return ExplicitStep(*blocks, served, objective, make_optimizer, **settings)
         return AutogradStep(encoder, decoder, served, objective, make_optimizer, **settings)
 

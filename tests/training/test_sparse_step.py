@@ -8,21 +8,22 @@ from scipy import sparse
 from sklearn.base import clone
 
 from skae import AutoencoderTransformer
-from skae._training import sparse_input
+from skae._training import sparse_step
 
 
 @pytest.fixture(autouse=True)
 def served(monkeypatch):
     """Let small rows be read as they are stored; return how many batches were."""
-    monkeypatch.setattr(sparse_input, "LEAST_COLUMNS", 1)
-    monkeypatch.setattr(sparse_input, "MOST_DENSITY", 1)
-    counts, serve = [], sparse_input.SparseInput.serve
+    monkeypatch.setattr(sparse_step, "LEAST_COLUMNS", 1)
+    monkeypatch.setattr(sparse_step, "MOST_DENSITY", 1)
+    counts, stored = [], sparse_step.SparseStep._stored
 
-    def counting(self, rows, index):
-        serve(self, rows, index)
-        counts.append(self._batch is not None)
+    def counting(self, index):
+        batch = stored(self, index)
+        counts.append(batch is not None)
+        return batch
 
-    monkeypatch.setattr(sparse_input.SparseInput, "serve", counting)
+    monkeypatch.setattr(sparse_step.SparseStep, "_stored", counting)
     return counts
 
 
@@ -49,8 +50,25 @@ AS_BEFORE = [
 ]  # the weights also decode, or what is restored is not what is read
 
 
+WITHOUT_DENSE_ROWS = ["default", "falling_rate", "early_stopping", "contractive_shallow", "linear", "sgd"]
+WITHOUT_DENSE_ROWS += ["ordered_linear", "sparse_kl", "hasher", "adversarial", "stacked"]
+
+
+@pytest.fixture
+def multiplied(monkeypatch):
+    """Return the number of rows of each batch whose squared error came from products of parameters."""
+    sizes, sum_and_gradient = [], sparse_step.SparseOutput.sum_and_gradient
+
+    def counting(self, p, *arguments):
+        sizes.append(len(p.h))
+        return sum_and_gradient(self, p, *arguments)
+
+    monkeypatch.setattr(sparse_step.SparseOutput, "sum_and_gradient", counting)
+    return sizes
+
+
 @pytest.mark.parametrize("name", READ + AS_BEFORE)
-def test_csr_rows_train_the_networks_that_dense_rows_do(name, served):
+def test_csr_rows_train_the_networks_that_dense_rows_do(name, served, multiplied):
     estimator, X = clone(CONFIGURATIONS[name]).set_params(batch_size=16, max_iter=3), mostly_zero()
     dense = clone(estimator).fit(X)
     assert not served
@@ -59,14 +77,26 @@ def test_csr_rows_train_the_networks_that_dense_rows_do(name, served):
     assert_allclose(read.transform(X), dense.transform(X), rtol=1e-6, atol=1e-8)
     assert bool(served) == (name in READ)
     assert all(served)
+    assert bool(multiplied) == (name in WITHOUT_DENSE_ROWS)
 
 
-def test_weights_and_other_rows_to_watch(served):
+def test_small_batches_make_rows_dense_for_the_last_layer(served, multiplied):
+    X = mostly_zero()
+    settings = {"hidden_layer_sizes": 30, "batch_size": 16, "max_iter": 5, "early_stopping": False}
+    base = AutoencoderTransformer(2, random_state=0, **settings)
+    read = clone(base).fit(sparse.csr_array(X))
+    assert_allclose(read.loss_curve_, clone(base).fit(X).loss_curve_, rtol=1e-9)
+    assert set(multiplied) == {16}  # of 30 hidden units; the last batch of an epoch has 12
+
+
+def test_weights_and_other_rows_to_watch(served, multiplied):
     X, weight = mostly_zero(), np.random.default_rng(0).integers(0, 3, size=60)
     base = AutoencoderTransformer(2, hidden_layer_sizes=6, max_iter=5, early_stopping=True, random_state=0)
     given = {"sample_weight": weight, "X_val": X[:20]}
     dense, read = clone(base).fit(X, **given), clone(base).fit(sparse.csr_array(X), **given)
+    assert_allclose(read.loss_curve_, dense.loss_curve_, rtol=1e-9)
     assert_allclose(read.validation_loss_curve_, dense.validation_loss_curve_, rtol=1e-9)
+    assert multiplied
     assert set(served) == {True, False}  # those to watch are dense
 
 
