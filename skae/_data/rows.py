@@ -112,6 +112,14 @@ class Rows:
             return None
         return self._reader.X.nnz / max(1, self.n_rows * self.n_features)
 
+    @property
+    def share_left(self) -> float:
+        """The share of the sum of squares of CSR rows that is left once they are centred."""
+        X = self._reader.X
+        squares = float(np.square(X.data, dtype=np.float64).sum()) / max(1, X.shape[0])
+        centre = 0.0 if self._offset is None else float(self._offset.double().square().sum())
+        return 1 - centre / squares if squares else 0.0
+
     def batch(self, index: Tensor) -> Tensor:
         """Return the rows numbered ``index`` as a new batch."""
         out = torch.empty(len(index), self.n_features, dtype=self.dtype, device=self.device)

@@ -30,6 +30,7 @@ from .problem import Objective, Served
 
 LEAST_COLUMNS = 1000
 MOST_DENSITY = 0.015  # share of entries that are not zero; with more, products of dense rows are faster
+LEAST_SHARE_LEFT = 0.01  # of squares, once rows are centred: with less, differences of large sums are not exact
 LEAST_ROWS = 0.5  # of a batch, for the last layer, in units of its inputs: with fewer, dense rows are faster
 
 
@@ -205,8 +206,8 @@ def reads_stored_rows(blocks: Sequence[Block | Parallel], served: Served, object
 
 def _is_squared_error(last: Affine, served: Served, objective: Objective) -> bool:
     """Tell whether the objective is the squared error of an affine last layer, whose output nothing else needs."""
-    plain = served.entry_weight is None and not objective.projections
-    return plain and objective.loss.is_squared_error and last.activation.forward is None
+    plain = served.entry_weight is None and not objective.projections and objective.loss.is_squared_error
+    return plain and last.activation.forward is None and served.rows.share_left >= LEAST_SHARE_LEFT
 
 
 def _product(x: "sparse.csr_array", right: Tensor) -> Tensor:

@@ -89,6 +89,15 @@ def test_small_batches_make_rows_dense_for_the_last_layer(served, multiplied):
     assert set(multiplied) == {16}  # of 30 hidden units; the last batch of an epoch has 12
 
 
+@pytest.mark.parametrize("constant", [1.0, 1e4])
+def test_columns_far_from_zero(constant, served, multiplied):
+    X = np.column_stack([mostly_zero(), np.full(60, constant)]).astype(np.float32)
+    base = AutoencoderTransformer(2, hidden_layer_sizes=6, max_iter=20, dtype="float32", random_state=0)
+    dense, read = clone(base).fit(X), clone(base).fit(sparse.csr_array(X))
+    assert_allclose(read.loss_curve_, dense.loss_curve_, rtol=1e-3)
+    assert bool(multiplied) == (constant == 1)
+
+
 def test_weights_and_other_rows_to_watch(served, multiplied):
     X, weight = mostly_zero(), np.random.default_rng(0).integers(0, 3, size=60)
     base = AutoencoderTransformer(2, hidden_layer_sizes=6, max_iter=5, early_stopping=True, random_state=0)
