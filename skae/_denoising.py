@@ -295,7 +295,9 @@ class DenoisingAutoencoder(TakesMissingValues):
     Noise as strong in every pixel is 'isotropic', and its level that of the noise to remove:
 
     >>> level = sigma / np.sqrt(train.var(axis=0).mean())
-    >>> denoiser = DenoisingAutoencoder(32, noise="isotropic", noise_level=level, max_iter=50, random_state=0)
+    >>> denoiser = DenoisingAutoencoder(
+    ...     32, noise="isotropic", noise_level=level, max_iter=50, random_state=0
+    ... )
     >>> restored = denoiser.fit(train).denoise(noisy)
     >>> pca = PCA(16).fit(train)
     >>> linear = pca.inverse_transform(pca.transform(noisy))
