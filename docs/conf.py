@@ -9,6 +9,7 @@ import warnings
 from pathlib import Path
 
 from docutils import nodes
+from sklearn.experimental import enable_iterative_imputer  # noqa: F401  # of an example, for -D plot_gallery=0
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # documents this copy, whichever is installed

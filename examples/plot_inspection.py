@@ -114,7 +114,7 @@ LatentDisplay.from_estimator(flat, X, y, spacing="quantile", image_shape=(8, 8))
 # A variational autoencoder draws new digits. An imputer fills measurements of wines that are missing: where the
 # distributions of filled values differ from those of observed ones, and how large its errors are.
 
-vae = VAESampler(8, likelihood="bernoulli", max_iter=60, random_state=0)
+vae = VAESampler(8, likelihood="bernoulli", beta=0.3, max_iter=60, random_state=0)
 generator = make_pipeline(MinMaxScaler(), vae).fit(X)
 SampleDisplay.from_estimator(
     generator, 20, n_columns=10, random_state=0, image_shape=(8, 8)

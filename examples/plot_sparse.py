@@ -9,6 +9,7 @@ digit by the same five components.
 
 # %%
 # Grey levels in [0, 1]. Without hidden layers, the dictionary element of a unit is its row of decoder weights.
+# The default, ``sparsity="kl"``, has codes that are small but not zero; top-k has as many as are asked for.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -18,6 +19,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
 
 from skae import SparseAutoencoder
+from skae.inspection import FeatureDisplay
 
 X, y = load_digits(return_X_y=True)
 X_train, X_test, y_train, y_test = train_test_split(
@@ -55,11 +57,21 @@ print(
 )
 
 # %%
-# A digit is the training mean plus the dictionary elements of its active units, each times its code.
+# The dictionary: what each unit adds to a digit, and takes away from it. These are the outgoing weights of the
+# decoder; in units of X they are ``components_``.
+
+FeatureDisplay.from_estimator(
+    sparse, network="decoder", units=range(64), image_shape=(8, 8)
+)
+plt.show()
+
+# %%
+# A digit is what the decoder makes of no active unit, close to the training mean, plus the dictionary elements of
+# its active units, each times its code.
 
 Z = sparse.transform(X_test[:6])
 nothing = sparse.inverse_transform(np.zeros((1, 64)))
-patterns = sparse.inverse_transform(np.eye(64)) - nothing
+patterns = sparse.components_
 
 figure, axes = plt.subplots(6, 8, figsize=(8, 6.4), layout="constrained")
 for line, digit, code in zip(axes, X_test, Z, strict=False):

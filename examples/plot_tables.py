@@ -14,9 +14,12 @@ missing.
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from sklearn.compose import make_column_transformer
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from skae import TabularVAESampler
-from skae.inspection import TableDisplay
+from skae import AutoencoderImputer, AutoencoderTransformer, TabularVAESampler
+from skae.inspection import LatentDisplay, TableDisplay
 
 
 def make_people(n, seed):
@@ -45,6 +48,30 @@ sampler.sample(5, random_state=0, with_missing=True)
 # Columns one by one, and how strongly they go together: drawn rows beside real ones that
 # the sampler has not seen.
 TableDisplay.from_estimator(sampler, others, random_state=0)
+plt.show()
+
+# %%
+# A map
+# -----
+# Two codes are a map of the table. Beside it the classic way: columns are imputed, scaled and
+# encoded, then an autoencoder of the resulting numbers. Smokers lie apart from others in both.
+mapper = TabularVAESampler(2, hidden_layer_sizes=(64, 64), random_state=0).fit(people)
+columns = make_column_transformer(
+    (
+        make_pipeline(AutoencoderImputer(random_state=0), StandardScaler()),
+        ["age", "pressure", "cigarettes"],
+    ),
+    (OneHotEncoder(sparse_output=False), ["smokes", "diagnosis"]),
+)
+classic = make_pipeline(columns, AutoencoderTransformer(2, random_state=0)).fit(people)
+groups = people["smokes"].map({"yes": "smokes", "no": "does not"})
+groups += ", " + people["diagnosis"]
+_, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
+maps = {"TabularVAESampler": mapper, "columns encoded first": classic}
+for ax, (name, model) in zip(axes, maps.items(), strict=True):
+    LatentDisplay.from_estimator(model, people, groups, n_points=None, ax=ax)
+    ax.set_title(name)
+axes[0].get_legend().remove()
 plt.show()
 
 # %%

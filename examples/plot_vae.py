@@ -10,7 +10,8 @@ why.
 
 # %%
 # Pixels are integers, at which a density can be made arbitrarily high: uniform noise of width 1 makes them
-# continuous (dequantisation). Pixels that hardly ever vary are left out.
+# continuous (dequantisation). Pixels that hardly ever vary are left out. The others are standardised: both models
+# have a variance for each pixel, so that none counts more than another because of its scale.
 
 import matplotlib.pyplot as plt
 import numpy as np

@@ -39,15 +39,17 @@ class DenoisingAutoencoder(TakesMissingValues):
     n_components : int, default=16
         Width of the code. It may exceed the number of features.
     noise : {'gaussian', 'isotropic', 'masking', 'salt_and_pepper'} or callable, default='gaussian'
-        Corruption of the inputs, drawn anew for each batch. 'gaussian' adds Gaussian noise; so does 'isotropic',
-        with the same standard deviation in all features; 'masking' sets entries to zero; 'salt_and_pepper' sets
-        entries to the minimum or the maximum of their feature in the training data, with equal probability. A
-        callable ``(X, generator) -> X`` gets a batch in units of the data, a torch tensor of shape (n,
-        n_features), and a `torch.Generator` on its device, and returns the corrupted batch.
+        Corruption of the inputs, drawn anew for each batch. 'gaussian' adds Gaussian noise that goes with each
+        feature's standard deviation, as suits tables; 'isotropic' adds it with the same standard deviation in all
+        features, as suits pixels; 'masking' sets entries to zero; 'salt_and_pepper' sets entries to the minimum or
+        the maximum of their feature in the training data, with equal probability. A callable ``(X, generator) ->
+        X`` gets a batch in units of the data, a torch tensor of shape (n, n_features), and a `torch.Generator` on
+        its device, and returns the corrupted batch.
     noise_level : float, default=0.3
         For 'gaussian', the standard deviation of the noise in units of each feature's standard deviation; for
-        'isotropic', in units of the root of the features' mean variance; for 'masking' and 'salt_and_pepper',
-        the probability that an entry is corrupted. A callable ignores it.
+        'isotropic', in units of the root of the features' mean variance, so that noise of standard deviation
+        ``sigma`` in units of X has the level ``sigma / np.sqrt(X.var(axis=0).mean())``; for 'masking' and
+        'salt_and_pepper', the probability that an entry is corrupted. A callable ignores it.
     clean_fraction : float or 'auto', default='auto'
         Probability that a row of a batch stays clean, in [0, 1]. 'auto' is 0.2 for 'masking' and
         'salt_and_pepper', since networks that have only seen rows with missing or wrong entries reconstruct whole
@@ -284,14 +286,22 @@ class DenoisingAutoencoder(TakesMissingValues):
     --------
     >>> import numpy as np
     >>> from sklearn.datasets import load_digits
+    >>> from sklearn.decomposition import PCA
     >>> from skae import DenoisingAutoencoder
     >>> X = load_digits().data
-    >>> noisy = X + np.random.default_rng(0).normal(scale=4, size=X.shape)
+    >>> train, clean, sigma = X[:1000], X[1000:], 4
+    >>> noisy = clean + np.random.default_rng(0).normal(scale=sigma, size=clean.shape)
+
+    Noise as strong in every pixel is 'isotropic', and its level that of the noise to remove:
+
+    >>> level = sigma / np.sqrt(train.var(axis=0).mean())
     >>> denoiser = DenoisingAutoencoder(
-    ...     32, noise_level=0.7, learning_rate=3e-3, batch_size=50, max_iter=50, random_state=0
+    ...     32, noise="isotropic", noise_level=level, max_iter=50, random_state=0
     ... )
-    >>> restored = denoiser.fit(X[:1000]).denoise(noisy[1000:])
-    >>> bool(np.square(restored - X[1000:]).mean() < 0.5 * np.square(noisy - X)[1000:].mean())
+    >>> restored = denoiser.fit(train).denoise(noisy)
+    >>> pca = PCA(16).fit(train)
+    >>> linear = pca.inverse_transform(pca.transform(noisy))
+    >>> bool(np.square(restored - clean).mean() < 0.8 * np.square(linear - clean).mean())
     True
     >>> denoiser.sample(3, random_state=0).shape
     (3, 64)

@@ -38,8 +38,8 @@ class StackedAutoencoder(TakesSampleWeight):
         :class:`DenoisingAutoencoder`. This makes a stacked denoising autoencoder [3]_. None is no noise.
     noise_level : float, default=0.3
         For 'gaussian', the standard deviation of the noise in units of each feature's standard deviation; for
-        'isotropic', in units of the root of the features' mean variance; for 'masking' and 'salt_and_pepper',
-        the probability that an entry is corrupted. A callable ignores it.
+        'isotropic', in units of the root of the features' mean variance, ``np.sqrt(X.var(axis=0).mean())``; for
+        'masking' and 'salt_and_pepper', the probability that an entry is corrupted. A callable ignores it.
     clean_fraction : float or 'auto', default='auto'
         Probability that a row of a batch stays clean, in [0, 1]. 'auto' is 0.2 for 'masking' and
         'salt_and_pepper', since networks that have only seen rows with missing or wrong entries reconstruct whole

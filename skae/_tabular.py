@@ -344,7 +344,7 @@ class TabularVAESampler(
 
     @available_if(_takes_whole_tables)
     def partial_fit(self, X, y=None):
-        """Not there: categories and quantiles are those of the whole table."""
+        """Not supported: categories and quantiles are those of the whole table. Use `fit`."""
 
     # Codes ------------------------------------------------------------------------------------------------
 

@@ -180,3 +180,14 @@ def test_docstrings_hold_nothing_that_the_build_refuses(class_name):
     assert not unquoted
     for method in (getattr(of_class, name) for name in dir(of_class) if not name.startswith("_")):
         assert not re.search(r"\[\d\]_", getattr(method, "__doc__", None) or ""), method
+
+
+def test_summaries_hold_no_references():
+    """They stand alone in the tables of the API page, where a reference is a key that leads nowhere."""
+    public = [getattr(place, name) for place in (skae, skae.inspection, skae.onnx) for name in place.__all__]
+    summaries = {each.__name__: inspect.getdoc(each).partition("\n\n")[0] for each in public}
+    assert [name for name, text in summaries.items() if re.search(r"\[\w+\]_", text)] == []
+
+
+def test_what_is_refused_says_so_on_its_page():
+    assert skae.TabularVAESampler.__dict__["partial_fit"].__doc__.startswith("Not supported: ")

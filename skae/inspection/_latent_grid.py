@@ -33,7 +33,9 @@ def latent_grid(
     at=None,
     return_codes=False,
 ):
-    """Decode a grid of codes in a plane of latent space, such as that of a variational autoencoder [1]_.
+    """Decode a grid of codes in a plane of latent space.
+
+    Such grids show what the units of a variational autoencoder have learned [1]_.
 
     Parameters
     ----------

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 import numpy as np
-from sklearn.datasets import fetch_openml
+from sklearn.datasets import fetch_olivetti_faces, fetch_openml
 from table import MissingDataError
 
 
@@ -51,6 +51,26 @@ def adult():
     except OSError:
         raise MissingDataError("needs Adult: adult.csv.gz in the folder that SKAE_DATA names, or OpenML") from None
     return frame
+
+
+def olivetti():
+    """Return 400 faces of 64 x 64 grey levels, float32 in [0, 1], and the numbers of the 40 persons.
+
+    Raises
+    ------
+    MissingDataError
+        If there are none.
+    """
+    path = Path(os.environ.get("SKAE_DATA", "")) / "olivetti.npz"
+    if path.is_file():
+        file = np.load(path, allow_pickle=False)
+        return file["X"].astype(np.float32) / 255, file["y"].astype(int)
+    try:
+        return fetch_olivetti_faces(return_X_y=True)
+    except OSError:
+        raise MissingDataError(
+            "needs the Olivetti faces: olivetti.npz in the folder that SKAE_DATA names, or scikit-learn's download"
+        ) from None
 
 
 def keel(kind, names=None):

@@ -17,9 +17,11 @@ import sys
 import quality_adversarial
 import quality_codes
 import quality_defaults
+import quality_denoising
 import quality_dense
 import quality_few_labels
 import quality_imputation
+import quality_maps
 import quality_outliers
 import quality_sparse
 import quality_tables
@@ -30,9 +32,11 @@ __all__ = [  # each registers its rows
     "quality_adversarial",
     "quality_codes",
     "quality_defaults",
+    "quality_denoising",
     "quality_dense",
     "quality_few_labels",
     "quality_imputation",
+    "quality_maps",
     "quality_outliers",
     "quality_sparse",
     "quality_tables",
