@@ -276,8 +276,9 @@ def _names_of_rows(X, numbers: np.ndarray) -> list[str]:
     names = [f"row {number}" for number in numbers]
     if library_of(X) != "pandas" or [*X.index] == [*range(len(X))]:
         return names
-    labels = [X.index[number] for number in numbers]
-    return [f"index {shortened(str(label), _LONGEST)} ({name})" for label, name in zip(labels, names, strict=True)]
+    labels = [X.index[number] for number in numbers]  # of an index of several levels, tuples
+    labels = [", ".join(map(str, label)) if isinstance(label, tuple) else str(label) for label in labels]
+    return [f"index {shortened(label, _LONGEST)} ({name})" for label, name in zip(labels, names, strict=True)]
 
 
 def _written(value) -> str:

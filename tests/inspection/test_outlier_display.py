@@ -187,6 +187,10 @@ def test_rows_have_the_names_of_their_index(case):
     named = OutlierDisplay.from_estimator(model, new.set_axis(np.arange(100, 130)), rows=[4])
     assert named.row_names == ["index 104 (row 4)"]
     assert named.rows == [4]
+    levels = pd.MultiIndex.from_product([["north", "south"], range(15)])
+    assert OutlierDisplay.from_estimator(model, new.set_axis(levels), rows=[16]).row_names == [
+        "index south, 1 (row 16)"
+    ]
 
 
 def test_more_rows_than_panels(case):
