@@ -88,11 +88,13 @@ for name in tables["digits"][0]:
 # %%
 # False alarms and false discoveries
 # ----------------------------------
-# ``predict`` calls a row an outlier if its p-value is at most 0.05, so that about one normal row in twenty is a
-# false alarm. ``select`` chooses rows so that few of the *chosen* ones are normal: here, a tenth on average.
+# ``predict`` calls a row an outlier if its p-value is at most ``false_alarm_rate``, so that on average at most
+# this share of normal rows are false alarms; here, one in twenty. ``select`` chooses rows so that few of the
+# *chosen* ones are normal: here, a tenth on average.
 
 X_train, X_test = train_test_split(benign, test_size=0.5, random_state=0)
-detector = AutoencoderOutlierDetector(random_state=0).fit(X_train)
+detector = AutoencoderOutlierDetector(false_alarm_rate=0.05, random_state=0)
+detector.fit(X_train)
 print(f"false alarms:            {np.mean(detector.predict(X_test) == -1):.1%}")
 print(f"malignant rows found:    {np.mean(detector.predict(malignant) == -1):.1%}")
 
@@ -104,7 +106,7 @@ print(f"benign among the chosen: {np.mean(~is_malignant[chosen]):.1%}")
 
 # %%
 # The scores with the threshold, the p-values, which would be flat if all rows were benign, and the reasons of the
-# three oddest rows.
+# three oddest rows, with their values and the usual ones. The display names rows by the index of the data frame.
 
 labels = np.where(is_malignant, "malignant", "benign")
 OutlierDisplay.from_estimator(detector, new, labels, n_features=6)
@@ -113,7 +115,8 @@ OutlierDisplay.from_estimator(detector, new, labels, n_features=6)
 # Reasons
 # -------
 # Which features make a row odd: those without which its distance would fall most. Beside them, the value, what
-# the members make of it (the mean of their reconstructions), and the usual value. Take the first few as a hint
+# the members make of it (the mean of their reconstructions), and the usual value, the median of the training
+# rows. Take the first few as a hint
 # where to look, not as a verdict: what is odd in one feature also disturbs how others are reconstructed.
 
 row = malignant.iloc[[0]]
@@ -123,7 +126,7 @@ restored = np.mean(
 )
 print(f"{'feature':24}{'contribution':>12}{'value':>9}{'restored':>9}{'usual':>9}")
 for column in np.argsort(-reasons)[:5]:
-    values = row.iloc[0, column], restored[column], X_train.iloc[:, column].median()
+    values = row.iloc[0, column], restored[column], detector.usual_values_[column]
     print(
         f"{data.feature_names[column]:24}{reasons[column]:12.0f}"
         + "".join(f"{value:9.3g}" for value in values)

@@ -178,6 +178,7 @@ class BaseAutoencoder(UsesEncoder):
     hidden_groups = cast(Any, None)
     clean_fraction = cast(Any, 0.0)
     _width_parameter = "n_components"  # which of the parameters is the width of the code
+    _score_unit = "minus the mean squared error"  # what `score_samples` is, as displays write it
     _starts_at_pca = False  # whether networks may start at PCA's solution
 
     # Fitting ----------------------------------------------------------------------------------------------

@@ -1,6 +1,8 @@
 """An outlier detector: an ensemble of autoencoders with p-values, and reasons by column."""
 
 import math
+import sys
+from bisect import bisect_left
 from numbers import Real
 from typing import Any
 
@@ -10,6 +12,7 @@ from scipy import sparse
 from sklearn.base import BaseEstimator, OutlierMixin, _fit_context, clone
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.ensemble._base import _set_random_states
+from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing, get_tags
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import _num_samples, check_is_fitted, validate_data
@@ -18,6 +21,7 @@ from ._autoencoder import AutoencoderTransformer
 from ._data import arrays
 from ._data.split import subsets
 from ._data.standardization import Standardization
+from ._data.usual import usual_values
 from ._fitted import conformal
 from ._fitted.distances import Gaussian
 from ._fitted.members import DistanceMember, ScoreMember
@@ -27,11 +31,11 @@ from ._objectives.trimming import trimmed
 from ._support.data_parallel import refuse
 from ._support.devices import random_streams
 from ._support.parameters import AT_LEAST_ONE, FRACTION, NON_NEGATIVE, Parameters, parameter
+from ._support.warnings import warn
 from ._training.fitting import restore_on_failure
 from ._training.setup import Setup
 from ._training.together import fit_together
 
-ALPHA = 0.05  # the largest p-value of an outlier
 N_STEPS, BATCH_SIZE = 300, 128
 _PRIVATE = ("_scale", "_gaussians", "_usual")  # fitted attributes: what scoring needs beside the members
 
@@ -56,9 +60,12 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
     max_samples : float, default=0.6
         Fraction of the rows that each member is trained on, drawn without replacement, in (0, 1).
     contamination : 'auto' or float, default='auto'
-        What makes a row an outlier: 'auto', a p-value of at most 0.05, so that one new normal row in twenty is a
-        false alarm; with fewer than 19 rows to compare with, that it is odder than all of them. A number in
-        (0, 0.5]: so many of the training rows, the oddest, are outliers.
+        What makes a row an outlier: 'auto', a p-value of at most ``false_alarm_rate``. A number in (0, 0.5]: so
+        many of the training rows, the oddest, are outliers.
+    false_alarm_rate : float, default=0.05
+        The share of new normal rows that are called outliers, on average at most, in (0, 1). It takes
+        ``1 / false_alarm_rate - 1`` training rows: with fewer, no row is an outlier, and `fit` warns. For another
+        rate without another fit, compare `p_values` with it. Without effect if ``contamination`` is a number.
     trim : float, default=0.0
         Fraction of each batch, the rows with the largest errors, that members do not learn from once a fifth of
         the training is over, in [0, 0.5). It is for training rows with many outliers among them. Without effect
@@ -89,7 +96,10 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
         Score of each training row, by the members that were not given it: the honest counterpart of
         ``score_samples`` of the training rows. NaN for a row that all were given.
     offset_ : float
-        Threshold: rows that score less are outliers.
+        Threshold: rows that score less are outliers. -inf where there are too few training rows for any.
+    usual_values_ : ndarray of shape (`n_features_in_`,)
+        What is usual of each feature, to compare odd rows with: the median of the training rows; of features that
+        hold no numbers, the most frequent value. Of more than 10 000 rows, so many are looked at.
     n_features_in_ : int
         Number of features seen during `fit`.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -143,6 +153,7 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
     n_estimators: int = parameter(AT_LEAST_ONE, default=10)
     max_samples: float = parameter(FRACTION, default=0.6)
     contamination: Any = parameter(StrOptions({"auto"}), Interval(Real, 0, 0.5, closed="right"), default="auto")
+    false_alarm_rate: float = parameter(FRACTION, default=0.05)
     trim: float = parameter(Interval(Real, 0, 0.5, closed="left"), default=0.0)
     code_weight: float = parameter(NON_NEGATIVE, default=0.3)
     n_components: Any = parameter(StrOptions({"auto"}), AT_LEAST_ONE, default="auto")
@@ -174,6 +185,11 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
             If X is not two-dimensional, contains NaN or infinity, or has too few rows; if training diverges.
         RuntimeError
             If ``device`` is not available.
+
+        Warns
+        -----
+        UserWarning
+            If there are too few rows for p-values of at most ``false_alarm_rate``, so that no row is an outlier.
         """
         refuse("AutoencoderOutlierDetector.fit")
         with restore_on_failure(self):
@@ -187,10 +203,8 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
             self.classes_ = np.array([-1, 1])
             self.estimators_samples_ = [seen.numpy() for seen, _ in parts]
             self.left_out_scores_ = _mean_scores(_num_samples(X), [unseen.numpy() for _, unseen in parts], oddness)
-            if self.contamination == "auto":
-                self.offset_ = -conformal.threshold(self._reference(), ALPHA)
-            else:
-                self.offset_ = float(np.percentile(-self._oddness(X), 100 * self.contamination))
+            self.usual_values_ = usual_values(X)
+            self.offset_ = self._threshold(X)
             fitted = {name: value for name, value in vars(self).items() if name.endswith("_") or name in _PRIVATE}
             context.call_on_fit_task_end(estimator=self, X=X, y=y, reconstruction_attributes=lambda: fitted)
         return self
@@ -233,7 +247,7 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
         Returns
         -------
         decision : ndarray of shape (n_samples,)
-            ``score_samples(X) - offset_``, of X's floating dtype.
+            ``score_samples(X) - offset_``, of X's floating dtype; infinite where `offset_` is.
         """
         X = self._check(X)
         return _like(X, self._above_threshold(X))
@@ -303,7 +317,7 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
         """
         if not (isinstance(alpha, Real) and 0 < alpha < 1):
             raise ValueError(f"alpha={alpha!r} must be a number in (0, 1), the share of false discoveries.")
-        return conformal.select(self.p_values(X), alpha, len(self._reference()))
+        return conformal.select(self.p_values(X), alpha, len(self._reference()), self._n_to_fit)
 
     def score_features(self, X):
         """Compute what each feature contributes to how odd rows are.
@@ -422,6 +436,40 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
     def _above_threshold(self, X) -> np.ndarray:
         with np.errstate(invalid="ignore"):
             return np.nan_to_num(-self._oddness(X) - self.offset_, nan=0.0, posinf=np.inf, neginf=-np.inf)
+
+    def _threshold(self, X) -> float:
+        """Return the score below which rows are outliers; warn if there are too few training rows for any."""
+        if self.contamination != "auto":
+            return float(np.percentile(-self._oddness(X), 100 * self.contamination))
+        reference, rate = self._reference(), self.false_alarm_rate
+        threshold = conformal.threshold(reference, rate)
+        if math.isinf(threshold):
+            warn(
+                f"No row can be an outlier: with {len(reference)} rows to compare with, the smallest p-value is "
+                f"{conformal.smallest(len(reference)):.3g}, which is more than false_alarm_rate={rate}. Fit to at "
+                f"least {self._n_to_fit(conformal.rows_needed(rate))} rows, or raise false_alarm_rate."
+            )
+        return -threshold
+
+    @property
+    def _units(self) -> tuple[str, str]:
+        """Return what scores and contributions of features are, as displays write it."""
+        if self.autoencoder is None:
+            return "minus the squared distance", "fall of the squared distance"
+        member = self.estimators_[0]
+        member = member[-1] if isinstance(member, Pipeline) else member
+        unit = getattr(member, "_score_unit", "")
+        if hasattr(member, "score_features"):
+            return unit, f"below the usual score{', in nats' * unit.endswith('nats')}"
+        return unit, "squared error"
+
+    def _n_to_fit(self, n_reference: int) -> int:
+        """Return how many training rows there have to be for so many that some member has not seen."""
+
+        def n_unseen(n: int) -> int:
+            return min(n, self.n_estimators * (n - round(self.max_samples * n)))
+
+        return bisect_left(range(sys.maxsize), n_reference, key=n_unseen)
 
     def _reference(self) -> np.ndarray:
         """Return how odd the training rows are to those that have not seen them, sorted."""

@@ -248,6 +248,8 @@ class TabularVAESampler(
         4e-3, batch_sizes=(200, 200), n_steps=3000, epochs=(1, 100_000), holds_out=False, rates="cosine"
     )
 
+    _score_unit = "log-likelihood in nats"
+
     # Fitting ----------------------------------------------------------------------------------------------
 
     @with_callbacks

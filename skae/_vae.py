@@ -366,6 +366,8 @@ class VAESampler(TakesMissingValues):
 
     tied_weights: ClassVar = False  # type: ignore[misc]  # no parameter: the encoder has two heads
 
+    _score_unit = "log-likelihood in nats"
+
     # Using the model --------------------------------------------------------------------------------------
 
     def transform(self, X, return_std=False):

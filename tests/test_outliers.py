@@ -21,6 +21,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GridSearchCV, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils._param_validation import InvalidParameterError
 from test_common_persistence import ROUND_TRIPS
 
 from skae import AutoencoderOutlierDetector, AutoencoderTransformer, DenoisingAutoencoder, VAESampler
@@ -166,14 +167,75 @@ def test_an_outlier_is_a_row_below_the_threshold(estimator):
         assert (model.predict(X) == -1).mean() == model.contamination
 
 
+@pytest.mark.parametrize("autoencoder", [None, configured(AutoencoderTransformer, random_state=None)])
+@pytest.mark.parametrize("rate", [0.01, 0.02, 0.07, 1 / 3, 0.58, 1 - 1e-13])
+def test_the_rate_of_false_alarms_is_that_of_p_values(rate, autoencoder):
+    """Where p-values are multiples of 0.01, some of which are no such float."""
+    X, new = rows(99), np.vstack([rows(99), rows(150, seed=1), 3 * rows(50, seed=2)])
+    model = detector(autoencoder, false_alarm_rate=rate).fit(X)
+    expected = model.p_values(new) <= rate
+    assert 0 < expected.sum() < len(new) + (rate > 0.9)
+    np.testing.assert_array_equal(model.predict(new) == -1, expected)
+    np.testing.assert_array_equal(model.decision_function(new) < 0, expected)
+    np.testing.assert_array_equal(model.score_samples(new) < model.offset_, expected)
+
+
+def test_the_rate_is_learnt_by_fit():
+    X, new = rows(100), rows(100, seed=1)
+    model = detector(false_alarm_rate=0.3).fit(X)
+    before = model.predict(new), model.offset_
+    model.set_params(false_alarm_rate=0.05)
+    np.testing.assert_array_equal(model.predict(new), before[0])
+    assert model.fit(X).offset_ < before[1]
+    assert model.offset_ == detector().fit(X).offset_
+    shares = [
+        detector(contamination=0.1, false_alarm_rate=rate).fit(X).offset_ for rate in (0.05, 0.3)
+    ]  # where it has no effect
+    assert shares[0] == shares[1]
+
+
+@pytest.mark.parametrize("rate", [0, 1, -0.1, 1.5, "0.1", None])
+def test_the_rate_is_checked(rate):
+    with pytest.raises(InvalidParameterError, match="'false_alarm_rate' parameter"):
+        detector(false_alarm_rate=rate).fit(rows())
+
+
+@pytest.mark.parametrize(
+    ("settings", "n", "smallest", "needed"),
+    [({}, 10, r"10 rows.*0\.0909", 19), ({"n_estimators": 1, "max_samples": 0.5}, 30, r"15 rows.*0\.0625", 37)],
+)
+def test_too_few_rows_for_the_rate(settings, n, smallest, needed):
+    """A warning says so, and how many there have to be: from then on, there is none."""
+    with pytest.warns(UserWarning, match=rf"No row can be an outlier.*{smallest}.*at least {needed} rows") as told:
+        model = detector(**settings).fit(rows(n))
+    assert len(told) == 1
+    assert told[0].filename == __file__
+    odd = 100 + rows(3)
+    assert model.p_values(odd).max() > 0.05
+    assert (model.predict(odd) == 1).all()
+    assert (model.decision_function(odd) == np.inf).all()
+    assert model.offset_ == -np.inf
+    model.fit(rows(needed))  # where a warning would be an error
+    assert (model.predict(odd) == -1).all()
+    with pytest.warns(UserWarning, match="No row can be an outlier"):
+        model.fit(rows(needed - 1))
+
+
 def test_few_rows_and_the_smallest_p_value():
-    model = detector().fit(rows(10))
+    model = detector(false_alarm_rate=0.1).fit(rows(10))
     odd = 100 + rows(3)
     assert_allclose(model.p_values(odd), 1 / 11)
     assert (model.predict(odd) == -1).all()
     assert np.isfinite(model.offset_)
     with pytest.warns(UserWarning, match=r"smallest p-value is 0\.0909.*Fit to at least 19 rows"):
         assert not model.select(odd, alpha=0.05).any()
+
+
+def test_rows_needed_to_select_where_members_leave_few_out():
+    model = detector(n_estimators=1, max_samples=0.75, false_alarm_rate=0.3).fit(rows(40))
+    with pytest.warns(UserWarning, match="with 10 rows to compare with.*Fit to at least 75 rows"):
+        assert not model.select(100 + rows(3), alpha=0.05).any()
+    assert model.fit(rows(75)).select(100 + rows(3), alpha=0.05).all()
 
 
 def test_select(fitted_to_benign, benign):
@@ -240,6 +302,12 @@ class EmpiricalCovarianceScore(EmpiricalCovariance):
         return -self.mahalanobis(X)
 
 
+def test_usual_values():
+    X = rows(61)
+    assert_allclose(detector().fit(X).usual_values_, np.median(X, axis=0))
+    assert detector(Frames()).fit(some_frame()).usual_values_.tolist()[0] in ("red", "blue")
+
+
 # What members may be ---------------------------------------------------------------------------------------
 
 
@@ -267,10 +335,15 @@ class Frames(BaseEstimator):
         return self.score_features(X).sum(1)
 
 
-def test_data_frames_go_to_the_members_as_they_are():
+def some_frame():
     rng = np.random.default_rng(0)
     X = pd.DataFrame({"colour": rng.choice(["red", "blue", None], 200), "size": rng.normal(size=200)})
     X.loc[::9, "size"] = np.nan
+    return X
+
+
+def test_data_frames_go_to_the_members_as_they_are():
+    X = some_frame()
     new = pd.DataFrame({"colour": ["red", "green"], "size": [0.1, 9.0]})
     model = detector(Frames()).fit(X)
     assert list(model.feature_names_in_) == ["colour", "size"]

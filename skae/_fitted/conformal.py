@@ -6,6 +6,7 @@ exchangeable with them, it is at most alpha with a probability of at most alpha,
 """
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 from scipy.stats import false_discovery_control
@@ -19,26 +20,42 @@ def p_values(oddness: np.ndarray, reference: np.ndarray) -> np.ndarray:
     return (1 + as_odd) / (1 + len(reference))
 
 
+def smallest(n_reference: int) -> float:
+    """Return the smallest p-value that there can be, with so many rows to compare with."""
+    return 1 / (1 + n_reference)
+
+
+def rows_needed(alpha: float) -> int:
+    """Return how many rows to compare with it takes for p-values of at most ``alpha``."""
+    return math.ceil((1 - 1e-12) / alpha) - 1
+
+
 def threshold(reference: np.ndarray, alpha: float) -> float:
-    """Return the largest oddness with a p-value above ``alpha``; if there is no other, above the smallest."""
-    n_allowed = max(1, math.floor(alpha * (1 + len(reference)) * (1 + 1e-12)))
-    return float(reference[-n_allowed])
+    """Return the largest oddness with a p-value above ``alpha``: infinity, if all p-values are."""
+    n = len(reference)
+    n_allowed = math.floor(alpha * (1 + n))
+    while (n_allowed + 1) / (1 + n) <= alpha:  # as p-values are rounded
+        n_allowed += 1
+    while n_allowed / (1 + n) > alpha:
+        n_allowed -= 1
+    return float(reference[-n_allowed]) if n_allowed else math.inf
 
 
-def select(p: np.ndarray, alpha: float, n_reference: int) -> np.ndarray:
+def select(p: np.ndarray, alpha: float, n_reference: int, n_to_fit: Callable[[int], int] = int) -> np.ndarray:
     """Choose rows so that a share of at most ``alpha`` of them is expected to be normal (Benjamini, Hochberg).
 
-    Warns where p-values cannot be small enough to choose any row.
+    Warns where p-values cannot be small enough to choose any row; ``n_to_fit`` tells how many training rows there
+    have to be for so many rows to compare with.
     """
     chosen = false_discovery_control(p, method="bh") <= alpha
-    smallest = 1 / (1 + n_reference)
-    n_odd = int((p <= smallest * (1 + 1e-9)).sum())
-    if len(p) and not chosen.any() and (n_odd or smallest > alpha):
-        needed = math.ceil(len(p) / (alpha * max(1, n_odd))) - 1
+    least = smallest(n_reference)
+    n_odd = int((p <= least * (1 + 1e-9)).sum())
+    if len(p) and not chosen.any() and (n_odd or least > alpha):
+        level = alpha * max(1, n_odd) / len(p)
         warn(
             f"No row can be selected: with {n_reference} rows to compare with, the smallest p-value is "
-            f"{smallest:.3g}, which {n_odd} of the {len(p)} rows have; to select so many it would have to be at "
-            f"most alpha * {max(1, n_odd)} / {len(p)} = {alpha * max(1, n_odd) / len(p):.3g}. Fit to at least "
-            f"{needed} rows, raise alpha, or select among fewer rows."
+            f"{least:.3g}, which {n_odd} of the {len(p)} rows have; to select so many it would have to be at "
+            f"most alpha * {max(1, n_odd)} / {len(p)} = {level:.3g}. Fit to at least "
+            f"{n_to_fit(rows_needed(level))} rows, raise alpha, or select among fewer rows."
         )
     return chosen

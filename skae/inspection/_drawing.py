@@ -40,7 +40,7 @@ class Style(NamedTuple):
         fitting = "bar" if values.size <= _MOST_BARS else "line"
         kind = self.kind if self.kind != "auto" else fitting if shape is None else "image"
         named = kind != "image" and feature_names is not None and len(feature_names) == values.size <= _MOST_NAMES
-        names = [str(name) for name in feature_names] if named else []
+        names = [plain_text(str(name)) for name in feature_names] if named else []
         return self._replace(kind=kind, image_shape=shape, limits=limits, names=names)
 
     def panel_size(self, values: np.ndarray) -> tuple[float, float]:
@@ -222,6 +222,19 @@ def mosaic(images: np.ndarray, n_columns: int) -> np.ndarray:
     height, width = padded.shape[1:3]
     rows = padded.reshape(n_rows, n_columns, height, width, *channels).swapaxes(1, 2)
     return rows.reshape(n_rows * height, n_columns * width, *channels)
+
+
+def plain_text(text: str) -> str:
+    """Return text as matplotlib writes it as it is: between two dollar signs it would set a formula."""
+    return text.replace("$", r"\$")
+
+
+def shortened(text: str, at_most: int) -> str:
+    """Return the beginning and the end of a text that is too long."""
+    if len(text) <= at_most:
+        return text
+    half = (at_most - 1) // 2
+    return f"{text[: at_most - 1 - half]}…{text[-half:]}"
 
 
 def are_numbers(array: np.ndarray) -> bool:

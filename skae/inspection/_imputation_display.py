@@ -5,8 +5,9 @@ from numbers import Integral
 import numpy as np
 from sklearn.utils import check_array
 
-from ._drawing import Display, with_parameters_of
-from ._model import imputer_and_rows, to_numpy
+from ._drawing import Display, plain_text, with_parameters_of
+from ._rows import to_numpy
+from ._steps import find_imputer
 
 _PANEL = 2.6, 2.0  # inches
 
@@ -89,7 +90,7 @@ class ImputationDisplay(Display):
         panels = zip(self.axes_, self.feature_names, self.observed, self.imputed, strict=False)
         for number, (panel, name, *groups) in enumerate(panels):
             self._distributions(panel, groups, bins, hist_kw or {})
-            panel.set_xlabel(str(name), fontsize="small")
+            panel.set_xlabel(plain_text(str(name)), fontsize="small")
             panel.set_yticks([])
             if number == 0:
                 panel.legend(frameon=False, fontsize="x-small")
@@ -110,7 +111,7 @@ class ImputationDisplay(Display):
         relative = self.errors / np.where(deviations > 0, deviations, np.nan)
         places = np.arange(len(relative))[::-1]  # the first at the top
         panel.barh(places, relative, **{"color": "C3", **bar_kw})
-        panel.set_yticks(places, [str(name) for name in self.feature_names], fontsize="x-small")
+        panel.set_yticks(places, [plain_text(str(name)) for name in self.feature_names], fontsize="x-small")
         panel.axvline(1.0, color="k", linestyle="--", linewidth=1)
         panel.set_xlabel("error of entries held out,\nin standard deviations", fontsize="small")
 
@@ -145,7 +146,7 @@ class ImputationDisplay(Display):
         ValueError
             If a column is not there, or was left out by the imputer.
         """
-        imputer, prepared, names, kept = imputer_and_rows(estimator, X)
+        (imputer, _, prepared, names), kept = find_imputer(estimator, X)
         fill = imputer.impute if hasattr(imputer, "impute") else imputer.transform
         filled = to_numpy(np.asarray(fill(prepared)))[:, : len(kept)]
         values = check_array(prepared, dtype=np.float64, ensure_all_finite="allow-nan")[:, kept]

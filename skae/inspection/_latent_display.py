@@ -5,9 +5,10 @@ from scipy import sparse
 from sklearn.utils import check_consistent_length
 
 from .._support.warnings import warn
-from ._drawing import Display, Style, are_numbers, limits_of, mosaic, with_parameters_of
+from ._drawing import Display, Style, are_numbers, limits_of, mosaic, plain_text, with_parameters_of
 from ._latent_grid import check_components, latent_grid
-from ._model import Model, NoWayBackError, to_numpy
+from ._model import Model, NoWayBackError
+from ._rows import to_numpy
 
 _MOST_CLASSES = 20
 
@@ -137,7 +138,7 @@ class LatentDisplay(Display):
             return
         palette, self.scatter_ = plt.get_cmap("tab10" if len(classes) <= 10 else "tab20"), []
         for i, label in enumerate(classes):
-            own = {"color": palette(i % palette.N), "label": str(label), **options}
+            own = {"color": palette(i % palette.N), "label": plain_text(str(label)), **options}
             self.scatter_.append(ax.scatter(*self.codes[y == label].T, **own))
         ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), markerscale=2, fontsize="small", frameon=False)
 

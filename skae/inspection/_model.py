@@ -6,8 +6,6 @@ from typing import Any
 import numpy as np
 import torch
 from scipy import sparse
-from sklearn.pipeline import Pipeline
-from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
@@ -16,6 +14,8 @@ from .._data.corruption import Corruption
 from .._networks.selection import Bits, Selection
 from .._support.devices import random_seed
 from ._drawing import check_image_shape
+from ._rows import to_numpy
+from ._steps import steps_of
 
 
 class NoWayBackError(TypeError):
@@ -42,7 +42,7 @@ class Model:
     def __init__(self, estimator) -> None:
         estimator = getattr(estimator, "best_estimator_", estimator)
         check_is_fitted(estimator)
-        steps = _steps(estimator)
+        steps = steps_of(estimator)
         kinds = ("inverse_transform", "encoder_")
         found = [i for kind in kinds for i, (_, step) in enumerate(steps) if hasattr(step, kind)]
         if not found:
@@ -148,77 +148,6 @@ class Model:
         return self._native(noise(x).numpy())
 
 
-def _steps(estimator, name: str = "") -> list[tuple[str, Any]]:
-    """List the steps of a pipeline, and of pipelines in it, in order."""
-    if not isinstance(estimator, Pipeline):
-        return [(name, estimator)]
-    steps = [(n, step) for n, step in estimator.steps if step is not None and step != "passthrough"]
-    return [inner for n, step in steps for inner in _steps(step, n)]
-
-
-def detector_and_rows(estimator, X) -> tuple[Any, Any, list[str]]:
-    """Return the outlier detector in a fitted estimator, rows as it takes them, and the names of their features.
-
-    Raises
-    ------
-    TypeError
-        If the estimator does not end in a detector with p-values.
-    """
-    estimator = getattr(estimator, "best_estimator_", estimator)
-    check_is_fitted(estimator)
-    *before, (_, detector) = _steps(estimator)
-    if not (hasattr(detector, "p_values") and hasattr(detector, "score_features")):
-        raise TypeError(
-            f"{type(detector).__name__} has no p_values and score_features. Pass a fitted "
-            "AutoencoderOutlierDetector, or a Pipeline that ends in one."
-        )
-    for _, step in before:
-        X = step.transform(X)
-    return detector, X, _names_of(detector, before)
-
-
-def _names_of(step, before: list[tuple[str, Any]]) -> list[str]:
-    """Return the names of the features that a step takes."""
-    for known in (step, *(first for _, first in before[:1])):  # a scaler keeps the features, PCA does not
-        names = getattr(known, "feature_names_in_", ())
-        if len(names) == step.n_features_in_:
-            return [str(name) for name in names]
-    return [f"x{i}" for i in range(step.n_features_in_)]
-
-
-def imputer_and_rows(estimator, X) -> tuple[Any, Any, list[str], np.ndarray]:
-    """Return the imputer in a fitted estimator, rows as it takes them, their columns' names, and which it keeps.
-
-    Raises
-    ------
-    TypeError
-        If there is none.
-    """
-    estimator = getattr(estimator, "best_estimator_", estimator)
-    check_is_fitted(estimator)
-    steps = _steps(estimator)
-    found = [
-        number
-        for number, (_, step) in enumerate(steps)
-        if hasattr(step, "impute") or (hasattr(step, "missing_values") and hasattr(step, "keep_empty_features"))
-    ]
-    if not found:
-        raise TypeError(
-            f"{type(estimator).__name__} contains no imputer. Pass a fitted AutoencoderImputer, an imputer of "
-            "scikit-learn, an autoencoder with missing_values, or a Pipeline that contains one of these."
-        )
-    before, (_, imputer) = steps[: found[0]], steps[found[0]]
-    for _, step in before:
-        X = step.transform(X)
-    kept = np.arange(imputer.n_features_in_)
-    if not hasattr(imputer, "impute"):
-        numbers = np.array([f"x{number}" for number in kept], dtype=object)
-        own = getattr(imputer, "feature_names_in_", numbers)
-        left = set(imputer.get_feature_names_out())
-        kept = np.flatnonzero([name in left for name in own])
-    return imputer, X, _names_of(imputer, before), kept
-
-
 # Layers of networks ----------------------------------------------------------------------------------------
 
 
@@ -252,33 +181,3 @@ def find_layer(network: nn.Module, layer: int | str | None) -> nn.Module:
             "down counted from the end. To pick a module inside a layer, pass its name."
         )
     return found[layer]
-
-
-# Containers of rows ----------------------------------------------------------------------------------------
-
-
-def to_numpy(X):
-    """Turn rows of any container into a dense ndarray; None stays None."""
-    if X is None or sparse.issparse(X):
-        return X if X is None else X.toarray()
-    return X.detach().cpu().numpy() if isinstance(X, Tensor) else np.asarray(X)
-
-
-def row_numbers(rows, n_rows: int) -> np.ndarray:
-    """Return the numbers of chosen rows, given as such or as a mask of all of them."""
-    rows = np.asarray(rows)
-    if rows.dtype == bool:
-        if rows.shape != (n_rows,):
-            raise ValueError(f"rows is a mask of shape {rows.shape}, but X has {n_rows} rows: one entry for each.")
-        return np.flatnonzero(rows)
-    numbers = rows.astype(int)
-    for number in numbers[(numbers < -n_rows) | (numbers >= n_rows)]:
-        raise ValueError(
-            f"rows has {number}, but X has {n_rows} rows, from 0 to {n_rows - 1}, whatever its index."
-        )
-    return numbers
-
-
-def take(X, index):
-    """Return rows by number or slice, in their own container."""
-    return _safe_indexing(X.tocsr() if sparse.issparse(X) else X, index)

@@ -1,13 +1,19 @@
 """Outliers: scores with the threshold, p-values, and the reasons of single rows."""
 
-from numbers import Integral
+from numbers import Integral, Real
 
 import numpy as np
+from sklearn.utils.validation import check_consistent_length
 
-from ._drawing import Display, with_parameters_of
-from ._model import detector_and_rows, row_numbers, take, to_numpy
+from .._data.tables.frames import is_missing, library_of
+from .._support.warnings import warn
+from ._drawing import Display, plain_text, shortened, with_parameters_of
+from ._rows import row_numbers, take, to_numpy
+from ._steps import find_detector, values_and_usual
 
 _PANEL = 3.0, 2.4  # inches
+_BAR, _LETTER = 0.3, 0.055  # inches: the height of a bar, the width of a letter beside it
+_LONGEST = 30  # letters of a name
 
 
 class OutlierDisplay(Display):
@@ -15,24 +21,34 @@ class OutlierDisplay(Display):
 
     The first panel has a histogram of the scores, with the threshold; the second one of the p-values, which would
     be flat if all rows were normal. Then comes a panel for each row that is explained: bars of the features that
-    contribute most. Use `from_estimator` to make one.
+    contribute most, each with the value in the row and the usual one. Use `from_estimator` to make one.
 
     Parameters
     ----------
     scores : ndarray of shape (n_samples,)
         Scores, higher for more normal rows.
     threshold : float
-        Rows that score less are outliers.
+        Rows that score less are outliers; -inf if there can be none.
     p_values : ndarray of shape (n_samples,)
         P-values.
     rows : list of int
-        Numbers of the rows to explain.
+        Numbers of the rows to explain, from 0.
     reasons : ndarray of shape (len(rows), n_features)
         Contribution of each feature to how odd these rows are.
     feature_names : sequence of str
         Names of the features.
     labels : ndarray of shape (n_samples,) or None, default=None
         Labels of the rows, each with a histogram of its own.
+    values : ndarray of shape (len(rows), n_features) or None, default=None
+        Values of the features in the rows to explain.
+    usual_values : ndarray of shape (n_features,) or None, default=None
+        What is usual of each feature: the median of the training rows, or the most frequent value.
+    row_names : list of str or None, default=None
+        What the rows to explain are called. None is by their numbers.
+    score_unit : str, default=''
+        What scores are, for the axis of the first panel.
+    reason_unit : str, default='contribution'
+        What ``reasons`` are, for the axes of the bars.
 
     Attributes
     ----------
@@ -53,12 +69,29 @@ class OutlierDisplay(Display):
     5
     """
 
-    def __init__(self, scores, threshold, p_values, rows, reasons, feature_names, labels=None):
+    def __init__(
+        self,
+        scores,
+        threshold,
+        p_values,
+        rows,
+        reasons,
+        feature_names,
+        labels=None,
+        *,
+        values=None,
+        usual_values=None,
+        row_names=None,
+        score_unit="",
+        reason_unit="contribution",
+    ):
         self.scores, self.threshold, self.p_values = scores, threshold, p_values
         self.rows, self.reasons, self.feature_names = rows, reasons, feature_names
-        self.labels = labels
+        self.labels, self.values, self.usual_values = labels, values, usual_values
+        self.row_names = [f"row {row}" for row in rows] if row_names is None else row_names
+        self.score_unit, self.reason_unit = score_unit, reason_unit
 
-    def plot(self, ax=None, *, n_features=8, bins=20, hist_kw=None, bar_kw=None):
+    def plot(self, ax=None, *, n_features=8, max_rows=12, bins=20, hist_kw=None, bar_kw=None):
         """Draw scores, p-values and reasons.
 
         Parameters
@@ -67,6 +100,9 @@ class OutlierDisplay(Display):
             Where to draw: one Axes to be subdivided, or one for each panel. None makes a new figure.
         n_features : int, default=8
             Number of features in the panel of a row, those that contribute most.
+        max_rows : int, default=12
+            Number of rows to explain that get a panel at most. If there are more, these are the oddest of them,
+            and a warning says so.
         bins : int, default=20
             Number of bins of the histograms.
         hist_kw : dict or None, default=None
@@ -83,34 +119,84 @@ class OutlierDisplay(Display):
         ------
         ImportError
             If matplotlib is not installed.
+
+        Warns
+        -----
+        UserWarning
+            If there are more rows to explain than ``max_rows``.
         """
-        n_panels = 2 + len(self.rows)
+        drawn = self._drawn(max_rows)
+        bars = [self._bars(number, n_features) for number in drawn]
+        n_panels = 2 + len(drawn)
         n_columns = min(3, n_panels)
         n_rows = -(-n_panels // n_columns)
-        self.axes_ = self._make_axes(ax, n_rows, n_columns, (n_columns * _PANEL[0], n_rows * _PANEL[1]), n_panels)
-        finite = self.scores[np.isfinite(self.scores)]
-        shown = finite[finite >= np.quantile(finite, 0.02)] if len(finite) else finite
-        low, high = min([*shown, self.threshold]), max([*shown, self.threshold])
-        scores = np.clip(self.scores, low, high)  # a few that are far away would hide all others
-        self._histogram(self.axes_[0], scores, np.linspace(low, high, bins + 1), hist_kw)
-        self.axes_[0].axvline(self.threshold, color="k", linestyle="--", linewidth=1)
-        self.axes_[0].set(xlabel="score", ylabel="rows")
+        longest = max((len(line) for _, names in bars for name in names for line in name.split("\n")), default=0)
+        width = max(_PANEL[0], 1.7 + _LETTER * longest)
+        height = max(_PANEL[1], 0.9 + _BAR * max((len(names) for _, names in bars), default=0))
+        self.axes_ = self._make_axes(ax, n_rows, n_columns, (n_columns * width, n_rows * height), n_panels)
+        self._draw_scores(self.axes_[0], bins, hist_kw)
         self._histogram(self.axes_[1], self.p_values, np.linspace(0, 1, bins + 1), hist_kw)
         self.axes_[1].set(xlabel="p-value", ylabel="rows", xlim=(0, 1))
-        if self.labels is not None:
-            self.axes_[0].legend(frameon=False, fontsize="small")
-        for panel, row, reasons in zip(self.axes_[2:], self.rows, self.reasons, strict=True):
-            most = np.argsort(-reasons, kind="stable")[:n_features][::-1]
-            names = [str(self.feature_names[column]) for column in most]
-            panel.barh(np.arange(len(most)), reasons[most], **{"color": "C3", **(bar_kw or {})})
-            panel.set_yticks(np.arange(len(most)), names, fontsize="x-small")
-            panel.set_title(f"row {row}, p = {self.p_values[row]:.2g}", fontsize="small")
+        for panel, number, (lengths, names) in zip(self.axes_[2:], drawn, bars, strict=True):
+            places = np.arange(len(lengths))
+            panel.barh(places, lengths, **{"color": "C3", **(bar_kw or {})})
+            panel.set_yticks(places, names, fontsize="x-small")
+            p = self.p_values[self.rows[number]]
+            panel.set_title(f"{plain_text(self.row_names[number])}, p = {p:.2g}", fontsize="small", loc="right")
+            n_all = len(self.feature_names)
+            which = f"\nthe {len(lengths)} largest of {n_all} features" if len(lengths) < n_all else ""
+            panel.set_xlabel(self.reason_unit + which, fontsize="small", loc="right")
         return self
 
+    def _drawn(self, max_rows: int) -> list[int]:
+        """Return which of the rows to explain get a panel; warn if not all do."""
+        if len(self.rows) <= max_rows:
+            return [*range(len(self.rows))]
+        warn(
+            f"There are {len(self.rows)} rows to explain, of which the {max_rows} oddest are drawn. Pass fewer as "
+            f"rows, or max_rows={len(self.rows)} to draw all of them."
+        )
+        return np.argsort(self.scores[self.rows], kind="stable")[:max_rows].tolist()
+
+    def _bars(self, number: int, n_features: int) -> tuple[np.ndarray, list[str]]:
+        """Return the longest bars of a row to explain, and what is written beside them, from below."""
+        reasons = self.reasons[number]
+        most = np.argsort(-reasons, kind="stable")[:n_features][::-1]  # the longest at the top
+        names = [plain_text(shortened(str(self.feature_names[column]), _LONGEST)) for column in most]
+        if self.values is not None:
+            found = [_written(value) for value in self.values[number][most]]
+            if self.usual_values is not None:
+                usual = [_written(value) for value in self.usual_values[most]]
+                found = [f"{value} (usual: {other})" for value, other in zip(found, usual, strict=True)]
+            names = [f"{name}\n{value}" for name, value in zip(names, found, strict=True)]
+        return reasons[most], names
+
+    def _draw_scores(self, ax, bins: int, hist_kw: dict | None) -> None:
+        has_threshold = np.isfinite(self.threshold)
+        finite = self.scores[np.isfinite(self.scores)]
+        shown = finite[finite >= np.quantile(finite, 0.02)] if len(finite) else finite
+        ends = [*shown, self.threshold] if has_threshold else [*shown] or [0.0]
+        low, high = min(ends), max(ends)
+        scores = np.clip(self.scores, low, high)  # a few that are far away would hide all others
+        self._histogram(ax, scores, np.linspace(low, high, bins + 1), hist_kw)
+        if has_threshold:
+            ax.axvline(self.threshold, color="k", linestyle="--", linewidth=1, label="threshold")
+        else:
+            ax.set_title("no row can be an outlier", fontsize="small")
+        if has_threshold or self.labels is not None:
+            ax.legend(frameon=False, fontsize="small")
+        unit = f": {self.score_unit}" if self.score_unit else ""
+        lower = "\n(the first bar has all that are lower)" if (self.scores < low).any() else ""
+        ax.set_xlabel(f"score{unit}{lower}", fontsize="small")
+        ax.set_ylabel("rows")
+
     def _histogram(self, ax, values: np.ndarray, edges: np.ndarray, hist_kw: dict | None) -> None:
-        names = [None] if self.labels is None else list(np.unique(self.labels))
-        groups = [values if name is None else values[self.labels == name] for name in names]
-        labels = None if self.labels is None else [str(name) for name in names]
+        groups, labels = [values], None
+        if self.labels is not None:  # missing ones among labels of text have no order
+            of_rows = self.labels.astype(str) if self.labels.dtype.kind == "O" else self.labels
+            different = np.unique(of_rows)
+            groups = [values[of_rows == label] for label in different]
+            labels = [plain_text(str(label)) for label in different]
         ax.hist(groups, edges, **{"stacked": True, "label": labels, **(hist_kw or {})})
 
     @classmethod
@@ -128,7 +214,8 @@ class OutlierDisplay(Display):
         y : array-like of shape (n_samples,) or None, default=None
             Labels, to draw a histogram for each.
         rows : int or array-like of int or bool, default=3
-            Rows to explain: so many, the oddest; or their numbers, from 0; or a mask of all rows.
+            Rows to explain: so many, the oddest; or their numbers, from 0, whatever the index of a data frame; or
+            a mask of all rows, such as ``estimator.predict(X) == -1``. Titles have the index, too.
         **drawing : dict
             Parameters of `plot`.
 
@@ -146,13 +233,59 @@ class OutlierDisplay(Display):
         ValueError
             If X has no row of a number in ``rows``, or a mask has another length than X.
         """
-        detector, prepared, names = detector_and_rows(estimator, X)
+        found = find_detector(estimator, X)
+        detector, prepared = found.estimator, found.rows
         scores = to_numpy(detector.score_samples(prepared))
-        oddest = np.argsort(scores, kind="stable")
-        numbers = oddest[:rows] if isinstance(rows, Integral) else row_numbers(rows, len(scores))
-        reasons = np.empty((0, len(names)))
+        if y is not None:
+            check_consistent_length(scores, y)
+        numbers = _chosen(rows, scores)
+        reasons = np.empty((0, len(found.names)))
         if len(numbers):
             reasons = to_numpy(detector.score_features(take(prepared, numbers)))
-        labels = None if y is None else np.asarray(y)
-        p = to_numpy(detector.p_values(prepared))
-        return cls(scores, detector.offset_, p, numbers.tolist(), reasons, names, labels).plot(**drawing)
+        values, usual = values_and_usual(found, X, numbers)
+        score_unit, reason_unit = getattr(detector, "_units", ("", "contribution"))
+        return cls(
+            scores,
+            detector.offset_,
+            to_numpy(detector.p_values(prepared)),
+            numbers.tolist(),
+            reasons,
+            found.names,
+            None if y is None else np.asarray(y),
+            values=values,
+            usual_values=usual,
+            row_names=_names_of_rows(X, numbers),
+            score_unit=score_unit,
+            reason_unit=reason_unit,
+        ).plot(**drawing)
+
+
+def _chosen(rows, scores: np.ndarray) -> np.ndarray:
+    """Return the numbers of the rows to explain."""
+    if not isinstance(rows, Integral):
+        return row_numbers(rows, len(scores))
+    if rows < 0:
+        raise ValueError(
+            f"rows={rows} must be at least 0, the number of rows to explain. Pass [{rows}] for one row."
+        )
+    return np.argsort(scores, kind="stable")[:rows]
+
+
+def _names_of_rows(X, numbers: np.ndarray) -> list[str]:
+    """Return what rows are called: by the index of a frame of pandas too, where that is not their numbers."""
+    names = [f"row {number}" for number in numbers]
+    if library_of(X) != "pandas" or [*X.index] == [*range(len(X))]:
+        return names
+    labels = [X.index[number] for number in numbers]  # of an index of several levels, tuples
+    labels = [", ".join(map(str, label)) if isinstance(label, tuple) else str(label) for label in labels]
+    return [f"index {shortened(label, _LONGEST)} ({name})" for label, name in zip(labels, names, strict=True)]
+
+
+def _written(value) -> str:
+    """Write a value in a few letters."""
+    if is_missing(value):
+        return "missing"
+    if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
+        return plain_text(shortened(str(value), _LONGEST // 2))
+    number = float(value)
+    return f"{number:.0f}" if 1000 <= abs(number) < 1e6 else f"{number:.3g}"

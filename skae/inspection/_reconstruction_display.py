@@ -3,7 +3,8 @@
 import numpy as np
 
 from ._drawing import PanelDisplay, Style, limits_of, with_parameters_of
-from ._model import Model, take, to_numpy
+from ._model import Model
+from ._rows import take, to_numpy
 
 
 class ReconstructionDisplay(PanelDisplay):

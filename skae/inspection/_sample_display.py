@@ -3,7 +3,8 @@
 import inspect
 
 from ._drawing import PanelDisplay, Style, with_parameters_of
-from ._model import Model, to_numpy
+from ._model import Model
+from ._rows import to_numpy
 
 
 class SampleDisplay(PanelDisplay):

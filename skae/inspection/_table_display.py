@@ -5,7 +5,7 @@ import numpy as np
 from .._data.tables import frames
 from .._data.tables.association import associations
 from .._data.tables.columns import sorted_values
-from ._drawing import Display, with_parameters_of
+from ._drawing import Display, plain_text, with_parameters_of
 
 _PANEL = 3.0, 2.4  # inches
 _LABELS = "real", "drawn"
@@ -95,13 +95,15 @@ class TableDisplay(Display):
                 _histograms(panel, columns, bins, hist_kw)
             else:
                 _bars(panel, columns, n_categories, bar_kw)
-            panel.set_title(str(columns[0].name), fontsize="small")
+            panel.set_title(plain_text(str(columns[0].name)), fontsize="small")
         self.axes_[0].legend(frameon=False, fontsize="small")
         for panel, ties, label in zip(self.axes_[-2:], self.associations_, _LABELS, strict=True):
             panel.imshow(ties, cmap=cmap, vmin=0, vmax=1)
             panel.set_title(f"ties, {label}", fontsize="small")
             few = len(ties) <= _MOST_NAMED
-            ticks, names = (range(len(ties)), [str(column.name) for column in pair[0]]) if few else ([], [])
+            ticks, names = (
+                (range(len(ties)), [plain_text(str(column.name)) for column in pair[0]]) if few else ([], [])
+            )
             panel.set_xticks(ticks, names, fontsize="x-small", rotation=90)
             panel.set_yticks(ticks, names, fontsize="x-small")
         return self
@@ -185,4 +187,6 @@ def _bars(ax, columns, n_categories: int, bar_kw: dict | None) -> None:
         places = np.arange(len(names)) + 0.4 * number - 0.2
         heights = [share.get(name, 0.0) for name in names]
         ax.bar(places, heights, **{"width": 0.4, "alpha": 0.7, "label": label, **(bar_kw or {})})
-    ax.set_xticks(np.arange(len(names)), [str(name)[:12] for name in names], rotation=45, fontsize="x-small")
+    ax.set_xticks(
+        np.arange(len(names)), [plain_text(str(name)[:12]) for name in names], rotation=45, fontsize="x-small"
+    )

@@ -2,7 +2,8 @@
 
 from ._activation import top_activating_samples
 from ._drawing import PanelDisplay, Style, with_parameters_of
-from ._model import Model, take, to_numpy
+from ._model import Model
+from ._rows import take, to_numpy
 from ._units import Units
 
 

@@ -170,6 +170,16 @@ def test_detectors(name, dtype, rows):
     assert len(np.unique(p)) > 5
 
 
+@pytest.mark.parametrize("rate", [0.3, 0.001])
+@pytest.mark.filterwarnings("ignore:No row can be an outlier:UserWarning")  # at the smaller rate
+def test_detectors_keep_their_rate_of_false_alarms(rate, rows):
+    model = AutoencoderOutlierDetector(n_estimators=3, false_alarm_rate=rate, random_state=0).fit(rows)
+    Y = np.vstack([rows, 5 * rows])
+    labels, _ = run(to_onnx(model, rows), Y)
+    assert_array_equal(labels, model.predict(Y))
+    assert {*labels} == ({-1, 1} if rate == 0.3 else {1})
+
+
 def test_a_detector_of_other_members_says_so(rows):
     pipe = make_pipeline(StandardScaler(), AutoencoderTransformer(2, max_iter=2, tol=None))
     model = AutoencoderOutlierDetector(pipe, n_estimators=2, random_state=0).fit(rows)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from skae._fitted.conformal import p_values, select, threshold
+from skae._fitted.conformal import p_values, rows_needed, select, smallest, threshold
 
 
 def test_p_values_by_counting():
@@ -20,8 +20,17 @@ def test_above_the_threshold_are_the_small_p_values(n):
     reference = np.sort(np.random.default_rng(n).normal(size=n))
     new = np.concatenate([reference, reference + 1e-9, [-9, 9]])
     p = p_values(new, reference)
-    smallest = max(0.05, 1 / (n + 1))  # with few rows, only the smallest p-value there can be
-    np.testing.assert_array_equal(new > threshold(reference, 0.05), p <= smallest * (1 + 1e-12))
+    for alpha in (0.05, 0.3, 1 / 3, 1 - 1e-13, *np.arange(1, n + 1) / (n + 1)):
+        np.testing.assert_array_equal(new > threshold(reference, alpha), p <= alpha)
+
+
+@pytest.mark.parametrize("alpha", [0.05, 0.07, 0.1, 1 / 3, 0.01, 0.001])
+def test_rows_needed_for_small_p_values(alpha):
+    needed = rows_needed(alpha)
+    assert smallest(needed) <= alpha * (1 + 1e-12)
+    assert smallest(needed - 1) > alpha
+    assert np.isinf(threshold(np.arange(needed - 1.0), alpha))
+    assert np.isfinite(threshold(np.arange(float(needed)), alpha))
 
 
 def test_the_share_of_small_p_values_among_exchangeable_rows():
@@ -42,8 +51,8 @@ def test_selection():
 def test_too_few_rows_to_select_any(n_reference, alpha, needed):
     reference = np.arange(float(n_reference))
     p = p_values(np.concatenate([[1e9], np.zeros(49)]), reference)
-    smallest = 1 / (1 + n_reference)
-    with pytest.warns(UserWarning, match=f"smallest p-value is {smallest:.3g}.*at least {needed} rows"):
+    least = 1 / (1 + n_reference)
+    with pytest.warns(UserWarning, match=f"smallest p-value is {least:.3g}.*at least {needed} rows"):
         assert not select(p, alpha, n_reference).any()
     reference = np.arange(float(needed))
     p = p_values(np.concatenate([[1e9], np.zeros(49)]), reference)

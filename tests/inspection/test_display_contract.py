@@ -12,7 +12,7 @@ import pandas as pd
 import polars as pl
 import pytest
 import torch
-from estimators import assert_same, configured, rows
+from estimators import assert_same, configured, detector, rows
 from inspected import heights, variational
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -21,18 +21,22 @@ from scipy import sparse
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.datasets import load_digits
+from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from test_common import entries, sections
 
-from skae import AutoencoderTransformer, inspection
+from skae import AutoencoderTransformer, VAESampler, inspection
 from skae.inspection import (
     FeatureDisplay,
+    ImputationDisplay,
     LatentDisplay,
     LossCurveDisplay,
+    OutlierDisplay,
     PreferredInputDisplay,
     ReconstructionDisplay,
     SampleDisplay,
+    TableDisplay,
     TopActivationDisplay,
 )
 
@@ -181,6 +185,23 @@ def test_tensors_under_array_api_dispatch(make):
         display = make(estimator.fit(torch.tensor(data)), torch.tensor(data))
     for one, other in zip(axes_of(display).flat, axes_of(plain).flat, strict=True):
         assert_allclose(heights(one), heights(other), rtol=1e-6, atol=1e-9)
+
+
+@every_display
+def test_names_with_dollars_are_no_formulas(make):
+    """Two of them would be: this one no formula that can be set, so that drawing would fail."""
+    X = pd.DataFrame(rows(), columns=[f"US$_$ {number}" for number in range(5)])
+    make(configured(VAESampler).fit(X), X).figure_.canvas.draw()
+
+
+def test_names_with_dollars_in_tables():
+    X = pd.DataFrame(rows(), columns=[f"US$_$ {number}" for number in range(5)]).assign(word="US$_$")
+    TableDisplay.from_tables(X, X).figure_.canvas.draw()
+    numbers = X.drop(columns="word")
+    LatentDisplay.from_estimator(configured(VAESampler).fit(numbers), numbers, X["word"]).figure_.canvas.draw()
+    OutlierDisplay.from_estimator(detector().fit(numbers), numbers, X["word"]).figure_.canvas.draw()
+    holes = numbers.mask(np.random.default_rng(0).random(numbers.shape) < 0.2)
+    ImputationDisplay.from_estimator(SimpleImputer().fit(holes), holes).figure_.canvas.draw()
 
 
 def public_callables():

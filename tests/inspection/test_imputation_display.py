@@ -7,6 +7,7 @@ import pytest
 from estimators import IMPUTERS, MISSING, rows
 from numpy.testing import assert_allclose
 from sklearn.base import clone
+from sklearn.compose import make_column_transformer
 from sklearn.impute import KNNImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -66,6 +67,15 @@ def test_pipelines_and_columns_that_are_left_out(holes):
     filled = pipe[:2].transform(X)[:, :4]
     assert_allclose(display.imputed[3], filled[X["e"].isna(), 3])
     assert len(display.errors) == 4
+
+
+def test_names_where_a_step_puts_columns_into_another_order(holes):
+    swap = make_column_transformer(
+        ("passthrough", ["e", "d"]), remainder="passthrough", verbose_feature_names_out=False
+    )
+    display = ImputationDisplay.from_estimator(make_pipeline(swap, KNNImputer()).fit(holes), holes)
+    for name, observed in zip(display.feature_names, display.observed, strict=True):
+        assert_allclose(observed, holes[name].dropna())
 
 
 @pytest.mark.parametrize("model", [KNNImputer(), *MISSING.values()], ids=lambda model: type(model).__name__)

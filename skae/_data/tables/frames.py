@@ -158,7 +158,7 @@ def _of_array(table: np.ndarray) -> Iterator[Column]:
     for number in range(table.shape[1]):
         values = table[:, number]
         if table.dtype.kind == "O":
-            missing = np.array([_is_missing(value) for value in values.tolist()], dtype=bool)
+            missing = np.array([is_missing(value) for value in values.tolist()], dtype=bool)
             yield _of_objects(number, values, missing)
         elif kind == NUMBER:
             is_single = table.dtype.kind == "f" and table.dtype.itemsize < 8
@@ -168,7 +168,7 @@ def _of_array(table: np.ndarray) -> Iterator[Column]:
             yield Column(number, kind, values.astype(object), np.zeros(len(values), dtype=bool), table.dtype.str)
 
 
-def _is_missing(value: Any) -> bool:
+def is_missing(value: Any) -> bool:
     return value is None or is_pandas_na(value) or is_scalar_nan(value)
 
 
