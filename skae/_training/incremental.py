@@ -181,7 +181,7 @@ def _copied(state: Any) -> Any:
 
 def _parameters(estimator) -> list[Any]:
     """Return the values whose change ends an ongoing fit."""
-    return [vars(estimator)[name] for name in estimator._parameter_names if name != "verbose"]
+    return [getattr(estimator, name) for name in estimator._parameter_names if name != "verbose"]
 
 
 def _same(one: Any, other: Any) -> bool:
