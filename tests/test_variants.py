@@ -66,6 +66,15 @@ def test_a_constructor_of_ones_own_is_left_alone(cls):
         cls(n_components=0).fit(X)
 
 
+def test_a_classifier_takes_variants_without_a_seed():
+    class Unseeded(BaseAutoencoder):
+        def __init__(self, n_components=2):
+            super().__init__(n_components, max_iter=2)
+
+    classifier = AutoencoderClassifier(Unseeded(), max_iter=2, random_state=0).fit(X, np.arange(60) % 3)
+    assert classifier.predict(X).shape == (60,)
+
+
 def test_the_parameters_of_the_parent_are_passed_on_as_they_are():
     class Fields(BaseAutoencoder):
         strength: float = 0.1
