@@ -468,9 +468,9 @@ class BaseAutoencoder(UsesEncoder):
         """Return terms to add to the objective, with their closed forms where they have one.
 
         A variant may define ``_penalty(self, x, code)`` instead, which returns a term to add to each row's loss,
-        shape (n,), differentiable by autograd. ``x`` is (n, n_features), rows minus ``offset_`` in units of X, with
-        the noise if there is any, and takes a gradient; ``offset_`` is zero where networks are not centred, as
-        with networks of one's own. ``code`` is (n, n_components).
+        shape (n,), differentiable by autograd. ``x`` is (n, n_features), rows minus ``offset_`` in units of X,
+        with the noise if there is any, and takes a gradient; ``offset_`` is zero where networks are not centred,
+        as those of one's own are not. ``code`` is (n, n_components).
         """
         return ()
 

@@ -24,7 +24,7 @@ HOOKS: dict[str, tuple[str, ...]] = {
     "_finalize_networks": ("fit", "encoder", "decoder", "architecture"),
 }
 _DOCUMENTED = ("_penalty", "_fitted_attributes", "_warn_after_fit")
-_ALIKE = 0.85  # of `difflib`: "penality" is like "penalty", "penalty_weight" is not
+_ALIKE = 0.85  # of `difflib`: "_penality" is like a hook, "_penalty_weight" is not
 
 
 # Constructors ----------------------------------------------------------------------------------------------
