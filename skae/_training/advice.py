@@ -55,7 +55,9 @@ def _wide_code(fit: Any) -> list[str]:
     estimator, a = fit.setup.estimator, fit.setup.architecture
     widths = (*a.encoder_layer_sizes[:-1], *a.decoder_layer_sizes[:-1]) if a.images is None else ()
     width, n = a.encoder_layer_sizes[-1], a.n_features
-    keeps = _may_be_wide.get() or estimator.alpha or estimator.encoder is not None or estimator.decoder is not None
+    told = _may_be_wide.get() or getattr(estimator, "ordered", False)  # the order shows which units are idle
+    told = told or estimator.code_layer == "convolution"  # whose channels share their weights
+    keeps = told or estimator.alpha or estimator.encoder is not None or estimator.decoder is not None
     if width <= n or min(widths, default=n) < n or keeps or not fit.objective.is_plain:
         return []
     columns = "the single column" if n == 1 else f"the {n} columns"

@@ -280,7 +280,11 @@ class Penalised(BaseAutoencoder):
         quick(StackedAutoencoder, n_components=20, noise="gaussian", noise_level=0.1),
         quick(AutoencoderTransformer, n_components=20, contractive=0.1),
         quick(AutoencoderTransformer, n_components=20, ordered=True),
+        quick(AutoencoderTransformer, n_components=20, ordered=True, hidden_layer_sizes=()),
         quick(AutoencoderTransformer, n_components=20, dropout=0.1),
+        quick(
+            AutoencoderTransformer, n_components=20, image_shape=(1, 5), code_layer="convolution", kernel_size=1
+        ),
         quick(AutoencoderTransformer, n_components=20, alpha=0.01),
         quick(AutoencoderTransformer, n_components=20, hidden_layer_sizes=(8, 2)),
         quick(AutoencoderTransformer, n_components=20, decoder_hidden_layer_sizes=(2, 8)),
