@@ -275,14 +275,14 @@ def own_loss(function: Callable[[Tensor, Tensor], Tensor]) -> Loss:
                 f"of the built-in losses {', '.join(map(repr, LOSSES))}, which can be, or weights of rows alone."
             )
         advice = "Reduce over features only, for instance with .mean(1)."
-        each = own(own.watched(output), target)
+        each = own(own.watched(output, target), target)
         rows = weighted_rows(each, len(target), weight, name, "a loss", advice)
         if output.requires_grad and not each.requires_grad:
             raise ValueError(
                 f"{name} returned a tensor without a gradient, so that nothing can be learnt from it. Compute it "
                 "from the reconstruction, without detach(), item(), numpy() or torch.no_grad()."
             )
-        own.look(each, output)
+        own.look(each, output, target)
         return rows
 
     return Loss(None, None, mean_over_features=False, shift_invariant=False, rowwise=rowwise, own=own)

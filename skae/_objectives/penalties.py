@@ -91,12 +91,12 @@ def mean_over_rows(function: Callable[[Tensor, Tensor], Tensor], unit: float = 1
             "Reduce over the units of the code only, for instance with .sum(1); a term of the whole batch is "
             "value.expand(len(code))."
         )
-        given = code if own is None else own.watched(code)
+        given = code if own is None else own.watched(code, x)
         name = "_penalty" if own is None else own.name
         each = function(x, given)
         term = weighted_rows(each, len(code), row_weight, name, "it", advice)
         if own is not None:
-            own.look(each, code)
+            own.look(each, code, x)
         if code.requires_grad and not (term.requires_grad or is_told):
             is_told = True
             warn(

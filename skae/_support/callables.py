@@ -38,17 +38,17 @@ class OwnFunction:
             kind = TypeError if isinstance(error, AttributeError | TypeError) else ValueError
             raise kind(f"{self.name} failed with {type(error).__name__}: {error}. {self.contract}") from error
 
-    def watched(self, given: Tensor) -> Tensor:
-        """Return what to give in place of a tensor, so that its gradient is looked at."""
+    def watched(self, given: Tensor, *others: Tensor) -> Tensor:
+        """Return what to give in place of a tensor, beside others, so that its gradient is looked at."""
         if not given.requires_grad:
             return given
-        view, largest = given.view_as(given), _largest(given)
+        view, largest = given.view_as(given), _largest(given, *others)
         view.register_hook(lambda gradient: self._note(gradient, largest))
         return view
 
-    def look(self, result: Tensor, given: Tensor) -> None:
+    def look(self, result: Tensor, *given: Tensor) -> None:
         """Take note of whether a result is finite, without waiting for the device."""
-        self._note(result.detach(), _largest(given))
+        self._note(result.detach(), _largest(*given))
 
     def _note(self, made: Tensor, largest: Tensor) -> None:
         self._calls.append((made.sum(), largest))
@@ -74,8 +74,11 @@ class OwnFunction:
         )
 
 
-def _largest(given: Tensor) -> Tensor:
-    return torch.linalg.vector_norm(given.detach(), torch.inf)
+def _largest(*given: Tensor) -> Tensor:
+    first, *others = (torch.linalg.vector_norm(each.detach(), torch.inf) for each in given)
+    for other in others:
+        first = torch.maximum(first, other.to(first))
+    return first
 
 
 def described(rows: Tensor, name: str) -> str:
