@@ -283,7 +283,7 @@ class Penalised(BaseAutoencoder):
         quick(AutoencoderTransformer, n_components=20, ordered=True, hidden_layer_sizes=()),
         quick(AutoencoderTransformer, n_components=20, dropout=0.1),
         quick(
-            AutoencoderTransformer, n_components=20, image_shape=(1, 5), code_layer="convolution", kernel_size=1
+            AutoencoderTransformer, n_components=21, image_shape=(1, 5), code_layer="convolution", kernel_size=1
         ),
         quick(AutoencoderTransformer, n_components=20, alpha=0.01),
         quick(AutoencoderTransformer, n_components=20, hidden_layer_sizes=(8, 2)),
