@@ -33,8 +33,10 @@ class AutoencoderTransformer(TakesSampleWeight):
     Parameters
     ----------
     n_components : int or float, default=16
-        Width of the code. It may exceed the number of features. With ``ordered=True``, a float between 0 and 1 is
-        the fraction of the variance to keep: the networks are trained at full width, which is the number of
+        Width of the code. It may exceed the number of features, but such a code can copy the rows: if it
+        is asked for, `fit` warns, unless a penalty or a narrow layer keeps it from that. With ``ordered=True``, a
+        float between 0 and
+        1 is the fraction of the variance to keep: the networks are trained at full width, which is the number of
         features or the width of a narrower layer next to the code, and then truncated to the fewest units that
         keep this fraction.
     contractive : float, default=0.0

@@ -116,7 +116,8 @@ class BaseAutoencoder(UsesEncoder):
     It is a whole autoencoder, with the parameters, attributes and methods of :class:`AutoencoderTransformer` but
     for ``contractive`` and ``ordered``. A subclass only says what is different:
 
-    - a parameter is an annotated field, with scikit-learn's constraint in ``_parameter_constraints``;
+    - a parameter is an annotated field with a default, and scikit-learn's constraint in
+      ``_parameter_constraints``; or an ``__init__`` names all parameters, as elsewhere in scikit-learn;
     - ``_penalty(self, x, code)`` returns a term of each row's loss, of shape (n,), as a torch tensor;
     - other :doc:`hooks </extending>` add fitted attributes and warnings.
 
@@ -468,8 +469,9 @@ class BaseAutoencoder(UsesEncoder):
         """Return terms to add to the objective, with their closed forms where they have one.
 
         A variant may define ``_penalty(self, x, code)`` instead, which returns a term to add to each row's loss,
-        shape (n,), differentiable by autograd. ``x`` is (n, n_features) in units of X, centred, and takes a
-        gradient; ``code`` is (n, n_components).
+        shape (n,), differentiable by autograd. ``x`` is (n, n_features), rows minus ``offset_`` in units of X,
+        with the noise if there is any, and takes a gradient; ``offset_`` is zero where networks are not centred,
+        as those of one's own are not. ``code`` is (n, n_components).
         """
         return ()
 

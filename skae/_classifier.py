@@ -24,6 +24,7 @@ from ._support import threads
 from ._support.data_parallel import refuse
 from ._support.devices import random_seed, random_streams
 from ._support.parameters import AT_LEAST_ZERO, parameter
+from ._training.advice import wide_codes_allowed
 from ._training.automatic import STEADY
 from ._training.fine_tuning import Classification, FineTuning
 from ._training.fitting import restore_on_failure
@@ -275,7 +276,8 @@ class AutoencoderClassifier(ClassifierMixin, UsesEncoder):
 
     def _pretrained(self, X, sample_weight, context) -> BaseAutoencoder:
         autoencoder = clone(self.autoencoder) if self.autoencoder is not None else default_autoencoder()
-        if autoencoder.random_state is None and self.random_state is not None:
+        is_unseeded = autoencoder.get_params(deep=False).get("random_state", "none to set") is None
+        if is_unseeded and self.random_state is not None:
             autoencoder.set_params(random_state=random_seed(self.random_state))
         weights = {}
         if has_fit_parameter(autoencoder, "sample_weight"):
@@ -287,7 +289,8 @@ class AutoencoderClassifier(ClassifierMixin, UsesEncoder):
         task = context.subcontext(task_name="pretrain")
         with task.propagate_callback_context(autoencoder):
             task.call_on_fit_task_begin(estimator=self, X=X)
-            autoencoder.fit(X, **weights)
+            with wide_codes_allowed():
+                autoencoder.fit(X, **weights)
             task.call_on_fit_task_end(estimator=self, X=X)
         return autoencoder
 

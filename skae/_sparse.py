@@ -36,13 +36,8 @@ from ._training.setup import Mode, Setup
 
 _NEVER_NEGATIVE = ("relu", "sigmoid")
 _AUTO_WEIGHTS = {"kl": 0.1, "l1": 0.01}  # of standardised data under squared error
-_REMEDIES = {
-    "kl": "Lower sparsity_weight, or raise sparsity_target.",
-    "l1": "Lower sparsity_weight, or raise sparsity_warm_up.",
-    "topk": "Raise n_active or auxiliary_weight, or lower n_components or learning_rate.",
-    "batch_topk": "Raise n_active or auxiliary_weight, or lower n_components or learning_rate.",
-    "winner_take_all": "Raise sparsity_target, or lower learning_rate.",
-}
+_SPARSITIES = {"kl", "l1", "topk", "batch_topk", "winner_take_all"}
+_HIGH_RATE = 0.01  # from which it is the rate that kills units of a top-k code
 
 
 class SparseAutoencoder(TakesSampleWeight):
@@ -350,7 +345,7 @@ class SparseAutoencoder(TakesSampleWeight):
     _automatic = STEADY
 
     code_activation: str = parameter(StrOptions({"auto", *ACTIVATIONS}), default="auto")
-    sparsity: Any = parameter(StrOptions(set(_REMEDIES)), default="kl")
+    sparsity: Any = parameter(StrOptions(_SPARSITIES), default="kl")
     sparsity_weight: Any = parameter(StrOptions({"auto"}), NON_NEGATIVE, default="auto")
     sparsity_target: float = parameter(FRACTION, default=0.1)
     sparsity_warm_up: int = parameter(AT_LEAST_ZERO, default=0)
@@ -546,8 +541,28 @@ class SparseAutoencoder(TakesSampleWeight):
         if self.dead_fraction_ > 0.5:
             warn(
                 f"{self.dead_fraction_:.0%} of the {self._n_features_out} units are dead: they do not distinguish "
-                f"any training rows. {_REMEDIES[self.sparsity]}",
+                f"any training rows. {self._remedy()}",
             )
+
+    def _remedy(self) -> str:
+        """Say what to do about dead units, what helps most first, with the values that were used."""
+        rate = f"lower learning_rate, which was {self.learning_rate_:.4g}"
+        if self.sparsity == "winner_take_all":
+            return f"Raise sparsity_target, which is {self.sparsity_target:g}, or {rate}."
+        if not self._selects:
+            other = "sparsity_target" if self.sparsity == "kl" else "sparsity_warm_up"
+            weight = f"Lower sparsity_weight, which was {self.sparsity_weight_:.4g}"
+            return f"{weight}, or raise {other}, which is {getattr(self, other):g}."
+        remedies = [
+            f"raise n_active, which was {self._n_active()}",
+            f"lower n_components, which is {self.n_components}",
+            f"raise max_iter, which was {self.max_iter_}",
+        ]
+        if len(self._architecture["encoder_layer_sizes"]) > 1:  # without these, it costs more than it helps
+            remedies.append(f"raise auxiliary_weight, which is {self.auxiliary_weight:g}")
+        if self.learning_rate_ >= _HIGH_RATE:
+            remedies.insert(0, rate)
+        return f"Try in this order: {'; '.join(remedies)}."
 
 
 def _check_activations(found: Activity) -> None:

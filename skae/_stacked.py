@@ -28,7 +28,8 @@ class StackedAutoencoder(TakesSampleWeight):
     Parameters
     ----------
     n_components : int, default=16
-        Width of the code. It may exceed the number of features.
+        Width of the code. It may exceed the number of features, but such a code can copy the rows: if it
+        is asked for, `fit` warns, unless noise, a penalty or a narrow layer keeps it from that.
     pretrain_max_iter : int, default=50
         Maximum number of epochs of pretraining for each layer. ``max_iter`` is that of fine-tuning.
     fine_tune : bool, default=True

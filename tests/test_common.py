@@ -176,6 +176,7 @@ def test_docstring_lists_the_parameters_and_their_defaults(estimator_class):
         assert repr(eval(default[1], {"np": np})) == repr(signature[name].default), name
 
 
+@pytest.mark.filterwarnings("ignore:n_components=16 is more than the 5 columns")
 @pytest.mark.parametrize("estimator_class", PUBLIC_CLASSES)
 def test_docstring_lists_the_attributes(estimator_class):
     documented = entries(sections(estimator_class.__doc__).get("Attributes", ""))

@@ -314,6 +314,7 @@ def passed_on(model, X, noisy):
     return np.square(model.reconstruct(noisy) - model.reconstruct(X)).sum() / np.square(noisy - X).sum()
 
 
+@pytest.mark.filterwarnings("ignore:n_components=256 is more than the 64 columns")
 @pytest.mark.parametrize(("noise", "share"), [("gaussian", 0.6), ("masking", 0.85), ("salt_and_pepper", 0.6)])
 def test_overcomplete_codes_do_not_learn_the_identity(noisy_digits, noise, share):
     """With four codes to a feature, a plain autoencoder hands noise on; a denoising one does not."""

@@ -290,6 +290,30 @@ def test_one_warning_where_most_units_are_dead(digits):
 
 
 @pytest.mark.parametrize(
+    ("kind", "parameters", "advice"),
+    [
+        ("topk", {}, "Try in this order: raise n_active, which was 14; .* is 200; raise max_iter, which was 1"),
+        ("batch_topk", {"n_active": 3, "hidden_layer_sizes": 64}, "which was 3; .* auxiliary_weight, which is 1"),
+        (
+            "topk",
+            {"learning_rate": 0.5},
+            "order: lower learning_rate, which was 0.5; raise n_active, which",
+        ),
+        ("kl", {}, r"Lower sparsity_weight, which was 0.07\d*, or raise sparsity_target, which is 0.1"),
+        ("l1", {"sparsity_weight": 5.0}, "Lower sparsity_weight, which was 5, or raise sparsity_warm_up, .* is 0"),
+        ("winner_take_all", {}, "Raise sparsity_target, which is 0.1, or lower learning_rate, which was 0.001"),
+    ],
+)
+def test_the_advice_holds_the_values_that_were_used(kind, parameters, advice, digits):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = shallow(200, kind, **{"max_iter": 1, **parameters}).fit(digits[:50])
+    model.dead_fraction_ = 0.7
+    with pytest.warns(UserWarning, match=rf"70% of the 200 units are dead.*{advice}"):
+        SparseAutoencoder._warn_after_fit(model, None)
+
+
+@pytest.mark.parametrize(
     ("kind", "activation"),
     [("l1", "relu"), ("topk", "identity"), ("batch_topk", "relu"), ("kl", "auto"), ("l1", "tanh"), ("l1", "elu")],
 )

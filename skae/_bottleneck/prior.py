@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .._support.callables import OwnFunction
 from .._support.devices import normal
 
 # Plain values, kept beside the networks: (means (m, k), factors (m, k, k)) of a mixture, or as it was given.
@@ -65,7 +66,13 @@ def draw(prior: Prior, n: int, n_components: int, like: Tensor, generator: torch
         return torch.baddbmm(means[chosen].unsqueeze(2), factors[chosen], drawn)[:, :, 0]
     if isinstance(prior, str):
         return normal((n, n_components), like, generator)
-    codes = torch.as_tensor(prior(n, generator))
+    contract = (
+        "prior is called as prior(n, generator), with a number of codes and a torch.Generator, and must return "
+        "them as a tensor or array of shape (n, n_components): torch.randn(n, n_components, generator=generator, "
+        "device=generator.device), for instance."
+    )
+    own = OwnFunction(lambda: torch.as_tensor(prior(n, generator)), f"prior={prior!r}", contract)
+    codes = own()
     if codes.shape != (n, n_components):
         raise ValueError(
             f"prior={prior!r} returned shape {tuple(codes.shape)} for n={n}, but a prior must return codes of "

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from .._support.callables import OwnFunction, described
 from .._support.ranks import current
 from .._support.sizes import of_size
 from .arrays import as_tensor
@@ -167,6 +168,7 @@ class Corruption:
             clean_fraction = NOISES[noise].clean_fraction if isinstance(noise, str) else 0.0
         self.clean_fraction: float = clean_fraction
         self._dtype, self._missing, self._unit = dtype, missing, unit
+        self.own = OwnFunction(noise, f"noise={noise!r}", "") if callable(noise) else None
         self.describe(statistics, offset)
 
     def describe(self, statistics: tuple, offset: Tensor | None) -> None:
@@ -182,10 +184,10 @@ class Corruption:
     def __call__(self, x: Tensor, out: Tensor | None = None) -> Tensor:
         """Return a batch with noise, written to ``out``, which may be the batch itself, or to new memory."""
         draw = of_size(self._draws, (x.shape, x.dtype), lambda: Draw(x, self.level, self._fills))
-        if not isinstance(self.noise, str):
-            noisy = self._of_callable(x, self.noise, draw)
+        if self.own is not None:
+            noisy = self._of_callable(x, self.own, draw)
             return noisy if out is None else out.copy_(noisy)
-        out, noise = torch.empty_like(x) if out is None else out, NOISES[self.noise]
+        out, noise = torch.empty_like(x) if out is None else out, NOISES[self.noise]  # type: ignore[index]
         current().fill(draw.number, lambda numbers: noise.draw(numbers, self.generator))
         if self.clean_fraction:
             draw.number.masked_fill_(self._whole(draw), noise.nothing)
@@ -197,20 +199,15 @@ class Corruption:
         current().fill(draw.row, lambda numbers: numbers.uniform_(generator=self.generator))
         return torch.lt(draw.row, self.clean_fraction, out=draw.whole)
 
-    def _of_callable(self, x: Tensor, noise: Callable, draw: Draw) -> Tensor:
+    def _of_callable(self, x: Tensor, noise: OwnFunction, draw: Draw) -> Tensor:
         zero = self._zero
-        noisy = noise((x - zero) * self._unit, current().generator(self.generator))
-        if not isinstance(noisy, Tensor):
-            raise TypeError(
-                f"noise={noise!r} returned a {type(noisy).__name__}, but noise gets a torch tensor and must "
-                "return one. Use torch's functions in it, or torch.as_tensor on its result."
-            )
-        if noisy.shape != x.shape:
-            raise ValueError(
-                f"noise={noise!r} returned shape {tuple(noisy.shape)} for a batch of shape {tuple(x.shape)}, but "
-                "noise must keep the shape."
-            )
-        noisy = noisy / self._unit + zero
+        rows = (x - zero) * self._unit
+        noise.contract = _contract(rows)
+        noisy = noise(rows, current().generator(self.generator))
+        _check_noisy(noisy, rows, noise)
+        if not self._missing:
+            noise.look(noisy, rows)
+        noisy = noisy.to(x.dtype) / self._unit + zero
         return torch.where(self._whole(draw), x, noisy) if self.clean_fraction else noisy
 
     def apart(self) -> "Corruption":
@@ -222,6 +219,33 @@ class Corruption:
     def held_out(self):
         """Return a context in which the noise is the same each time."""
         return restarted(self.generator)
+
+
+def _contract(rows: Tensor) -> str:
+    return (
+        f"noise is called with {described(rows, 'the rows')}, and a torch.Generator, and must return a tensor "
+        "like them. Draw by torch.randn(rows.shape, generator=generator, dtype=rows.dtype, device=rows.device); "
+        "NumPy's functions take rows.cpu().numpy(), and torch.as_tensor(result).to(rows) makes a tensor of what "
+        "they return."
+    )
+
+
+def _check_noisy(noisy: Any, rows: Tensor, noise: OwnFunction) -> None:
+    """Check what a user's noise returned for rows."""
+    if not isinstance(noisy, Tensor):
+        raise TypeError(
+            f"{noise.name} returned a {type(noisy).__name__}, but noise must return one tensor. {noise.contract}"
+        )
+    if noisy.shape != rows.shape:
+        raise ValueError(
+            f"{noise.name} returned shape {tuple(noisy.shape)} for a batch of shape {tuple(rows.shape)}, but "
+            "noise must keep the shape."
+        )
+    if noisy.dtype == torch.bool or noisy.is_complex() or noisy.device != rows.device:
+        raise ValueError(
+            f"{noise.name} returned {noisy.dtype} on {noisy.device} for {rows.dtype} on {rows.device}, but noise "
+            f"must return rows like those that it is given. {noise.contract}"
+        )
 
 
 class MarkedCorruption(Corruption):

@@ -149,8 +149,15 @@ def check_own_networks(encoder: Any, decoder: Any, a: Architecture, like: Tensor
                 result = network(like.new_zeros(2, width))
         except (RuntimeError, TypeError, ValueError, IndexError) as error:
             raise ValueError(f"{rule}, but it failed on shape (2, {width}): {error}") from error
-        got = tuple(getattr(result, "shape", ()))
+        if not isinstance(result, Tensor):
+            raise ValueError(f"{rule}, but it returned {type(result).__name__}, which is no tensor.")
+        got = tuple(result.shape)
         if got != (2, expected):
             raise ValueError(
                 f"{rule}, but it returned shape {got} for shape (2, {width}). Change the module, or n_components."
+            )
+        if result.dtype != like.dtype:
+            raise ValueError(
+                f"{rule}, and to keep the dtype, but it returned {result.dtype} for {like.dtype}. Let its "
+                "constants be buffers (register_buffer), or bring them to that of its input by .to(x)."
             )

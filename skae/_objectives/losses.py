@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .._support.callables import OwnFunction
 from .support import Support
 
 
@@ -51,6 +52,8 @@ class Loss(NamedTuple):
         The power of c by which the loss of c times outputs and targets is larger; None where there is none.
     rescaled : callable (unit) -> Loss, or None
         See `in_unit`; for a loss with a unit of its own.
+    own : OwnFunction or None
+        The user's function that it is.
     """
 
     entrywise: Callable[[Tensor, Tensor], Tensor] | None
@@ -64,6 +67,7 @@ class Loss(NamedTuple):
     takes_models: bool = False
     degree: int | None = None
     rescaled: Callable[[float], "Loss"] | None = None
+    own: OwnFunction | None = None
 
     def per_row(self, output: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
         """Return each row's weighted loss, (n,), differentiable by autograd."""
@@ -123,12 +127,23 @@ def weigh(x: Tensor, weight: Tensor | None) -> Tensor:
 
 
 def weighted_rows(rows: Tensor, n: int, weight: Tensor | None, name: str, subject: str, advice: str) -> Tensor:
-    """Return what a user's function returned for n rows, weighted; ValueError if it is not one value per row."""
+    """Return what a user's function returned for n rows, weighted.
+
+    Raises
+    ------
+    ValueError
+        If it is not one value per row, or no tensor.
+    """
     shape = tuple(getattr(rows, "shape", ()))
     if shape != (n,):
         raise ValueError(
             f"{name} returned shape {shape} for {n} rows, but {subject} must return one value per row, shape "
             f"({n},). {advice}"
+        )
+    if not isinstance(rows, Tensor):
+        raise ValueError(
+            f"{name} returned {type(rows).__name__}, but {subject} must return a torch tensor, made by torch's "
+            "functions of what it is given."
         )
     return rows if weight is None else rows * weight[:, 0]
 
@@ -246,6 +261,12 @@ def supports_of(link: str) -> Sequence[Support]:
 
 def own_loss(function: Callable[[Tensor, Tensor], Tensor]) -> Loss:
     """Return a user's function (output, target) -> (n,) as a loss, which checks what it returns."""
+    name = f"loss={function!r}"
+    contract = (
+        "A loss is called with the reconstruction and the target, torch tensors of shape (n, n_features), and "
+        "must return a tensor of shape (n,), by torch's functions: those of NumPy have no gradient."
+    )
+    own = OwnFunction(function, name, contract)
 
     def rowwise(output: Tensor, target: Tensor, weight: Tensor | None) -> Tensor:
         if weight is not None and weight.shape[1] != 1:
@@ -254,9 +275,17 @@ def own_loss(function: Callable[[Tensor, Tensor], Tensor]) -> Loss:
                 f"of the built-in losses {', '.join(map(repr, LOSSES))}, which can be, or weights of rows alone."
             )
         advice = "Reduce over features only, for instance with .mean(1)."
-        return weighted_rows(function(output, target), len(target), weight, f"loss={function!r}", "a loss", advice)
+        each = own(own.watched(output, target), target)
+        rows = weighted_rows(each, len(target), weight, name, "a loss", advice)
+        if output.requires_grad and not each.requires_grad:
+            raise ValueError(
+                f"{name} returned a tensor without a gradient, so that nothing can be learnt from it. Compute it "
+                "from the reconstruction, without detach(), item(), numpy() or torch.no_grad()."
+            )
+        own.look(each, output, target)
+        return rows
 
-    return Loss(None, None, mean_over_features=False, shift_invariant=False, rowwise=rowwise)
+    return Loss(None, None, mean_over_features=False, shift_invariant=False, rowwise=rowwise, own=own)
 
 
 def loss_by(name_or_callable: str | Callable, *, mean_over_features: bool = True) -> Loss:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from .._support.callables import OwnFunction
 from .._support.warnings import warn
 from .losses import weighted_rows
 
@@ -66,20 +67,23 @@ class Penalty(NamedTuple):
         The same term with its gradient written out; without it, the networks train by autograd.
     warm_up : WarmUp or None
         What the term's strength follows.
+    own : OwnFunction or None
+        The user's function that it is.
     """
 
     value: Callable[[Tensor, Tensor, Tensor | None], Tensor]
     closed_form: CodePenalty | None = None
     warm_up: WarmUp | None = None
+    own: OwnFunction | None = None
 
 
 def mean_over_rows(function: Callable[[Tensor, Tensor], Tensor], unit: float = 1.0) -> Callable[..., Tensor]:
     """Return the value of a penalty, over ``unit``, from a term ``function(x, code)`` of each row, (n,).
 
-    The function is an estimator's `_penalty`; the value raises ValueError where it returns another shape or no
+    The function may be an estimator's `_penalty`; the value raises ValueError where it returns another shape or no
     tensor, and warns where it has no gradient.
     """
-    is_told = False
+    is_told, own = False, function if isinstance(function, OwnFunction) else None
 
     def value(x: Tensor, code: Tensor, row_weight: Tensor | None) -> Tensor:
         nonlocal is_told
@@ -87,21 +91,34 @@ def mean_over_rows(function: Callable[[Tensor, Tensor], Tensor], unit: float = 1
             "Reduce over the units of the code only, for instance with .sum(1); a term of the whole batch is "
             "value.expand(len(code))."
         )
-        term = weighted_rows(function(x, code), len(code), row_weight, "_penalty", "it", advice)
-        if not isinstance(term, Tensor):
-            raise ValueError(
-                f"_penalty returned {type(term).__name__}, but it must return a torch tensor, made of code."
-            )
+        given = code if own is None else own.watched(code, x)
+        name = "_penalty" if own is None else own.name
+        each = function(x, given)
+        term = weighted_rows(each, len(code), row_weight, name, "it", advice)
+        if own is not None:
+            own.look(each, code, x)
         if code.requires_grad and not (term.requires_grad or is_told):
             is_told = True
             warn(
-                "_penalty has no effect: what it returned has no gradient. Compute it from code, by torch's "
+                f"{name} has no effect: what it returned has no gradient. Compute it from code, by torch's "
                 "functions, without detach(), item(), numpy() or torch.no_grad()."
             )
         mean = term.mean()
         return mean if unit == 1 else mean / unit
 
     return value
+
+
+def own_penalty(hook: Callable[[Tensor, Tensor], Tensor], unit: float) -> Penalty:
+    """Return the penalty that is an estimator's `_penalty`, bound to it."""
+    contract = (
+        "It is called with the rows x, shape (n, n_features), and their codes, shape (n, n_components), as torch "
+        "tensors that take gradients, and must return a tensor of shape (n,), by torch's functions: those of "
+        "NumPy have no gradient."
+    )
+    name = getattr(hook, "__qualname__", "_penalty").rpartition("<locals>.")[2]
+    own = OwnFunction(hook, name, contract)
+    return Penalty(mean_over_rows(own, unit), own=own)
 
 
 # f'(z) and f''(z) from a = f(z). Of one layer the Jacobian is diag(f'(z)) W, so that its squared norm is

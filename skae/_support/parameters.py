@@ -6,6 +6,8 @@ from typing import Any, ClassVar, NamedTuple, dataclass_transform
 
 from sklearn.utils._param_validation import Interval
 
+from .variants import check_hooks, explaining, signature_of_own, written_constructor
+
 # Parameters that several classes share, in the order of signatures; the documentation shows these groups.
 GROUPS: dict[str, tuple[str, ...]] = {
     "Architecture": (
@@ -52,6 +54,9 @@ class Parameters:
     neither brings back a default that it has inherited itself. Constraints may be given in
     ``_parameter_constraints``, as scikit-learn has them; a class names its own. Parameters that may be positional
     come first, then a class's own, then the shared ones.
+
+    A class with an ``__init__`` in its body keeps it: its parameters are those of the signature, as elsewhere in
+    scikit-learn.
     """
 
     _parameter_names: ClassVar[tuple[str, ...]] = ()
@@ -60,13 +65,15 @@ class Parameters:
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         _give_constructor(cls)
+        check_hooks(cls)
         if cls.__module__.startswith("skae."):
             cls.__module__ = "skae"  # files name classes by it: where a class lives inside may change
 
 
 def _give_constructor(cls: Any) -> None:
     """Give a class an explicit ``__init__`` that stores each of its parameters, as scikit-learn asks."""
-    _declare(cls)
+    author = written_constructor(cls)
+    _declare(cls, keeps=author is cls)
     declared: dict[str, Any] = {}
     constraints: dict[str, Any] = {}
     for parent in reversed(cls.__mro__):
@@ -78,18 +85,26 @@ def _give_constructor(cls: Any) -> None:
     def place(name: str) -> tuple[bool, int]:
         return not declared[name].positional, SHARED_ORDER.index(name) if name in SHARED_ORDER else -1
 
-    cls._parameter_names = tuple(sorted((name for name, p in declared.items() if p is not None), key=place))
-    cls._parameter_constraints = {name: constraints[name] for name in cls._parameter_names if name in constraints}
+    names = tuple(sorted((name for name, p in declared.items() if p is not None), key=place))
+    if author is not None:
+        names = tuple(dict.fromkeys([*signature_of_own(cls, author), *names]))
+    cls._parameter_names = names
+    cls._parameter_constraints = {name: constraints[name] for name in names if name in constraints}
+    if author is not None:
+        return
     fields = []
-    for name in cls._parameter_names:
+    for name in names:
         p = declared[name]
         fields.append((name, p.annotation, dataclasses.field(default=p.default, kw_only=not p.positional)))
     made = dataclasses.make_dataclass(cls.__name__, fields, eq=False, repr=False)
-    cls.__init__ = made.__init__  # type: ignore[misc]
+    cls.__init__ = cls._made_constructor = explaining(made.__init__, Parameters)  # type: ignore[misc]
 
 
-def _declare(cls: Any) -> None:
-    """Note what a class itself says of parameters, and leave their defaults in its body."""
+def _declare(cls: Any, keeps: bool) -> None:
+    """Note what a class itself says of parameters, and leave their defaults in its body.
+
+    ``keeps`` says that it has an ``__init__`` of its own, beside which an annotation alone is no more than that.
+    """
     cls._own_parameters, own = {}, vars(cls).get("_parameter_constraints", {})
     inherited = [vars(parent).get("_parameter_constraints", {}) for parent in cls.__mro__[1:]]
     cls._own_constraints = {
@@ -99,6 +114,14 @@ def _declare(cls: Any) -> None:
         if "ClassVar" in str(annotation):
             cls._own_parameters[name] = None
             continue
+        if name not in vars(cls):
+            if keeps:
+                continue
+            raise TypeError(
+                f"{cls.__name__} declares the parameter {name!r} without a default, but each parameter needs one: "
+                f"write '{name}: <type> = <default>'. If fit sets it, it is no parameter: leave the annotation "
+                "away, or make it a typing.ClassVar."
+            )
         given = vars(cls)[name]
         found = given if isinstance(given, _Parameter) else _Parameter(None, given)
         if found.constraints is not None:

@@ -1,5 +1,9 @@
-"""What rows and losses show to be wrong with a fit: units, the order of channels, a loss above the means'."""
+"""What rows and losses show to be wrong with a fit: units, channels, codes that copy, a loss above the means'."""
 
+import contextlib
+from collections.abc import Iterator
+from contextvars import ContextVar
+from inspect import signature
 from typing import Any
 
 from .._objectives.baseline import baseline
@@ -7,13 +11,19 @@ from .setup import Setup
 
 _POWERS = {"squared_error": 2, "absolute_error": 1, "huber": 1}  # of a column's unit that a loss grows with
 _MOST_NAMES = 5
+_may_be_wide: ContextVar[bool] = ContextVar("may_be_wide", default=False)
 _MARGIN = 1e-3  # of a loss that is no worse than the means' but for rounding, and for noise
 
 
 def complain(fit: Any) -> None:
     """Note in the history what to warn of at the end of a fit, while its rows are there."""
-    fit.history.complaints = [] if fit.setup.previous is not None else complaints_of_rows(fit.setup)
+    fit.history.complaints = complaints_of(fit)
     fit.history.above_means = _loss_above_means(fit)
+
+
+def complaints_of(fit: Any) -> list[str]:
+    """Return what to warn of a first fit, beside how it went."""
+    return [] if fit.setup.previous is not None else complaints_of_rows(fit.setup) + _wide_code(fit)
 
 
 def complaints_of_rows(setup: Setup) -> list[str]:
@@ -26,6 +36,39 @@ def complaints_of_rows(setup: Setup) -> list[str]:
     power = _POWERS.get(estimator.loss) if isinstance(estimator.loss, str) else None
     columns = data.dominant_columns(power) if power else []
     return [_other_units(columns, estimator, data.X.shape[1])] if columns else []
+
+
+@contextlib.contextmanager
+def wide_codes_allowed() -> Iterator[None]:
+    """Inside, codes may be wider than the rows: they are for something else than to be decoded."""
+    token = _may_be_wide.set(True)
+    try:
+        yield
+    finally:
+        _may_be_wide.reset(token)
+
+
+def _wide_code(fit: Any) -> list[str]:
+    """Return what to say of a code wider than the rows that was asked for, where it may copy these.
+
+    Noise, penalties, narrow layers and the bottlenecks of other estimators keep it from that; networks of one's
+    own may. The default is no choice to warn of.
+    """
+    estimator, a = fit.setup.estimator, fit.setup.architecture
+    widths = (*a.encoder_layer_sizes[:-1], *a.decoder_layer_sizes[:-1]) if a.images is None else ()
+    width, n = a.encoder_layer_sizes[-1], a.n_features
+    told = _may_be_wide.get() or getattr(estimator, "ordered", False)  # the order shows which units are idle
+    told = told or width == signature(type(estimator)).parameters[estimator._width_parameter].default
+    told = told or estimator.code_layer == "convolution"  # whose channels share their weights
+    keeps = told or estimator.alpha or estimator.encoder is not None or estimator.decoder is not None
+    if width <= n or min(widths, default=n) < n or keeps or not fit.objective.is_plain:
+        return []
+    columns = "the single column" if n == 1 else f"the {n} columns"
+    return [
+        f"{estimator._width_parameter}={width} is more than {columns} of X, and nothing keeps such a code from "
+        "copying the rows: it reduces no dimension, and reconstructions are good whatever has been learnt. Lower "
+        f"{estimator._width_parameter}, or use SparseAutoencoder or DenoisingAutoencoder, whose codes may be wide."
+    ]
 
 
 def _channels_first(shape: tuple[int, int, int], said: Any) -> str:

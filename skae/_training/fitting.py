@@ -17,7 +17,7 @@ from .._networks.custom import Linked, check_own_networks, load_weights, redraw,
 from .._networks.initial_weights import initialize
 from .._networks.networks import Decoder, n_parameters, preparation
 from .._objectives.losses import loss_by
-from .._objectives.penalties import Penalty, mean_over_rows
+from .._objectives.penalties import own_penalty
 from .._objectives.support import check_support
 from .._support import threads
 from .._support.data_parallel import together
@@ -56,7 +56,7 @@ def assemble(setup: Setup) -> Fit:
         check_support(loss.supports, setup.data)
     penalties = [penalty for hook in definitions(estimator, "_penalties") for penalty in hook(setup)]
     loss_unit = setup.loss_unit(loss)
-    penalties += [Penalty(mean_over_rows(hook, loss_unit)) for hook in definitions(estimator, "_penalty")]
+    penalties += [own_penalty(hook, loss_unit) for hook in definitions(estimator, "_penalty")]
     projections = [project for hook in definitions(estimator, "_projections") for project in hook(setup)]
     hiding = Hiding.of(estimator.hidden_groups, setup.generator)
     terms = setup.corruption(), bottleneck, penalties, projections, setup.dropout(), hiding

@@ -16,7 +16,7 @@ from .._objectives.support import check_support
 from .._support import threads
 from .._support.data_parallel import refuse
 from .._support.warnings import warn
-from .advice import complaints_of_rows
+from .advice import complaints_of
 from .fitting import Fit, fitted_attributes, prepare, restore_on_failure
 from .loop import drive
 from .monitoring import Monitor
@@ -36,7 +36,7 @@ def update_networks(estimator, X, **data):
             ongoing = OngoingFit(prepare(estimator, X, Mode.INCREMENTAL, **data), estimator, state)
         else:
             ongoing.serve(X, data)
-        found = [] if ongoing.fit.setup.previous is not None else complaints_of_rows(ongoing.fit.setup)
+        found = complaints_of(ongoing.fit)
         with ongoing.restored_on_failure():
             ongoing.follow_centre()
             vars(estimator).update(ongoing.take_pass())
@@ -181,7 +181,7 @@ def _copied(state: Any) -> Any:
 
 def _parameters(estimator) -> list[Any]:
     """Return the values whose change ends an ongoing fit."""
-    return [vars(estimator)[name] for name in estimator._parameter_names if name != "verbose"]
+    return [getattr(estimator, name) for name in estimator._parameter_names if name != "verbose"]
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -130,11 +130,19 @@ class Run(ValuesUsed):
         return walk(step, data.train_rows, schedule, self.streams.order, held_out=held_out, monitor=monitor)
 
     def explain(self, error: DivergedError, step: Step) -> ValueError:
-        """Return what users see where training diverges."""
+        """Return what users see where training diverges, because of a function of theirs or of large numbers."""
+        objective, said = step.objective, f"the loss was no longer finite in epoch {error.epoch}."
+        for term in (objective.corruption, objective.loss, *objective.penalties):
+            blame = None if term is None or term.own is None else term.own.blame()
+            if blame is not None:
+                return ValueError(f"Training diverged: {said} {blame}")
+        own = [name for name in ("encoder", "decoder") if getattr(self.estimator, name, None) is not None]
+        look = f" If that does not help, look for divisions, roots and logarithms in {' and '.join(own)}, which "
         return ValueError(
-            f"Training diverged: the loss was no longer finite in epoch {error.epoch}. The largest magnitude "
+            f"Training diverged: {said} The largest magnitude "
             f"in X is {self.data.largest_magnitude():.4g} and learning_rate={step.learning_rate:g}. Scale X, for "
             "instance with sklearn.preprocessing.StandardScaler, or lower learning_rate."
+            + (f"{look}are not finite at zero." if own else "")
         )
 
 

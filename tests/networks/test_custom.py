@@ -181,6 +181,7 @@ def test_losses_of_wrong_shapes(loss, got):
         configured(loss=loss).fit(X)
 
 
+@pytest.mark.filterwarnings("ignore:n_components=2 is more than the single column")
 def test_a_loss_sees_the_datas_own_space():
     """Nothing is centred where nobody knows whether the loss allows it."""
     skewed = 5 + np.random.default_rng(0).exponential(size=(200, 1))

@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from estimators import configured, rows
 from scipy import sparse
 from sklearn.datasets import (
@@ -21,7 +22,9 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
 from skae import (
     AdversarialAutoencoder,
+    AutoencoderClassifier,
     AutoencoderTransformer,
+    BaseAutoencoder,
     DenoisingAutoencoder,
     SemanticHasher,
     SparseAutoencoder,
@@ -231,3 +234,73 @@ def test_a_fit_that_was_too_short_is_warned_of_once():
 
 def test_rows_without_variance_have_no_means_to_beat():
     assert not above_means(quick(), np.full((30, 3), 7.0))
+
+
+# Codes wider than the rows ---------------------------------------------------------------------------------
+
+WIDE = r"n_components=\d+ is more than the .* of X, and nothing keeps such a code from copying"
+
+
+def wide(model, X=None):
+    return warnings_of(lambda: model.fit(rows() if X is None else X), "is more than the")
+
+
+@pytest.mark.parametrize("cls", [BaseAutoencoder, AutoencoderTransformer, StackedAutoencoder])
+def test_a_code_that_can_copy_the_rows_is_told(cls):
+    (message,) = wide(quick(cls, n_components=6))
+    assert message.startswith("n_components=6 is more than the 5 columns of X")
+    assert "Lower n_components, or use SparseAutoencoder" in message
+    assert not wide(quick(cls, n_components=5))
+    (message,) = wide(quick(cls, n_components=2), rows()[:, :1])
+    assert "more than the single column of X" in message
+    model = quick(cls, n_components=6)
+    assert len(warnings_of(lambda: model.partial_fit(rows()), "is more than the")) == 1
+    assert not warnings_of(lambda: model.partial_fit(rows()), "is more than the")
+
+
+def test_twenty_units_for_two_columns():
+    with pytest.warns(UserWarning, match=WIDE):
+        model = AutoencoderTransformer(20, random_state=0).fit(rows()[:, :2])
+    assert model.score(rows()[:, :2]) > 0.999
+
+
+@pytest.mark.parametrize("cls", [AutoencoderTransformer, StackedAutoencoder])
+def test_the_default_width_is_no_choice_to_warn_of(cls):
+    assert not wide(cls(max_iter=2, random_state=0))
+
+
+class Penalised(BaseAutoencoder):
+    def _penalty(self, x, code):
+        return 0.1 * code.abs().sum(1)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        quick(SparseAutoencoder, n_components=20),
+        quick(DenoisingAutoencoder, n_components=20),
+        quick(VAESampler, n_components=20),
+        quick(AdversarialAutoencoder, n_components=20),
+        quick(SemanticHasher, n_bits=20),
+        quick(StackedAutoencoder, n_components=20, noise="gaussian", noise_level=0.1),
+        quick(AutoencoderTransformer, n_components=20, contractive=0.1),
+        quick(AutoencoderTransformer, n_components=20, ordered=True),
+        quick(AutoencoderTransformer, n_components=20, ordered=True, hidden_layer_sizes=()),
+        quick(AutoencoderTransformer, n_components=20, dropout=0.1),
+        quick(
+            AutoencoderTransformer, n_components=21, image_shape=(1, 5), code_layer="convolution", kernel_size=1
+        ),
+        quick(AutoencoderTransformer, n_components=20, alpha=0.01),
+        quick(AutoencoderTransformer, n_components=20, hidden_layer_sizes=(8, 2)),
+        quick(AutoencoderTransformer, n_components=20, decoder_hidden_layer_sizes=(2, 8)),
+        quick(AutoencoderTransformer, n_components=20, encoder=torch.nn.Linear(5, 20)),
+        quick(Penalised, n_components=20),
+    ],
+)
+def test_other_wide_codes_are_not(model):
+    assert not wide(model)
+
+
+def test_wide_codes_of_a_classifier_are_for_something_else():
+    classifier = AutoencoderClassifier(quick(n_components=20), max_iter=2)
+    assert not warnings_of(lambda: classifier.fit(rows(), np.arange(60) % 3), "is more than the")

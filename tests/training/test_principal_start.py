@@ -57,6 +57,7 @@ def test_axes_of_every_shape(shape, weighted):
     assert model.max_iter_ == model.n_iter_ == 1
 
 
+@pytest.mark.filterwarnings("ignore:n_components=20 is more than the 13 columns")
 @pytest.mark.parametrize("k", [1, 5, 13, 20])
 @pytest.mark.parametrize("parameters", [{}, {"max_iter": 3}, {"max_iter": 50, "learning_rate": 0.1}])
 def test_linear_networks_end_at_pca(parameters, k, wine):

@@ -1,0 +1,86 @@
+"""Functions that users bring: their errors say what they are given, and who has made NaN."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+_LARGEST = 1e6  # of what a function is given, above which it is training that has diverged
+_AT_ONCE = 64  # calls that are looked at together: one by one, that would take as long as small functions
+
+
+class OwnFunction:
+    """A user's function of tensors.
+
+    Parameters
+    ----------
+    function : callable
+    name : str
+        What it is called in messages.
+    contract : str
+        What it is given and has to return, as a sentence.
+    """
+
+    def __init__(self, function: Callable[..., Any], name: str, contract: str) -> None:
+        self._function, self.name, self.contract = function, name, contract
+        # Sums of what it made, and the magnitude of what it was given, of the calls since the last look at these.
+        self._calls: list[tuple[Tensor, Tensor]] = []
+        self._found: Tensor | None = None  # the largest such magnitude where it was odd, or -1
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Call the function; what it fails with says what it is given."""
+        try:
+            return self._function(*arguments)
+        except torch.OutOfMemoryError:
+            raise
+        except (AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
+            kind = TypeError if isinstance(error, AttributeError | TypeError) else ValueError
+            raise kind(f"{self.name} failed with {type(error).__name__}: {error}. {self.contract}") from error
+
+    def watched(self, given: Tensor, *others: Tensor) -> Tensor:
+        """Return what to give in place of a tensor, beside others, so that its gradient is looked at."""
+        if not given.requires_grad:
+            return given
+        view, largest = given.view_as(given), _largest(given, *others)
+        view.register_hook(lambda gradient: self._note(gradient, largest))
+        return view
+
+    def look(self, result: Tensor, *given: Tensor) -> None:
+        """Take note of whether a result is finite, without waiting for the device."""
+        self._note(result.detach(), _largest(*given))
+
+    def _note(self, made: Tensor, largest: Tensor) -> None:
+        self._calls.append((made.sum(), largest))
+        if len(self._calls) >= _AT_ONCE:
+            self._look_back()
+
+    def _look_back(self) -> None:
+        made, largest = (torch.stack(values) for values in zip(*self._calls, strict=True))
+        odd = torch.where(~made.isfinite() & (largest <= _LARGEST), largest, -1).amax()
+        self._found = odd if self._found is None else torch.maximum(self._found, odd)
+        self._calls.clear()
+
+    def blame(self) -> str | None:
+        """Say that the function has made numbers that are not finite of ordinary ones, or return None."""
+        if self._calls:
+            self._look_back()
+        if self._found is None or self._found < 0:
+            return None
+        return (
+            f"{self.name} returned NaN or infinity, or had such a gradient, where it was given finite numbers, of "
+            f"magnitude {float(self._found):.4g} at most. Roots, logarithms and divisions are not finite at "
+            "zero: add a small constant inside them, or bound with torch.clamp what they are given."
+        )
+
+
+def _largest(*given: Tensor) -> Tensor:
+    first, *others = (torch.linalg.vector_norm(each.detach(), torch.inf) for each in given)
+    for other in others:
+        first = torch.maximum(first, other.to(first))
+    return first
+
+
+def described(rows: Tensor, name: str) -> str:
+    """Say what tensor a function is given."""
+    return f"{name}, a torch tensor of shape {tuple(rows.shape)}, {rows.dtype} on {rows.device}"

@@ -1,0 +1,182 @@
+"""Functions that users bring: what their mistakes are told as."""
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from estimators import configured, rows
+from torch import nn
+
+from skae import (
+    AdversarialAutoencoder,
+    AutoencoderTransformer,
+    BaseAutoencoder,
+    DenoisingAutoencoder,
+    StackedAutoencoder,
+    VAESampler,
+)
+from skae._support.callables import OwnFunction
+
+X = rows()
+
+
+class Penalised(BaseAutoencoder):
+    function = None
+
+    def _penalty(self, x, code):
+        return self.function(x, code)
+
+
+def penalised(function):
+    return configured(type("V", (Penalised,), {"function": staticmethod(function)}))
+
+
+# Not finite ------------------------------------------------------------------------------------------------
+
+
+def root(x):
+    return x.sqrt()  # whose gradient at zero is infinite
+
+
+BLAMED = {
+    "the value of a penalty": (penalised(lambda x, code: code.sum(1) * np.nan), r"Penalised._penalty returned"),
+    "its gradient": (penalised(lambda x, code: root(code - code.detach()).sum(1)), r"Penalised._penalty returned"),
+    "the value of a loss": (
+        configured(AutoencoderTransformer, loss=lambda o, t: ((o - o) / 0.0).mean(1)),
+        r"loss=<function .* returned",
+    ),
+    "its gradient, ": (
+        configured(AutoencoderTransformer, loss=lambda o, t: root(o - o.detach()).mean(1)),
+        r"loss=<function .* returned",
+    ),
+    "noise": (configured(DenoisingAutoencoder, noise=lambda x, g: x / 0.0), "noise=<function .* returned"),
+}
+
+
+@pytest.mark.parametrize("case", BLAMED)
+def test_numbers_that_are_not_finite_are_laid_to_the_function_that_made_them(case):
+    model, name = BLAMED[case]
+    message = f"{name} NaN or infinity, or had such a gradient, .* add a small constant inside them"
+    with pytest.raises(ValueError, match=f"^Training diverged: .* in epoch [12]. {message}"):
+        model.fit(X)
+    assert not hasattr(model, "encoder_")
+    with pytest.raises(ValueError, match=message):
+        model.partial_fit(X)
+
+
+def test_divergence_is_not_laid_to_a_function():
+    """What it is given is not finite, or so large that its squares are not."""
+    model = penalised(lambda x, code: code.square().sum(1)).set_params(learning_rate=1e200, max_iter=20)
+    with pytest.raises(ValueError, match=r"Training diverged: .* in X is .*, or lower learning_rate.$"):
+        model.fit(X)
+
+
+def test_own_networks_are_named_where_training_diverges():
+    class Inverse(nn.Module):
+        def forward(self, x):
+            return x / (x - x).detach()
+
+    model = configured(AutoencoderTransformer, encoder=nn.Sequential(nn.Linear(5, 2), Inverse()))
+    with pytest.raises(ValueError, match=r"lower learning_rate. .* look for divisions, roots .* in encoder"):
+        model.fit(X)
+
+
+# NumPy, and other kinds of results -------------------------------------------------------------------------
+
+
+def normal(x, generator):
+    return x + generator.normal(size=x.shape)
+
+
+@pytest.mark.parametrize("cls", [DenoisingAutoencoder, StackedAutoencoder])
+@pytest.mark.parametrize(
+    ("noise", "error", "message"),
+    [
+        (normal, TypeError, "failed with AttributeError: .*'normal'"),
+        (lambda x, g: x.astype(np.float64), TypeError, "failed with AttributeError: .*'astype'"),
+        (lambda x: x, TypeError, "failed with TypeError: .*positional argument"),
+        (lambda x, g: x @ x, ValueError, "failed with RuntimeError: .*shapes"),
+        (lambda x, g: x.numpy() + 1, TypeError, "returned a ndarray, but noise must return one tensor"),
+        (lambda x, g: x > 0, ValueError, "returned torch.bool on cpu for torch.float64 on cpu"),
+        (lambda x, g: x.to("meta"), ValueError, "returned torch.float64 on meta for torch.float64 on cpu"),
+    ],
+)
+def test_noise_that_fails_is_told_what_it_is_given(cls, noise, error, message):
+    contract = r"noise is called with the rows, a torch tensor of shape \(\d+, 5\), torch.float64 on cpu"
+    with pytest.raises(error, match=rf"noise=<function .*{message}.* {contract}.* torch.as_tensor\(result\)"):
+        configured(cls, noise=noise).fit(X)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.int64])
+def test_noise_may_return_another_dtype(dtype):
+    """As NumPy's functions do, whose numbers are doubles."""
+    rounded = configured(DenoisingAutoencoder, noise=lambda x, g: x.round().to(dtype)).fit(X.astype(np.float32))
+    expected = configured(DenoisingAutoencoder, noise=lambda x, g: x.round()).fit(X.astype(np.float32))
+    assert rounded.loss_ == expected.loss_
+
+
+def test_noise_made_by_numpy_as_the_message_says():
+    def noise(rows, generator):
+        made = np.abs(rows.cpu().numpy())
+        return torch.as_tensor(made).to(rows)
+
+    assert np.isfinite(configured(DenoisingAutoencoder, noise=noise).fit(X).loss_)
+
+
+def test_other_functions_that_fail_are_told_what_they_are_given():
+    with pytest.raises(ValueError, match=r"Penalised._penalty failed with RuntimeError: Can't .* shape \(n,\)"):
+        penalised(lambda x, code: np.abs(code).sum(1)).fit(X)
+    with pytest.raises(ValueError, match=r"loss=.* failed with RuntimeError: .* A loss is called with"):
+        configured(AutoencoderTransformer, loss=lambda o, t: np.abs(o - t).mean(1)).fit(X)
+    with pytest.raises(TypeError, match=r"prior=.* failed with AttributeError: .* prior is called as"):
+        configured(AdversarialAutoencoder, prior=lambda n, generator: generator.normal(size=(n, 2))).fit(X)
+
+
+@pytest.mark.parametrize("cls", [AutoencoderTransformer, VAESampler])
+def test_a_loss_without_a_gradient_is_an_error(cls):
+    with pytest.raises(ValueError, match=r"loss=.* returned a tensor without a gradient.*without detach\(\)"):
+        configured(cls, loss=lambda o, t: (o.detach() - t).square().mean(1)).fit(X)
+    with pytest.raises(ValueError, match=r"loss=.* returned ndarray, but a loss must return a torch tensor"):
+        configured(cls, loss=lambda o, t: (o.detach() - t).square().mean(1).numpy()).fit(X)
+
+
+class Returns(nn.Module):
+    def __init__(self, function):
+        super().__init__()
+        self.linear, self.function = nn.Linear(5, 2), function
+
+    def forward(self, x):
+        return self.function(self.linear(x))
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (lambda z: (z, z), "returned tuple, which is no tensor"),
+        (lambda z: z * torch.ones(2, dtype=torch.float64), "keep the dtype, but it returned torch.float64"),
+        (lambda z: z.round().long(), "but it returned torch.int64 for torch.float32"),
+    ],
+)
+def test_own_networks_that_return_something_else_are_told(function, message):
+    with pytest.raises(ValueError, match=rf"encoder must map shape \(n, 5\) to shape \(n, 2\).*{message}"):
+        configured(AutoencoderTransformer, encoder=Returns(function)).fit(X.astype(np.float32))
+
+
+def test_functions_that_are_right_are_not_told_anything():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        penalised(lambda x, code: 0.1 * code.abs().sum(1)).fit(X)
+        configured(AutoencoderTransformer, loss=lambda o, t: (o - t).square().mean(1)).fit(X)
+
+
+@pytest.mark.parametrize("n_calls", [1, 63, 64, 200])
+@pytest.mark.parametrize("odd", [0, -1])
+def test_one_call_of_many_is_enough(n_calls, odd):
+    own = OwnFunction(lambda x: x, "f", "")
+    for number in range(n_calls):
+        given = torch.full((3,), 2.0 + number)
+        own.look(torch.full((3,), np.inf, dtype=torch.float64) if number == odd % n_calls else given, given)
+        own.look(torch.full((3,), np.inf), given * np.inf)
+    assert f"of magnitude {2 + odd % n_calls:.4g} at most" in own.blame()
+    assert len(own._calls) < 64
