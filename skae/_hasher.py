@@ -35,8 +35,9 @@ class SemanticHasher(BaseAutoencoder):
         Standard deviation of the noise on the units' logits after warm-up. More noise saturates more units, and
         takes more epochs.
     noise_warm_up : int, default=10
-        Number of epochs over which the noise grows linearly from zero to ``noise_level``. They are counted anew by
-        each `fit`, and over all passes of `partial_fit`. ``tol`` and ``early_stopping`` ignore them.
+        Number of epochs over which the noise grows linearly from zero to ``noise_level``. They are counted
+        over all passes of `partial_fit`; a warm start begins at full strength. ``tol`` and ``early_stopping``
+        ignore them.
     hidden_layer_sizes : int or array-like of int, default=(128,)
         Widths of the encoder's hidden layers, from the input to the code. An int is a single layer; ``()`` is no
         hidden layer. With ``image_shape``, the numbers of channels of the convolution blocks.

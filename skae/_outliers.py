@@ -359,7 +359,8 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
             return X
         allows_nan = get_tags(self.autoencoder).input_tags.allow_nan
         finite = "allow-nan" if allows_nan else True
-        return validate_data(self, X, accept_sparse="csr", dtype=None, ensure_all_finite=finite, reset=reset)
+        X = validate_data(self, X, accept_sparse="csr", dtype=None, ensure_all_finite=finite, reset=reset)
+        return arrays.without_duplicates(X)
 
     def _sizes(self, X) -> tuple[int, int]:
         """Return how many rows there are, and how many a member is trained on."""

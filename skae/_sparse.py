@@ -461,7 +461,7 @@ class SparseAutoencoder(TakesSampleWeight):
             return []
         weight = self._penalty_weight(self._baseline_of(setup), setup.data.unit)
         weight /= 1.0 if self.loss is None else setup.loss_unit(loss_by(self.loss))
-        strength = WarmUp(weight, 0 if setup.mode is Mode.WARM_START else self.sparsity_warm_up)
+        strength = WarmUp(weight, self.sparsity_warm_up)
         if self.sparsity == "kl":
             return [sparsity.kl(strength, self.sparsity_target)]
         return [sparsity.l1(strength, self._signed(setup.architecture))]

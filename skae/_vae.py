@@ -61,8 +61,8 @@ class VAESampler(TakesMissingValues):
         better.
     kl_warm_up : float, default=0.0
         Number of epochs over which the weight of the KL divergence grows linearly from 0 to ``beta``. They are
-        counted anew by each `fit`, and over all passes of `partial_fit`. ``tol`` and ``early_stopping`` ignore
-        them.
+        counted over all passes of `partial_fit`; a warm start begins at full strength. ``tol`` and
+        ``early_stopping`` ignore them.
     free_bits : float, default=0.0
         KL divergence of each latent variable, in nats, that is not penalised: while the mean over a batch is below
         it, the divergence counts as ``free_bits`` and has no gradient [5]_. This keeps latent variables in use.

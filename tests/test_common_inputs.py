@@ -45,6 +45,12 @@ def memory_map(X, folder):
     return np.load(folder / "X.npy", mmap_mode="r")
 
 
+def in_parts(X):
+    """CSR rows that store each entry as two halves, as SciPy allows."""
+    X = sparse.csr_array(X)
+    return sparse.csr_array((np.repeat(X.data / 2, 2), np.repeat(X.indices, 2), 2 * X.indptr), shape=X.shape)
+
+
 # Each of these holds the same numbers; all that is not floating becomes float64, and float16 does too.
 SAME_NUMBERS = {
     "int64": lambda X, folder: X.astype(np.int64),
@@ -65,6 +71,7 @@ SAME_NUMBERS = {
     "csr_array": lambda X, folder: sparse.csr_array(X),
     "csc": lambda X, folder: sparse.csc_array(X),
     "coo": lambda X, folder: sparse.coo_array(X),
+    "csr_in_parts": lambda X, folder: in_parts(X),
     "csr_int": lambda X, folder: sparse.csr_array(X.astype(np.int64)),
 }
 
@@ -109,7 +116,9 @@ def test_floating_dtypes_stay_and_inference_computes_in_them(estimator, fitted_w
     assert model.reconstruction_error(X.astype(dtype), per_feature=True).dtype == dtype
 
 
-@pytest.mark.parametrize("make", [np.array, np.asfortranarray, sparse.csr_array], ids=["c", "fortran", "csr"])
+@pytest.mark.parametrize(
+    "make", [np.array, np.asfortranarray, sparse.csr_array, in_parts], ids=["c", "fortran", "csr", "csr_in_parts"]
+)
 @pytest.mark.parametrize("estimator", EVERY_ESTIMATOR)
 def test_input_is_never_written(estimator, make):
     X = counts()

@@ -50,9 +50,22 @@ def check_rows(
         kinds["ensure_all_finite"] = False
     with with_remedy(X):
         checked = _marked(validate_data(estimator, X, y, dtype=_float_dtypes(X), reset=reset, **kinds), marker)
+    if isinstance(checked, tuple):
+        checked = without_duplicates(checked[0]), checked[1]
+    else:
+        checked = without_duplicates(checked)
     if method is not None:
         check_same_namespace(checked, estimator, attribute="offset_", method=method)
     return checked
+
+
+def without_duplicates(X):
+    """Return validated rows; sparse ones whose entries are stored in parts are copied, with their sums."""
+    if not sparse.issparse(X) or X.has_canonical_format:
+        return X
+    summed = X.copy()
+    summed.sum_duplicates()
+    return summed
 
 
 @contextmanager
@@ -162,7 +175,7 @@ def check_unnamed(X, name: str, missing_values=None):
     """
     X = X.detach() if isinstance(X, Tensor) else X
     checked = check_array(X, dtype=_float_dtypes(X), input_name=name, **_kinds(missing_values))
-    return _marked(checked, missing_values)
+    return without_duplicates(_marked(checked, missing_values))
 
 
 def check_weights(sample_weight, X) -> Tensor | None:

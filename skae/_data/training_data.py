@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy import sparse
 from torch import Tensor
 
 from .._support.ranks import current
@@ -261,6 +262,11 @@ class TrainingData:
     def column_means(self) -> Tensor:
         """Return each target column's mean."""
         return self._mean(self._targets)
+
+    @property
+    def scaler(self) -> str:
+        """What to advise to whom columns should be of one unit."""
+        return "sklearn.preprocessing.StandardScaler" + ("(with_mean=False)" if sparse.issparse(self.X) else "")
 
     @property
     def precision(self) -> float:

@@ -101,7 +101,8 @@ LIKELIHOODS = {
         lambda columns: LOSSES["binary_cross_entropy"],
         lambda mean, columns, raw, generator: (uniform(mean.shape, mean, generator) < mean).to(mean.dtype),
         (0.0, 1.0),
-        "Scale X with sklearn.preprocessing.MinMaxScaler(clip=True) in a pipeline, or use likelihood='gaussian'.",
+        "Scale X with sklearn.preprocessing.MinMaxScaler(clip=True) in a pipeline (sparse X that is not negative "
+        "with MaxAbsScaler(clip=True)), or use likelihood='gaussian'.",
     ),
     "exponential": Likelihood(
         "exp",

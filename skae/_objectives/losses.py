@@ -228,7 +228,8 @@ def _cross_entropy(output: Tensor, target: Tensor, weight: Tensor | None, gradie
 
 _PROBABILITIES = Support(
     "loss='binary_cross_entropy'",
-    "Scale X with sklearn.preprocessing.MinMaxScaler(clip=True) in a pipeline, or use loss='squared_error'.",
+    "Scale X with sklearn.preprocessing.MinMaxScaler(clip=True) in a pipeline (sparse X that is not negative with "
+    "MaxAbsScaler(clip=True)), or use loss='squared_error'.",
     0.0,
     1.0,
 )

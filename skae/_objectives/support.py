@@ -37,14 +37,14 @@ class Support(NamedTuple):
     columns: tuple[int, ...] | None = None
     one_hot: bool = False
 
-    @property
-    def rule(self) -> str:
-        """What the values must be."""
+    def rule(self, name: str = "X") -> str:
+        """Say what the values of rows called ``name`` must be."""
         columns = [*(self.columns or ())]
         named = f"columns {columns}" if len(columns) <= 10 else f"columns {columns[:10]} and others"
+        of = "" if name == "X" else f" of {name}"
         if self.one_hot:
-            return f"one-hot {named}, a single 1 in each row and 0 elsewhere"
-        what = named if columns else "X"
+            return f"one-hot {named}{of}, a single 1 in each row and 0 elsewhere"
+        what = named + of if columns else name
         bounds = f"of at least {self.least:g}" if self.most == math.inf else f"in [{self.least:g}, {self.most:g}]"
         return f"{what} {bounds}"
 
@@ -72,7 +72,7 @@ def _is_bit(values: Tensor) -> Tensor:
 # Before a fit ----------------------------------------------------------------------------------------------
 
 
-def check_support(supports: Iterable[Support], data: TrainingData) -> None:
+def check_support(supports: Iterable[Support], data: TrainingData, name: str = "X") -> None:
     """Check that targets lie where a loss is defined.
 
     Raises
@@ -82,27 +82,29 @@ def check_support(supports: Iterable[Support], data: TrainingData) -> None:
     """
     ranges, one_hot = [s for s in supports if not s.one_hot], [s for s in supports if s.one_hot]
     if len(ranges) == 1 and ranges[0].columns is None:
-        _check_range(ranges[0], *data.target_range())
+        _check_range(ranges[0], name, *data.target_range())
     elif ranges:
         _, lowest, highest, _ = data.statistics()
         for support in ranges:
             columns = [*(support.columns or range(len(lowest)))]
-            _check_range(support, float(lowest[columns].min()), float(highest[columns].max()))
+            _check_range(support, name, float(lowest[columns].min()), float(highest[columns].max()))
     if one_hot:
         for rows, x in data.target_chunks():
             for support in one_hot:
-                check_one_hot(support, x, first_row=rows.start)
+                check_one_hot(support, x, first_row=rows.start, name=name)
 
 
-def _check_range(support: Support, lowest: float, highest: float) -> None:
+def _check_range(support: Support, name: str, lowest: float, highest: float) -> None:
     if not support.contains(lowest, highest):
         raise ValueError(
-            f"{support.parameter} needs {support.rule}, but its minimum is {lowest:g} and its maximum "
+            f"{support.parameter} needs {support.rule(name)}, but its minimum is {lowest:g} and its maximum "
             f"{highest:g}. {support.remedy}"
         )
 
 
-def check_one_hot(support: Support, x: Tensor, weight: Tensor | None = None, first_row: int = 0) -> None:
+def check_one_hot(
+    support: Support, x: Tensor, weight: Tensor | None = None, first_row: int = 0, name: str = "X"
+) -> None:
     """Check that the columns of a categorical variable are one-hot.
 
     Parameters
@@ -113,6 +115,8 @@ def check_one_hot(support: Support, x: Tensor, weight: Tensor | None = None, fir
         Of entries. A variable whose entries all have weight zero is missing, whatever they hold.
     first_row : int
         Number of the first row, for the message.
+    name : str
+        What the rows are called in it.
 
     Raises
     ------
@@ -134,7 +138,7 @@ def check_one_hot(support: Support, x: Tensor, weight: Tensor | None = None, fir
         ones = [column for column, value in zip(columns, values[row].tolist(), strict=True) if value > 0.5]
         found = f"columns {ones} all hold 1" if ones else "all of them hold 0"
     raise ValueError(
-        f"{support.parameter} needs {support.rule}, but in row {first_row + row} {found}. {support.remedy}"
+        f"{support.parameter} needs {support.rule(name)}, but in row {first_row + row} {found}. {support.remedy}"
     )
 
 
@@ -179,7 +183,7 @@ class SupportWatch:
     def warn(self) -> None:
         """Warn once, of all that was outside."""
         found = [
-            f"{support.parameter} needs {support.rule}, but the minimum is {extremes[0]:g} and the maximum "
+            f"{support.parameter} needs {support.rule()}, but the minimum is {extremes[0]:g} and the maximum "
             f"{extremes[1]:g}; {n} of {self._n_rows} rows are concerned. {support.remedy}"
             for support, extremes, n in zip(self.supports, self._extremes, self._n_outside, strict=True)
             if n

@@ -6,6 +6,7 @@ from contextvars import ContextVar
 from inspect import signature
 from typing import Any
 
+from .._data.training_data import TrainingData
 from .._objectives.baseline import baseline
 from .setup import Setup
 
@@ -35,7 +36,7 @@ def complaints_of_rows(setup: Setup) -> list[str]:
         return [_channels_first(shape, estimator.image_shape)] if data.looks_channels_first(shape) else []
     power = _POWERS.get(estimator.loss) if isinstance(estimator.loss, str) else None
     columns = data.dominant_columns(power) if power else []
-    return [_other_units(columns, estimator, data.X.shape[1])] if columns else []
+    return [_other_units(columns, estimator, data)] if columns else []
 
 
 @contextlib.contextmanager
@@ -80,15 +81,15 @@ def _channels_first(shape: tuple[int, int, int], said: Any) -> str:
     )
 
 
-def _other_units(columns: list[int], estimator: Any, n_features: int) -> str:
+def _other_units(columns: list[int], estimator: Any, data: TrainingData) -> str:
     names = getattr(estimator, "feature_names_in_", None)
     called = [repr(str(names[column])) if names is not None else str(column) for column in columns]
     more = f" and {len(called) - _MOST_NAMES} more" if len(called) > _MOST_NAMES else ""
-    subject = f"Column{'s' * (len(called) > 1)} {', '.join(called[:_MOST_NAMES])}{more} of {n_features}"
+    subject = f"Column{'s' * (len(called) > 1)} {', '.join(called[:_MOST_NAMES])}{more} of {data.X.shape[1]}"
     return (
         f"{subject} carr{'ies' if len(called) == 1 else 'y'} nearly all of the loss, since the values are so much "
         "larger than those of the others, which will hardly be reconstructed, whatever the score. Scale X, for "
-        "instance with sklearn.preprocessing.StandardScaler."
+        f"instance with {data.scaler}."
     )
 
 
@@ -110,8 +111,8 @@ def _loss_above_means(fit: Any) -> str | None:
         return None
     falling = len(curve) < 2 or curve[-1] <= min(curve[:-1])
     advice = "Train longer (max_iter) or faster (learning_rate)" if falling else "Lower learning_rate"
+    scale = "" if fit.objective.loss.supports else f", or scale X, for instance with {data.scaler}"
     return (
         f"Training ended with a loss of {loss:.4g}, above the {means.loss:.4g} of reconstructing each row as the "
-        f"column means: the model is worse than none. {advice}, or scale X, for instance with "
-        "sklearn.preprocessing.StandardScaler."
+        f"column means: the model is worse than none. {advice}{scale}."
     )

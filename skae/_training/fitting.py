@@ -54,6 +54,8 @@ def assemble(setup: Setup) -> Fit:
     loss = loss.in_unit(setup.data.target_unit)
     if loss.supports:
         check_support(loss.supports, setup.data)
+        if setup.data.watched is not None:
+            check_support(loss.supports, setup.data.watched, "X_val")
     penalties = [penalty for hook in definitions(estimator, "_penalties") for penalty in hook(setup)]
     loss_unit = setup.loss_unit(loss)
     penalties += [own_penalty(hook, loss_unit) for hook in definitions(estimator, "_penalty")]

@@ -62,8 +62,9 @@ class Watch:
 
     def begin(self, history: History) -> None:
         """Take the weights at the start as the best so far, where rows are held out."""
-        if self.held_out is None:
-            return
+        if self.held_out is None or self.step.warm_up_epochs > self.schedule.first_epoch:
+            return  # without rows to judge by, or by less than what the objective will be
+        self.step.warm_up(self.schedule.first_epoch)
         loss = self._loss(self.held_out)
         if math.isfinite(loss):  # or the first epoch will tell
             self._judge(loss, history)

@@ -99,8 +99,7 @@ def walk(
 
 def _set_off(step: Step, schedule: Schedule, course: RateCourse | None, passed: float, share: float) -> None:
     """Tell what changes over a run that so many epochs have passed before a step on a share of the rows."""
-    for warm_up in step.warm_ups:
-        warm_up.advance(schedule.first_epoch + schedule.length * passed)
+    step.warm_up(schedule.first_epoch + schedule.length * passed)
     if course is not None:
         step.set_rate(course.factor(passed, passed + share))
 

@@ -1,6 +1,7 @@
 """What a fit is given: rows, device, precision, random streams, architecture; and how it takes steps on them."""
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
@@ -111,7 +112,13 @@ class Run(ValuesUsed):
             keeps_best=e.early_stopping is not False,
             merge_single=step.needs_two_rows,
             loss_unit=step.objective.loss_unit,
+            first_epoch=self.first_epoch,
         )
+
+    @property
+    def first_epoch(self) -> float:
+        """How many epochs have passed before, for warm-ups."""
+        return 0.0
 
     @contextlib.contextmanager
     def training(self, step: Step, schedule: Schedule) -> Iterator[None]:
@@ -138,10 +145,12 @@ class Run(ValuesUsed):
                 return ValueError(f"Training diverged: {said} {blame}")
         own = [name for name in ("encoder", "decoder") if getattr(self.estimator, name, None) is not None]
         look = f" If that does not help, look for divisions, roots and logarithms in {' and '.join(own)}, which "
+        watched = self.data.watched
+        of_watched = "" if watched is None else f", in X_val {watched.largest_magnitude():.4g}"
+        scale = "Lower" if objective.loss.supports else f"Scale X, for instance with {self.data.scaler}, or lower"
         return ValueError(
-            f"Training diverged: {said} The largest magnitude "
-            f"in X is {self.data.largest_magnitude():.4g} and learning_rate={step.learning_rate:g}. Scale X, for "
-            "instance with sklearn.preprocessing.StandardScaler, or lower learning_rate."
+            f"Training diverged: {said} The largest magnitude in X is {self.data.largest_magnitude():.4g}"
+            f"{of_watched} and learning_rate={step.learning_rate:g}. {scale} learning_rate."
             + (f"{look}are not finite at zero." if own else "")
         )
 
@@ -183,6 +192,11 @@ class Setup(Run):
     def has_end(self) -> bool:  # type: ignore[override]
         """Whether it is known how long training will be: `partial_fit` may always be called once more."""
         return self.mode is not Mode.INCREMENTAL
+
+    @property
+    def first_epoch(self) -> float:
+        # What a warm start begins at is one of its candidates, and so has to be judged by the whole objective.
+        return math.inf if self.mode is Mode.WARM_START and self.previous is not None else 0.0
 
     @property
     def n_passes_before(self) -> int:

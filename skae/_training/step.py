@@ -46,7 +46,7 @@ class Step:
         self.average: WeightAverage | None = None
         bottleneck = objective.bottleneck
         warm_ups = [term.warm_up for term in (*objective.penalties, bottleneck) if term is not None]
-        self.warm_ups = [warm_up for warm_up in warm_ups if warm_up is not None and warm_up.n_epochs > 0]
+        self._warm_ups = [warm_up for warm_up in warm_ups if warm_up is not None and warm_up.n_epochs > 0]
         self.warm_up_epochs = bottleneck.warm_up.n_epochs if bottleneck is not None and bottleneck.warm_up else 0.0
         self._rate_factor = 1.0  # as a factor of the highest learning rate
         self._moving: Tensor | None = None  # ones for parameters that are trained, where not all are
@@ -133,6 +133,11 @@ class Step:
             return self.evaluate(index)
         finally:
             self.served = served
+
+    def warm_up(self, epochs: float) -> None:
+        """Take note of how many epochs have passed before the next step."""
+        for warm_up in self._warm_ups:
+            warm_up.advance(epochs)
 
     def set_rate(self, factor: float) -> None:
         """Set the learning rate to ``factor`` times its highest value."""

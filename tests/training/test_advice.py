@@ -1,5 +1,6 @@
 """Warnings of units, of the order of channels, and of a loss above that of the column means."""
 
+import re
 import warnings
 
 import numpy as np
@@ -18,7 +19,7 @@ from sklearn.datasets import (
 )
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import MinMaxScaler, StandardScaler
+from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, StandardScaler
 
 from skae import (
     AdversarialAutoencoder,
@@ -304,3 +305,42 @@ def test_other_wide_codes_are_not(model):
 def test_wide_codes_of_a_classifier_are_for_something_else():
     classifier = AutoencoderClassifier(quick(n_components=20), max_iter=2)
     assert not warnings_of(lambda: classifier.fit(rows(), np.arange(60) % 3), "is more than the")
+
+
+# Advice that can be followed -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("model", "X_val", "said"),
+    [
+        (quick(loss="binary_cross_entropy"), 50 * np.ones((5, 4)), "needs X_val in [0, 1], but its minimum is 50"),
+        (quick(VAESampler, likelihood="poisson"), -np.ones((5, 4)), "needs X_val of at least 0, but its minimum"),
+        (
+            quick(VAESampler, likelihood=[("categorical", (0, 1)), ("gaussian", (2, 3))]),
+            np.ones((5, 4)),
+            "needs one-hot columns [0, 1] of X_val",
+        ),
+    ],
+)
+def test_rows_to_watch_are_checked_as_those_to_train_on(model, X_val, said):
+    X = np.tile(np.eye(4)[:2], (20, 1))
+    with pytest.raises(ValueError, match=re.escape(said)):
+        model.fit(X, X_val=X_val)
+
+
+def test_rows_in_a_range_are_not_to_be_standardised():
+    X = np.random.default_rng(0).integers(0, 2, (60, 20)).astype(float)
+    (message,) = above_means(quick(loss="binary_cross_entropy", max_iter=1, learning_rate=1e-6), X)
+    assert "max_iter" in message
+    assert "StandardScaler" not in message
+
+
+def test_scalers_of_sparse_rows_leave_zeros_alone():
+    X = sparse.csr_array(np.random.default_rng(0).poisson(0.4, size=(80, 6)) * np.array([1e4, 1, 1, 1, 1, 1]))
+    (message,) = of_units(quick(), X)
+    assert "StandardScaler(with_mean=False)" in message
+    scaled = make_pipeline(StandardScaler(with_mean=False), quick())
+    assert not warnings_of(lambda: scaled.fit(X), "nearly all")
+    with pytest.raises(ValueError, match=re.escape("MaxAbsScaler(clip=True)")):
+        quick(loss="binary_cross_entropy").fit(X)
+    make_pipeline(MaxAbsScaler(clip=True), quick(loss="binary_cross_entropy")).fit(X)

@@ -9,7 +9,7 @@ import torch
 from numpy.testing import assert_allclose
 from sklearn.exceptions import ConvergenceWarning
 
-from skae import AutoencoderTransformer
+from skae import AutoencoderTransformer, SemanticHasher, VAESampler
 from skae._objectives.losses import LOSSES
 from skae._objectives.penalties import WarmUp
 from skae._training.bottleneck import Bottleneck
@@ -424,6 +424,21 @@ def test_a_warm_start_is_not_left_for_worse_weights(wine):
     model.set_params(learning_rate=0.5, max_iter=3).fit(wine)
     assert_allclose(model.transform(wine), before, rtol=1e-6, atol=1e-9)
     assert model.best_loss_ < min(model.validation_loss_curve_)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [SemanticHasher(4, noise_warm_up=3), VAESampler(2, kl_warm_up=2), VAESampler(2, kl_warm_up=0.5)],
+    ids=["hasher", "vae", "vae_half"],
+)
+def test_neither_is_one_whose_strength_had_to_warm_up(model, wine):
+    watched = wine[::5]
+    model.set_params(hidden_layer_sizes=8, learning_rate=0.01, max_iter=30, warm_start=True, random_state=0)
+    best = model.fit(wine, X_val=watched).best_loss_
+    before = model.transform(wine)
+    model.set_params(learning_rate=1.0, max_iter=2).fit(wine, X_val=watched)
+    assert_allclose(model.best_loss_, best, rtol=1e-6)
+    assert_allclose(model.transform(wine), before, rtol=1e-6, atol=1e-9)
 
 
 @pytest.mark.parametrize("method", ["fit", "partial_fit"])
