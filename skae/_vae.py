@@ -629,7 +629,7 @@ class VAESampler(TakesMissingValues):
         }
 
     def _warn_after_fit(self, history: History) -> None:
-        if self.n_active_units_ == 0:
+        if self.n_active_units_ == 0 and not history.complaints:  # those of rows tell why
             warn(
                 f"All {self._n_features_out} units of the code are inactive: every row has the same posterior, so "
                 f"that the codes carry no information. Lower beta, which is {self.beta:g}, set free_bits or "

@@ -247,9 +247,12 @@ class TrainingData:
         """Walk over the targets as they were given: yield which rows, and the rows."""
         return chunks.chunks(self._targets)
 
-    def dominant_columns(self, power: int) -> list[int]:
-        """Return the few target columns that carry nearly all of a loss; see `units.dominant_columns`."""
-        return units.dominant_columns(self._targets, power)
+    def dominant_columns(self, power: int, among: Sequence[int] | None = None) -> list[int]:
+        """Return the few target columns, of those ``among``, that carry nearly all of a loss; see `units`."""
+        if among is None or len(among) == self._targets.shape[1]:
+            return units.dominant_columns(self._targets, power)
+        found = units.dominant_columns(self._targets[:, [*among]], power) if among else []
+        return [among[number] for number in found]
 
     def looks_channels_first(self, shape: tuple[int, int, int]) -> bool:
         """Tell whether inputs plainly are images in another order; see `units.looks_channels_first`."""

@@ -34,9 +34,16 @@ def complaints_of_rows(setup: Setup) -> list[str]:
         height, width, channels = (*estimator.image_shape, 1)[:3]
         shape = (height, width, channels)
         return [_channels_first(shape, estimator.image_shape)] if data.looks_channels_first(shape) else []
-    power = _POWERS.get(estimator.loss) if isinstance(estimator.loss, str) else None
-    columns = data.dominant_columns(power) if power else []
-    return [_other_units(columns, estimator, data)] if columns else []
+    if estimator.loss is None:  # of likelihoods, those without a scale are not centred
+        others = set(setup.architecture.uncentred)
+        columns = data.dominant_columns(2, [c for c in range(data.X.shape[1]) if c not in others])
+        what = "the others from the networks, which are given all columns in one unit"
+        effects = [f"hides {what}", f"hide {what}"]
+    else:
+        power = _POWERS.get(estimator.loss) if isinstance(estimator.loss, str) else None
+        columns = data.dominant_columns(power) if power else []
+        effects = ["carries nearly all of the loss", "carry nearly all of the loss"]
+    return [_other_units(columns, effects[len(columns) > 1], estimator, data)] if columns else []
 
 
 @contextlib.contextmanager
@@ -81,15 +88,14 @@ def _channels_first(shape: tuple[int, int, int], said: Any) -> str:
     )
 
 
-def _other_units(columns: list[int], estimator: Any, data: TrainingData) -> str:
+def _other_units(columns: list[int], effect: str, estimator: Any, data: TrainingData) -> str:
     names = getattr(estimator, "feature_names_in_", None)
     called = [repr(str(names[column])) if names is not None else str(column) for column in columns]
     more = f" and {len(called) - _MOST_NAMES} more" if len(called) > _MOST_NAMES else ""
     subject = f"Column{'s' * (len(called) > 1)} {', '.join(called[:_MOST_NAMES])}{more} of {data.X.shape[1]}"
     return (
-        f"{subject} carr{'ies' if len(called) == 1 else 'y'} nearly all of the loss, since the values are so much "
-        "larger than those of the others, which will hardly be reconstructed, whatever the score. Scale X, for "
-        f"instance with {data.scaler}."
+        f"{subject} {effect}, since the values are so much larger than those of the others, which will hardly be "
+        f"reconstructed, whatever the score. Scale X, for instance with {data.scaler}."
     )
 
 

@@ -307,6 +307,22 @@ def test_wide_codes_of_a_classifier_are_for_something_else():
     assert not warnings_of(lambda: classifier.fit(rows(), np.arange(60) % 3), "is more than the")
 
 
+def test_likelihoods_with_a_variance_are_asked_for_units():
+    X, names = load_wine().data, load_wine().feature_names
+    (message,) = warnings_of(lambda: VAESampler(2, random_state=0).fit(pd.DataFrame(X, columns=names)))
+    assert "Column 'proline' of 13 hides the others" in message
+    counts = np.random.default_rng(0).poisson(1e4, size=(len(X), 2))
+    mixed = [("poisson", (0, 1)), ("gaussian", range(2, 15))]
+    (message,) = warnings_of(
+        lambda: quick(VAESampler, likelihood=mixed).fit(np.column_stack([counts, X])), "Column"
+    )
+    assert "Column 14 of 15 hides the others" in message
+    scaled = StandardScaler().fit_transform(X)
+    assert not warnings_of(
+        lambda: quick(VAESampler, likelihood=mixed).fit(np.column_stack([counts, scaled])), "Column"
+    )
+
+
 # Advice that can be followed -------------------------------------------------------------------------------
 
 
