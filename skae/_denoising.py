@@ -168,7 +168,8 @@ class DenoisingAutoencoder(TakesMissingValues):
         Whether to hold out ``validation_fraction`` of the rows and to monitor their loss instead of the training
         loss. The weights of the best epoch are restored, however the fit ends; with ``warm_start``, those that it
         started from are among them. 'auto' is True where ``max_iter='auto'``, and holds out
-        ``validation_fraction`` of the rows, but at least 40 of them, or a quarter of few rows; else False.
+        ``validation_fraction`` of the rows, but at least 40 of them, or a quarter of few rows; else False. Equal
+        rows are held out together; if that leaves fewer than ten different ones, many times over, none are.
     validation_fraction : float, default=0.1
         Fraction of the rows to hold out with ``early_stopping``, in (0, 1).
     warm_start : bool, default=False

@@ -15,6 +15,9 @@ from .chunks import Reader, chunk_rows
 from .rows import Rows
 from .split import hold_out
 
+FEWEST_ROWS = 10  # different ones, to tell by
+MANY_TIMES = 5
+
 
 class TrainingData:
     """Rows for training.
@@ -135,6 +138,25 @@ class TrainingData:
             )
         self.train_rows = kept.nonzero()[:, 0].to(self.device)
         self.validation_rows = held_out.nonzero()[:, 0].to(self.device)
+
+    @property
+    def holds_out_repeats(self) -> bool:
+        """Whether the rows held out are a few that are there many times over, such as single categories.
+
+        Equal rows are held out together: what is trained on then has none of these, and tells nothing of them.
+        """
+        ranks, rows = current(), self.validation_rows
+        assert rows is not None
+        reader = Reader(self._inputs)
+        some = reader.gather(chunks.spread(rows.cpu(), FEWEST_ROWS**2))
+        n_different = ranks.count(len(some.unique(dim=0))) if len(some) else ranks.count(0)
+        weight = torch.ones(len(rows)) if self._weight is None else self._weight[rows.cpu()]
+        total = float(ranks.sum(weight.double().sum()))
+        return n_different < FEWEST_ROWS and total >= MANY_TIMES * n_different
+
+    def unsplit(self) -> None:
+        """Train on all rows again."""
+        self.train_rows, self.validation_rows = self._used.nonzero()[:, 0].to(self.device), None
 
     def centre(self, uncentred: tuple[int, ...] = (), medians: tuple[int, ...] = ()) -> None:
         """Subtract from rows the means of all columns but those given, in float64; of ``medians``, the median.

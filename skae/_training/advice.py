@@ -6,7 +6,7 @@ from contextvars import ContextVar
 from inspect import signature
 from typing import Any
 
-from .._data.training_data import TrainingData
+from .._data.training_data import FEWEST_ROWS, TrainingData
 from .._objectives.baseline import baseline
 from .setup import Setup
 
@@ -24,7 +24,9 @@ def complain(fit: Any) -> None:
 
 def complaints_of(fit: Any) -> list[str]:
     """Return what to warn of a first fit, beside how it went."""
-    return [] if fit.setup.previous is not None else complaints_of_rows(fit.setup) + _wide_code(fit)
+    if fit.setup.previous is not None:
+        return []
+    return complaints_of_rows(fit.setup) + _wide_code(fit) + _repeats_held_out(fit.setup.data)
 
 
 def complaints_of_rows(setup: Setup) -> list[str]:
@@ -76,6 +78,16 @@ def _wide_code(fit: Any) -> list[str]:
         f"{estimator._width_parameter}={width} is more than {columns} of X, and nothing keeps such a code from "
         "copying the rows: it reduces no dimension, and reconstructions are good whatever has been learnt. Lower "
         f"{estimator._width_parameter}, or use SparseAutoencoder or DenoisingAutoencoder, whose codes may be wide."
+    ]
+
+
+def _repeats_held_out(data: TrainingData) -> list[str]:
+    if data.validation_rows is None or not data.holds_out_repeats:
+        return []
+    return [
+        f"early_stopping=True holds out {len(data.validation_rows)} rows of X, but fewer than {FEWEST_ROWS} "
+        "different ones: equal rows are held out together, so that nothing like them is trained on, and the epoch "
+        "that is best for them may be bad for all others. Pass other rows as X_val, or set early_stopping=False."
     ]
 
 

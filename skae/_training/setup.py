@@ -264,6 +264,9 @@ def hold_out(estimator, data: TrainingData, generator: torch.Generator, groups: 
     except ValueError:
         if given is True:
             raise
+        return
+    if given is not True and data.holds_out_repeats:
+        data.unsplit()
 
 
 def _dtype(estimator, device: torch.device, X, goes_on: bool) -> torch.dtype:

@@ -1,15 +1,25 @@
 """Rows held out for early stopping: how many, which, and never a copy on both sides."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
 from estimators import PUBLIC_CLASSES, configured
 from scipy import sparse
+from sklearn.base import clone
 from sklearn.model_selection import KFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from skae import AutoencoderTransformer, BaseAutoencoder
+from skae import (
+    AutoencoderTransformer,
+    BaseAutoencoder,
+    DenoisingAutoencoder,
+    SparseAutoencoder,
+    StackedAutoencoder,
+    VAESampler,
+)
 from skae._data.split import hold_out
 
 
@@ -167,3 +177,40 @@ def test_rows_held_out_are_not_trained_on(shuffle):
     assert trained | held_out == set(X[:, 0])
     assert len(seen[True]) == 4 * 45
     assert len(seen[False]) == 5 * 15  # the weights at the start are a candidate
+
+
+# A few rows, many times over --------------------------------------------------------------------------------
+
+
+def kinds(n_kinds, n_rows=600):
+    return np.eye(n_kinds)[np.random.default_rng(0).permutation(np.arange(n_rows) % n_kinds)]
+
+
+@pytest.mark.parametrize(
+    "cls", [AutoencoderTransformer, DenoisingAutoencoder, SparseAutoencoder, StackedAutoencoder, VAESampler]
+)
+def test_kinds_of_rows_are_not_held_out_whole(cls):
+    X = kinds(6)
+    model = cls(5, random_state=0).fit(X)
+    assert not hasattr(model, "validation_loss_curve_")
+    assert model.reconstruction_error(X).mean() < 0.05 * X.var(axis=0).mean()
+
+
+@pytest.mark.parametrize("n_kinds", [6, 200])
+def test_weights_count_as_repeated_rows(n_kinds):
+    X = np.random.default_rng(0).normal(size=(n_kinds, 4))
+    many = np.repeat(X, 6, axis=0)
+    base = AutoencoderTransformer(2, random_state=0)
+    repeated, weighted = base.fit(many), clone(base).fit(X, sample_weight=np.full(n_kinds, 6.0))
+    for model in (repeated, weighted):
+        assert hasattr(model, "validation_loss_curve_") == (n_kinds == 200)
+
+
+def test_it_is_told_where_it_was_asked_for():
+    settings = {"max_iter": 2, "random_state": 0}
+    with pytest.warns(UserWarning, match="holds out 100 rows of X, but fewer than 10 different ones"):
+        AutoencoderTransformer(3, early_stopping=True, **settings).fit(kinds(6))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        AutoencoderTransformer(3, early_stopping=True, **settings).fit(distinct_rows(30))
+        AutoencoderTransformer(3, early_stopping=True, **settings).fit(kinds(6), X_val=kinds(6, 60))
