@@ -12,10 +12,12 @@ import torch
 from torch import Tensor
 
 from .._support.ranks import current
-from .chunks import chunks
+from .chunks import Reader, chunks, spread
 
 # Bits of the mantissa that a row's number is made of: the fewest that tell as many rows apart as all do.
 MANTISSAS = (11, 40, 52)
+FEWEST_KINDS = 10  # of rows to watch
+MANY_TIMES = 5  # that each is there
 
 
 def hold_out(X, weight: Tensor, fraction: float, generator: torch.Generator) -> Tensor:
@@ -46,6 +48,20 @@ def hold_out(X, weight: Tensor, fraction: float, generator: torch.Generator) -> 
     before = of_group.cumsum(0) - of_group
     chosen = (of_group > 0) & (before < fraction * of_group.sum() - 1e-9)
     return (chosen[group] & (weight > 0))[first : first + own]
+
+
+def are_few_kinds(X, rows: Tensor | None, weight: Tensor | None) -> bool:
+    """Tell whether rows held out are fewer than `FEWEST_KINDS` different ones, each there `MANY_TIMES` or more.
+
+    Equal rows are held out together: what is trained on has none of these then, and tells nothing of them.
+    """
+    if rows is None:
+        return False
+    ranks, rows = current(), rows.cpu()
+    n_rows = ranks.sum((torch.ones(len(rows)) if weight is None else weight.cpu()[rows]).double().sum())
+    some = Reader(X).gather(spread(rows, FEWEST_KINDS**2))
+    n_kinds = ranks.count(len(some.unique(dim=0)) if len(some) else 0)
+    return n_kinds < FEWEST_KINDS and float(n_rows) >= MANY_TIMES * n_kinds
 
 
 def distinct(X, weight: Tensor | None, generator: torch.Generator) -> Tensor | None:

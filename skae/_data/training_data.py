@@ -13,10 +13,7 @@ from .._support.ranks import current
 from . import arrays, chunks, units
 from .chunks import Reader, chunk_rows
 from .rows import Rows
-from .split import hold_out
-
-FEWEST_ROWS = 10  # different ones, to tell by
-MANY_TIMES = 5
+from .split import are_few_kinds, hold_out
 
 
 class TrainingData:
@@ -64,8 +61,7 @@ class TrainingData:
         self.X, self.dtype, self.device, self.missing = X, dtype, device, missing
         where: dict[str, Any] = {"missing": missing, "dtype": dtype, "device": device}
         self.watched = None if X_val is None else TrainingData(X_val, **where)
-        self.paired = X_clean is not None
-        self._inputs = arrays.to_torch(X)
+        self.paired, self._inputs = X_clean is not None, arrays.to_torch(X)
         self._targets = arrays.to_torch(X_clean) if self.paired else self._inputs
         weight = arrays.check_weights(sample_weight, X)
         self._weight = None if weight is None else weight.to(dtype)
@@ -128,8 +124,8 @@ class TrainingData:
             if len(groups.unique()) == 1 or not (chosen == (members & self._used)).all():
                 held_out |= chosen
         kept = self._used & ~held_out
-        trains, holds_out = ranks.any(bool(kept.any())), ranks.any(bool(held_out.any()))
-        if not (trains and holds_out):
+        trains = ranks.any(bool(kept.any()))
+        if not (ranks.any(bool(held_out.any())) and trains):
             n_used = ranks.count(int(self._used.sum()))
             raise ValueError(
                 f"early_stopping=True cannot split n_samples={n_used} with validation_fraction="
@@ -141,18 +137,8 @@ class TrainingData:
 
     @property
     def holds_out_repeats(self) -> bool:
-        """Whether the rows held out are a few that are there many times over, such as single categories.
-
-        Equal rows are held out together: what is trained on then has none of these, and tells nothing of them.
-        """
-        ranks, rows = current(), self.validation_rows
-        assert rows is not None
-        reader = Reader(self._inputs)
-        some = reader.gather(chunks.spread(rows.cpu(), FEWEST_ROWS**2))
-        n_different = ranks.count(len(some.unique(dim=0))) if len(some) else ranks.count(0)
-        weight = torch.ones(len(rows)) if self._weight is None else self._weight[rows.cpu()]
-        total = float(ranks.sum(weight.double().sum()))
-        return n_different < FEWEST_ROWS and total >= MANY_TIMES * n_different
+        """Whether the rows held out are a few kinds, each there many times over; see `split.are_few_kinds`."""
+        return are_few_kinds(self._inputs, self.validation_rows, self._weight)
 
     def unsplit(self) -> None:
         """Train on all rows again."""
@@ -303,8 +289,8 @@ class TrainingData:
         some = chunks.spread(torch.arange(self._inputs.shape[0]), 20_000)
         reader, numbers = Reader(self._inputs), torch.tensor(columns)
         batches = some.split(chunk_rows(8 * self._inputs.shape[1]))
-        picked = torch.cat([reader.gather(index).cpu()[:, numbers].double() for index in batches])
-        picked = current().gather(picked)
+        parts = [reader.gather(index).cpu()[:, numbers].double() for index in batches]
+        picked = current().gather(torch.cat(parts))
         if not self.missing:
             return np.quantile(picked.numpy(), probabilities, axis=0)
         seen = torch.where(picked.isnan().all(0), 0.0, picked)  # a column without a value is zero

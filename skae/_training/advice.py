@@ -6,7 +6,8 @@ from contextvars import ContextVar
 from inspect import signature
 from typing import Any
 
-from .._data.training_data import FEWEST_ROWS, TrainingData
+from .._data.split import FEWEST_KINDS
+from .._data.training_data import TrainingData
 from .._objectives.baseline import baseline
 from .setup import Setup
 
@@ -82,10 +83,10 @@ def _wide_code(fit: Any) -> list[str]:
 
 
 def _repeats_held_out(data: TrainingData) -> list[str]:
-    if data.validation_rows is None or not data.holds_out_repeats:
+    if not data.holds_out_repeats or data.validation_rows is None:
         return []
     return [
-        f"early_stopping=True holds out {len(data.validation_rows)} rows of X, but fewer than {FEWEST_ROWS} "
+        f"early_stopping=True holds out {len(data.validation_rows)} rows of X, but fewer than {FEWEST_KINDS} "
         "different ones: equal rows are held out together, so that nothing like them is trained on, and the epoch "
         "that is best for them may be bad for all others. Pass other rows as X_val, or set early_stopping=False."
     ]
