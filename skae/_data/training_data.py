@@ -59,8 +59,7 @@ class TrainingData:
         device: torch.device,
     ) -> None:
         self.X, self.dtype, self.device, self.missing = X, dtype, device, missing
-        where: dict[str, Any] = {"missing": missing, "dtype": dtype, "device": device}
-        self.watched = None if X_val is None else TrainingData(X_val, **where)
+        self.watched = None if X_val is None else TrainingData(X_val, missing=missing, dtype=dtype, device=device)
         self.paired, self._inputs = X_clean is not None, arrays.to_torch(X)
         self._targets = arrays.to_torch(X_clean) if self.paired else self._inputs
         weight = arrays.check_weights(sample_weight, X)
