@@ -307,3 +307,18 @@ def test_in_other_estimators():
     assert SelfTrainingClassifier(model, max_iter=2).fit(X, SOME).score(X, y) > 0.8
     boosted = AdaBoostClassifier(model, n_estimators=2, random_state=0).fit(X, names)
     assert boosted.score(X, names) > 0.8
+
+
+@pytest.mark.parametrize("n_columns", [1, 2])
+def test_a_cloud_of_few_columns_is_learnt_as_well_as_from_labels_alone(n_columns):
+    """Noise in one of few columns moves rows across the border between classes."""
+    accuracy = {"auto": [], False: []}
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        X = rng.normal(size=(400, n_columns))
+        y = (X[:, 0] > 0).astype(int)
+        labels = np.where(np.arange(400) < 30, y, -1)
+        for semi_supervised, found in accuracy.items():
+            model = AutoencoderClassifier(semi_supervised=semi_supervised, random_state=0)
+            found.append(model.fit(X, labels).score(X[30:], y[30:]))
+    assert np.mean(accuracy["auto"]) > np.mean(accuracy[False]) - 0.05

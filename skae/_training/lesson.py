@@ -1,5 +1,6 @@
 """The step of a classifier on labelled and unlabelled rows together."""
 
+import math
 from typing import Any, NamedTuple
 
 import torch
@@ -15,8 +16,10 @@ from .autograd import AutogradStep
 # Weights in the objective: of the graph's labels at the start, and of a linear model's; of the other terms.
 BY_GRAPH, LINEARLY = 1.0, 5.0
 CONSISTENCY, ENTROPY, BALANCE = 10.0, 0.3, 1.0
-# Standard deviations of noise on labelled rows and on all, in units of the rows' own.
+# Standard deviations of noise on labelled rows and on all, in units of the rows' own; less of rows of few columns,
+# since noise in each of many hardly moves a row towards another class, and noise in one does.
 NOISE_LABELLED, NOISE, NOISE_LINEAR = 0.5, 1.0, 0.5
+COLUMNS_FOR_ALL_NOISE = 16
 RISE, FALL = 0.3, 1 / 3  # shares of the training: of the first, terms rise; of the last, the learning rate falls
 
 
@@ -79,7 +82,9 @@ class SemiSupervisedStep(AutogradStep):
         super().__init__(encoder, head, *arguments, **settings)
         self.lesson, self._order = lesson, streams.split
         self._noise = torch.Generator(self.served.rows.device).manual_seed(streams.noise.initial_seed())
-        self._deviation = root_mean_variance(self.served.rows, lesson.used)
+        rows = self.served.rows
+        share = math.sqrt(min(1.0, rows.n_features / COLUMNS_FOR_ALL_NOISE))
+        self._deviation = share * root_mean_variance(rows, lesson.used)
         self._n_taken = 0
         self._waiting = lesson.labelled[:0]
 
