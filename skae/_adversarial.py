@@ -139,7 +139,7 @@ class AdversarialAutoencoder(BaseAutoencoder):
         Number of starts from different random weights, in different orders of the rows. The best is kept: that of
         the smallest loss of the rows held out or, without any, of the smallest training loss in the last epoch.
         Starts of small dense networks are trained at once; others, and those that callbacks or ``verbose`` watch,
-        one after the other. See :doc:`the guide </guide/training>`.
+        one after the other, which rounds differently. See :doc:`the guide </guide/training>`.
     shuffle : bool, default=True
         Whether to shuffle the rows before each epoch.
     tol : float or None, default=None

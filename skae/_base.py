@@ -276,9 +276,13 @@ class BaseAutoencoder(UsesEncoder):
             asks for one.
         """
         check_is_fitted(self)
-        checked = arrays.check_codes(self, Z, self._n_features_out)
+        checked = self._check_codes(Z)
         decode = forward(self.decoder_, arrays.torch_dtype(checked))
         return arrays.framed(self, self._stream(checked, decode, self.n_features_in_), Z)
+
+    def _check_codes(self, Z):
+        """Validate codes."""
+        return arrays.check_codes(self, Z, self._n_features_out)
 
     def reconstruct(self, X):
         """Encode and decode rows, as ``inverse_transform(transform(X))``, in chunks of rows.
@@ -311,7 +315,8 @@ class BaseAutoencoder(UsesEncoder):
         Returns
         -------
         error : ndarray of shape (n_samples,) or (n_samples, n_features)
-            Squared errors, in squared units of X, of X's floating dtype.
+            Squared errors, in squared units of X, of X's floating dtype. With ``missing_values``, NaN where a
+            value is missing; means are those of the others, and 0 for a row without any.
         """
         X = self._check(X, "reconstruction_error")
         return self._squared_errors(X, per_feature, SupportWatch(self._supports_of_inputs))
@@ -324,7 +329,7 @@ class BaseAutoencoder(UsesEncoder):
             if per_feature:
                 return out.copy_(error)
             if self._takes_missing:
-                return out.copy_(torch.nanmean(error, 1, keepdim=True))
+                return out.copy_(torch.nanmean(error, 1, keepdim=True).masked_fill_(is_empty(x), 0))
             return torch.mean(error, 1, keepdim=True, out=out)
 
         result = self._stream(X, squared_error, self.n_features_in_ if per_feature else 1, watch=watch)
@@ -533,6 +538,11 @@ class TakesSampleWeight(BaseAutoencoder):
             If ``device`` is not available.
         """
         return fit_networks(self, X, sample_weight=sample_weight, X_val=X_val)
+
+
+def is_empty(x: torch.Tensor) -> torch.Tensor:
+    """Tell which rows have no value at all, (n, 1)."""
+    return x.isnan().all(1, keepdim=True)
 
 
 class TakesMissingValues(BaseAutoencoder):

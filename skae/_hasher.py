@@ -121,7 +121,7 @@ class SemanticHasher(BaseAutoencoder):
         Number of starts from different random weights, in different orders of the rows. The best is kept: that of
         the smallest loss of the rows held out or, without any, of the smallest training loss in the last epoch.
         Starts of small dense networks are trained at once; others, and those that callbacks or ``verbose`` watch,
-        one after the other. See :doc:`the guide </guide/training>`.
+        one after the other, which rounds differently. See :doc:`the guide </guide/training>`.
     shuffle : bool, default=True
         Whether to shuffle the rows before each epoch.
     tol : float or None, default=None
@@ -295,6 +295,10 @@ class SemanticHasher(BaseAutoencoder):
         X = self._check(X, "transform")
         encode = forward(self.encoder_, arrays.torch_dtype(X))
         return self._bytes(X, encode, self._n_features_out)
+
+    def _check_codes(self, Z):
+        checked = super()._check_codes(Z)
+        return checked if arrays.is_floating(Z) else arrays.cast(checked, arrays.torch_dtype(self.offset_))
 
     def pack(self, X):
         """Map rows to bits packed into bytes.

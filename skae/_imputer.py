@@ -1,5 +1,6 @@
 """The imputer: missing entries filled by Gaussians, a mixture of them, and an ensemble of autoencoders."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,8 @@ from sklearn.impute import MissingIndicator
 from sklearn.utils._param_validation import MissingValues, StrOptions
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
 
-from ._data.arrays import with_remedy
+from ._data import arrays
+from ._data.magnitude import check_columns
 from ._imputation.imputation import Outcome, fit_imputation, from_plain, to_plain
 from ._imputation.members import Shape
 from ._imputation.training import STEPS_PER_REVIEW, Review, Settings
@@ -233,7 +235,8 @@ class AutoencoderImputer(CallbackSupportMixin, Parameters, TransformerMixin, Bas
         streams = devices.random_streams(self.random_state)
         self._seed, self._n_calls = streams.noise.initial_seed(), 0
         kept = ~self._empty
-        self._mean, self._scale = _standardization(np.where(missing, np.nan, X)[:, kept].astype(np.float64))
+        values = np.where(missing, np.nan, X)[:, kept].astype(np.float64)
+        self._mean, self._scale = _standardization(values, np.flatnonzero(kept))
         observed = torch.from_numpy(~missing[:, kept])
         chosen = _rows_to_fit(observed, streams.split)
         x, observed = self._standardized(X[:, kept], observed)[chosen], observed[chosen]
@@ -253,9 +256,14 @@ class AutoencoderImputer(CallbackSupportMixin, Parameters, TransformerMixin, Bas
         try:
             outcome = fit_imputation(x, observed, shape, settings, streams, report) if x.numel() else None
         except DivergedError as error:
+            epoch, largest = (
+                max(1, math.ceil(error.epoch * settings.batch_size / len(x))),
+                np.nanmax(np.abs(values)),
+            )
             raise ValueError(
-                f"Training diverged: the bound was no longer finite after {error.epoch} steps with learning_rate="
-                f"{self.learning_rate:g}. Lower learning_rate."
+                f"Training diverged: the bound was no longer finite in epoch {epoch}. The largest magnitude in X "
+                f"is {largest:.4g} and learning_rate={self.learning_rate:g}. Lower learning_rate: columns need no "
+                "scaling."
             ) from None
         self._keep(outcome, settings, len(x))
         context.call_on_fit_task_end(estimator=self, X=X)
@@ -310,7 +318,7 @@ class AutoencoderImputer(CallbackSupportMixin, Parameters, TransformerMixin, Bas
             is filled in does not depend on the other rows, except for draws with ``sample_posterior``.
         """
         check_is_fitted(self)
-        X = self._check(X, reset=False)
+        given, X = X, self._check(X, reset=False)
         missing = self._missing(X)
         kept = ~self._empty
         filled = np.where(missing, 0, X).astype(X.dtype)
@@ -320,9 +328,9 @@ class AutoencoderImputer(CallbackSupportMixin, Parameters, TransformerMixin, Bas
             filled[:, kept] = np.where(missing[:, kept], values, X[:, kept])
         if not self.keep_empty_features:
             filled = filled[:, kept]
-        if self.indicator_ is None:
-            return filled
-        return np.hstack([filled, self.indicator_.transform(_marks(missing))])
+        if self.indicator_ is not None:
+            filled = np.hstack([filled, self.indicator_.transform(_marks(missing))])
+        return arrays.to_namespace_of(given, filled)
 
     def _fill(self, X: np.ndarray, observed: np.ndarray) -> np.ndarray:
         device = torch.device(self._device)
@@ -362,7 +370,8 @@ class AutoencoderImputer(CallbackSupportMixin, Parameters, TransformerMixin, Bas
 
     def _check(self, X, *, reset: bool) -> np.ndarray:
         finite = "allow-nan" if np.isnan(self.missing_values) else True
-        with with_remedy(X):
+        with arrays.with_remedy(X):
+            X = arrays.to_numpy(X.detach()) if isinstance(X, torch.Tensor) else X
             return validate_data(self, X, dtype=[np.float64, np.float32], ensure_all_finite=finite, reset=reset)
 
     def _standardized(self, X: np.ndarray, observed: torch.Tensor) -> torch.Tensor:
@@ -389,11 +398,19 @@ def _marks(missing: np.ndarray) -> np.ndarray:
     return np.where(missing, np.nan, 0.0)
 
 
-def _standardization(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return mean and standard deviation of the observed entries of each column, zero for a constant column."""
-    mean = np.nanmean(values, axis=0)
-    deviation = np.nanstd(values, axis=0)
-    rounding = 1e-12 * np.nanmax(np.abs(values), axis=0)
+def _standardization(values: np.ndarray, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and standard deviation of the observed entries of each column, zero for a constant column.
+
+    Raises
+    ------
+    ValueError
+        If a column, which ``numbers`` tells, has numbers whose squares cannot be represented.
+    """
+    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+        mean, deviation = np.nanmean(values, axis=0), np.nanstd(values, axis=0)
+    lowest, highest = np.nanmin(values, axis=0), np.nanmax(values, axis=0)
+    check_columns(deviation, lowest, highest, numbers)
+    rounding = 1e-12 * np.maximum(np.abs(lowest), np.abs(highest))
     return mean, np.where(deviation > rounding, deviation, 0.0)
 
 

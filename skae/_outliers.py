@@ -19,6 +19,8 @@ from sklearn.utils.validation import _num_samples, check_is_fitted, validate_dat
 
 from ._autoencoder import AutoencoderTransformer
 from ._data import arrays
+from ._data.empty import empty_rows
+from ._data.magnitude import fits_single, magnitude_error
 from ._data.split import subsets
 from ._data.standardization import Standardization
 from ._data.usual import usual_values
@@ -28,8 +30,9 @@ from ._fitted.members import DistanceMember, ScoreMember
 from ._networks.units import to_units
 from ._objectives.losses import Loss, loss_by
 from ._objectives.trimming import trimmed
+from ._support import threads
 from ._support.data_parallel import refuse
-from ._support.devices import random_streams
+from ._support.devices import random_streams, sum_dtype
 from ._support.parameters import AT_LEAST_ONE, FRACTION, NON_NEGATIVE, Parameters, parameter
 from ._support.warnings import warn
 from ._training.fitting import restore_on_failure
@@ -94,7 +97,7 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
         Numbers of the training rows that each member was given.
     left_out_scores_ : ndarray of shape (n_samples,)
         Score of each training row, by the members that were not given it: the honest counterpart of
-        ``score_samples`` of the training rows. NaN for a row that all were given.
+        ``score_samples`` of the training rows. NaN for a row that all were given, and for a row without any value.
     offset_ : float
         Threshold: rows that score less are outliers. -inf where there are too few training rows for any.
     usual_values_ : ndarray of shape (`n_features_in_`,)
@@ -125,6 +128,10 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
     the concentration steps of Rousseeuw and Van Driessen (1999), so that outliers among the training rows do not
     widen them. For p-values, a row that has helped to estimate means and covariances is measured by those of the
     others.
+
+    Where ``autoencoder`` takes missing values, a row without any value is no outlier: nothing is known of it. It
+    gets the highest of the ``left_out_scores_``, a p-value of 1 and no contributions of features, and is not among
+    the rows that others are compared with.
 
     P-values are valid for rows that are exchangeable with the training rows: drawn from where these come from, in
     any order. They are not for rows of another time or place, nor for the training rows themselves, which most
@@ -192,7 +199,7 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
             If there are too few rows for p-values of at most ``false_alarm_rate``, so that no row is an outlier.
         """
         refuse("AutoencoderOutlierDetector.fit")
-        with restore_on_failure(self):
+        with restore_on_failure(self), threads.for_work(0):
             X = self._check(X, reset=True)
             context = self._init_callback_context(max_subtasks=self.n_estimators)
             context.call_on_fit_task_begin(estimator=self, X=X, y=y)
@@ -233,8 +240,8 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
             If X is not two-dimensional, contains NaN or infinity, or differs from the data of `fit` in the number
             or the names of its features.
         """
-        X = self._check(X)
-        return _like(X, -self._oddness(X))
+        given, X = X, self._check(X)
+        return _like(given, X, -self._oddness(X))
 
     def decision_function(self, X):
         """Score rows relative to the threshold: negative for outliers, positive for inliers.
@@ -249,8 +256,8 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
         decision : ndarray of shape (n_samples,)
             ``score_samples(X) - offset_``, of X's floating dtype; infinite where `offset_` is.
         """
-        X = self._check(X)
-        return _like(X, self._above_threshold(X))
+        given, X = X, self._check(X)
+        return _like(given, X, self._above_threshold(X))
 
     def predict(self, X):
         """Tell outliers from inliers.
@@ -265,7 +272,8 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
         is_inlier : ndarray of shape (n_samples,)
             -1 for outliers, 1 for inliers.
         """
-        return np.where(self._above_threshold(self._check(X)) < 0, -1, 1)
+        X = self._check(X)
+        return arrays.to_namespace_of(X, np.where(self._above_threshold(X) < 0, -1, 1))
 
     def p_values(self, X):
         """Compute how probable it is that a normal row is as odd as each row.
@@ -285,7 +293,7 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
             those trained on, or fewer if ``n_estimators`` is so small that not each is left out by some member.
         """
         X = self._check(X)
-        return conformal.p_values(self._oddness(X), self._reference())
+        return arrays.to_namespace_of(X, self._p_values(X))
 
     def select(self, X, alpha=0.1):
         """Choose rows among which few are normal: at most a share ``alpha``, on average.
@@ -317,7 +325,9 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
         """
         if not (isinstance(alpha, Real) and 0 < alpha < 1):
             raise ValueError(f"alpha={alpha!r} must be a number in (0, 1), the share of false discoveries.")
-        return conformal.select(self.p_values(X), alpha, len(self._reference()), self._n_to_fit)
+        X = self._check(X)
+        chosen = conformal.select(self._p_values(X), alpha, len(self._reference()), self._n_to_fit)
+        return arrays.to_namespace_of(X, chosen)
 
     def score_features(self, X):
         """Compute what each feature contributes to how odd rows are.
@@ -340,12 +350,14 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
         AttributeError
             If ``autoencoder`` has neither ``score_features`` nor ``reconstruction_error``.
         """
-        X = self._check(X)
+        given, X = X, self._check(X)
         members = self._members()
-        total = members[0].per_column(X)
-        for member in members[1:]:
-            total += member.per_column(X)
-        return _like(X, total / len(members))
+        with arrays.named_once(self, X):
+            total = members[0].per_column(X)
+            for member in members[1:]:
+                total += member.per_column(X)
+        total[self._empty(X)] = 0
+        return _like(given, X, total / len(members))
 
     # How it is done ---------------------------------------------------------------------------------------
 
@@ -401,7 +413,7 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
 
     def _fit_scores(self, X, parts, generator: torch.Generator, context) -> list[np.ndarray]:
         """Fit members that score rows themselves; return how odd the rows are that each has not seen."""
-        self.estimators_, self._usual, oddness = [], [], []
+        self.estimators_, self._usual, oddness, empty = [], [], [], self._empty(X)
         for seen, unseen in parts:
             member = clone(self.autoencoder)
             _set_random_states(member, np.random.RandomState(_seeds(1, generator)[0]))
@@ -412,10 +424,10 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
                 member.fit(rows)
                 task.call_on_fit_task_end(estimator=self, X=rows)
             self.estimators_.append(member)
-            others = _safe_indexing(X, unseen.numpy())
-            measured = ScoreMember.measure(member, others)
+            others, nothing = _safe_indexing(X, unseen.numpy()), empty[unseen.numpy()]
+            measured = ScoreMember.measure(member, others, nothing)
             self._usual.append(measured.usual)
-            oddness.append(measured.oddness(others))
+            oddness.append(np.where(nothing, np.nan, measured.oddness(others)))
         return oddness
 
     def _members(self) -> list[Any]:
@@ -427,12 +439,35 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
         ]
 
     def _oddness(self, X) -> np.ndarray:
-        """Return the mean over members of how odd validated rows are, (n,), float64."""
+        """Return the mean over members of how odd validated rows are, (n,), float64.
+
+        Rows without any value are as odd as the least odd one that there is to compare with: nothing speaks
+        against them, and their p-value is 1.
+        """
         members = self._members()
-        total = members[0].oddness(X)
-        for member in members[1:]:
-            total += member.oddness(X)
-        return total / len(members)
+        with arrays.named_once(self, X):
+            total = members[0].oddness(X)
+            for member in members[1:]:
+                total += member.oddness(X)
+        total /= len(members)
+        unknown, reference = self._empty(X), self._reference()
+        n_odd = int((np.isnan(total) & ~unknown).sum())
+        if n_odd:
+            warn(
+                f"The score of {n_odd} rows is NaN, from the members' score_samples: they count as rows of which "
+                "nothing is known, which are no outliers. Give autoencoder an estimator whose scores are numbers."
+            )
+        total[unknown | np.isnan(total)] = reference[0] if len(reference) else 0.0
+        return total
+
+    def _p_values(self, X) -> np.ndarray:
+        return conformal.p_values(self._oddness(X), self._reference())
+
+    def _empty(self, X) -> np.ndarray:
+        """Tell which validated rows have no value at all."""
+        if self.autoencoder is None:
+            return np.zeros(X.shape[0], dtype=bool)
+        return empty_rows(X, _marker(self.autoencoder))
 
     def _above_threshold(self, X) -> np.ndarray:
         with np.errstate(invalid="ignore"):
@@ -502,7 +537,13 @@ class _Member(AutoencoderTransformer):
         result = AutoencoderTransformer(**parameters)
         own = ("trim", *parameters)
         result.__dict__.update({name: value for name, value in vars(self).items() if name not in own})
-        to_units(result.encoder_, result.decoder_, mean, scale, arrays.torch_dtype(X))
+        dtype = arrays.torch_dtype(X)
+        if not fits_single(scale):
+            if sum_dtype(result.device_) != torch.float64:
+                raise magnitude_error(float(np.abs(mean).max() + scale.max()))
+            dtype = torch.float64
+            result.encoder_, result.decoder_ = result.encoder_.double(), result.decoder_.double()
+        to_units(result.encoder_, result.decoder_, mean, scale, dtype)
         result.offset_ = result.encoder_.offset.cpu().numpy()
         return result
 
@@ -544,6 +585,15 @@ def _seeds(n: int, generator: torch.Generator) -> list[int]:
     return torch.randint(2**31 - 1, (n,), generator=generator).tolist()
 
 
-def _like(X, values: np.ndarray) -> np.ndarray:
-    """Return values in X's floating dtype, where that is single precision."""
-    return values.astype(np.float32) if str(getattr(X, "dtype", "")).endswith("float32") else values
+def _marker(autoencoder: Any) -> Any:
+    """Return what stands for missing values where the estimator, or a step of it, says so; else NaN."""
+    steps = [step for _, step in autoencoder.steps] if isinstance(autoencoder, Pipeline) else [autoencoder]
+    markers = (getattr(step, "missing_values", None) for step in steps)
+    return next((marker for marker in markers if marker is not None), np.nan)
+
+
+def _like(given, X, values: np.ndarray):
+    """Return values in the floating dtype and array namespace of rows, as they were given and validated."""
+    dtypes = [given.dtype] if hasattr(given, "dtype") else [*getattr(given, "dtypes", ())]
+    is_single = bool(dtypes) and all(str(dtype).lower().endswith("float32") for dtype in dtypes)
+    return arrays.to_namespace_of(X, values.astype(np.float32) if is_single else values)

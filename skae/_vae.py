@@ -8,7 +8,7 @@ import torch
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from ._base import TakesMissingValues
+from ._base import TakesMissingValues, is_empty
 from ._bottleneck.gaussian import GaussianBottleneck
 from ._data import arrays
 from ._fitted.activity import active_units
@@ -170,7 +170,7 @@ class VAESampler(TakesMissingValues):
         Number of starts from different random weights, in different orders of the rows. The best is kept: that of
         the smallest loss of the rows held out or, without any, of the smallest training loss in the last epoch.
         Starts of small dense networks are trained at once; others, and those that callbacks or ``verbose`` watch,
-        one after the other. See :doc:`the guide </guide/training>`.
+        one after the other, which rounds differently. See :doc:`the guide </guide/training>`.
     shuffle : bool, default=True
         Whether to shuffle the rows before each epoch.
     tol : float or None, default=None
@@ -457,7 +457,8 @@ class VAESampler(TakesMissingValues):
         score : ndarray of shape (n_samples,)
             Log-likelihoods in nats of the values that are not missing, of X's floating dtype. Higher is more
             normal. Repeatable, and the score of a row does not depend on the other rows. Rows outside the support
-            of the likelihood score -inf, with a warning.
+            of the likelihood score -inf, with a warning. With ``missing_values``, a row without any value scores
+            0, the logarithm of one.
         """
         return self._over_draws(X, "score_samples", self.n_importance_samples, Densities.marginal)
 
@@ -520,8 +521,12 @@ class VAESampler(TakesMissingValues):
         X, n_samples = self._check(X, method), check_n_samples(n_samples)
         densities = self._densities(arrays.torch_dtype(X), n_samples)
         watch = SupportWatch(self._supports, -math.inf)
-        found = self._stream(X, lambda x, out: estimate(densities, x, out), 1, watch=watch, n_passes=n_samples)
-        return found[:, 0]
+
+        def estimated(x: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
+            found = estimate(densities, x, out)
+            return found.masked_fill_(is_empty(x), 0) if self._takes_missing else found
+
+        return self._stream(X, estimated, 1, watch=watch, n_passes=n_samples)[:, 0]
 
     def _densities(self, dtype: torch.dtype, n_samples: int) -> Densities:
         return Densities(

@@ -9,8 +9,10 @@ import polars as pl
 import pytest
 import torch
 from estimators import (
+    DETECTORS,
     ESTIMATORS,
     EVERY_ESTIMATOR,
+    IMPUTERS,
     assert_same,
     dtype_out,
     fitted,
@@ -269,3 +271,18 @@ def test_codes_of_another_width_are_refused(estimator):
     width = model.transform(rows()).shape[1]
     with pytest.raises(ValueError, match=rf"Z has 3 columns.*{width_parameter(model)}={width}"):
         model.inverse_transform(np.zeros((4, 3)))
+
+
+@pytest.mark.parametrize("estimator", [*DETECTORS.values(), *IMPUTERS.values()], ids=[*DETECTORS, *IMPUTERS])
+@pytest.mark.filterwarnings("ignore:No row can be selected")
+def test_detectors_and_imputers_return_tensors_for_tensors(estimator):
+    X = rows()
+    plain, methods = clone(estimator).fit(X), ("transform",)
+    if hasattr(estimator, "p_values"):
+        methods = ("score_samples", "decision_function", "predict", "p_values", "select", "score_features")
+    with dispatching():
+        model = clone(estimator).fit(torch.from_numpy(X))
+        for method in methods:
+            found = getattr(model, method)(torch.from_numpy(X))
+            assert isinstance(found, torch.Tensor)
+            assert_same(found, getattr(plain, method)(X))

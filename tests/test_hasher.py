@@ -205,3 +205,16 @@ def test_a_classifier_gets_the_logistic_code():
 def test_search_over_bits():
     search = GridSearchCV(configured(learning_rate=0.02, max_iter=60), {"n_bits": [1, 8]}, cv=2).fit(rows(200))
     assert search.best_params_ == {"n_bits": 8}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_bits_are_decoded_in_the_dtype_of_the_rows(dtype):
+    X = rows().astype(dtype)
+    model = configured().fit(X)
+    bits = model.transform(X)
+    reconstructed = model.reconstruct(X)
+    assert reconstructed.dtype == dtype
+    for codes in (bits, bits.astype(bool), bits.astype(int), bits.tolist()):
+        assert_same(model.inverse_transform(codes), reconstructed)
+    for other in (np.float32, np.float64):  # as those of every estimator
+        assert model.inverse_transform(bits.astype(other)).dtype == other

@@ -487,3 +487,13 @@ def test_an_interrupt_keeps_what_has_been_learnt():
     with pytest.warns(UserWarning, match="interrupted after 100 steps"):
         model.fit(holes)
     assert np.isfinite(model.transform(holes)).all()
+
+
+def test_divergence_names_epoch_magnitude_and_learning_rate():
+    X = np.random.default_rng(0).normal(size=(100, 4)) * 50
+    X[0, 0] = np.nan
+    model = AutoencoderImputer(n_estimators=1, learning_rate=1e30, max_iter=60, random_state=0)
+    told = rf"in epoch \d+\. The largest magnitude in X is {np.nanmax(np.abs(X)):.4g} and learning_rate"
+    with pytest.raises(ValueError, match=told):
+        model.fit(X)
+    assert not hasattr(model, "n_features_in_")

@@ -12,7 +12,7 @@ from scipy.sparse import csr_array
 from scipy.stats import multivariate_normal
 from sklearn.base import clone
 
-from skae import DenoisingAutoencoder, VAESampler
+from skae import AutoencoderOutlierDetector, DenoisingAutoencoder, VAESampler
 
 EVERY = [pytest.param(estimator, id=name) for name, estimator in MISSING.items()]
 
@@ -236,3 +236,23 @@ def test_pairs_may_have_missing_values_on_both_sides(wine, holes):
     assert np.isfinite(model.impute(holes)).all()
     with pytest.raises(ValueError, match=r"Input X_clean contains NaN"):
         denoising().set_params(missing_values=None).fit(wine, X_clean=clean)
+
+
+@pytest.mark.parametrize("estimator", EVERY)
+def test_nothing_speaks_against_a_row_without_values(estimator, holes):
+    """Among rows to fit to, and in every method."""
+    model = clone(estimator).fit(holes)
+    assert model.score_samples(holes)[7] == model.reconstruction_error(holes)[7] == 0
+    assert np.isfinite(model.score(holes))
+    members = clone(estimator).set_params(random_state=None)
+    detector = AutoencoderOutlierDetector(members, n_estimators=3, random_state=0).fit(holes)
+    assert np.isnan(detector.left_out_scores_[7])
+    assert detector.p_values(holes)[7] == detector.predict(holes)[7] == 1
+    scores = detector.score_samples(holes)
+    assert scores[7] == np.nanmax(detector.left_out_scores_)
+    assert detector.decision_function(holes)[7] == scores[7] - detector.offset_ > 0
+    assert not detector.score_features(holes)[7].any()
+    assert not detector.select(holes)[7]
+    marked = np.where(np.isnan(holes), -999.0, holes)
+    other = clone(detector).set_params(autoencoder__missing_values=-999).fit(marked)
+    assert_array_equal(other.score_samples(marked), scores)

@@ -5,6 +5,7 @@ import os
 import pickle
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -519,3 +520,40 @@ def test_members_are_tasks_of_callbacks(autoencoder):
         assert tasks.count("member") == 3
         assert tasks.count("fit") == 1
     assert_same(recorder.models[-1].score_samples(rows()), model.score_samples(rows()))
+
+
+NAMED = ("score_samples", "decision_function", "predict", "p_values", "select", "score_features")
+
+
+@every_detector
+@pytest.mark.parametrize("method", NAMED)
+def test_names_that_are_missing_are_warned_of_once(estimator, method):
+    frame = pd.DataFrame(rows(), columns=list("abcde"))
+    for fitted_to, given in ((frame, frame.to_numpy()), (frame.to_numpy(), frame)):
+        model = clone(estimator).fit(fitted_to)
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            getattr(model, method)(given)
+        assert sum("feature names" in str(warning.message) for warning in told) == 1
+
+
+@every_detector
+def test_frames_in_single_precision_are_scored_in_it(estimator):
+    frame = pd.DataFrame(rows().astype(np.float32), columns=list("abcde"))
+    model = clone(estimator).fit(frame)
+    for method in ("score_samples", "decision_function", "score_features"):
+        assert getattr(model, method)(frame).dtype == np.float32
+        assert getattr(model, method)(frame.astype(np.float64)).dtype == np.float64
+
+
+def test_scores_that_are_no_numbers_are_told_and_no_outliers():
+    class Broken(BaseEstimator):
+        def fit(self, X, y=None):
+            return self
+
+        def score_samples(self, X):
+            return np.where(X[:, 0] == X[:, 0].max(), np.nan, X[:, 0])
+
+    model = detector(Broken()).fit(rows())
+    with pytest.warns(UserWarning, match="score of 1 rows is NaN"):
+        assert model.predict(rows())[rows()[:, 0].argmax()] == 1

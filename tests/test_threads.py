@@ -54,6 +54,36 @@ for estimator, there in zip(MODELS, in_workers):
     assert fitted(estimator, 2) == fitted(estimator, 1) == there, estimator
 """
 
+IMPUTERS_AND_DETECTORS = """
+rng = np.random.default_rng(0)
+Z = rng.normal(size=(400, 6)) @ rng.normal(size=(6, 24)) + 0.1 * rng.normal(size=(400, 24))
+H = np.where(rng.random(Z.shape) < 0.2, np.nan, Z)
+wide = rng.normal(size=(40, 2100))
+imputer = AutoencoderImputer(n_estimators=2, max_iter=2, random_state=0)
+MODELS = [
+    (imputer, H[:300, :8]), (imputer, H), (clone(imputer).set_params(sample_posterior=True), H),
+    (AutoencoderOutlierDetector(n_estimators=2, random_state=0), np.repeat(Z, 6, axis=1)),
+    (AutoencoderOutlierDetector(n_estimators=1, random_state=0), wide),
+    (AutoencoderOutlierDetector(VAESampler(2, max_iter=2), n_estimators=3, random_state=0), Z),
+    (DenoisingAutoencoder(4, missing_values=np.nan, max_iter=2, random_state=0), H),
+    (TabularVAESampler(2, max_iter=2, random_state=0), H[:, :8]),
+]
+
+def found(estimator, X, n_threads):
+    torch.set_num_threads(n_threads)
+    model = clone(estimator).fit(X)
+    results = [getattr(model, name, ()) for name in ("imputation_error_", "mixture_share_", "offset_")]
+    for name in ("transform", "impute", "score_samples", "p_values", "score_features"):
+        if hasattr(model, name):
+            results.append(getattr(model, name)(X))
+    assert torch.get_num_threads() == n_threads
+    return [np.asarray(result).tobytes() for result in results]
+
+in_workers = Parallel(n_jobs=2)(delayed(found)(*case, 1) for case in MODELS)
+for case, there in zip(MODELS, in_workers):
+    assert found(*case, 2) == found(*case, 1) == there, case[0]
+"""
+
 # Calls begin and end at all times within others. Each thread asks torch first, and has its number from then on.
 AT_THE_SAME_TIME = """
 models = [clone(estimator).fit(X, y) for estimator in MODELS]
@@ -89,6 +119,10 @@ def run(script):
 def test_bits_do_not_depend_on_the_number_of_threads():
     """Nor on whether a worker of joblib's computes them."""
     run(BITS)
+
+
+def test_bits_of_imputers_and_detectors_do_not_either():
+    run(IMPUTERS_AND_DETECTORS)
 
 
 def test_several_threads_use_and_fit_models_at_the_same_time():

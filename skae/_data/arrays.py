@@ -1,5 +1,6 @@
 """Between the caller's arrays and torch: NumPy, SciPy sparse, torch tensors and other array namespaces."""
 
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from numbers import Real
@@ -18,7 +19,7 @@ from sklearn.utils._array_api import (
     supported_float_dtypes,
 )
 from sklearn.utils._set_output import ADAPTERS_MANAGER, _get_output_config
-from sklearn.utils.validation import _check_sample_weight, validate_data
+from sklearn.utils.validation import _check_sample_weight, _get_feature_names, validate_data
 from torch import Tensor
 
 
@@ -150,6 +151,17 @@ def _nan_for(X, marker):
     return xp.where(marker == X, xp.asarray(xp.nan, dtype=X.dtype), X)
 
 
+@contextmanager
+def named_once(estimator, X) -> Iterator[None]:
+    """Inside, parts of a fitted estimator say nothing of names that X lacks, or has alone: it has done so."""
+    if (_get_feature_names(X) is None) == (getattr(estimator, "feature_names_in_", None) is None):
+        yield
+        return
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"X (does not have valid|has) feature names", UserWarning)
+        yield
+
+
 def check_codes(estimator, Z, width: int):
     """Validate codes as rows are, and their width.
 
@@ -228,6 +240,23 @@ def as_tensor(X: np.ndarray | Tensor) -> Tensor:
         interface = X.__array_interface__ | {"data": (X.__array_interface__["data"][0], False)}
         X = np.asarray(SimpleNamespace(__array_interface__=interface, owner=X))
     return torch.from_numpy(X)
+
+
+def is_floating(X) -> bool:
+    """Tell whether an array, a data frame or a list, as it was given, holds floating numbers."""
+    dtypes = [X.dtype] if hasattr(X, "dtype") else [*getattr(X, "dtypes", ())] or [np.asarray(X).dtype]
+    return any("float" in str(dtype).lower() for dtype in dtypes)
+
+
+def cast(X, dtype: torch.dtype):
+    """Return validated rows, of any array namespace, in another dtype."""
+    if isinstance(X, Tensor):
+        return X.to(dtype)
+    name = str(dtype).removeprefix("torch.")
+    if isinstance(X, np.ndarray) or sparse.issparse(X):
+        return X.astype(name)
+    xp, _ = get_namespace(X)
+    return xp.astype(X, getattr(xp, name))
 
 
 def torch_dtype(X) -> torch.dtype:

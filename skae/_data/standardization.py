@@ -9,6 +9,7 @@ from torch import Tensor
 
 from . import arrays
 from .chunks import chunks, column_statistics
+from .magnitude import SMALLEST, check_columns
 
 
 class Standardization(NamedTuple):
@@ -29,8 +30,17 @@ class Standardization(NamedTuple):
 
     @classmethod
     def measure(cls, X) -> "Standardization":
-        """Measure validated rows."""
-        deviation, lowest, highest, mean = (np.asarray(a, float) for a in column_statistics(arrays.to_torch(X)))
+        """Measure validated rows.
+
+        Raises
+        ------
+        ValueError
+            If numbers are so large or small that their squares cannot be represented.
+        """
+        with np.errstate(over="ignore", invalid="ignore"):
+            measured = column_statistics(arrays.to_torch(X))
+        deviation, lowest, highest, mean = (np.asarray(a, float) for a in measured)
+        check_columns(deviation, lowest, highest)
         varies = (highest > lowest) & (deviation > 0)
         return cls(mean, np.where(varies, deviation, _unit_of_constant(mean)), X.shape[0])
 
@@ -56,8 +66,8 @@ class Standardization(NamedTuple):
         return z.mul_(n / (n - 1)).div_(deviation).mul_(scale).add_(mean)
 
     def _standardized(self, rows: Tensor) -> Tensor:
-        return rows.double().sub(torch.from_numpy(self.mean)).div_(torch.from_numpy(self.scale))
+        return rows.cpu().double().sub(torch.from_numpy(self.mean)).div_(torch.from_numpy(self.scale))
 
 
 def _unit_of_constant(value: np.ndarray) -> np.ndarray:
-    return np.where(value == 0, 1.0, np.abs(value))
+    return np.where(np.abs(value) < SMALLEST, 1.0, np.abs(value))

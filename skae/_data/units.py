@@ -21,6 +21,7 @@ from .chunks import (
     spread,
     sum_rows,
 )
+from .magnitude import SMALLEST, magnitude_error
 
 MOST_ROWS = 10_000  # that columns are measured on
 MOST_IMAGES = 200
@@ -40,6 +41,11 @@ def unit(X: Any, offset: Tensor | None, weight: Tensor | None) -> float:
     X : Tensor or scipy.sparse CSR matrix of shape (n, d)
     offset : Tensor of shape (d,) or None
     weight : Tensor of shape (n,) or None
+
+    Raises
+    ------
+    ValueError
+        If they vary by too little to be measured.
     """
     weight = None if weight is None else weight.cpu()
     used = torch.arange(X.shape[0]) if weight is None else (weight > 0).nonzero()[:, 0]
@@ -60,10 +66,42 @@ def unit(X: Any, offset: Tensor | None, weight: Tensor | None) -> float:
         parts = some.split(chunk_rows(SMALL_CHUNKS * X.shape[1]))
         total, n = fold((squares(index) for index in parts), torch.add, torch.add)
         deviation = math.sqrt(float(total) / max(float(n), 1.0))
+    if deviation < _smallest(X):
+        _refuse_vanishing(reader, some, offset)
     if not 0 < deviation < math.inf:
         return 1.0
     mantissa, exponent = math.frexp(deviation)
     return math.ldexp(round(mantissa * 2**DIGITS), min(max(exponent, -LARGEST), LARGEST) - DIGITS)
+
+
+def _smallest(X: Any) -> float:
+    """Return the least deviation that is measured with all its digits: of CSR rows, in their own dtype."""
+    if "float64" in str(X.dtype):
+        return SMALLEST
+    tiny = torch.finfo(torch.float32).tiny
+    return math.sqrt(tiny) if sparse.issparse(X) else tiny
+
+
+def _refuse_vanishing(reader: Reader, rows: Tensor, offset: Tensor | None) -> None:
+    """Refuse rows that do vary, but by too little to be measured.
+
+    Raises
+    ------
+    ValueError
+        With the largest magnitude.
+    """
+
+    def largest(index: Tensor) -> tuple[Tensor, Tensor]:
+        x = reader.gather(index.to(reader.device)).nan_to_num().to(sum_dtype(reader.device))
+        apart = x if offset is None else x - offset.to(x)
+        return apart.abs().amax().cpu(), x.abs().amax().cpu()
+
+    parts = rows.split(chunk_rows(SMALL_CHUNKS * reader.X.shape[1]))
+    apart, magnitude = (float(found) for found in fold(map(largest, parts), torch.maximum, torch.maximum))
+    smallest = _smallest(reader.X)
+    rounding = 8 * torch.finfo(reader.dtype).eps * magnitude  # of the mean
+    if apart > rounding and magnitude < smallest:
+        raise magnitude_error(magnitude, smallest=smallest)
 
 
 def _squared(x: Tensor) -> Tensor:

@@ -12,10 +12,20 @@ import torch
 from torch import Tensor
 
 from .._data import arrays
-from .._data.chunks import Reader, slices
+from .._data.chunks import Reader, chunk_rows, slices
 from .._data.standardization import Standardization
 from .._networks.inference import forward
-from .distances import Gaussian, fall_when_free, fit_gaussian, fit_to_closest, left_out, squared_distance
+from .._networks.networks import multiply_adds
+from .._support import threads
+from .distances import (
+    MOST_COLUMNS,
+    Gaussian,
+    fall_when_free,
+    fit_gaussian,
+    fit_to_closest,
+    left_out,
+    squared_distance,
+)
 
 RIDGE = 0.02  # what is added to variances: of residuals in those of the columns, of codes in their mean one
 MOST_CODES = 10_000  # that the Gaussian of codes is fitted to
@@ -48,16 +58,18 @@ class DistanceMember:
     ) -> "DistanceMember":
         """Return the member, its Gaussians fitted to what it makes of training rows, by their numbers."""
         unit = torch.from_numpy(scale)
-        residuals = fit_gaussian((residual for _, residual, _ in _parts(autoencoder, unit, X, unseen)), RIDGE)
         seen = np.sort(np.random.RandomState(0).permutation(seen)[:MOST_CODES])
-        codes = fit_to_closest(torch.cat([code for _, _, code in _parts(autoencoder, unit, X, seen)]), RIDGE)
+        with threads.for_work(_work(autoencoder, len(unseen))):
+            residuals = fit_gaussian((residual for _, residual, _ in _parts(autoencoder, unit, X, unseen)), RIDGE)
+            codes = fit_to_closest(torch.cat([code for _, _, code in _parts(autoencoder, unit, X, seen)]), RIDGE)
         return cls(autoencoder, scale, code_weight, residuals, codes)
 
     def oddness(self, X) -> np.ndarray:
         """Return the squared distance of each row."""
         result = np.empty(X.shape[0])
-        for part, residual, code in _parts(self.autoencoder, self.scale, X):
-            result[part] = self._with_code(squared_distance(self.residuals, residual), code)
+        with threads.for_work(_work(self.autoencoder, len(result))):
+            for part, residual, code in _parts(self.autoencoder, self.scale, X):
+                result[part] = self._with_code(squared_distance(self.residuals, residual), code)
         return result
 
     def unseen(self, X, rows: np.ndarray, standardization: Standardization) -> np.ndarray:
@@ -65,8 +77,9 @@ class DistanceMember:
         result = np.empty(len(rows))
         as_they_are = _parts(self.autoencoder, self.scale, X, rows)
         as_new = _parts(self.autoencoder, self.scale, X, rows, standardization.as_new)
-        for (part, own, _), (_, residual, code) in zip(as_they_are, as_new, strict=True):
-            result[part] = self._with_code(left_out(self.residuals, own, residual), code)
+        with threads.for_work(_work(self.autoencoder, len(rows))):
+            for (part, own, _), (_, residual, code) in zip(as_they_are, as_new, strict=True):
+                result[part] = self._with_code(left_out(self.residuals, own, residual), code)
         return result
 
     def _with_code(self, squared: Tensor, code: Tensor) -> np.ndarray:
@@ -76,10 +89,22 @@ class DistanceMember:
 
     def per_column(self, X) -> np.ndarray:
         """Return by how much the distance of the residual falls when one column is free."""
-        result = np.empty(X.shape)
-        for part, residual, _ in _parts(self.autoencoder, self.scale, X):
-            result[part] = fall_when_free(self.residuals, residual).numpy()
+        result = np.empty(tuple(X.shape))
+        with threads.for_work(_work(self.autoencoder, len(result))):
+            for part, residual, _ in _parts(self.autoencoder, self.scale, X):
+                result[part] = fall_when_free(self.residuals, residual).numpy()
         return result
+
+
+def _row_bytes(autoencoder: Any) -> int:
+    return 8 * max(autoencoder.n_features_in_, autoencoder._widest)
+
+
+def _work(autoencoder: Any, n_rows: int) -> int:
+    """Return the multiply-adds that a chunk of so many rows takes: networks, and products with covariances."""
+    d = autoencoder.n_features_in_
+    each = multiply_adds([autoencoder.encoder_, autoencoder.decoder_]) + (d * d if d <= MOST_COLUMNS else d)
+    return min(n_rows, chunk_rows(_row_bytes(autoencoder))) * each
 
 
 def _parts(
@@ -89,17 +114,23 @@ def _parts(
 
     Rows that ``change`` has changed are other ones, to be reconstructed.
     """
-    dtype, reader = arrays.torch_dtype(X), Reader(arrays.to_torch(X))
+    dtype, reader = _dtype(autoencoder, X), Reader(arrays.to_torch(X))
     encode, decode = forward(autoencoder.encoder_, dtype), forward(autoencoder.decoder_, dtype)
     numbers = None if rows is None else torch.from_numpy(rows)
     n_rows = X.shape[0] if rows is None else len(rows)
-    for part in slices(n_rows, 8 * max(X.shape[1], autoencoder._widest)):
+    for part in slices(n_rows, _row_bytes(autoencoder)):
         read = reader.run(part) if numbers is None else reader.gather(numbers[part])
         with torch.no_grad():  # not around the loop: whoever takes a part must not be left in this mode
-            x = (read if change is None else change(read).to(dtype)).to(autoencoder.device_)
+            x = (read if change is None else change(read.cpu())).to(autoencoder.device_, dtype)
             code = encode(x, None)
             residual = (decode(code, None) - x).to("cpu").double().div_(scale)
         yield part, residual, code.to("cpu").double()
+
+
+def _dtype(autoencoder: Any, X) -> torch.dtype:
+    """Return the dtype of the rows or, where units are beyond single precision, that of the networks."""
+    own = next(autoencoder.encoder_.parameters()).dtype
+    return own if own == torch.float64 else arrays.torch_dtype(X)
 
 
 class ScoreMember:
@@ -117,18 +148,28 @@ class ScoreMember:
         self.autoencoder, self.usual = autoencoder, usual
 
     @classmethod
-    def measure(cls, autoencoder: Any, unseen) -> "ScoreMember":
-        """Return the member, with what is usual of its scores of columns, of rows it has not seen."""
+    def measure(cls, autoencoder: Any, unseen, empty: np.ndarray) -> "ScoreMember":
+        """Return the member, with what is usual of its scores of columns, of rows it has not seen.
+
+        Rows that are ``empty`` tell nothing of that.
+        """
         if not hasattr(autoencoder, "score_features"):
             return cls(autoencoder)
-        return cls(autoencoder, np.asarray(autoencoder.score_features(unseen), float).mean(0))
+        scores = _numbers(autoencoder.score_features(unseen))
+        return cls(autoencoder, scores[~empty].mean(0) if not empty.all() else scores.mean(0))
 
     def oddness(self, X) -> np.ndarray:
         """Return minus the score of each row."""
-        return -np.asarray(self.autoencoder.score_samples(X), float)
+        return -_numbers(self.autoencoder.score_samples(X))
 
     def per_column(self, X) -> np.ndarray:
         """Return by how much the score of a column is below the usual, or else its squared error."""
         if self.usual is not None:
-            return np.maximum(self.usual - np.asarray(self.autoencoder.score_features(X), float), 0)
-        return np.asarray(self.autoencoder.reconstruction_error(X, per_feature=True), float)
+            return np.maximum(self.usual - _numbers(self.autoencoder.score_features(X)), 0)
+        return _numbers(self.autoencoder.reconstruction_error(X, per_feature=True))
+
+
+def _numbers(values: Any) -> np.ndarray:
+    """Return an array of any kind as one of NumPy, float64."""
+    is_tensor = isinstance(values, Tensor)
+    return np.asarray(values.detach().cpu().numpy() if is_tensor else values, dtype=np.float64)

@@ -14,6 +14,7 @@ from scipy.stats import invwishart
 from torch import Tensor
 
 from .._fitted.sampling import standard_normal
+from .._support import threads
 from .._support.devices import Streams
 from .blending import share, share_of_mean
 from .gaussian import Gaussian, Patterns
@@ -56,13 +57,14 @@ class Imputation(NamedTuple):
 
     def fill(self, x: Tensor, observed: Tensor) -> Tensor:
         """Return rows (n, d), float64, with missing entries filled by their expected values."""
-        patterns = Patterns(observed)
-        result = self.shares.blend(self.whole.fills(x, observed, patterns))
-        if self.network_share > 0:
-            filled = self._filled_by_members(x, observed, patterns)
-            corrections = self._means(x, observed[None], filled) - filled
-            result += self.network_share * corrections.mean(0)
-        return torch.where(observed, x, result)
+        with threads.for_work(_work(x)):
+            patterns = Patterns(observed)
+            result = self.shares.blend(self.whole.fills(x, observed, patterns))
+            if self.network_share > 0:
+                filled = self._filled_by_members(x, observed, patterns)
+                corrections = self._means(x, observed[None], filled) - filled
+                result += self.network_share * corrections.mean(0)
+            return torch.where(observed, x, result)
 
     def _filled_by_members(self, x: Tensor, observed: Tensor, patterns: Patterns) -> Tensor:
         return torch.stack([self.shares.blend(one.fills(x, observed, patterns)) for one in self.of_members])
@@ -78,6 +80,10 @@ class Imputation(NamedTuple):
         Which member, and the parameters of the Gaussians, are drawn once for all rows, so that several calls
         differ by what is uncertain in the model too.
         """
+        with threads.for_work(_work(x)):
+            return self._draw(x, observed, random)
+
+    def _draw(self, x: Tensor, observed: Tensor, random: np.random.RandomState) -> Tensor:
         *by_model, by_member = torch.from_numpy(random.uniform(size=(3, len(x))))
         whole = self._draw_parameters(random)
         result = whole.draw(x, observed, self.shares.choose(torch.stack(by_model)), random)
@@ -101,6 +107,11 @@ class Imputation(NamedTuple):
             drawn = tuple(draw_gaussian(one, max(1.0, n), random) for one, n in parts)
             mixture = Mixture(drawn, weights.clamp_min(1e-12).log())
         return Parametric(columns, scores, whole.maps, mixture)
+
+
+def _work(x: Tensor) -> int:
+    """Return the multiply-adds of a Gaussian's pass over rows (n, d), which go through it at once."""
+    return len(x) * x.shape[1] ** 2
 
 
 def draw_gaussian(gaussian: Gaussian, n_rows: float, random: np.random.RandomState) -> Gaussian:
@@ -161,6 +172,18 @@ def fit_imputation(
     report : callable (Review) -> bool
         Ends training by returning True.
     """
+    with threads.for_work(_work(x)):
+        return _fit(x, observed, shape, settings, streams, report)
+
+
+def _fit(
+    x: Tensor,
+    observed: Tensor,
+    shape: Shape,
+    settings: Settings,
+    streams: Streams,
+    report: Callable[[Review], bool],
+) -> Outcome:
     n_members = shape.n_members
     fold = torch.randint(max(n_members, LEAST_FOLDS), x.shape, generator=streams.split)
     held_out = torch.stack([observed & (fold == e) for e in range(n_members)])

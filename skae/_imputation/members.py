@@ -7,6 +7,7 @@ missing entries, weight draws of the code by how well they explain the observed 
 
 import math
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,8 +15,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .._data.chunks import slices
+from .._data.chunks import chunk_rows, slices
 from .._networks import ensembles
+from .._support import threads
 
 LEAST_SCALE = 0.1  # standard deviation of an entry given the code, in those of its column
 MOST_LOG_DEVIATION = 4.0
@@ -151,8 +153,9 @@ class Members:
         means : Tensor of shape (n_members, n, n_features)
         """
         result = torch.empty_like(filled)
-        for part, weights, output in self._weighted(x, observed, filled, noise):
-            result[:, part] = torch.einsum("esn,esnd->end", weights, output.chunk(2, dim=-1)[0]).to(result)
+        with self._threads(len(x), len(noise)):
+            for part, weights, output in self._weighted(x, observed, filled, noise):
+                result[:, part] = torch.einsum("esn,esnd->end", weights, output.chunk(2, dim=-1)[0]).to(result)
         return result
 
     def tensors(self) -> list[Tensor]:
@@ -172,22 +175,31 @@ class Members:
         Arguments are those of `means`, for a single member: the result is (n, n_features).
         """
         result = torch.empty_like(x)
-        for part, weights, output in self._weighted(x, observed, filled, noise):
-            uniform = torch.from_numpy(random.uniform(size=weights.shape[2])).to(weights)
-            chosen = (weights[0].cumsum(0) < uniform).sum(0).clamp_max(len(noise) - 1)
-            mean, raw = output[0][chosen, torch.arange(len(chosen), device=chosen.device)].chunk(2, dim=-1)
-            normal = torch.from_numpy(random.standard_normal(mean.shape)).to(mean)
-            result[part] = (mean + _scale(raw) * normal).to(result)
+        with self._threads(len(x), len(noise)):
+            for part, weights, output in self._weighted(x, observed, filled, noise):
+                uniform = torch.from_numpy(random.uniform(size=weights.shape[2])).to(weights)
+                chosen = (weights[0].cumsum(0) < uniform).sum(0).clamp_max(len(noise) - 1)
+                mean, raw = output[0][chosen, torch.arange(len(chosen), device=chosen.device)].chunk(2, dim=-1)
+                normal = torch.from_numpy(random.standard_normal(mean.shape)).to(mean)
+                result[part] = (mean + _scale(raw) * normal).to(result)
         return result
+
+    def _row_bytes(self, n_draws: int) -> int:
+        """Return what the widest layer takes for each row."""
+        widest = max(width for widths in self.shape.widths for width in widths)
+        return self.shape.n_members * n_draws * widest * self.flat.itemsize
+
+    def _threads(self, n_rows: int, n_draws: int) -> AbstractContextManager[None]:
+        """Give the decoders of a chunk of rows the threads that they are worth."""
+        at_once = min(n_rows, chunk_rows(self._row_bytes(n_draws)))
+        return threads.for_work(at_once * n_draws * len(self.flat))
 
     def _weighted(
         self, x: Tensor, observed: Tensor, filled: Tensor, noise: Tensor
     ) -> Iterator[tuple[slice, Tensor, Tensor]]:
         to, draws = self.flat, noise.to(self.flat)[None, :, None]
-        widest = max(width for widths in self.shape.widths for width in widths)
-        row_bytes = self.shape.n_members * len(noise) * widest * to.itemsize
         with torch.inference_mode():
-            for part in slices(len(x), row_bytes):
+            for part in slices(len(x), self._row_bytes(len(noise))):
                 seen = observed[:, part].to(to)
                 inputs = torch.cat([filled[:, part].to(to), seen.expand(self.shape.n_members, -1, -1)], -1)
                 log_weights, output = self.log_weights(inputs, x[None, part].to(to), seen, draws)

@@ -11,6 +11,7 @@ from .frames import Column, objects
 
 N_QUANTILES = 1000
 MOST_DECIMALS = 9
+SMALLEST = 1e-150  # deviation whose square is measured with all its digits
 LARGEST = 1e15  # distance from the data, in their standard deviations, that is told from larger ones
 
 
@@ -83,9 +84,7 @@ class Scores:
     ) -> None:
         self.rounding = Rounding.of(values, is_single)
         self.lowest, self.highest, self.n = float(values.min()), float(values.max()), len(values)
-        with np.errstate(over="ignore"):
-            deviation = float(values.std())
-        self.mean, self.deviation = float(values.mean()), deviation if 0 < deviation < np.inf else 1.0
+        self.mean, self.deviation = _mean_and_deviation(values)
         self.quantiles: np.ndarray | None = None
         if transform == "quantile":
             ranks = np.linspace(0, 1, min(self.n, N_QUANTILES))
@@ -249,3 +248,14 @@ def sorted_values(seen: Sequence) -> list:
         return sorted(seen)
     except TypeError:
         return sorted(seen, key=lambda value: (type(value).__name__, str(value)))
+
+
+def _mean_and_deviation(values: np.ndarray) -> tuple[float, float]:
+    """Return the mean and the standard deviation, 1 if that is zero, also where squares are out of range."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, deviation = float(values.mean()), float(values.std())
+    if not SMALLEST < deviation < np.inf and values.any():
+        unit = float(np.abs(values).max())
+        scaled = values / unit
+        mean, deviation = unit * float(scaled.mean()), unit * float(scaled.std())
+    return mean, deviation if 0 < deviation < np.inf else 1.0
