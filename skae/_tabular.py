@@ -274,10 +274,12 @@ class TabularVAESampler(
         Raises
         ------
         TypeError
-            If X is sparse, or a cell holds neither a number nor a category.
+            If X is sparse, or a cell holds neither a number nor a category, or no new column can be made of the
+            dtype of one.
         ValueError
-            If a column holds dates, infinity, more than 255 categories, or no value at all: the message names it,
-            and what to do; if ``categorical_features`` does not fit the columns; or if training diverges.
+            If a column holds dates, complex numbers, infinity, more than 255 categories, or no value at all: the
+            message names it, and what to do; if ``categorical_features`` does not fit the columns; or if training
+            diverges.
         RuntimeError
             If ``device`` is not available.
         """
@@ -384,9 +386,10 @@ class TabularVAESampler(
         -------
         X : {DataFrame, ndarray} of shape (n_samples, n_columns)
             A table like the one that was given to `fit`: of its kind, with its columns, their order and dtypes.
+            A frame of pandas has the index of Z, if that is one too.
         """
         check_is_fitted(self)
-        return self._codec.decode(self.vae_.inverse_transform(Z))
+        return self._codec.decode(self.vae_.inverse_transform(Z), like=Z)
 
     # New rows ---------------------------------------------------------------------------------------------
 
@@ -401,7 +404,8 @@ class TabularVAESampler(
             Seed of the draws. None draws different rows each time.
         given : dict or None, default=None
             Values that columns are to have, by their names (numbers, for arrays), such as ``{"sex": "Female"}``:
-            the other columns are drawn as they are in rows with these. See Notes.
+            the other columns are drawn as they are in rows with these. Numbers come back as they are given.
+            See Notes.
         with_missing : bool, default=False
             Whether to leave cells empty, together and as often as in the table that was given to `fit`, whatever
             the row holds.
@@ -414,8 +418,8 @@ class TabularVAESampler(
         Raises
         ------
         TypeError, ValueError
-            If ``n_samples`` is not an integer, or is below 1; if ``given`` names no column, or a category that
-            there is none of; or if what is given is so rare that too few draws agree with it.
+            If ``n_samples`` is not an integer, or is below 1; if ``given`` names no column, or a value that the
+            column cannot have; or if what is given is so rare that too few draws agree with it.
         """
         check_is_fitted(self)
         n_samples, streams = check_n_samples(n_samples), random_streams(random_state)
@@ -425,7 +429,7 @@ class TabularVAESampler(
             generator = np.random.default_rng(streams.order.initial_seed())
             missing = self._drawn_holes(n_samples, generator)
             missing[:, [self._codec.layout.names.index(name) for name in given or ()]] = False
-        return self._codec.decode(matrix, missing)
+        return self._codec.decode(matrix, missing, given=given)
 
     # Scores -----------------------------------------------------------------------------------------------
 
@@ -503,7 +507,14 @@ class TabularVAESampler(
         Returns
         -------
         X_filled : {DataFrame, ndarray} of shape (n_samples, n_columns)
-            The table X, of its kind and with its dtypes, without missing cells; the other cells are those of X.
+            The table X, of its kind and with its dtypes, without missing cells; the other cells are those of X,
+            bit for bit. A column whose dtype cannot hold what it is filled with gets another: an empty column
+            where `fit` saw strings, say.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If X is not like the table that was given to `fit`; the message names the column.
         """
         matrix = self._encoded(X)
         if sample:

@@ -160,6 +160,18 @@ def test_draws_under_conditions(model):
     assert rows.pet.value_counts(normalize=True).dog > 0.8
 
 
+def test_given_numbers_come_back_as_they_were_given(model):
+    x = np.random.default_rng(0).normal(size=(200, 2))
+    for value in (1.0, 0.1, 1 / 3):
+        drawn = (
+            configured(TabularVAESampler).fit(pd.DataFrame(x, columns=["a", "b"])).sample(3, given={"a": value})
+        )
+        assert drawn["a"].tolist() == [value] * 3
+    assert model.sample(3, given={"age": 12.0})["age"].tolist() == [12] * 3
+    with pytest.raises(ValueError, match=r"given\['age'\]=12.5 is no integer"):
+        model.sample(3, given={"age": 12.5})
+
+
 def test_holes_are_drawn_as_they_are_in_the_data(model):
     rows = model.sample(4000, random_state=0, with_missing=True)
     assert_allclose(rows.isna().mean(), FRAME.isna().mean(), atol=0.03)
@@ -283,6 +295,24 @@ def test_drawn_fillings_vary_as_the_data_do(model):
     assert not model.impute(holes, sample=True).equals(model.impute(holes, sample=True))
 
 
+@pytest.mark.parametrize("make", [lambda frame: frame, pl.from_pandas], ids=["pandas", "polars"])
+def test_observed_integers_of_any_size_stay(make):
+    frame = pd.DataFrame({"id": 2**53 + 1 + np.arange(60), "x": np.random.default_rng(0).normal(size=60)})
+    frame["sparse"] = np.arange(60) % 2.0
+    if make(frame) is frame:
+        frame = frame.astype({"sparse": pd.SparseDtype(float, 0)})
+    frame.loc[0, "x"] = np.nan
+    X = make(frame)
+    model = configured(TabularVAESampler).fit(X)
+    for filled in (model.impute(X), model.impute(X, sample=True)):
+        assert [*filled["id"]] == [*X["id"]]
+        assert [*filled["x"]][1:] == [*X["x"]][1:]
+        assert not np.isnan(filled["x"][0])
+    drawn = model.sample(200)
+    assert [*drawn.dtypes] == [*X.dtypes]
+    assert min(X["id"]) <= min(drawn["id"]) <= max(drawn["id"]) <= max(X["id"])
+
+
 # In scikit-learn -----------------------------------------------------------------------------------------------
 
 
@@ -304,7 +334,11 @@ def test_output_as_frames(model):
     codes = named.transform(FRAME.set_index(FRAME.index + 7))
     assert [*codes.columns] == [f"tabularvaesampler{i}" for i in range(4)]
     assert codes.index[0] == 7
-    assert_frame_equal(named.inverse_transform(codes), model.inverse_transform(codes.to_numpy()))
+    back = named.inverse_transform(codes)
+    assert back.index.equals(codes.index)
+    assert_frame_equal(back.reset_index(drop=True), model.inverse_transform(codes.to_numpy()))
+    of_polars = configured(TabularVAESampler).fit(pl.from_pandas(FRAME))
+    assert isinstance(of_polars.inverse_transform(pd.DataFrame(np.zeros((3, 2)), index=[7, 8, 9])), pl.DataFrame)
     assert isinstance(copy.copy(model).set_output(transform="polars").transform(FRAME), pl.DataFrame)
 
 
@@ -389,6 +423,9 @@ def test_bad_input_is_named_by_column_and_leaves_nothing(model):
             assert not hasattr(unfitted, "n_features_in_")
     with pytest.raises(ValueError, match=r"'age' has dtype .* but held numbers"):
         model.transform(FRAME.assign(age="old"))
+    for method in (model.transform, model.impute, model.score_samples):
+        with pytest.raises(ValueError, match=r"'pet' has dtype int64 and holds 1, .* such as 'cat'\. Convert"):
+            method(FRAME.assign(pet=1))
     with pytest.raises(ValueError, match="feature names should match"):
         model.transform(FRAME[["weight", "age", "pet", "gain", "tame"]])
     with pytest.raises(ValueError, match="yet now missing:\n- age"):

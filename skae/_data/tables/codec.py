@@ -11,8 +11,18 @@ from typing import Any
 import numpy as np
 
 from ..._support.warnings import warn
-from . import frames, roles
-from .columns import Categories, Rounding, Scores, Variable, atoms_of, check_finite, sorted_values
+from . import frames, roles, writing
+from .columns import (
+    Categories,
+    Rounding,
+    Scores,
+    Variable,
+    atoms_of,
+    check_finite,
+    distances,
+    limits_of,
+    sorted_values,
+)
 from .frames import CATEGORY, Column, Layout
 
 MOST_CATEGORIES = 255  # as scikit-learn's histogram gradient boosting takes
@@ -65,6 +75,7 @@ class TableCodec:
             variable = self._variable(column, generator)
             self.variables.append(variable)
             self.width += len(variable.columns)
+        self._check_writable(columns)
         return self
 
     def _variable(self, column: Column, generator: np.random.Generator) -> Variable:
@@ -74,11 +85,20 @@ class TableCodec:
         if column.kind == CATEGORY:
             return Variable(column.name, False, _categories(column.name, seen), None, self.width)
         check_finite(column.name, seen)
+        limits = limits_of(column.exact, column.missing)
+        if column.exact is not None:
+            seen = column.exact[~column.missing]
         atoms = atoms_of(seen, len(column.values), self.atom_share)
-        rest = seen[~np.isin(seen, atoms)]
+        rest = distances(seen[~np.isin(seen, atoms)], limits)
         scores = Scores(rest, column.is_single, generator, self.numeric_transform) if len(rest) else None
         categories = Categories(atoms.tolist()) if len(atoms) else None
-        return Variable(column.name, True, categories, scores, self.width)
+        return Variable(column.name, True, categories, scores, self.width, column.is_integer, limits)
+
+    def _check_writable(self, columns: list[Column]) -> None:
+        """Refuse columns that cannot be made again of their values."""
+        matrix = np.zeros((1, self.width))
+        for number, (column, cells) in enumerate(zip(columns, self._cells(matrix), strict=True)):
+            writing.check(column, cells, self.layout, number)
 
     @property
     def likelihood(self) -> list[tuple[str, tuple[int, ...]]]:
@@ -110,7 +130,7 @@ class TableCodec:
         """
         columns, layout = frames.read(table)
         self._check_names(layout)
-        columns = roles.as_in_fit(columns, [variable.is_number for variable in self.variables])
+        columns = roles.as_in_fit(columns, self.variables)
         matrix = np.empty((len(columns[0].values), self.width))
         unknown = {}
         for column, variable in zip(columns, self.variables, strict=True):
@@ -142,24 +162,38 @@ class TableCodec:
             row[list(variable.columns)] = variable.encode_one(value)
         return row
 
-    def decode(self, matrix: np.ndarray, missing: np.ndarray | None = None) -> Any:
+    def decode(
+        self,
+        matrix: np.ndarray,
+        missing: np.ndarray | None = None,
+        *,
+        given: Mapping[Any, Any] | None = None,
+        like: Any = None,
+    ) -> Any:
         """Return the table of a matrix: of each block the category with the largest entry, of scores the numbers.
 
-        ``missing``, (n, n_columns), says which cells are to be left without a value.
+        ``missing``, (n, n_columns), says which cells are to be left without a value; columns of numbers that are
+        ``given`` hold these; the rows have the index of the frame ``like`` which they are, if that has one.
         """
         if missing is None:
             missing = np.zeros((len(matrix), len(self.variables)), dtype=bool)
-        return frames.write([*zip(self._cells(matrix), missing.T, strict=True)], self.layout)
+        cells = self._cells(matrix)
+        for number, variable in enumerate(self.variables):
+            if variable.is_number and given is not None and variable.name in given:
+                cells[number] = variable.constant(given[variable.name], len(matrix))
+        return writing.write([*zip(cells, missing.T, strict=True)], self.layout, like)
 
     def fill(self, table: Any, matrix: np.ndarray) -> Any:
-        """Return a table with the cells that are missing, or not known, filled by those of a matrix."""
-        columns, layout = frames.read(table)
-        columns = roles.as_in_fit(columns, [variable.is_number for variable in self.variables])
-        filled = []
-        for column, variable, values in zip(columns, self.variables, self._cells(matrix), strict=True):
-            gone = np.isnan(variable.encode(column, None)[0]).all(1)
-            filled.append((np.where(gone, values, column.values), np.zeros(len(gone), dtype=bool)))
-        return frames.write(filled, layout, table)
+        """Return a table with the cells that are missing, or not known, filled by those of a matrix.
+
+        All other cells are those of the table, bit for bit.
+        """
+        columns = roles.as_in_fit(frames.read(table)[0], self.variables)
+        holes = [
+            (values, np.isnan(variable.encode(column, None)[0]).all(1))
+            for column, variable, values in zip(columns, self.variables, self._cells(matrix), strict=True)
+        ]
+        return writing.fill(table, holes)
 
     def to_plain(self) -> dict[str, Any]:
         """Return what has been learnt as plain values and arrays, to be saved."""

@@ -133,6 +133,11 @@ class Variable(NamedTuple):
     scores : Scores or None
     start : int
         Number of the first column that it takes in the matrix; the one-hot ones come first.
+    is_integer : bool
+        Whether it holds integers.
+    limits : tuple of int or None
+        Where some are too large for float64, the least and the largest integer: scores are then those of distances
+        from the least.
     """
 
     name: Any
@@ -140,6 +145,8 @@ class Variable(NamedTuple):
     categories: Categories | None
     scores: Scores | None
     start: int
+    is_integer: bool = False
+    limits: tuple[int, int] | None = None
 
     @property
     def block(self) -> tuple[int, ...]:
@@ -162,11 +169,11 @@ class Variable(NamedTuple):
         ValueError
             If it holds infinity.
         """
-        values, missing = column.values, column.missing
+        values, missing = self.cells(column), column.missing
         result = np.full((len(values), len(self.columns)), np.nan)
         is_unknown, is_rest = np.zeros(len(values), dtype=bool), ~missing
         if self.is_number:
-            check_finite(self.name, values[~missing])
+            check_finite(self.name, column.values[~missing])
         if self.categories is not None:
             codes, n_categories = self.categories.codes(values, missing), len(self.categories.values)
             if self.scores is None:
@@ -177,8 +184,12 @@ class Variable(NamedTuple):
             result[known, : len(self.block)] = 0
             result[known, codes[known]] = 1
         if self.scores is not None:
-            result[is_rest, -1] = self.scores.scores(values[is_rest], generator)
+            result[is_rest, -1] = self.scores.scores(distances(values[is_rest], self.limits), generator)
         return result, values[is_unknown].tolist()
+
+    def cells(self, column: Column) -> np.ndarray:
+        """Return the values of a column: integers of Python, where `fit` saw some too large for float64."""
+        return column.values if self.limits is None or column.exact is None else column.exact
 
     def encode_one(self, value: Any) -> np.ndarray:
         """Return what one value becomes, (n_columns,).
@@ -190,35 +201,71 @@ class Variable(NamedTuple):
         """
         if self.is_number and (not isinstance(value, Real) or isinstance(value, bool)):
             raise TypeError(f"given[{self.name!r}]={value!r} is no number, but the column holds numbers.")
-        values = np.array([value], dtype=np.float64) if self.is_number else objects([value])
         known = self.categories.values if self.categories is not None else []
-        if (
-            self.scores is not None
-            and value not in known
-            and not self.scores.lowest <= value <= self.scores.highest
-        ):
-            raise ValueError(
-                f"given[{self.name!r}]={value!r} is outside of what the column holds: {self.scores.lowest:g} to "
-                f"{self.scores.highest:g}."
-            )
+        if self.scores is not None and value not in known:
+            lowest, highest = self.limits or (self.scores.lowest, self.scores.highest)
+            if not lowest <= value <= highest:
+                ends = f"{lowest} to {highest}" if self.limits else f"{lowest:g} to {highest:g}"
+                raise ValueError(f"given[{self.name!r}]={value!r} is outside of what the column holds: {ends}.")
+            if self.is_integer and value != round(value):
+                raise ValueError(
+                    f"given[{self.name!r}]={value!r} is no integer, but the column holds integers. Give one."
+                )
         if self.scores is None and value not in known:
             raise ValueError(f"given[{self.name!r}]={value!r} is none of the values of the column: {known}.")
-        column = Column(self.name, "", values, np.zeros(1, dtype=bool), "")
-        return self.encode(column, None)[0][0]
+        values = self.constant(value, 1) if self.is_number else objects([value])
+        exact = values if self.limits else None
+        column = Column(self.name, "", values.astype(np.float64) if self.is_number else values, NOTHING, "")
+        return self.encode(column._replace(exact=exact), None)[0][0]
+
+    def constant(self, value: Any, n: int) -> np.ndarray:
+        """Return ``n`` times a number, as `decode` returns numbers."""
+        if self.limits:
+            return objects([round(value)] * n)
+        return np.full(n, value, dtype=np.int64 if self.is_integer else np.float64)
 
     def decode(self, block: np.ndarray) -> np.ndarray:
-        """Return the values of a column: the category with the largest entry, the number with this score."""
+        """Return the values of a column: the category with the largest entry, the number with this score.
+
+        Numbers are float64 or int64, or integers of Python if they are too large for float64.
+        """
         largest = block[:, : len(self.block)].argmax(1) if self.block else np.zeros(len(block), dtype=int)
         if self.scores is None:
             assert self.categories is not None
-            values = objects(self.categories.values)[largest]
-            return values.astype(np.float64) if self.is_number else values
-        numbers = self.scores.numbers(block[:, -1])
+            return self._of_number_type(objects(self.categories.values)[largest])
+        scores = np.where(np.isnan(block[:, -1]), 0, block[:, -1])  # of atoms, and of missing cells
+        numbers = self._of_number_type(self.scores.numbers(scores))
         if self.categories is not None:
-            atoms = np.array(self.categories.values)
+            atoms = np.array(self.categories.values, dtype=numbers.dtype)
             is_atom = largest < len(atoms)
             numbers[is_atom] = atoms[largest[is_atom]]
         return numbers
+
+    def _of_number_type(self, values: np.ndarray) -> np.ndarray:
+        if not self.is_number or (self.limits and self.scores is None):
+            return values
+        if self.limits:
+            lowest, highest = self.limits
+            return objects([min(lowest + round(distance), highest) for distance in values.tolist()])
+        return (
+            np.rint(values.astype(np.float64)).astype(np.int64) if self.is_integer else values.astype(np.float64)
+        )
+
+
+NOTHING = np.zeros(1, dtype=bool)  # missing of one cell
+
+
+def limits_of(integers: np.ndarray | None, missing: np.ndarray) -> tuple[int, int] | None:
+    """Return the least and the largest of integers that are too large for float64."""
+    if integers is None:
+        return None
+    seen = integers[~missing]
+    return int(seen.min()), int(seen.max())
+
+
+def distances(values: np.ndarray, limits: tuple[int, int] | None) -> np.ndarray:
+    """Return the distances of integers from the least one, if they have limits; other numbers as they are."""
+    return values if limits is None else (values - limits[0]).astype(np.float64)
 
 
 def check_finite(name: Any, numbers: np.ndarray) -> None:

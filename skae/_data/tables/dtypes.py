@@ -24,6 +24,15 @@ def of_pandas(dtype: Any) -> Plain:
         return {"categories": values, "ordered": bool(dtype.ordered), "dtype": kind}
     if isinstance(dtype, pandas.StringDtype):
         return {"storage": dtype.storage, "is_na": dtype.na_value is pandas.NA}
+    if isinstance(dtype, pandas.SparseDtype):
+        fill = dtype.fill_value
+        fill = None if pandas.isna(fill) else fill.item() if isinstance(fill, np.generic) else fill
+        return {"name": str(dtype), "sparse": of_pandas(dtype.subtype), "fill": fill}
+    if isinstance(dtype, pandas.ArrowDtype):
+        import pyarrow
+
+        schema = pyarrow.schema([pyarrow.field("", dtype.pyarrow_dtype)])
+        return {"name": str(dtype), "arrow": schema.serialize().to_pybytes().hex()}
     return str(dtype)
 
 
@@ -35,10 +44,33 @@ def to_pandas(plain: Plain) -> Any:
         return pandas.api.types.pandas_dtype(plain)
     if "storage" in plain:
         return pandas.StringDtype(plain["storage"], na_value=pandas.NA if plain["is_na"] else np.nan)
+    if "sparse" in plain:
+        return pandas.SparseDtype(to_pandas(plain["sparse"]), np.nan if plain["fill"] is None else plain["fill"])
+    if "arrow" in plain:
+        import pyarrow
+
+        schema = pyarrow.ipc.read_schema(pyarrow.py_buffer(bytes.fromhex(plain["arrow"])))
+        return pandas.ArrowDtype(schema.field(0).type)
     if plain["categories"] is None:
         return pandas.CategoricalDtype(ordered=plain["ordered"])
     dtype = to_pandas(plain["dtype"])
     return pandas.CategoricalDtype(pandas.Index(plain["categories"], dtype=dtype), ordered=plain["ordered"])
+
+
+def is_temporal_in_pandas(dtype: Any) -> bool:
+    """Tell whether a dtype of pandas is one of dates, times, durations or periods."""
+    import pandas
+
+    if isinstance(dtype, pandas.ArrowDtype):
+        import pyarrow
+
+        return pyarrow.types.is_temporal(dtype.pyarrow_dtype)
+    return dtype.kind in "mM" or isinstance(dtype, pandas.PeriodDtype)
+
+
+def numpy_of(dtype: Any) -> np.dtype:
+    """Return the dtype of NumPy that numbers of a dtype of pandas have, of an extension or not."""
+    return np.dtype(getattr(dtype, "subtype", getattr(dtype, "numpy_dtype", dtype)))
 
 
 def of_polars(dtype: Any) -> Plain:
@@ -50,6 +82,9 @@ def of_polars(dtype: Any) -> Plain:
         return {"name": name, "with": {"categories": dtype.categories.to_list()}}
     if isinstance(dtype, polars.Decimal):
         return {"name": name, "with": {"precision": dtype.precision, "scale": dtype.scale}}
+    if isinstance(dtype, polars.Categorical) and dtype != polars.Categorical():
+        own = dtype.categories  # named ones, which newer versions have
+        return {"name": name, "with": {}, "own": [own.name(), own.namespace(), str(own.physical())]}
     return {"name": name, "with": {}}
 
 
@@ -58,4 +93,7 @@ def to_polars(plain: Plain) -> Any:
     import polars
 
     assert isinstance(plain, dict)
+    if "own" in plain:
+        name, namespace, physical = plain["own"]
+        return polars.Categorical(polars.Categories(name, namespace, getattr(polars, physical)))
     return getattr(polars, plain["name"])(**plain["with"])

@@ -1,7 +1,7 @@
-"""Tables taken apart into columns, and put together again: data frames of pandas and polars, and arrays."""
+"""Tables taken apart into columns: data frames of pandas and polars, and arrays."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from numbers import Integral, Real
 from typing import Any, NamedTuple
 
@@ -12,6 +12,9 @@ from sklearn.utils._missing import is_pandas_na, is_scalar_nan
 from . import dtypes
 
 NUMBER, CATEGORY, DATE = "number", "category", "date"
+LARGEST_EXACT = 2**53  # of integers in float64
+COMPLEX = "Complex data not supported"
+TWO_COLUMNS = "Make columns of the real and the imaginary parts."
 
 
 class Column(NamedTuple):
@@ -29,6 +32,10 @@ class Column(NamedTuple):
         As the table has it, as a plain value.
     is_single : bool
         Whether it holds numbers in single precision.
+    is_integer : bool
+        Whether it holds integers.
+    exact : ndarray of shape (n_rows,) or None
+        Where some are too large for float64, the integers as those of Python, with 0 at missing cells.
     """
 
     name: Any
@@ -37,10 +44,20 @@ class Column(NamedTuple):
     missing: np.ndarray
     dtype: dtypes.Plain
     is_single: bool = False
+    is_integer: bool = False
+    exact: np.ndarray | None = None
 
     def as_category(self) -> "Column":
         """Return the column with its values as categories."""
-        return self if self.kind == CATEGORY else self._replace(kind=CATEGORY, values=self.values.astype(object))
+        if self.kind == CATEGORY:
+            return self
+        if self.exact is not None:
+            values = self.exact
+        elif self.is_integer:
+            values = np.where(self.missing, 0, self.values).astype(np.int64).astype(object)
+        else:
+            values = self.values.astype(object)
+        return self._replace(kind=CATEGORY, values=values)
 
 
 class Layout(NamedTuple):
@@ -80,7 +97,7 @@ def read(table: Any) -> tuple[list[Column], Layout]:
     TypeError
         If it is sparse, or holds what is neither a number nor a category.
     ValueError
-        If it is not two-dimensional, has no rows or no columns, or two columns have one name.
+        If it is complex, not two-dimensional, has no rows or no columns, or two columns have one name.
     """
     library = library_of(table)
     table = as_table(table)
@@ -114,7 +131,9 @@ def as_table(table: Any) -> Any:
     if array.dtype.kind in "US" and not isinstance(table, np.ndarray):  # lists, where numbers became strings
         array = np.asarray(table, dtype=object)
     if array.dtype.kind == "c":
-        raise ValueError("Complex data not supported: X must hold numbers and categories.")
+        raise ValueError(f"{COMPLEX}: X has dtype {array.dtype}. {TWO_COLUMNS}")
+    if array.dtype.kind not in "biufOUSMm":
+        raise TypeError(f"X is an array of dtype {array.dtype}, which no table can have. Use X.astype(object).")
     if array.ndim != 2:
         raise ValueError(
             f"Expected 2D array, got an array of shape {array.shape} instead. Reshape your data: X.reshape(-1, 1) "
@@ -127,13 +146,15 @@ def _of_pandas(table: Any) -> Iterator[Column]:
     for number, name in enumerate(table.columns):
         series = table.iloc[:, number]
         dtype, missing = dtypes.of_pandas(series.dtype), series.isna().to_numpy(dtype=bool)
-        is_plain, kind = isinstance(dtype, str), series.dtype.kind
-        if kind in "mM" or str(dtype).startswith("period"):
+        kind = series.dtype.kind
+        if kind == "c":
+            raise ValueError(f"{COMPLEX}: column {name!r} has dtype {series.dtype}. {TWO_COLUMNS}")
+        if dtypes.is_temporal_in_pandas(series.dtype):
             yield Column(name, DATE, series.to_numpy(dtype=object), missing, dtype)
-        elif kind in "iuf" and is_plain:
+        elif kind in "iuf":
             values = series.to_numpy(dtype=np.float64, na_value=np.nan)
-            is_single = getattr(series.dtype, "itemsize", 8) < 8 and kind == "f"
-            yield Column(name, NUMBER, values, missing | np.isnan(values), dtype, is_single)
+            is_single = dtypes.numpy_of(series.dtype).itemsize < 8 and kind == "f"
+            yield _of_numbers(name, values, missing, dtype, is_single, kind in "iu", series.tolist)
         else:
             yield Column(name, CATEGORY, _checked(name, series.to_numpy(dtype=object), missing), missing, dtype)
 
@@ -145,27 +166,48 @@ def _of_polars(table: Any) -> Iterator[Column]:
         dtype, missing = dtypes.of_polars(series.dtype), series.is_null().to_numpy()
         if series.dtype.is_numeric():
             values = np.array(series.cast(polars.Float64).to_numpy(), dtype=np.float64)
-            is_single = series.dtype == polars.Float32
-            yield Column(series.name, NUMBER, values, missing | np.isnan(values), dtype, is_single)
+            is_single = series.dtype.is_float() and series.dtype != polars.Float64
+            yield _of_numbers(
+                series.name, values, missing, dtype, is_single, series.dtype.is_integer(), series.to_list
+            )
         else:
             kind = DATE if series.dtype.is_temporal() or series.dtype.is_nested() else CATEGORY
             values = objects(series.to_list())
+            if kind == CATEGORY:
+                _checked(series.name, values, missing)
             yield Column(series.name, kind, values, missing, dtype)
 
 
 def _of_array(table: np.ndarray) -> Iterator[Column]:
     kind = {"b": CATEGORY, "U": CATEGORY, "S": CATEGORY, "M": DATE, "m": DATE}.get(table.dtype.kind, NUMBER)
     for number in range(table.shape[1]):
-        values = table[:, number]
+        values, missing = table[:, number], np.zeros(len(table), dtype=bool)
         if table.dtype.kind == "O":
             missing = np.array([is_missing(value) for value in values.tolist()], dtype=bool)
             yield _of_objects(number, values, missing)
         elif kind == NUMBER:
             is_single = table.dtype.kind == "f" and table.dtype.itemsize < 8
-            numbers = values.astype(np.float64)
-            yield Column(number, kind, numbers, np.isnan(numbers), table.dtype.str, is_single)
+            numbers, is_integer = values.astype(np.float64), table.dtype.kind in "iu"
+            yield _of_numbers(number, numbers, missing, table.dtype.str, is_single, is_integer, values.tolist)
         else:
-            yield Column(number, kind, values.astype(object), np.zeros(len(values), dtype=bool), table.dtype.str)
+            yield Column(number, kind, values.astype(object), missing, table.dtype.str)
+
+
+def _of_numbers(
+    name: Any,
+    values: np.ndarray,
+    missing: np.ndarray,
+    dtype: dtypes.Plain,
+    is_single: bool,
+    is_integer: bool,
+    listed: Callable[[], list],
+) -> Column:
+    """Return a column of numbers; ``listed`` returns them as they are in the table."""
+    missing, exact = missing | np.isnan(values), None
+    if is_integer and np.abs(values).max(where=~missing, initial=0) >= LARGEST_EXACT:
+        pairs = zip(listed(), missing.tolist(), strict=True)
+        exact = objects([0 if gone else int(value) for value, gone in pairs])
+    return Column(name, NUMBER, values, missing, dtype, is_single, is_integer, exact)
 
 
 def is_missing(value: Any) -> bool:
@@ -178,14 +220,21 @@ def _of_objects(name: Any, values: np.ndarray, missing: np.ndarray) -> Column:
     if not all(isinstance(value, Real) and not isinstance(value, bool | np.bool_) for value in seen):
         return Column(name, CATEGORY, _checked(name, values, missing), missing, "|O")
     numbers = np.full(len(values), np.nan)
-    numbers[~missing] = values[~missing].astype(np.float64)
-    are_integers = bool(seen) and all(isinstance(value, Integral) for value in seen)
-    return Column(name, NUMBER, numbers, missing, "<i8" if are_integers else "<f8")
+    try:
+        numbers[~missing] = values[~missing].astype(np.float64)
+    except OverflowError:
+        raise ValueError(
+            f"Column {name!r} holds an integer that is too large for float64. Divide the column, or replace it."
+        ) from None
+    is_integer = bool(seen) and all(isinstance(value, Integral) for value in seen)
+    return _of_numbers(name, numbers, missing, "<i8" if is_integer else "<f8", False, is_integer, values.tolist)
 
 
 def _checked(name: Any, values: np.ndarray, missing: np.ndarray) -> np.ndarray:
-    """Refuse containers, which no category is."""
+    """Refuse containers and complex numbers, which no category is."""
     for value in values[~missing].tolist():
+        if isinstance(value, complex | np.complexfloating):
+            raise ValueError(f"{COMPLEX}: column {name!r} holds {value!r}. {TWO_COLUMNS}")
         if isinstance(value, dict | list | set | np.ndarray):
             raise TypeError(
                 f"Column {name!r} holds {value!r}, of type {type(value).__name__}, but the argument must be a "
@@ -199,74 +248,3 @@ def objects(values: Sequence) -> np.ndarray:
     array = np.empty(len(values), dtype=object)
     array[:] = values
     return array
-
-
-# Back ------------------------------------------------------------------------------------------------------
-
-Cells = tuple[np.ndarray, np.ndarray]  # the values of a column, and where there is none
-
-
-def write(columns: Sequence[Cells], layout: Layout, like: Any = None) -> Any:
-    """Make a table like the one that was read, from the values of each column and from where there is none.
-
-    A frame of pandas has the index of the one ``like`` which it is, if that is given.
-    """
-    if layout.library == "pandas":
-        frame = _to_pandas(columns, layout)
-        return frame if like is None else frame.set_axis(like.index)
-    if layout.library == "polars":
-        return _to_polars(columns, layout)
-    return _to_array(columns, layout)
-
-
-def _to_array(columns: Sequence[Cells], layout: Layout) -> np.ndarray:
-    assert layout.dtype is not None
-    whole = np.dtype(layout.dtype)
-    holes = any(missing.any() for _, missing in columns)
-    if holes and whole.kind in "iu":  # which have no missing value
-        whole = np.dtype(np.float64)
-    result = np.empty((len(columns[0][0]), len(columns)), dtype=whole)
-    for number, ((values, missing), dtype) in enumerate(zip(columns, layout.dtypes, strict=True)):
-        own = np.dtype(dtype)
-        values = np.where(missing, values[~missing][:1] if (~missing).any() else 0, values)
-        result[:, number] = (np.rint(values) if own.kind in "iu" else values).astype(own)
-        if missing.any():
-            result[missing, number] = np.nan
-    return result
-
-
-def _to_pandas(columns: Sequence[Cells], layout: Layout) -> Any:
-    import pandas
-
-    series = {}
-    for number, ((values, missing), plain) in enumerate(zip(columns, layout.dtypes, strict=True)):
-        dtype, has_missing = dtypes.to_pandas(plain), bool(missing.any())
-        if dtype.kind in "iuf":
-            if has_missing and dtype.kind in "iu" and isinstance(dtype, np.dtype):
-                dtype = np.dtype(np.float64)  # NumPy's integers have no missing value
-            numbers = np.where(missing, np.nan, values).astype(np.float64)
-            series[number] = pandas.Series(np.rint(numbers) if dtype.kind in "iu" else numbers).astype(dtype)
-        else:
-            cells = objects([None if gone else value for value, gone in _pairs(values, missing)])
-            series[number] = pandas.Series(cells, dtype=object).astype(dtype)
-    frame = pandas.DataFrame(series)
-    frame.columns = [*layout.names]
-    return frame
-
-
-def _to_polars(columns: Sequence[Cells], layout: Layout) -> Any:
-    import polars
-
-    series = []
-    for (values, missing), name, plain in zip(columns, layout.names, layout.dtypes, strict=True):
-        dtype = dtypes.to_polars(plain)
-        if dtype.is_integer():
-            values = np.rint(values.astype(np.float64))
-        listed = [None if gone else value for value, gone in _pairs(values, missing)]
-        written = polars.Float64 if dtype.is_numeric() else dtype
-        series.append(polars.Series(name, listed, dtype=written).cast(dtype))
-    return polars.DataFrame(series)
-
-
-def _pairs(values: np.ndarray, missing: np.ndarray) -> Iterator[tuple[Any, bool]]:
-    return zip(values.tolist(), missing.tolist(), strict=True)

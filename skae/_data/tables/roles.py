@@ -1,9 +1,11 @@
 """Which columns of a table hold numbers, and which categories."""
 
+from numbers import Number
 from typing import Any
 
 import numpy as np
 
+from .columns import Variable
 from .dtypes import name_of
 from .frames import CATEGORY, DATE, NUMBER, Column
 
@@ -59,18 +61,19 @@ def _chosen(categorical_features: Any, names: list) -> list[bool]:
     return [(number if by_number else name) in wanted for number, name in enumerate(names)]
 
 
-def as_in_fit(columns: list[Column], are_numbers: list[bool]) -> list[Column]:
+def as_in_fit(columns: list[Column], variables: list[Variable]) -> list[Column]:
     """Read columns as those of `fit` were read.
 
     Raises
     ------
     ValueError
-        If one that held numbers holds something else.
+        If one that held numbers holds something else, or one of other values holds none of their types.
     """
     typed = []
-    for column, is_number in zip(columns, are_numbers, strict=True):
-        if not is_number:
+    for column, variable in zip(columns, variables, strict=True):
+        if not variable.is_number:
             column = column.as_category()
+            _check_types(column, variable)
         elif column.kind != NUMBER:
             if not column.missing.all():
                 raise ValueError(
@@ -80,3 +83,29 @@ def as_in_fit(columns: list[Column], are_numbers: list[bool]) -> list[Column]:
             column = column._replace(kind=NUMBER, values=np.full(len(column.values), np.nan))
         typed.append(column)
     return typed
+
+
+def _check_types(column: Column, variable: Variable) -> None:
+    """Refuse a column of which no value is like those that `fit` saw."""
+    assert variable.categories is not None
+    seen, known = column.values[~column.missing].tolist(), variable.categories.values
+    if not seen or _types(seen) & _types(known) or not set(seen).isdisjoint(known):
+        return
+    raise ValueError(
+        f"Column {column.name!r} has dtype {name_of(column.dtype)} and holds {_shown(seen[0])}, but held other "
+        f"values in fit, such as {known[0]!r}. Convert it to values like these."
+    )
+
+
+def _types(values: list) -> set[type]:
+    """Return the types of values: one for all numbers, one for all strings."""
+    types = {type(value) for value in values}
+    kinds = (Number, str)
+    return {
+        Number if kind is np.bool_ else next((most for most in kinds if issubclass(kind, most)), kind)
+        for kind in types
+    }
+
+
+def _shown(value: Any) -> str:
+    return repr(value.item() if isinstance(value, np.generic) else value)
