@@ -10,7 +10,7 @@ from sklearn.impute import MissingIndicator
 from sklearn.utils._param_validation import MissingValues, StrOptions
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
 
-from ._data.arrays import with_remedy
+from ._data.remedies import with_remedy
 from ._imputation.imputation import Outcome, fit_imputation, from_plain, to_plain
 from ._imputation.members import Shape
 from ._imputation.training import STEPS_PER_REVIEW, Review, Settings

@@ -9,6 +9,7 @@ import numpy as np
 import scipy.sparse
 from sklearn.utils._missing import is_pandas_na, is_scalar_nan
 
+from ..remedies import is_date, refuse_dates, refuse_doubled, refuse_lazy
 from . import dtypes
 
 NUMBER, CATEGORY, DATE = "number", "category", "date"
@@ -91,9 +92,7 @@ def read(table: Any) -> tuple[list[Column], Layout]:
             )
     columns = [*{"pandas": _of_pandas, "polars": _of_polars, "numpy": _of_array}[library](table)]
     names = tuple(column.name for column in columns)
-    doubled = [name for name in names if names.count(name) > 1]
-    if doubled:
-        raise ValueError(f"X has more than one column named {doubled[0]!r}. Rename them.")
+    refuse_doubled(names)
     dtype = table.dtype.str if library == "numpy" else None
     return columns, Layout(library, names, tuple(column.dtype for column in columns), dtype)
 
@@ -104,8 +103,9 @@ def as_table(table: Any) -> Any:
     Raises
     ------
     TypeError, ValueError
-        If it is sparse, complex, or not two-dimensional.
+        If it is a lazy frame, sparse, complex, or not two-dimensional.
     """
+    refuse_lazy(table)
     if scipy.sparse.issparse(table):
         raise TypeError("X is sparse, but a table must be a data frame or a dense array. Use X.toarray().")
     if library_of(table) != "numpy":
@@ -184,8 +184,10 @@ def _of_objects(name: Any, values: np.ndarray, missing: np.ndarray) -> Column:
 
 
 def _checked(name: Any, values: np.ndarray, missing: np.ndarray) -> np.ndarray:
-    """Refuse containers, which no category is."""
+    """Refuse containers and dates, which no category is."""
     for value in values[~missing].tolist():
+        if is_date(value):
+            refuse_dates([repr(name)])
         if isinstance(value, dict | list | set | np.ndarray):
             raise TypeError(
                 f"Column {name!r} holds {value!r}, of type {type(value).__name__}, but the argument must be a "
