@@ -19,6 +19,7 @@ from sklearn.utils.validation import _num_samples, check_is_fitted, validate_dat
 
 from ._autoencoder import AutoencoderTransformer
 from ._data import arrays
+from ._data.remedies import refuse_doubled, refuse_lazy
 from ._data.split import subsets
 from ._data.standardization import Standardization
 from ._data.usual import usual_values
@@ -354,7 +355,9 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
             check_is_fitted(self)
         if self.autoencoder is None:
             return arrays.check_rows(self, X, reset=reset)
+        refuse_lazy(X)
         if hasattr(X, "columns"):  # a data frame, whose columns may be of kinds that only the members know
+            refuse_doubled(X.columns)
             validate_data(self, X, skip_check_array=True, reset=reset)
             return X
         allows_nan = get_tags(self.autoencoder).input_tags.allow_nan
@@ -435,8 +438,10 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
         return total / len(members)
 
     def _above_threshold(self, X) -> np.ndarray:
+        oddness = self._oddness(X)
+        oddness[np.isnan(oddness)] = np.inf  # as for p-values: what has no score is not normal
         with np.errstate(invalid="ignore"):
-            return np.nan_to_num(-self._oddness(X) - self.offset_, nan=0.0, posinf=np.inf, neginf=-np.inf)
+            return np.nan_to_num(-oddness - self.offset_, nan=0.0, posinf=np.inf, neginf=-np.inf)
 
     def _threshold(self, X) -> float:
         """Return the score below which rows are outliers; warn if there are too few training rows for any."""
