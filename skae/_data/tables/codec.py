@@ -140,7 +140,14 @@ class TableCodec:
                 raise ValueError(f"given names {name!r}, but the columns are {[*variables]}.")
             variable = variables[name]
             row[list(variable.columns)] = variable.encode_one(value)
+            if variable.is_number and self._are_integers(name) and not float(value).is_integer():
+                raise ValueError(f"given[{name!r}]={value!r} is no integer, but the column holds integers.")
         return row
+
+    def _are_integers(self, name: Any) -> bool:
+        """Tell whether the dtype of a column of numbers is one of integers."""
+        dtype = str(self.layout.dtypes[self.layout.names.index(name)]).lower()
+        return np.dtype(dtype).kind in "iu" if self.layout.library == "numpy" else "int" in dtype
 
     def decode(self, matrix: np.ndarray, missing: np.ndarray | None = None) -> Any:
         """Return the table of a matrix: of each block the category with the largest entry, of scores the numbers.
