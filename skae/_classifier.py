@@ -232,9 +232,9 @@ class AutoencoderClassifier(ClassifierMixin, UsesEncoder):
         Raises
         ------
         ValueError
-            If no row has a label, or labels are missing or cannot be sorted; if X is not two-dimensional, contains NaN or infinity, or has values outside the
-            range of the loss; if parameters contradict each other; if ``early_stopping`` has too few rows to hold
-            some out; or if training diverges.
+            If no row has a label, or labels are missing or cannot be sorted; if X is not two-dimensional, contains
+            NaN or infinity, or has values outside the range of the loss; if parameters contradict each other; if
+            ``early_stopping`` has too few rows to hold some out; or if training diverges.
         RuntimeError
             If ``device`` is not available.
         """
