@@ -2,7 +2,6 @@
 
 import copy
 from collections.abc import Sequence
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from sklearn.utils.validation import has_fit_parameter
 from torch import Tensor
 
 from ._base import BaseAutoencoder, UsesEncoder
-from ._data import arrays
+from ._data import arrays, labels
 from ._data.split import distinct
 from ._denoising import DenoisingAutoencoder
 from ._networks.inference import forward
@@ -172,7 +171,8 @@ class AutoencoderClassifier(ClassifierMixin, UsesEncoder):
     others get their labels from their neighbours in it. Rows of more than 1024 columns are projected at random
     for it.
 
-    If fewer than two classes remain besides -1, then -1 is a class like any other. ``max_iter``, ``solver``,
+    If fewer than two classes remain besides -1, then -1 is a class like any other, with a warning unless the other
+    is 1. ``max_iter``, ``solver``,
     ``early_stopping`` and the other training parameters are those of the training after pretraining, which has the
     autoencoder's own. ``early_stopping`` holds out labelled rows, of each class that has rows to spare. An
     autoencoder whose ``random_state`` is None gets one from the classifier's.
@@ -217,7 +217,8 @@ class AutoencoderClassifier(ClassifierMixin, UsesEncoder):
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Training data, real and finite.
         y : array-like of shape (n_samples,)
-            Class labels. Rows with label -1 are unlabelled, if two other classes remain.
+            Class labels. Rows with label -1 are unlabelled, if two other classes remain. Only the number -1 is,
+            also among strings; the string '-1' is a class, with a warning, and missing labels are an error.
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative weights of the rows. An autoencoder whose `fit` takes weights gets them too; one that
             does not is pretrained on the distinct rows of positive weight. Where all rows have a label, an integer
@@ -231,14 +232,15 @@ class AutoencoderClassifier(ClassifierMixin, UsesEncoder):
         Raises
         ------
         ValueError
-            If no row has a label; if X is not two-dimensional, contains NaN or infinity, or has values outside the
-            range of the loss; if parameters contradict each other; if ``early_stopping`` has too few rows to hold
-            some out; or if training diverges.
+            If no row has a label, or labels are missing or cannot be sorted; if X is not two-dimensional, contains
+            NaN or infinity, or has values outside the range of the loss; if parameters contradict each other; if
+            ``early_stopping`` has too few rows to hold some out; or if training diverges.
         RuntimeError
             If ``device`` is not available.
         """
         refuse("AutoencoderClassifier.fit")
         with restore_on_failure(self), threads.for_work(0):
+            labels.refuse_missing(y)
             X, y = arrays.check_rows(self, X, y)
             weights = arrays.check_weights(sample_weight, X)
             weight = None if weights is None else weights.cpu().numpy()
@@ -265,7 +267,7 @@ class AutoencoderClassifier(ClassifierMixin, UsesEncoder):
     def _check_labels(self, X, y) -> tuple[np.ndarray, np.ndarray]:
         """Set ``classes_``; return which rows have a label, and the numbers of their classes, -1 for none."""
         values = arrays.to_numpy(y)
-        labelled = _labelled(values)
+        labelled = labels.labelled(values)
         check_classification_targets(values[labelled])
         classes, numbers = np.unique(values[labelled], return_inverse=True)
         codes = np.full(len(values), -1)
@@ -419,23 +421,3 @@ def default_autoencoder() -> DenoisingAutoencoder:
         batch_size=100,
         max_iter=40,
     )
-
-
-def _labelled(y: np.ndarray) -> np.ndarray:
-    """Tell which rows have a label: those that are not -1, if two classes remain without them.
-
-    Raises
-    ------
-    ValueError
-        If all are -1.
-    """
-    if y.dtype.kind == "O":  # labels of other types beside the integer -1
-        labelled = np.array([not (isinstance(label, Integral) and label == -1) for label in y], dtype=bool)
-    else:
-        labelled = y != -1 if y.dtype.kind in "iuf" else np.ones(len(y), dtype=bool)
-    if not labelled.any():
-        raise ValueError(
-            f"y is -1 for all n_samples={len(y)} rows, which marks rows without a label, but a classifier needs "
-            "labels of at least two classes. Give some rows theirs."
-        )
-    return labelled if len(np.unique(y[labelled])) >= 2 else np.ones(len(y), dtype=bool)

@@ -21,6 +21,7 @@ from ._autoencoder import AutoencoderTransformer
 from ._data import arrays
 from ._data.empty import empty_rows
 from ._data.magnitude import fits_single, magnitude_error
+from ._data.remedies import refuse_doubled, refuse_lazy
 from ._data.split import subsets
 from ._data.standardization import Standardization
 from ._data.usual import usual_values
@@ -366,7 +367,9 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
             check_is_fitted(self)
         if self.autoencoder is None:
             return arrays.check_rows(self, X, reset=reset)
+        refuse_lazy(X)
         if hasattr(X, "columns"):  # a data frame, whose columns may be of kinds that only the members know
+            refuse_doubled(X.columns)
             validate_data(self, X, skip_check_array=True, reset=reset)
             return X
         allows_nan = get_tags(self.autoencoder).input_tags.allow_nan
@@ -454,10 +457,11 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
         n_odd = int((np.isnan(total) & ~unknown).sum())
         if n_odd:
             warn(
-                f"The score of {n_odd} rows is NaN, from the members' score_samples: they count as rows of which "
-                "nothing is known, which are no outliers. Give autoencoder an estimator whose scores are numbers."
+                f"The score of {n_odd} rows is NaN, from the members' score_samples: they count as the oddest. "
+                "Give autoencoder an estimator whose scores are numbers."
             )
-        total[unknown | np.isnan(total)] = reference[0] if len(reference) else 0.0
+        total[unknown] = reference[0] if len(reference) else 0.0
+        total[np.isnan(total)] = np.inf
         return total
 
     def _p_values(self, X) -> np.ndarray:

@@ -17,6 +17,7 @@ from ._base import BaseAutoencoder
 from ._bottleneck.gaussian import GaussianBottleneck
 from ._bottleneck.mixture import MixtureBottleneck
 from ._data import arrays
+from ._data.remedies import refuse_doubled
 from ._data.tables.codec import TableCodec
 from ._data.tables.frames import as_table
 from ._fitted.mixture import MOST_ROWS, Mixture
@@ -64,7 +65,10 @@ class TabularVAESampler(
         Width of the code: the number of latent variables.
     categorical_features : 'from_dtype', array-like or None, default='from_dtype'
         Which columns hold categories: those with a categorical, boolean, string or object dtype; or a list of
-        column names, of column numbers, or a boolean for each column. None is none. Numbers may be named too.
+        column names, of column numbers, or a boolean for each column. None is none. Columns of numbers may be
+        among them. Integers are always positions, as in
+        :class:`~sklearn.ensemble.HistGradientBoostingClassifier`, also where columns are called by integers; names
+        may be tuples, as those of a MultiIndex are.
     numeric_transform : {'quantile', 'standard'}, default='quantile'
         What the networks see of numbers: 'quantile', the normal scores of their ranks, so that drawn columns have
         the distributions of the real ones, whatever these are; or 'standard', standard deviations from the mean.
@@ -403,9 +407,9 @@ class TabularVAESampler(
         random_state : int, RandomState instance or None, default=None
             Seed of the draws. None draws different rows each time.
         given : dict or None, default=None
-            Values that columns are to have, by their names (numbers, for arrays), such as ``{"sex": "Female"}``:
-            the other columns are drawn as they are in rows with these. Numbers come back as they are given.
-            See Notes.
+            Values that columns are to have, by their names, such as ``{"sex": "Female"}``: the other columns are
+            drawn as they are in rows with these. Integers are names here, too, where columns are called by them;
+            those of arrays are called by their positions. Numbers come back as they are given. See Notes.
         with_missing : bool, default=False
             Whether to leave cells empty, together and as often as in the table that was given to `fit`, whatever
             the row holds.
@@ -418,12 +422,15 @@ class TabularVAESampler(
         Raises
         ------
         TypeError, ValueError
-            If ``n_samples`` is not an integer, or is below 1; if ``given`` names no column, or a value that the
-            column cannot have; or if what is given is so rare that too few draws agree with it.
+            If ``n_samples`` is not an integer, or is below 1; if ``given`` is no dict, names no column, or a
+            category that there is none of, or has a missing value, or a fraction for a column of integers; or if
+            what is given is so rare that too few draws agree with it.
         """
         check_is_fitted(self)
         n_samples, streams = check_n_samples(n_samples), random_streams(random_state)
         model, missing = self._model(), None
+        if given is not None:
+            given = _conditions(given)
         matrix = model.draw(n_samples, streams) if given is None else model.draw_given(n_samples, given, streams)
         if with_missing:
             generator = np.random.default_rng(streams.order.initial_seed())
@@ -527,7 +534,9 @@ class TabularVAESampler(
         """Note, or compare, the number and the names of columns."""
         if not reset:
             check_is_fitted(self)
-        validate_data(self, as_table(X), skip_check_array=True, reset=reset)
+        table = as_table(X)
+        refuse_doubled(getattr(table, "columns", ()))
+        validate_data(self, table, skip_check_array=True, reset=reset)
 
     def _encoded(self, X) -> np.ndarray:
         self._check_columns(X, reset=False)
@@ -572,6 +581,12 @@ class TabularVAESampler(
         if "_prior" in state:
             state["_prior"] = Mixture(**state["_prior"])
         super().__setstate__(state)
+
+
+def _conditions(given: Any) -> dict:
+    if not hasattr(given, "items"):
+        raise TypeError(f"given={given!r} must be a dict of columns and values, such as {{'sex': 'Female'}}.")
+    return dict(given.items())
 
 
 def _fitted_attributes(sampler: TabularVAESampler) -> dict[str, Any]:

@@ -93,19 +93,18 @@ def mixed_labels(codes):
     [
         (np.where(y == 0, -1, 1), [-1, 1]),
         (np.where(y == 0, -1.0, 1.0), [-1.0, 1.0]),
-        (np.where(y == 0, "-1", "spam"), ["-1", "spam"]),
-        (np.array(["-1", "ham", "spam"])[y], ["-1", "ham", "spam"]),
-        (np.array(["-1", "ham", "spam"], dtype=object)[y], ["-1", "ham", "spam"]),
+        (np.where(y == 0, "-1", "1"), ["-1", "1"]),
+        (np.where(y == 0, "-", "+"), ["+", "-"]),
         (y == 1, [False, True]),
         (y + 7, [7, 8, 9]),
         (y - 1, [0, 1]),
         (y - 2, [-2, 0]),
         (y.astype(np.uint8), [0, 1, 2]),
     ],
-    ids=["pair", "floats", "strings", "more_strings", "objects", "bools", "high", "zero", "minus_two", "unsigned"],
+    ids=["pair", "floats", "strings", "signs", "bools", "high", "zero", "minus_two", "unsigned"],
 )
 def test_when_minus_one_is_a_class(labels, classes):
-    """It is where fewer than two classes remain without it, and where it is a string."""
+    """It is where fewer than two classes remain without it; no warning where it is one of a usual pair."""
     model = short().fit(X, labels)
     assert model.classes_.tolist() == classes
     assert model.predict(X).dtype == labels.dtype
@@ -118,6 +117,68 @@ def test_when_minus_one_is_a_class(labels, classes):
     assert_allclose(
         shown.loss_, log_loss(labels[kept].astype(str), shown.predict_proba(X[kept]), labels=[*map(str, classes)])
     )
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (np.where(y == 0, 0, -1), "y holds -1 and one other label, 0, so that -1 is a class"),
+        (np.where(y == 0, 2.0, -1.0), "one other label, 2.0, so that"),
+        (np.where(y == 0, "-1", "spam"), "y holds the string '-1', which is a class"),
+        (np.array(["-1", "ham", "spam"])[y], "y holds the string '-1', which is a class"),
+        (np.array(["-1", "ham", "spam"], dtype=object)[y], "y holds the string '-1', which is a class"),
+        (np.array(["-", "b", "c"])[y], r"the string '-' \(NumPy cuts -1"),
+    ],
+)
+def test_minus_one_that_may_be_meant_as_no_label(labels, message):
+    with pytest.warns(UserWarning, match=message) as caught:
+        model = short().fit(X, labels)
+    assert len(caught) == 1
+    assert len(model.classes_) == len(np.unique(labels))
+
+
+@pytest.mark.parametrize("names", ["abc", ["ham", "eggs", "spam"]])
+def test_the_advice_on_the_string_minus_one(names):
+    labels = np.array([*names])[y]
+    labels[30:] = -1
+    with pytest.warns(UserWarning, match="the string '-1?'"):
+        short().fit(X, labels)
+    labels = np.array(labels, dtype=object)
+    labels[labels == ("-" if names == "abc" else "-1")] = -1
+    assert short().fit(X, labels).classes_.tolist() == sorted(names)
+
+
+@pytest.mark.parametrize("missing", [None, np.nan, pd.NA])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda values: np.array(values, dtype=object),
+        list,
+        lambda values: pd.Series(values, dtype=object),
+        lambda values: pd.Series(values, dtype="string"),
+        lambda values: pd.Series(values, dtype="category"),
+    ],
+)
+def test_missing_labels_are_told_how_to_be_marked(make, missing):
+    labels = make([missing if i % 2 else "abc"[code] for i, code in enumerate(y)])
+    with pytest.raises(ValueError, match=r"Input y contains .*without a label by the number -1.*fillna\(-1\)"):
+        short().fit(X, labels)
+    if isinstance(labels, pd.Series):
+        assert short().fit(X, labels.astype(object).fillna(-1)).classes_.tolist() == ["a", "b", "c"]
+    numbers = pd.Series([missing if i % 2 else code for i, code in enumerate(y)], dtype="Int64")
+    for given in (numbers, numbers.astype(float)):
+        with pytest.raises(ValueError, match=r"Input y contains NaN.*without a label by the number -1"):
+            short().fit(X, given)
+        assert short().fit(X, given.fillna(-1)).classes_.tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("other", [-1, 3.5, b"a"])
+def test_labels_of_types_that_cannot_be_sorted(other):
+    labels = np.array(["a" if code else other for code in y], dtype=object)
+    if other != -1:
+        labels[:5] = "b"
+    with pytest.raises(ValueError, match=r"types that cannot be sorted, such as .*Make all of them strings"):
+        short().fit(X, labels)
 
 
 def test_the_autoencoder_sees_all_rows_and_the_head_the_labelled_ones():

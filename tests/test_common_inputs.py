@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -27,7 +28,13 @@ from sklearn import config_context
 from sklearn.base import clone, is_classifier
 from sklearn.utils import check_array
 
-from skae import AutoencoderImputer, AutoencoderOutlierDetector, AutoencoderTransformer
+from skae import (
+    AutoencoderClassifier,
+    AutoencoderImputer,
+    AutoencoderOutlierDetector,
+    AutoencoderTransformer,
+    TabularVAESampler,
+)
 from skae._data import chunks
 
 
@@ -255,6 +262,74 @@ def test_tables_as_people_have_them_are_refused_with_a_remedy(estimator):
         with pytest.raises(ValueError, match="contains NaN") as caught:
             clone(estimator).fit(np.where(np.eye(20, 3) > 0, np.nan, 1.0))
         assert "AutoencoderImputer fills missing values" in caught.value.__notes__[0]
+
+
+REFUSING = [
+    AutoencoderTransformer(2),
+    AutoencoderImputer(),
+    AutoencoderOutlierDetector(),
+    AutoencoderOutlierDetector(AutoencoderTransformer(2)),
+    AutoencoderOutlierDetector(TabularVAESampler(2)),
+    AutoencoderClassifier(),
+    TabularVAESampler(2),
+]
+DAYS = pd.Series(pd.date_range("2020-01-01", periods=20))
+DATES = {
+    "dates": DAYS,
+    "zone": DAYS.dt.tz_localize("UTC"),
+    "durations": DAYS - DAYS[0],
+    "periods": DAYS.dt.to_period("D"),
+    "objects": DAYS.dt.date,
+    "stamps": DAYS.astype(object),
+}
+
+
+def fit(estimator, X):
+    return clone(estimator).fit(X, np.arange(20) % 2)
+
+
+@pytest.mark.parametrize("kind", DATES)
+@pytest.mark.parametrize("estimator", REFUSING)
+def test_dates_are_refused_with_a_remedy(estimator, kind):
+    frame = pd.DataFrame({"size": np.arange(20.0), "day": DATES[kind], "end": DATES[kind]})
+    tables = [frame, frame[["day", "end"]]]
+    if kind != "periods":
+        tables += [pl.from_pandas(frame)]
+    for table in tables:
+        with pytest.raises(ValueError, match=r"Columns? 'day'.* hold.*dates.*skrub.TableVectorizer"):
+            fit(estimator, table)
+    array = frame.to_numpy()
+    arrays = [array, array.tolist()]
+    if DATES[kind].dtype.kind in "mM" and kind != "zone":
+        arrays.append(frame[["day", "end"]].to_numpy())
+    for table in arrays:
+        with pytest.raises(ValueError, match=r"Columns? [01].* hold.*dates.*skrub.TableVectorizer"):
+            fit(estimator, table)
+
+
+@pytest.mark.parametrize("estimator", REFUSING)
+def test_frames_without_rows_or_with_doubled_names_are_refused_with_a_remedy(estimator):
+    frame = pd.DataFrame({"a": np.arange(20.0), "b": np.arange(20.0) ** 2})
+    few = {
+        "n_estimators": 2,
+        "max_iter": 1,
+        "autoencoder__max_iter": 1,
+        "false_alarm_rate": 0.5,
+        "random_state": 0,
+    }
+    names = estimator.get_params()
+    quick = clone(estimator).set_params(**{name: value for name, value in few.items() if name in names})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of so few steps
+        model = fit(quick, frame)
+    method = model.predict if hasattr(model, "predict") else model.transform
+    for use in (lambda X: fit(estimator, X), method):
+        with pytest.raises(TypeError, match=r"X is a LazyFrame.*X.collect\(\)"):
+            use(pl.from_pandas(frame).lazy())
+    for doubled in (frame[["a", "b", "a"]], frame[["a", "b", "a"]].set_axis([0, 1, 0], axis=1)):
+        for use in (lambda X: fit(estimator, X), method):
+            with pytest.raises(ValueError, match=r"more than one column named ('a'|0). Rename them"):
+                use(doubled)
 
 
 def test_finite_values_whose_sum_is_not():

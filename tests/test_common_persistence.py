@@ -9,11 +9,23 @@ import joblib
 import numpy as np
 import pytest
 import torch
-from estimators import ESTIMATORS, EVERY_ESTIMATOR, assert_same, labels, rows, widths
+from estimators import (
+    DETECTORS,
+    ESTIMATORS,
+    EVERY_ESTIMATOR,
+    IMPUTERS,
+    TABULAR,
+    assert_same,
+    labels,
+    rows,
+    widths,
+)
 from sklearn.base import clone, is_classifier
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+
+from skae import AutoencoderImputer, DenoisingAutoencoder
 
 skops_io = pytest.importorskip("skops.io")
 
@@ -44,6 +56,9 @@ def through_skops(model, folder):
 ROUND_TRIPS = [through_pickle, through_joblib, through_memory_map, through_deepcopy, through_skops]
 
 
+OTHERS = [pytest.param(estimator, id=name) for name, estimator in {**IMPUTERS, **DETECTORS, **TABULAR}.items()]
+
+
 def alone(estimator):
     return clone(estimator)
 
@@ -54,6 +69,29 @@ def in_pipeline(estimator):
 
 def in_search(estimator):
     return GridSearchCV(clone(estimator), widths(estimator), cv=2)
+
+
+@pytest.mark.parametrize("estimator", [*EVERY_ESTIMATOR, *OTHERS])
+def test_a_model_in_memory_that_is_read_only_is_used_without_a_warning(estimator, tmp_path, monkeypatch):
+    """torch warns of such memory, of its first tensor in a process unless it is told to warn always."""
+    X = rows()
+    model = clone(estimator).fit(X, labels(X))
+    loaded = through_memory_map(model, tmp_path)
+    if isinstance(estimator, AutoencoderImputer):
+        X = np.where(np.quantile(X, 0.9) < X, np.nan, X)
+    torch.set_warn_always(True)
+    try:
+        for method in ("transform", "predict", "predict_proba", "score_samples", "score_features", "p_values"):
+            if hasattr(model, method):
+                assert_same(getattr(loaded, method)(X), getattr(model, method)(X))
+        if hasattr(model, "inverse_transform"):
+            loaded.inverse_transform(model.transform(X))
+        if hasattr(model, "sample"):
+            start = {"X_init": X} if isinstance(model, DenoisingAutoencoder) else {}
+            drawn, again = (one.sample(5, random_state=0, **start) for one in (loaded, model))
+            assert_same(drawn, again)
+    finally:
+        torch.set_warn_always(False)
 
 
 @pytest.mark.parametrize("wrap", [alone, in_pipeline, in_search])

@@ -546,7 +546,7 @@ def test_frames_in_single_precision_are_scored_in_it(estimator):
         assert getattr(model, method)(frame.astype(np.float64)).dtype == np.float64
 
 
-def test_scores_that_are_no_numbers_are_told_and_no_outliers():
+def test_scores_that_are_no_numbers_are_told_and_the_oddest():
     class Broken(BaseEstimator):
         def fit(self, X, y=None):
             return self
@@ -556,4 +556,4 @@ def test_scores_that_are_no_numbers_are_told_and_no_outliers():
 
     model = detector(Broken()).fit(rows())
     with pytest.warns(UserWarning, match="score of 1 rows is NaN"):
-        assert model.predict(rows())[rows()[:, 0].argmax()] == 1
+        assert model.predict(rows())[rows()[:, 0].argmax()] == -1

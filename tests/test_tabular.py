@@ -187,15 +187,46 @@ def test_holes_are_drawn_as_they_are_in_the_data(model):
     [
         ({"color": "red"}, ValueError, r"given names 'color', but the columns are \['age',"),
         ({"pet": "cow"}, ValueError, r"given\['pet'\]='cow' is none of .*'cat', 'dog', 'owl'"),
-        ({"pet": None}, ValueError, "None is none of"),
+        ({"pet": None}, ValueError, "None is a missing value. Leave the column out"),
+        ({"weight": pd.NA}, ValueError, "NA> is a missing value"),
+        ({"age": 3.5}, ValueError, r"given\['age'\]=3.5 is no integer, but the column holds integers"),
+        (["pet"], TypeError, r"given=\['pet'\] must be a dict"),
+        (5, TypeError, "given=5 must be a dict"),
         ({"age": "old"}, TypeError, r"given\['age'\]='old' is no number"),
-        ({"age": float("nan")}, ValueError, "nan is outside"),
+        ({"age": float("nan")}, ValueError, "nan is a missing value"),
         ({"age": 1e6}, ValueError, r"outside of what the column holds: \d+ to \d+"),
     ],
 )
 def test_conditions_that_cannot_be(model, given, error, message):
     with pytest.raises(error, match=message):
         model.sample(5, random_state=0, given=given)
+
+
+@pytest.mark.parametrize("make", [*KINDS.values(), lambda f: f.astype({"age": "Int8"})])
+def test_conditions_on_integers_are_integers(make):
+    X = make(FRAME[["age", "weight"]])
+    model = TabularVAESampler(2, hidden_layer_sizes=(4,), max_iter=1, random_state=0).fit(X)
+    age, weight = ("age", "weight") if not isinstance(X, np.ndarray) else (0, 1)
+    with pytest.raises(ValueError, match=r"12.5 is no integer"):
+        model.sample(2, given={age: 12.5})
+    assert len(model.sample(2, given={age: 12.0})) == len(model.sample(2, given={weight: 12.5})) == 2
+
+
+def test_names_that_are_tuples_or_integers():
+    """Integers are positions in categorical_features, and names in given."""
+    frame = pd.DataFrame({("a", "x"): [1, 2] * 20, ("a", "y"): np.arange(40.0), ("b", "x"): ["u", "v"] * 20})
+    model = TabularVAESampler(2, hidden_layer_sizes=(4,), max_iter=1, random_state=0)
+    chosen = clone(model).set_params(categorical_features=[("a", "x"), ("b", "x")]).fit(frame)
+    assert [*chosen.categories_] == [("a", "x"), ("b", "x")]
+    assert set(chosen.sample(3, given={("b", "x"): "u"})[("b", "x")]) == {"u"}
+    with pytest.raises(ValueError, match=r"names \('b', 'z'\), but the columns of X are \[\('a', 'x'\)"):
+        clone(model).set_params(categorical_features=[("b", "z")]).fit(frame)
+    numbered = frame.set_axis([2, 7, 0], axis=1)
+    chosen = clone(model).set_params(categorical_features=[0, 2]).fit(numbered)
+    assert [*chosen.categories_] == [2, 0]
+    assert set(chosen.sample(3, given={0: "v"})[0]) == {"v"}
+    with pytest.raises(ValueError, match="has the number 7, but X has 3 columns: numbers count them, from 0 to 2"):
+        clone(model).set_params(categorical_features=[7]).fit(numbered)
 
 
 def test_conditions_that_are_too_rare(model, monkeypatch):

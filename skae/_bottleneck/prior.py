@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .._data.arrays import as_tensor
 from .._support.callables import OwnFunction
 from .._support.devices import normal
 
@@ -60,7 +61,7 @@ def draw(prior: Prior, n: int, n_components: int, like: Tensor, generator: torch
         If a user's function returns another shape.
     """
     if isinstance(prior, tuple):
-        means, factors = (torch.as_tensor(part).to(like) for part in prior)
+        means, factors = (as_tensor(part).to(like) for part in prior)
         chosen = torch.randint(len(means), (n,), generator=generator, device=like.device)
         drawn = normal((n, n_components, 1), like, generator)
         return torch.baddbmm(means[chosen].unsqueeze(2), factors[chosen], drawn)[:, :, 0]

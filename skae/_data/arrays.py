@@ -22,6 +22,8 @@ from sklearn.utils._set_output import ADAPTERS_MANAGER, _get_output_config
 from sklearn.utils.validation import _check_sample_weight, _get_feature_names, validate_data
 from torch import Tensor
 
+from .remedies import with_remedy
+
 
 def check_rows(
     estimator, X, y="no_validation", *, reset: bool = True, method: str | None = None, all_finite: bool = True
@@ -67,38 +69,6 @@ def without_duplicates(X):
     summed = X.copy()
     summed.sum_duplicates()
     return summed
-
-
-@contextmanager
-def with_remedy(X) -> Iterator[None]:
-    """Add to scikit-learn's errors of missing values and of text what skae has for them."""
-    try:
-        yield
-    except ValueError as error:
-        if "contains NaN" in str(error):
-            error.add_note(
-                "In skae, AutoencoderImputer fills missing values; DenoisingAutoencoder and VAESampler take rows "
-                "with missing_values=np.nan, and TabularVAESampler takes tables as they are."
-            )
-        elif "could not convert string" in str(error) or "Cannot cast str" in str(error):
-            raise ValueError(
-                f"{error}. {_columns_of_text(X)}. Encode text first, for instance by OneHotEncoder in a "
-                "ColumnTransformer, or use TabularVAESampler, which takes categories too."
-            ) from error
-        raise
-
-
-def _columns_of_text(X) -> str:
-    """Say which columns of a data frame hold text, or that some column does."""
-    dtypes = getattr(X, "dtypes", ())
-    kinds = dtypes.items() if hasattr(dtypes, "items") else zip(getattr(X, "columns", ()), dtypes, strict=False)
-    names = [
-        repr(str(name)) for name, kind in kinds if str(kind).lower() in ("object", "str", "string", "category")
-    ]
-    if not names:
-        return "A column holds text"
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return f"Column{'s' * (len(names) > 1)} {', '.join(names[:5])}{more} hold{'s' * (len(names) == 1)} text"
 
 
 def _kinds(marker) -> dict:
@@ -186,7 +156,8 @@ def check_unnamed(X, name: str, missing_values=None):
     What stands for missing values, None without, comes back as NaN.
     """
     X = X.detach() if isinstance(X, Tensor) else X
-    checked = check_array(X, dtype=_float_dtypes(X), input_name=name, **_kinds(missing_values))
+    with with_remedy(X):
+        checked = check_array(X, dtype=_float_dtypes(X), input_name=name, **_kinds(missing_values))
     return without_duplicates(_marked(checked, missing_values))
 
 

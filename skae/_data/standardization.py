@@ -58,7 +58,7 @@ class Standardization(NamedTuple):
 
         They are as far from the mean, in units of the deviation, as each is from that of the other rows.
         """
-        n, mean, scale = self.n_rows, torch.from_numpy(self.mean), torch.from_numpy(self.scale)
+        n, mean, scale = self.n_rows, arrays.as_tensor(self.mean), arrays.as_tensor(self.scale)
         z = self._standardized(rows)
         left = (1 - z.square() / (n - 1)).clamp_(min=0)  # of the variance, without the row
         constant = torch.from_numpy(_unit_of_constant(((n * mean - rows.double()) / (n - 1)).numpy())) / scale
@@ -66,7 +66,7 @@ class Standardization(NamedTuple):
         return z.mul_(n / (n - 1)).div_(deviation).mul_(scale).add_(mean)
 
     def _standardized(self, rows: Tensor) -> Tensor:
-        return rows.cpu().double().sub(torch.from_numpy(self.mean)).div_(torch.from_numpy(self.scale))
+        return rows.cpu().double().sub(arrays.as_tensor(self.mean)).div_(arrays.as_tensor(self.scale))
 
 
 def _unit_of_constant(value: np.ndarray) -> np.ndarray:

@@ -13,6 +13,7 @@ import torch
 from scipy.stats import invwishart
 from torch import Tensor
 
+from .._data.arrays import as_tensor
 from .._fitted.sampling import standard_normal
 from .._support import threads
 from .._support.devices import Streams
@@ -238,7 +239,7 @@ def to_plain(imputation: Imputation) -> dict[str, Any]:
 def from_plain(state: dict[str, Any], device: torch.device, dtype: torch.dtype) -> Imputation:
     """Undo `to_plain`, with the members on a device and of a dtype."""
     whole, *of_members = (_parametric_of(one) for one in state["parametric"])
-    flat = torch.from_numpy(state["members"]["parameters"]).to(device, dtype)
+    flat = as_tensor(state["members"]["parameters"]).to(device, dtype)
     members = Members(Shape(*state["members"]["shape"]), flat)
     *shares, network_share, n_rows = state["shares"]
     return Imputation(whole, tuple(of_members), Shares(*shares), members, network_share, n_rows)
@@ -262,9 +263,9 @@ def _parametric_of(state: dict[str, Any]) -> Parametric:
     mixture = None
     if "mixture" in state:
         components = tuple(_gaussian_of(one) for one in state["mixture"]["components"])
-        mixture = Mixture(components, torch.from_numpy(state["mixture"]["log_weights"]))
+        mixture = Mixture(components, as_tensor(state["mixture"]["log_weights"]))
     return Parametric(columns, scores, NormalScores(*state["knots"]), mixture)
 
 
 def _gaussian_of(arrays: list[np.ndarray]) -> Gaussian:
-    return Gaussian(*map(torch.from_numpy, arrays))
+    return Gaussian(*map(as_tensor, arrays))

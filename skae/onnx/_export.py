@@ -19,6 +19,7 @@ from .. import (
     BaseAutoencoder,
     TabularVAESampler,
 )
+from .._data.remedies import refuse_lazy
 from ._graph import Graph
 from ._outputs import kind_of
 
@@ -77,7 +78,7 @@ def to_onnx(model, X, *, outputs=None, target_opset=None):
     sklearn.exceptions.NotFittedError
         If the model is not fitted.
     TypeError
-        If X is sparse, which ONNX has no matrices for.
+        If X is sparse, which ONNX has no matrices for, or a lazy frame.
     ValueError
         If an output is asked for that the model does not give, or the version of the operators is too old.
     NotImplementedError
@@ -87,6 +88,11 @@ def to_onnx(model, X, *, outputs=None, target_opset=None):
     -----
     The results agree with those of the methods up to rounding: to about 1e-5 of their size in float32. CSR rows
     have to be made dense before they are given to the exported model.
+
+    An exported model refuses no rows. For those with NaN (unless it marks missing values) or infinity, codes,
+    reconstructions and probabilities are NaN, scores are -inf, and a detector's labels are -1, with the smallest
+    p-value. A classifier's labels are then none of its classes: -1 or, if that is one, the next integer below; an
+    empty string; or NaN. Boolean labels and the bits of a hasher do not tell: look at probabilities and scores.
 
     Examples
     --------
@@ -111,7 +117,8 @@ def to_onnx(model, X, *, outputs=None, target_opset=None):
     """
     check_is_fitted(model)
     model = getattr(model, "best_estimator_", model)
-    _refuse(_last(model))
+    _refuse(model)
+    refuse_lazy(X)
     if scipy.sparse.issparse(X):
         raise TypeError("X is sparse, but ONNX models take dense rows. Give a few dense ones: X[:1].toarray().")
     if target_opset is not None and target_opset < MINIMUM_OPSET:
@@ -130,15 +137,19 @@ def to_onnx(model, X, *, outputs=None, target_opset=None):
     return skl2onnx.to_onnx(model, rows, options=options or None, target_opset=target_opset)
 
 
-def _refuse(last: Any) -> None:
-    """Say why some estimators have no graph."""
-    reasons = {
-        AutoencoderImputer: "it solves linear equations for each row, which ONNX has no operator for",
-        TabularVAESampler: "it takes tables of numbers and categories apart in Python",
-    }
-    for estimator, reason in reasons.items():
-        if isinstance(last, estimator):
-            raise NotImplementedError(f"{estimator.__name__} cannot be exported: {reason}.")
+_REASONS = {
+    AutoencoderImputer: "it solves linear equations for each row, which ONNX has no operator for",
+    TabularVAESampler: "it takes tables of numbers and categories apart in Python",
+}
+
+
+def _refuse(model: Any) -> None:
+    """Say why some estimators have no graph, alone or as a step."""
+    for part in _parts(model):
+        for estimator, reason in _REASONS.items():
+            if isinstance(part, estimator):
+                rest = "" if part is model else " Export the steps after it, and give them what it returns."
+                raise NotImplementedError(f"{estimator.__name__} cannot be exported: {reason}.{rest}")
 
 
 def _floating(X: Any) -> np.ndarray:
@@ -171,13 +182,17 @@ def _check_outputs(last: Any, names: Sequence[str]) -> None:
 
 def _estimators(model: Any) -> Iterator[Any]:
     """Yield the estimators of skae that a model is made of."""
-    if isinstance(model, _ESTIMATORS):
-        yield model
-        return
+    return (part for part in _parts(model) if isinstance(part, _ESTIMATORS))
+
+
+def _parts(model: Any) -> Iterator[Any]:
+    """Yield the estimators that a model is made of: the steps of pipelines, those for columns, and so on."""
     parts = getattr(model, "steps", None) or getattr(model, "transformers_", None)
-    parts = parts or getattr(model, "transformer_list", None) or ()
-    for part in parts:
-        yield from _estimators(part[1])
+    parts = parts or getattr(model, "transformer_list", None)
+    if parts is None:
+        yield model
+    for part in parts or ():
+        yield from _parts(part[1])
 
 
 # What skl2onnx calls -----------------------------------------------------------------------------------------
@@ -191,6 +206,12 @@ def _parse(scope: Any, model: Any, inputs: list, custom_parsers: Any = None) -> 
     for name in operator.skae_outputs:
         operator.outputs.append(scope.declare_local_variable(name, data_types.FloatTensorType()))
     return operator.outputs
+
+
+def _parse_none(scope: Any, model: Any, inputs: list, custom_parsers: Any = None) -> list:
+    """Say why there is no graph, where skl2onnx is called by itself."""
+    _refuse(model)
+    return []
 
 
 def _names(scope: Any, model: Any) -> Sequence[str]:
@@ -243,6 +264,8 @@ def _register(cls: type) -> None:
     )
 
 
+for _cls in _REASONS:
+    skl2onnx.update_registered_converter(_cls, _alias(_cls), _infer, _convert, parser=_parse_none)
 _FLOATS = ("float32", "float64")
 _ESTIMATORS = (BaseAutoencoder, AutoencoderClassifier, AutoencoderOutlierDetector)
 for _name in skae.__all__:

@@ -18,7 +18,14 @@ from ._graph import Graph
 from ._likelihoods import negative_log_likelihood
 from ._modules import array
 from ._networks import decode, encode
-from ._support import minus_infinity_outside
+from ._support import minus_infinity_outside, minus_infinity_where, nan_if_not_finite
+
+
+def empty(graph: Graph, x: str, marker: Any) -> str:
+    """Tell which rows hold nothing but what stands for missing values."""
+    missing = graph.op("IsNaN", x) if is_nan(marker) else graph.op("Equal", x, float(marker))
+    n_seen = graph.reduce("Sum", graph.cast(graph.op("Not", missing)), keepdims=False)
+    return graph.op("Equal", n_seen, 0.0)
 
 
 class Autoencoder:
@@ -37,7 +44,7 @@ class Autoencoder:
     defaults: ClassVar = ("codes",)  # what is given where no output is asked for, and in the midst of a pipeline
 
     def __init__(self, graph: Graph, model: Any, x: str) -> None:
-        self.graph, self.model, self.x = graph, model, x
+        self.graph, self.model, self.x, self._given = graph, model, x, x
         if model._takes_missing and not is_nan(model.missing_values):
             self.x = graph.where(graph.op("Equal", x, float(model.missing_values)), math.nan, x)
 
@@ -53,11 +60,21 @@ class Autoencoder:
 
     @cached_property
     def codes(self) -> str:
-        return encode(self.graph, self.model.encoder_, self.x, self.model.n_features_in_)
+        return self.graph.add(self._encoded, self._mark)
 
     @cached_property
     def reconstruction(self) -> str:
-        return decode(self.graph, self.model.decoder_, self.codes, self.model._n_features_out)
+        decoded = decode(self.graph, self.model.decoder_, self._encoded, self.model._n_features_out)
+        return self.graph.add(decoded, self._mark)
+
+    @cached_property
+    def _encoded(self) -> str:
+        return encode(self.graph, self.model.encoder_, self.x, self.model.n_features_in_)
+
+    @cached_property
+    def _mark(self) -> str:
+        allow_nan = self.model._takes_missing and is_nan(self.model.missing_values)
+        return nan_if_not_finite(self.graph, self._given, allow_nan)
 
     @cached_property
     def score_samples(self) -> str:
@@ -70,7 +87,14 @@ class Autoencoder:
             total = graph.reduce("Sum", graph.where(missing, 0.0, squares), keepdims=False)
             n_seen = graph.reduce("Sum", graph.cast(graph.op("Not", missing)), keepdims=False)
             mean = graph.divide(total, n_seen)
-        return minus_infinity_outside(graph, self.model, self.x, graph.op("Neg", mean))
+        return self._allowed(graph.op("Neg", mean))
+
+    def _allowed(self, score: str) -> str:
+        """Return scores, 0 of rows without any value, and -inf of those that are impossible or not finite."""
+        if self.model._takes_missing:
+            score = self.graph.where(empty(self.graph, self._given, self.model.missing_values), 0.0, score)
+        score = minus_infinity_outside(self.graph, self.model, self.x, score)
+        return minus_infinity_where(self.graph, self._mark, score)
 
 
 class Hasher(Autoencoder):
@@ -82,15 +106,7 @@ class Hasher(Autoencoder):
 
     @cached_property
     def codes(self) -> str:
-        return self.graph.cast(self._bits, np.uint8)
-
-    @cached_property
-    def _bits(self) -> str:
-        return encode(self.graph, self.model.encoder_, self.x, self.model.n_features_in_)
-
-    @cached_property
-    def reconstruction(self) -> str:
-        return decode(self.graph, self.model.decoder_, self._bits, self.model._n_features_out)
+        return self.graph.cast(self._encoded, np.uint8)
 
 
 class Variational(Autoencoder):
@@ -117,7 +133,7 @@ class Variational(Autoencoder):
         ratio = graph.subtract(graph.add(log_variance, np.square(noise)), graph.square(z))
         ratio = graph.multiply(graph.reduce("Sum", ratio, axis=2, keepdims=False), 0.5)
         total = graph.reduce("LogSumExp", graph.subtract(ratio, nll), keepdims=False)
-        return minus_infinity_outside(graph, model, self.x, graph.subtract(total, math.log(n_draws)))
+        return self._allowed(graph.subtract(total, math.log(n_draws)))
 
 
 class Classifier:
@@ -142,7 +158,12 @@ class Classifier:
 
     @cached_property
     def codes(self) -> str:
-        return encode(self.graph, self.model.encoder_, self.x, self.model.n_features_in_)
+        encoded = encode(self.graph, self.model.encoder_, self.x, self.model.n_features_in_)
+        return self.graph.add(encoded, self._mark)
+
+    @cached_property
+    def _mark(self) -> str:
+        return nan_if_not_finite(self.graph, self.x, allow_nan=False)
 
     @cached_property
     def probabilities(self) -> str:
@@ -152,9 +173,13 @@ class Classifier:
 
     @cached_property
     def labels(self) -> str:
-        classes = self.model.classes_.astype(self.dtype(self.model, "labels", self.graph.dtype))
-        best = self.graph.op("ArgMax", self.probabilities, axis=1, keepdims=0)
-        return self.graph.op("Gather", self.graph.labels(classes), best, axis=0)
+        graph, classes = self.graph, self.model.classes_.astype(self.dtype(self.model, "labels", self.graph.dtype))
+        best = graph.op("ArgMax", self.probabilities, axis=1, keepdims=0)
+        if classes.dtype.kind != "b":  # which have no third value
+            broken = graph.op("IsNaN", graph.reshape(self._mark, -1))
+            best = graph.where(broken, graph.integers([len(classes)]), best)
+            classes = np.append(classes, _no_class(classes))
+        return graph.op("Gather", graph.labels(classes), best, axis=0)
 
 
 class Detector:
@@ -184,7 +209,18 @@ class Detector:
     def _oddness(self) -> str:
         graph, members = self._wide, self.model._members()
         each = [self._distance(m) if isinstance(m, DistanceMember) else self._minus_score(m) for m in members]
-        return graph.divide(functools.reduce(graph.add, each), float(len(each)))
+        mean = graph.divide(functools.reduce(graph.add, each), float(len(each)))
+        marker, reference = getattr(self.model.autoencoder, "missing_values", None), self.model._reference()
+        if marker is not None and len(reference):  # nothing speaks against a row without any value
+            mean = graph.where(empty(self.graph, self.x, marker), float(reference[0]), mean)
+        return graph.where(self._broken, math.inf, mean)
+
+    @cached_property
+    def _broken(self) -> str:
+        """Which rows are not finite."""
+        marker = getattr(self.model.autoencoder, "missing_values", None)
+        mark = nan_if_not_finite(self.graph, self.x, marker is not None and is_nan(marker))
+        return self.graph.op("IsNaN", self.graph.reshape(mark, -1))
 
     def _minus_score(self, member: Any) -> str:
         model = member.autoencoder
@@ -207,13 +243,19 @@ class Detector:
         return graph.reduce("Sum", graph.square(white), keepdims=False)
 
     @cached_property
+    def _judged(self) -> str:
+        """How odd rows are, infinitely so where that is NaN."""
+        return self._wide.where(self._wide.op("IsNaN", self._oddness), math.inf, self._oddness)
+
+    @cached_property
     def score_samples(self) -> str:
         return self.graph.cast(self._wide.op("Neg", self._oddness))
 
     @cached_property
     def labels(self) -> str:
         graph = self._wide
-        below = graph.op("Less", graph.op("Neg", self._oddness), float(self.model.offset_))
+        below = graph.op("Less", graph.op("Neg", self._judged), float(self.model.offset_))
+        below = graph.op("Or", below, self._broken)  # also where no row is below the threshold
         return graph.where(below, graph.integers([-1]), graph.integers([1]))
 
     @cached_property
@@ -222,13 +264,23 @@ class Detector:
         graph, reference = self._wide, self.model._reference()
         n, step = len(reference), 1 << (len(reference).bit_length() - 1)
         padded = graph.constant(np.concatenate([reference, np.full(2 * step - n, np.inf)]))
-        place = graph.op("Mul", graph.cast(self._oddness, np.int64), graph.integers([0]))
+        place = graph.op("Mul", graph.cast(self._broken, np.int64), graph.integers([0]))
         while step:
             further = graph.op("Add", place, graph.integers([step]))
             before = graph.op("Gather", padded, graph.op("Sub", further, graph.integers([1])), axis=0)
-            place = graph.where(graph.op("Less", before, self._oddness), further, place)
+            place = graph.where(graph.op("Less", before, self._judged), further, place)
             step //= 2
         return graph.divide(graph.subtract(float(1 + n), graph.cast(place)), float(1 + n))
+
+
+def _no_class(classes: np.ndarray) -> Any:
+    """Return what is none of the classes: -1 or the next below that is free, NaN, or an empty string."""
+    if classes.dtype.kind == "f":
+        return math.nan
+    label: Any = -1 if classes.dtype.kind == "i" else ""
+    while label in classes.tolist():
+        label = label - 1 if classes.dtype.kind == "i" else f"{label}?"
+    return label
 
 
 KINDS = {  # the first that fits

@@ -1,10 +1,28 @@
-"""Rows outside the support of a loss or a likelihood: their scores are -inf in a graph as they are in skae."""
+"""Rows that skae warns of or refuses: outside the support of a loss or a likelihood, and not finite.
+
+Scores are -inf outside of the support, as they are in skae. A graph cannot refuse rows with NaN or infinity, so
+these are marked: whatever is computed of them is NaN, and their scores are -inf.
+"""
 
 import math
 from typing import Any
 
 from .._objectives.support import ROUNDING, Support
 from ._graph import Graph
+
+
+def nan_if_not_finite(graph: Graph, x: str, allow_nan: bool) -> str:
+    """Return what is to be added to outputs of rows, (n, 1): zero, or NaN if a row holds NaN or infinity.
+
+    With ``allow_nan``, NaN stands for missing values.
+    """
+    values = graph.where(graph.op("IsNaN", x), 0.0, x) if allow_nan else x
+    return graph.reduce("Sum", graph.multiply(values, 0.0))
+
+
+def minus_infinity_where(graph: Graph, mark: str, score: str) -> str:
+    """Replace the scores, (n,), of rows that are marked by NaN, (n, 1)."""
+    return graph.where(graph.op("IsNaN", graph.reshape(mark, -1)), -math.inf, score)
 
 
 def minus_infinity_outside(graph: Graph, model: Any, x: str, score: str) -> str:

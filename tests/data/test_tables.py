@@ -289,7 +289,12 @@ REFUSED = {
         "'y' has dtype .* does not name it",
     ),
     "unknown name": (column([1, 2]), {"categorical_features": ["z"]}, ValueError, r"'z', but .*\['x', 'y'\]"),
-    "unknown number": (column([1, 2]), {"categorical_features": [2]}, ValueError, "names 2"),
+    "unknown number": (
+        column([1, 2]),
+        {"categorical_features": [2]},
+        ValueError,
+        "has the number 2, but X has 2 columns",
+    ),
     "mask": (column([1, 2]), {"categorical_features": [True]}, ValueError, r"mask of shape \(1,\).* 2 columns"),
     "word": (column([1, 2]), {"categorical_features": "all"}, ValueError, "'all' must be 'from_dtype'"),
     "dictionaries": (column([{}, {}]), {}, TypeError, "'y' holds .*dict.* must be a string or a number"),

@@ -21,7 +21,7 @@ from sklearn.datasets import load_digits
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import make_pipeline, make_union
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from torch import nn
 
@@ -30,6 +30,7 @@ from skae import (
     AutoencoderImputer,
     AutoencoderOutlierDetector,
     AutoencoderTransformer,
+    DenoisingAutoencoder,
     SparseAutoencoder,
     TabularVAESampler,
     VAESampler,
@@ -199,6 +200,104 @@ def test_some_say_why_they_cannot(estimator, reason, rows):
     X = np.where(np.random.default_rng(0).random(rows.shape) < 0.1, np.nan, rows)
     with pytest.raises(NotImplementedError, match=f"cannot be exported.*{reason}"):
         to_onnx(estimator.fit(X), X)
+    autoencoder = AutoencoderTransformer(2, max_iter=1, tol=None)
+    for pipe in (
+        make_pipeline(estimator, autoencoder),
+        make_pipeline(make_column_transformer((estimator, [0, 1, 2, 3, 4])), autoencoder),
+        make_pipeline(make_union(estimator, estimator), StandardScaler()),
+    ):
+        for export in (to_onnx, skl2onnx.to_onnx):
+            with pytest.raises(NotImplementedError, match=f"cannot be exported.*{reason}"):
+                export(pipe.fit(X), X)
+    with pytest.raises(NotImplementedError, match="Export the steps after it, and give them what it returns"):
+        to_onnx(pipe, X)
+    after = make_pipeline(estimator, autoencoder).fit(X)
+    assert to_onnx(after[1:], after[:1].transform(X)).graph.output
+
+
+BROKEN = [(1, 0, np.nan), (2, 4, np.inf), (3, 2, -np.inf)]
+
+
+def with_broken(rows, dtype):
+    """Rows of which the second to the fourth hold what skae refuses."""
+    X = rows[:6].astype(dtype)
+    for row, column, value in BROKEN:
+        X[row, column] = value
+    return X
+
+
+def assert_broken(result, nothing):
+    is_broken = np.isnan(result) if np.isnan(nothing) else result == nothing
+    assert is_broken[1:4].all()
+    assert not is_broken[[0, 4, 5]].any()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", [*ALL, *MISSING])
+def test_rows_that_are_not_finite(name, dtype, rows):
+    """What the methods refuse comes back as NaN, with a score of -inf; tanh and bits would hide it."""
+    X, Y = rows.astype(dtype), with_broken(rows, dtype)
+    model = clone({**ALL, **MISSING}[name]).fit(X)
+    if name in MISSING:
+        model.set_params(missing_values=-9.0)
+    codes, reconstruction, scores = run(to_onnx(model, X, outputs=list(METHODS)), Y)
+    assert_broken(scores, -np.inf)
+    assert_broken(reconstruction, np.nan)
+    if codes.dtype.kind == "f":
+        assert_broken(codes, np.nan)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("rate", [0.3, 0.001])
+@pytest.mark.filterwarnings("ignore:No row can be an outlier:UserWarning")  # at the smaller rate
+@pytest.mark.parametrize("name", DETECTORS)
+def test_detectors_call_no_row_normal_that_is_not_finite(name, rate, dtype, rows):
+    X, Y = rows.astype(dtype), with_broken(rows, dtype)
+    model = clone(DETECTORS[name]).set_params(contamination="auto", false_alarm_rate=rate).fit(X)
+    labels, scores, p = run(to_onnx(model, X, outputs=["labels", "score_samples", "p_values"]), Y)
+    assert_broken(scores, -np.inf)
+    assert (labels[1:4] == -1).all()
+    np.testing.assert_allclose(p[1:4], 1 / (1 + len(model._reference())))
+    assert_array_equal(labels[[0, 4, 5]], model.predict(Y[[0, 4, 5]]))
+
+
+@pytest.mark.parametrize("member", [DenoisingAutoencoder, VAESampler])
+def test_detectors_with_missing_values(member, rows):
+    """Missing values are none of this, nor are rows without any value, of which nothing is known."""
+    model = AutoencoderOutlierDetector(
+        member(2, max_iter=2, tol=None, missing_values=np.nan), n_estimators=2, random_state=0
+    ).fit(rows)
+    Y = with_broken(rows, "float64")
+    Y[5] = np.nan
+    labels, _, p = run(to_onnx(model, rows, outputs=["labels", "score_samples", "p_values"]), Y)
+    assert_array_equal(labels[2:4], [-1, -1])
+    finite = [0, 1, 4, 5]
+    assert_array_equal(labels[finite], model.predict(Y[finite]))
+    np.testing.assert_allclose(p[finite], model.p_values(Y[finite]))
+    assert labels[5] == p[5] == 1
+
+
+@pytest.mark.parametrize(
+    ("classes", "none"),
+    [
+        ([0, 1], -1),
+        ([-1, 1], -2),
+        (["", "b"], "?"),
+        (["a", "b"], ""),
+        ([0.0, 1.0], np.nan),
+        ([False, True], False),
+    ],
+)
+def test_a_classifier_of_rows_that_are_not_finite(classes, none, rows):
+    y = np.array(classes)[(rows[:, 0] > 0.5).astype(int)]
+    autoencoder = AutoencoderTransformer(2, activation="tanh", max_iter=2, tol=None)
+    model = AutoencoderClassifier(autoencoder, max_iter=3, tol=None, random_state=0).fit(rows, y)
+    Y = with_broken(rows, "float64")
+    labels, probabilities, codes = run(to_onnx(model, rows, outputs=["labels", "probabilities", "codes"]), Y)
+    assert_broken(probabilities, np.nan)
+    assert_broken(codes, np.nan)
+    assert_array_equal(labels[1:4], [none] * 3)
+    assert_array_equal(labels[[0, 4, 5]], model.predict(Y[[0, 4, 5]]))
 
 
 @pytest.mark.parametrize("kind", [int, str, bool, np.int32])

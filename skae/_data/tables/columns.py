@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from .frames import Column, objects
+from .frames import Column, is_missing, objects
 
 N_QUANTILES = 1000
 MOST_DECIMALS = 9
@@ -199,6 +199,11 @@ class Variable(NamedTuple):
         TypeError, ValueError
             If the column cannot have it.
         """
+        if is_missing(value):
+            raise ValueError(
+                f"given[{self.name!r}]={value!r} is a missing value. Leave the column out to have it drawn; "
+                "with_missing=True leaves cells empty as often as in the table of fit."
+            )
         if self.is_number and (not isinstance(value, Real) or isinstance(value, bool)):
             raise TypeError(f"given[{self.name!r}]={value!r} is no number, but the column holds numbers.")
         known = self.categories.values if self.categories is not None else []

@@ -9,6 +9,7 @@ import numpy as np
 import scipy.sparse
 from sklearn.utils._missing import is_pandas_na, is_scalar_nan
 
+from ..remedies import is_date, refuse_dates, refuse_doubled, refuse_lazy
 from . import dtypes
 
 NUMBER, CATEGORY, DATE = "number", "category", "date"
@@ -108,9 +109,7 @@ def read(table: Any) -> tuple[list[Column], Layout]:
             )
     columns = [*{"pandas": _of_pandas, "polars": _of_polars, "numpy": _of_array}[library](table)]
     names = tuple(column.name for column in columns)
-    doubled = [name for name in names if names.count(name) > 1]
-    if doubled:
-        raise ValueError(f"X has more than one column named {doubled[0]!r}. Rename them.")
+    refuse_doubled(names)
     dtype = table.dtype.str if library == "numpy" else None
     return columns, Layout(library, names, tuple(column.dtype for column in columns), dtype)
 
@@ -121,8 +120,9 @@ def as_table(table: Any) -> Any:
     Raises
     ------
     TypeError, ValueError
-        If it is sparse, complex, or not two-dimensional.
+        If it is a lazy frame, sparse, complex, or not two-dimensional.
     """
+    refuse_lazy(table)
     if scipy.sparse.issparse(table):
         raise TypeError("X is sparse, but a table must be a data frame or a dense array. Use X.toarray().")
     if library_of(table) != "numpy":
@@ -156,7 +156,8 @@ def _of_pandas(table: Any) -> Iterator[Column]:
             is_single = dtypes.numpy_of(series.dtype).itemsize < 8 and kind == "f"
             yield _of_numbers(name, values, missing, dtype, is_single, kind in "iu", series.tolist)
         else:
-            yield Column(name, CATEGORY, _checked(name, series.to_numpy(dtype=object), missing), missing, dtype)
+            values = _checked(name, series.to_numpy(dtype=object), missing, hasattr(series, "cat"))
+            yield Column(name, CATEGORY, values, missing, dtype)
 
 
 def _of_polars(table: Any) -> Iterator[Column]:
@@ -230,9 +231,11 @@ def _of_objects(name: Any, values: np.ndarray, missing: np.ndarray) -> Column:
     return _of_numbers(name, numbers, missing, "<i8" if is_integer else "<f8", False, is_integer, values.tolist)
 
 
-def _checked(name: Any, values: np.ndarray, missing: np.ndarray) -> np.ndarray:
-    """Refuse containers and complex numbers, which no category is."""
+def _checked(name: Any, values: np.ndarray, missing: np.ndarray, named: bool = False) -> np.ndarray:
+    """Refuse containers, complex numbers and, unless the dtype has ``named`` them categories, dates."""
     for value in values[~missing].tolist():
+        if is_date(value) and not named:
+            refuse_dates([repr(name)])
         if isinstance(value, complex | np.complexfloating):
             raise ValueError(f"{COMPLEX}: column {name!r} holds {value!r}. {TWO_COLUMNS}")
         if isinstance(value, dict | list | set | np.ndarray):

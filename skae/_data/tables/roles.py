@@ -7,7 +7,7 @@ import numpy as np
 
 from .columns import Variable
 from .dtypes import name_of
-from .frames import CATEGORY, DATE, NUMBER, Column
+from .frames import CATEGORY, DATE, NUMBER, Column, objects
 
 
 def by_choice(columns: list[Column], categorical_features: Any) -> list[Column]:
@@ -46,19 +46,30 @@ def by_choice(columns: list[Column], categorical_features: Any) -> list[Column]:
 
 
 def _chosen(categorical_features: Any, names: list) -> list[bool]:
-    given = np.asarray([] if categorical_features is None else categorical_features)
+    given = _as_array([] if categorical_features is None else categorical_features)
     if given.dtype == bool:
         if given.shape != (len(names),):
             raise ValueError(
                 f"categorical_features is a mask of shape {given.shape}, but X has {len(names)} columns."
             )
         return given.tolist()
-    wanted, by_number = set(given.ravel().tolist()), given.dtype.kind in "iu"
-    known = range(len(names)) if by_number else names
-    unknown = [name for name in given.ravel().tolist() if name not in known]
+    wanted, by_number = given.ravel().tolist(), given.dtype.kind in "iu"
+    unknown = [name for name in wanted if name not in (range(len(names)) if by_number else names)]
+    if unknown and by_number:
+        raise ValueError(
+            f"categorical_features has the number {unknown[0]}, but X has {len(names)} columns: numbers count "
+            f"them, from 0 to {len(names) - 1}, whatever they are called."
+        )
     if unknown:
         raise ValueError(f"categorical_features names {unknown[0]!r}, but the columns of X are {names}.")
     return [(number if by_number else name) in wanted for number, name in enumerate(names)]
+
+
+def _as_array(given: Any) -> np.ndarray:
+    """Return what was listed as an array, with names that are tuples, as of a MultiIndex, as its entries."""
+    if isinstance(given, list | tuple) and any(isinstance(name, tuple) for name in given):
+        return objects(given)
+    return np.asarray(given)
 
 
 def as_in_fit(columns: list[Column], variables: list[Variable]) -> list[Column]:
