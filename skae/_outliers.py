@@ -344,7 +344,8 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
             By how much the squared distance of a row's residual would fall if the feature could take any value;
             the mean over members, not negative, higher is odder. With ``autoencoder``, by how much the member's
             ``score_features`` is below its mean over rows left out, or else the squared error of the feature.
-            Of X's floating dtype.
+            Contributions of residuals are conditional on the other features: the first reason may be a value near
+            the usual one, where the others let expect another. Of X's floating dtype.
 
         Raises
         ------

@@ -13,6 +13,7 @@ _KINDS = ("auto", "image", "bar", "line")
 _PANEL_SIZES = {"image": (0.85, 0.85), "bar": (1.7, 1.5), "line": (1.7, 1.2)}  # inches
 _MOST_BARS = 40
 _MOST_NAMES = 20
+MISSING, GREY = "missing", "0.75"  # the name and the colour of rows without a label
 
 
 class Style(NamedTuple):

@@ -5,10 +5,20 @@ from scipy import sparse
 from sklearn.utils import check_consistent_length
 
 from .._support.warnings import warn
-from ._drawing import Display, Style, are_numbers, limits_of, mosaic, plain_text, with_parameters_of
+from ._drawing import (
+    GREY,
+    MISSING,
+    Display,
+    Style,
+    are_numbers,
+    limits_of,
+    mosaic,
+    plain_text,
+    with_parameters_of,
+)
 from ._latent_grid import check_components, latent_grid
 from ._model import Model, NoWayBackError
-from ._rows import to_numpy
+from ._rows import labels_of, to_numpy
 
 _MOST_CLASSES = 20
 
@@ -23,7 +33,7 @@ class LatentDisplay(Display):
     codes : ndarray of shape (n_samples, 2)
         Two components of the rows' codes, the horizontal one first.
     y : ndarray of shape (n_samples,) or None, default=None
-        Classes or values that give the codes their colours.
+        Classes or values that give the codes their colours. Rows whose class or value is missing are grey.
     grid : ndarray of shape (n_points, n_points, n_features) or None, default=None
         Decoded rows, see :func:`latent_grid`. None draws the codes alone.
     grid_values : tuple of two ndarrays of shape (n_points,) or None, default=None
@@ -45,7 +55,8 @@ class LatentDisplay(Display):
     axes_ : ndarray of Axes of shape (2,) or (1,)
         Panels: the codes, and the grid if there is one.
     scatter_ : list of PathCollection
-        Points of the codes, one collection for each class.
+        Points of the codes, one collection for each class, the last of them for rows without one, if there are
+        any; a single one for values.
     cells_ : ndarray of Axes of shape (n_points, n_points) or None
         Cells of the grid if rows are not images; a grid of images is a single image in ``axes_[1]``.
 
@@ -129,18 +140,37 @@ class LatentDisplay(Display):
         if self.y is None:
             self.scatter_ = [ax.scatter(*self.codes.T, **options)]
             return
-        # Missing values among labels of text have no order.
-        y = self.y.astype(str) if self.y.dtype.kind == "O" else self.y
-        classes = np.unique(y)
-        if y.dtype.kind in "iuf" and (len(classes) > _MOST_CLASSES or np.any(classes % 1 != 0)):
-            self.scatter_ = [ax.scatter(*self.codes.T, c=y, **options)]
-            ax.figure.colorbar(self.scatter_[0], ax=ax)
+        y, known = labels_of(self.y)
+        classes = np.unique(y[known])
+        if y.dtype.kind in "iuf" and (len(classes) > _MOST_CLASSES or np.any(classes != np.floor(classes))):
+            self._draw_values(ax, np.ma.masked_array(y, ~known), options)
             return
         palette, self.scatter_ = plt.get_cmap("tab10" if len(classes) <= 10 else "tab20"), []
-        for i, label in enumerate(classes):
-            own = {"color": palette(i % palette.N), "label": plain_text(str(label)), **options}
-            self.scatter_.append(ax.scatter(*self.codes[y == label].T, **own))
+        groups = [(y == label) & known for label in classes]
+        styles = [{"color": palette(i % palette.N), "label": plain_text(str(c))} for i, c in enumerate(classes)]
+        if not known.all():
+            groups.append(~known)
+            styles.append({"color": GREY, "label": MISSING})
+        for group, style in zip(groups, styles, strict=True):
+            self.scatter_.append(ax.scatter(*self.codes[group].T, **{**style, **options}))
         ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), markerscale=2, fontsize="small", frameon=False)
+
+    def _draw_values(self, ax, values: np.ma.MaskedArray, options: dict) -> None:
+        """Draw codes in the colours of numbers; those that have none, or an infinite one, are grey."""
+        from matplotlib import pyplot as plt
+
+        if "c" not in options:
+            colours = plt.get_cmap(options.get("cmap")).with_extremes(bad=GREY)
+            numbers = np.where(np.isfinite(values.data) & ~values.mask, values.data, np.nan)
+            options |= {"c": numbers, "cmap": colours, "plotnonfinite": True}
+        self.scatter_ = [ax.scatter(*self.codes.T, **options)]
+        ax.figure.colorbar(self.scatter_[0], ax=ax)
+        infinite = not np.isfinite(values.compressed()).all()
+        if infinite or values.mask.any():
+            names = [MISSING] * bool(values.mask.any()) + ["infinite"] * infinite
+            point = plt.Line2D([], [], linestyle="", marker="o", color=GREY, label=" or ".join(names))
+            beside = {"loc": "lower right", "bbox_to_anchor": (1.0, 1.0), "borderaxespad": 0.0}  # above the panel
+            ax.legend(handles=[point], fontsize="small", frameon=False, **beside)
 
     def _draw_grid(self, ax, style: Style) -> None:
         n_points, height = len(self.grid), 1.0  # of a cell, whose width is 1
@@ -196,7 +226,8 @@ class LatentDisplay(Display):
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows, as the estimator takes them.
         y : array-like of shape (n_samples,) or str, default=None
-            Classes or values that give the codes their colours, or the name of a column of X, a data frame.
+            Classes or values that give the codes their colours, or the name of a column of X, a data frame. Rows
+            whose class or value is missing are grey.
         components : (int, int), default=(0, 1)
             The two components of the code to draw, the horizontal one first.
         n_points : int or None, default=10

@@ -7,8 +7,8 @@ from sklearn.utils.validation import check_consistent_length
 
 from .._data.tables.frames import is_missing, library_of
 from .._support.warnings import warn
-from ._drawing import Display, plain_text, shortened, with_parameters_of
-from ._rows import row_numbers, take, to_numpy
+from ._drawing import GREY, MISSING, Display, plain_text, shortened, with_parameters_of
+from ._rows import labels_of, row_numbers, take, to_numpy
 from ._steps import find_detector, values_and_usual
 
 _PANEL = 3.0, 2.4  # inches
@@ -38,7 +38,7 @@ class OutlierDisplay(Display):
     feature_names : sequence of str
         Names of the features.
     labels : ndarray of shape (n_samples,) or None, default=None
-        Labels of the rows, each with a histogram of its own.
+        Labels of the rows, each with a histogram of its own; that of rows without a label is grey.
     values : ndarray of shape (len(rows), n_features) or None, default=None
         Values of the features in the rows to explain.
     usual_values : ndarray of shape (n_features,) or None, default=None
@@ -137,6 +137,8 @@ class OutlierDisplay(Display):
         self._draw_scores(self.axes_[0], bins, hist_kw)
         self._histogram(self.axes_[1], self.p_values, np.linspace(0, 1, bins + 1), hist_kw)
         self.axes_[1].set(xlabel="p-value", ylabel="rows", xlim=(0, 1))
+        if len(self.rows) == 0:
+            self.axes_[1].set_title("no row to explain", fontsize="small")
         for panel, number, (lengths, names) in zip(self.axes_[2:], drawn, bars, strict=True):
             places = np.arange(len(lengths))
             panel.barh(places, lengths, **{"color": "C3", **(bar_kw or {})})
@@ -191,13 +193,19 @@ class OutlierDisplay(Display):
         ax.set_ylabel("rows")
 
     def _histogram(self, ax, values: np.ndarray, edges: np.ndarray, hist_kw: dict | None) -> None:
-        groups, labels = [values], None
-        if self.labels is not None:  # missing ones among labels of text have no order
-            of_rows = self.labels.astype(str) if self.labels.dtype.kind == "O" else self.labels
-            different = np.unique(of_rows)
-            groups = [values[of_rows == label] for label in different]
-            labels = [plain_text(str(label)) for label in different]
-        ax.hist(groups, edges, **{"stacked": True, "label": labels, **(hist_kw or {})})
+        options = {"stacked": True, **(hist_kw or {})}
+        groups = [values]
+        if self.labels is not None:
+            of_rows, known = labels_of(self.labels)
+            different = np.unique(of_rows[known])
+            groups = [values[(of_rows == label) & known] for label in different]
+            names = [plain_text(str(label)) for label in different]
+            if not known.all():
+                groups, names = [*groups, values[~known]], [*names, MISSING]
+                colours = [f"C{i % 10}" for i in range(len(different))]
+                options = {"color": [*colours, GREY], **options}
+            options = {"label": names, **options}
+        ax.hist(groups, edges, **options)
 
     @classmethod
     @with_parameters_of(drawing=plot)
@@ -212,10 +220,11 @@ class OutlierDisplay(Display):
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows to judge: not those of `fit`, since p-values are not valid for them.
         y : array-like of shape (n_samples,) or None, default=None
-            Labels, to draw a histogram for each.
+            Labels, to draw a histogram for each; that of rows whose label is missing is grey.
         rows : int or array-like of int or bool, default=3
-            Rows to explain: so many, the oddest; or their numbers, from 0, whatever the index of a data frame; or
-            a mask of all rows, such as ``estimator.predict(X) == -1``. Titles have the index, too.
+            Rows to explain: so many, the oddest; or their numbers, from 0, whatever the index of a data frame, in
+            the order to draw them; or a mask of all rows, such as ``estimator.predict(X) == -1``, drawn oddest
+            first. Titles have the index, too; where there is no row to explain, a title says so.
         **drawing : dict
             Parameters of `plot`.
 
@@ -261,9 +270,11 @@ class OutlierDisplay(Display):
 
 
 def _chosen(rows, scores: np.ndarray) -> np.ndarray:
-    """Return the numbers of the rows to explain."""
+    """Return the numbers of the rows to explain, the oddest first unless they are given as numbers."""
     if not isinstance(rows, Integral):
-        return row_numbers(rows, len(scores))
+        numbers = row_numbers(rows, len(scores))
+        is_mask = np.asarray(rows).dtype == bool
+        return numbers[np.argsort(scores[numbers], kind="stable")] if is_mask else numbers
     if rows < 0:
         raise ValueError(
             f"rows={rows} must be at least 0, the number of rows to explain. Pass [{rows}] for one row."

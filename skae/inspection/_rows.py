@@ -1,9 +1,13 @@
-"""Rows in whatever container they come: chosen by number, and as arrays."""
+"""Rows in whatever container they come: chosen by number, and as arrays; labels of rows, some of them missing."""
+
+from numbers import Real
 
 import numpy as np
 from scipy import sparse
 from sklearn.utils import _safe_indexing
 from torch import Tensor
+
+from .._data.tables.frames import is_missing
 
 
 def to_numpy(X):
@@ -36,3 +40,23 @@ def row_numbers(rows, n_rows: int) -> np.ndarray:
 def take(X, index):
     """Return rows by number or slice, in their own container."""
     return _safe_indexing(X.tocsr() if sparse.issparse(X) else X, index)
+
+
+def labels_of(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the labels of rows, and a mask of those that are there.
+
+    Labels are numbers where all that are there are; other objects become text, since these may have no order. What
+    stands at missing ones means nothing.
+    """
+    if y.dtype.kind in "Mm":
+        return y.astype(str), ~np.isnat(y)
+    if y.dtype.kind != "O":
+        return y, ~np.isnan(y) if y.dtype.kind == "f" else np.ones(len(y), dtype=bool)
+    known = np.array([not is_missing(label) for label in y], dtype=bool)
+    seen = y[known].tolist()
+    are_real = all(isinstance(label, Real) and not isinstance(label, bool | np.bool_) for label in seen)
+    if not seen or not are_real or (found := np.asarray(seen)).dtype.kind not in "iuf":
+        return y.astype(str), known
+    numbers = np.zeros(len(y), dtype=found.dtype)
+    numbers[known] = found
+    return numbers, known

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from estimators import CLASSIFIERS, configured, fitted, labels, rows
 from inspected import drawn, heights, variational
+from matplotlib.colors import to_rgba
 from numpy.testing import assert_allclose
 from sklearn.base import clone
 from sklearn.compose import make_column_transformer
@@ -159,3 +160,71 @@ def test_colours_by_a_column_of_the_frame():
         LatentDisplay.from_estimator(model, frame, "z")
     with pytest.raises(ValueError, match=r"y='b' names no column: X is no data frame"):
         LatentDisplay.from_estimator(model, frame.to_numpy(), "b")
+
+
+# Rows without a class or a value ---------------------------------------------------------------------------
+
+
+def texts_of(legend):
+    return [text.get_text() for text in legend.get_texts()]
+
+
+@pytest.fixture(scope="module")
+def plain():
+    return fitted(configured(AutoencoderTransformer), rows(60))
+
+
+@pytest.mark.parametrize(
+    ("values", "label"),
+    [
+        (np.where(np.arange(60) % 3, np.arange(60) / 7, np.nan), "missing"),
+        (pd.Series(np.arange(60)).mask(np.arange(60) % 3 == 0).astype("Int64"), "missing"),
+        (np.where(np.arange(60) % 3, np.arange(60) / 7, np.inf), "infinite"),
+        (np.r_[np.nan, np.inf, np.arange(58) / 7], "missing or infinite"),
+    ],
+    ids=["floats", "nullable integers", "infinite", "both"],
+)
+def test_rows_without_a_value_are_grey(plain, values, label):
+    display = LatentDisplay.from_estimator(plain, rows(60), values, n_points=None, scatter_kw={"cmap": "magma"})
+    [points] = display.scatter_
+    display.figure_.canvas.draw()
+    has_none = ~np.isfinite(pd.Series(values).to_numpy(dtype=float, na_value=np.nan))
+    assert len(points.get_offsets()) == 60
+    assert ((points.get_facecolors()[:, :3] == to_rgba("0.75")[:3]).all(1) == has_none).all()
+    assert points.get_clim() == pytest.approx((values[~has_none].min(), values[~has_none].max()))
+    assert texts_of(display.axes_[0].get_legend()) == [label]
+
+
+def test_no_legend_of_missing_values_where_there_are_none(plain):
+    display = LatentDisplay.from_estimator(plain, rows(60), rows(60)[:, 0], n_points=None)
+    assert display.axes_[0].get_legend() is None
+
+
+@pytest.mark.parametrize(
+    ("y", "classes"),
+    [
+        (np.array(["b", None, "a"], dtype=object), ["a", "b"]),
+        (pd.Categorical(["b", None, "a"]), ["a", "b"]),
+        (np.array([2, np.nan, 1]), ["1.0", "2.0"]),
+        (np.array([2, pd.NA, 1], dtype=object), ["1", "2"]),
+        (pd.array([True, pd.NA, False], dtype="boolean"), ["False", "True"]),
+        (np.array(["2025-01-02", "NaT", "2025-01-01"], dtype="M8[D]"), ["2025-01-01", "2025-01-02"]),
+    ],
+    ids=["objects", "categorical", "floats", "integers", "nullable booleans", "dates"],
+)
+def test_rows_without_a_class_are_grey(plain, y, classes):
+    place = np.arange(60) % 3
+    display = LatentDisplay.from_estimator(plain, rows(60), np.asarray(y)[place], n_points=None)
+    assert texts_of(display.axes_[0].get_legend()) == [*classes, "missing"]
+    codes = plain.transform(rows(60))
+    for points, which in zip(display.scatter_, (2, 0, 1), strict=True):
+        assert_allclose(points.get_offsets(), codes[place == which])
+    assert_allclose(display.scatter_[-1].get_facecolors()[0, :3], to_rgba("0.75")[:3])
+
+
+@pytest.mark.parametrize("nothing", [np.nan, None], ids=["numbers", "objects"])
+def test_all_missing(plain, nothing):
+    display = LatentDisplay.from_estimator(plain, rows(60), [nothing] * 60, n_points=None)
+    assert len(display.scatter_[0].get_offsets()) == 60
+    assert texts_of(display.axes_[0].get_legend()) == ["missing"]
+    assert len(display.figure_.axes) == 1  # no colour bar

@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from estimators import configured, detector, rows
+from matplotlib.colors import to_rgba
 from numpy.testing import assert_allclose
 from sklearn.compose import make_column_transformer
 from sklearn.decomposition import PCA
@@ -221,6 +222,32 @@ def test_no_line_where_no_row_can_be_an_outlier():
     display.figure_.canvas.draw()
 
 
+@pytest.mark.parametrize("rows_", [np.zeros(30, dtype=bool), []], ids=["mask", "numbers"])
+def test_no_row_to_explain(case, rows_):
+    display = OutlierDisplay.from_estimator(*case, rows=rows_)
+    assert len(display.axes_) == 2
+    assert display.axes_[1].get_title() == "no row to explain"
+    assert OutlierDisplay.from_estimator(*case, rows=1).axes_[1].get_title() == ""
+
+
+@pytest.mark.parametrize(
+    "missing",
+    [
+        np.array(["a", "b", None], dtype=object),
+        pd.Series(["a", "b", pd.NA], dtype="string"),
+        np.array([1.0, 2.0, np.nan]),
+    ],
+    ids=["objects", "strings", "floats"],
+)
+def test_rows_without_a_label_are_grey(case, missing):
+    model, new = case
+    display = OutlierDisplay.from_estimator(model, new, np.asarray(missing)[np.arange(30) % 3])
+    assert [text.get_text() for text in display.axes_[0].get_legend().get_texts()][-2:] == ["missing", "threshold"]
+    for panel in display.axes_[:2]:
+        assert [sum(bar.get_height() for bar in bars) for bars in panel.containers] == [10, 10, 10]
+        assert panel.containers[-1][0].get_facecolor() == to_rgba("0.75")
+
+
 def test_detectors_without_p_values():
     model = IsolationForest(n_estimators=5).fit(rows())
     with pytest.raises(TypeError, match="IsolationForest has no p_values"):
@@ -230,7 +257,11 @@ def test_detectors_without_p_values():
 def test_rows_by_a_mask_and_numbers_that_are_not_there(case):
     model, new = case
     mask = np.arange(30) % 10 == 7
-    assert OutlierDisplay.from_estimator(model, new, rows=mask).rows == [7, 17, 27]
+    display = OutlierDisplay.from_estimator(model, new, rows=mask)
+    assert sorted(display.rows) == [7, 17, 27]
+    assert (np.diff(display.scores[display.rows]) >= 0).all()  # the oddest first
+    assert display.rows == OutlierDisplay.from_estimator(model, new, rows=[*mask]).rows
+    assert OutlierDisplay.from_estimator(model, new, rows=[17, 7]).rows == [17, 7]
     with pytest.raises(ValueError, match=r"rows has 30, but X has 30 rows, from 0 to 29, whatever its index"):
         OutlierDisplay.from_estimator(model, new, rows=[1, 30])
     with pytest.raises(ValueError, match=r"rows is a mask of shape \(20,\), but X has 30 rows"):
