@@ -15,6 +15,7 @@ from ._data import arrays
 from ._data.magnitude import check_columns
 from ._imputation.imputation import Outcome, fit_imputation, from_plain, to_plain
 from ._imputation.members import Shape
+from ._imputation.plausible import Range, plausible_range
 from ._imputation.training import STEPS_PER_REVIEW, Review, Settings
 from ._networks.activations import ACTIVATIONS
 from ._support import devices
@@ -27,6 +28,7 @@ from ._training.problem import DivergedError
 N_STEPS = 800
 BATCH_SIZE = 128
 MOST_ROWS = 10_000
+MOST_NAMED = 5  # columns, in a warning
 MOST_WORK = 5e10  # multiply-adds of an iteration of EM
 
 
@@ -114,6 +116,8 @@ class AutoencoderImputer(CallbackSupportMixin, Parameters, TransformerMixin, Bas
         Largest number of epochs: what ``n_iter_`` is if held-out entries are filled better until the end.
     n_parameters_ : int
         Number of parameters of all networks.
+    n_set_aside_ : ndarray of shape (n_features,)
+        Number of values of each column in `fit` that are too far from all others to be learnt from; see the Notes.
     indicator_ : :class:`~sklearn.impute.MissingIndicator` or None
         Indicator whose columns are appended; None without ``add_indicator``.
     n_features_in_ : int
@@ -140,6 +144,14 @@ class AutoencoderImputer(CallbackSupportMixin, Parameters, TransformerMixin, Bas
 
     *Precision.* The Gaussians are always fitted on the CPU in float64; in `transform` the networks use float64
     too, on devices that have it. ``random_state`` also decides which entries are held out, and what is drawn.
+
+    *Gross values.* One value of 99999 in a column of tens would decide on the mean, the scale and all errors of
+    the column. So values far beyond what the bulk of their column lets expect are treated as missing: in `fit`,
+    which warns of them, and in `transform`, where they say nothing of the rest of their row. They come back as
+    they are. How far tails reach is told by the column itself, with logarithms of distances from the median, so
+    that skewed columns, those of mostly zeros and heavy tails keep theirs. Values that are only doubtful are set
+    aside if the others of their row contradict. No more than 2 % of a column are: of more, they are a part of it.
+    ``imputation_error_`` does not count them.
 
     *Integers.* Filled entries are expected values: round them where only integers make sense.
 
@@ -235,9 +247,9 @@ class AutoencoderImputer(CallbackSupportMixin, Parameters, TransformerMixin, Bas
         streams = devices.random_streams(self.random_state)
         self._seed, self._n_calls = streams.noise.initial_seed(), 0
         kept = ~self._empty
-        values = np.where(missing, np.nan, X)[:, kept].astype(np.float64)
+        values = self._set_aside(np.where(missing, np.nan, X).astype(np.float64))[:, kept]
         self._mean, self._scale = _standardization(values, np.flatnonzero(kept))
-        observed = torch.from_numpy(~missing[:, kept])
+        observed = torch.from_numpy(~np.isnan(values))
         chosen = _rows_to_fit(observed, streams.split)
         x, observed = self._standardized(X[:, kept], observed)[chosen], observed[chosen]
         settings = self._settings(len(x))
@@ -267,6 +279,18 @@ class AutoencoderImputer(CallbackSupportMixin, Parameters, TransformerMixin, Bas
             ) from None
         self._keep(outcome, settings, len(x))
         context.call_on_fit_task_end(estimator=self, X=X)
+
+    def _set_aside(self, values: np.ndarray) -> np.ndarray:
+        """Return rows (n, n_features) with NaN for entries that are not plausible, and say how many these are."""
+        kept = ~self._empty
+        plausible = plausible_range(values[:, kept])
+        self._range = tuple(plausible)
+        beyond = np.zeros(values.shape, dtype=bool)
+        beyond[:, kept] = ~plausible.holds(values[:, kept]) & ~np.isnan(values[:, kept])
+        self.n_set_aside_ = beyond.sum(axis=0)
+        result = np.where(beyond, np.nan, values)
+        _warn_of_slips(values, beyond, result, getattr(self, "feature_names_in_", None))
+        return result
 
     def _settings(self, n_rows: int) -> Settings:
         batch_size = min(max(n_rows, 1), BATCH_SIZE if self.batch_size == "auto" else self.batch_size)
@@ -337,9 +361,9 @@ class AutoencoderImputer(CallbackSupportMixin, Parameters, TransformerMixin, Bas
         dtype = torch.float32 if device.type == "mps" else torch.float64
         assert self._model is not None
         model = from_plain(self._model, device, dtype)
-        seen = torch.from_numpy(observed)
+        incomplete = torch.from_numpy(~observed.all(axis=1))
+        seen = torch.from_numpy(observed & Range(*self._range).holds(X))
         x = self._standardized(X, seen)
-        incomplete = (~seen).any(1)
         if self.sample_posterior:
             seeds = np.random.SeedSequence([self._seed, self._n_calls]).generate_state(4)
             self._n_calls += 1
@@ -412,6 +436,27 @@ def _standardization(values: np.ndarray, numbers: np.ndarray) -> tuple[np.ndarra
     check_columns(deviation, lowest, highest, numbers)
     rounding = 1e-12 * np.maximum(np.abs(lowest), np.abs(highest))
     return mean, np.where(deviation > rounding, deviation, 0.0)
+
+
+def _warn_of_slips(values: np.ndarray, beyond: np.ndarray, rest: np.ndarray, names: np.ndarray | None) -> None:
+    """Warn of entries that are set aside, save for the only other value of a column that is otherwise constant."""
+    columns = np.flatnonzero(beyond.any(axis=0)).tolist()
+    told = [j for j in columns if np.nanmin(rest[:, j]) < np.nanmax(rest[:, j])]
+    if not told:
+        return
+
+    def described(j: int) -> str:
+        odd = values[beyond[:, j], j]
+        name, largest = j if names is None else repr(names[j]), odd[np.abs(odd).argmax()]
+        return f"column {name} ({len(odd)} cell{'s' * (len(odd) > 1)}, the largest {largest:g})"
+
+    listed = "; ".join(described(j) for j in told[:MOST_NAMED])
+    more = f"; and {len(told) - MOST_NAMED} columns more" if len(told) > MOST_NAMED else ""
+    warn(
+        f"Some values are so far from all others of their column that they look like slips: {listed}{more}. They "
+        "come back as they are, but nothing is learnt from them. Correct them in X, or make them missing, to have "
+        "them filled."
+    )
 
 
 def _rows_to_fit(observed: torch.Tensor, generator: torch.Generator) -> torch.Tensor:

@@ -324,6 +324,64 @@ def test_fill_values_that_come_in_few_patterns_share_their_work():
     assert np.square(filled - X)[hidden].mean() < 0.4 * X.var()
 
 
+# Gross values ----------------------------------------------------------------------------------------------
+
+
+def errors(filled, X, hidden):
+    return np.sqrt(np.nanmean(np.where(hidden, np.square(filled - X), np.nan), 0))
+
+
+@pytest.mark.parametrize("size", [20, 1e3, 1e9])
+def test_a_gross_value_changes_no_other_row(size):
+    X, holes = table(200)
+    holes[3] = X[3]
+    hidden = np.isnan(holes)
+    clean = errors(quick().fit_transform(holes), X, hidden)
+    holes[3, 0] = size * X[:, 0].std()
+    model = quick()
+    with pytest.warns(UserWarning, match=r"column 0 \(1 cell, the largest"):
+        filled = model.fit_transform(holes)
+    assert_same(filled[~hidden], holes[~hidden])
+    assert_allclose(errors(filled, X, hidden), clean, rtol=0.15)
+    assert model.n_set_aside_.tolist() == [1, 0, 0, 0, 0]
+    assert model.imputation_error_.max() < X.std()
+
+
+def test_a_gross_value_of_a_new_row_says_nothing_of_the_rest_of_it():
+    X, holes = table(200)
+    model = quick().fit(holes)
+    rows = X[:2].copy()
+    rows[:, 1] = np.nan
+    without = rows.copy()
+    rows[:, 0], without[:, 0] = 1e6, np.nan
+    filled = model.transform(rows)
+    assert_same(filled[:, 1], model.transform(without)[:, 1])
+    assert (filled[:, 0] == 1e6).all()
+
+
+def test_gross_values_are_told_once_by_the_names_of_their_columns():
+    X = table(200, 8)[0]
+    X[0, :7] = -1e6
+    X[1, 0] = 1e7
+    frame = pd.DataFrame(X, columns=list("abcdefgh"))
+    with pytest.warns(UserWarning, match="look like slips") as told:
+        quick().fit_transform(frame)
+    assert len(told) == 1
+    message = str(told[0].message)
+    assert "column 'a' (2 cells, the largest 1e+07); column 'b' (1 cell, the largest -1e+06);" in message
+    assert "and 2 columns more" in message
+
+
+def test_the_only_other_value_of_a_constant_column_is_set_aside_silently():
+    """It may be a rare category."""
+    holes = table()[1]
+    holes[:, 1] = 0
+    holes[:2, 1] = 1, np.nan
+    model = quick()
+    assert model.fit_transform(holes)[1, 1] == 0
+    assert model.n_set_aside_.tolist() == [0, 1, 0, 0, 0]
+
+
 # Multiple imputation ---------------------------------------------------------------------------------------
 
 
