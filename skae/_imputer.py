@@ -362,7 +362,8 @@ class AutoencoderImputer(CallbackSupportMixin, Parameters, TransformerMixin, Bas
         assert self._model is not None
         model = from_plain(self._model, device, dtype)
         incomplete = torch.from_numpy(~observed.all(axis=1))
-        seen = torch.from_numpy(observed & Range(*self._range).holds(X))
+        limits = getattr(self, "_range", None)  # imputers of earlier versions have none
+        seen = torch.from_numpy(observed if limits is None else observed & Range(*limits).holds(X))
         x = self._standardized(X, seen)
         if self.sample_posterior:
             seeds = np.random.SeedSequence([self._seed, self._n_calls]).generate_state(4)
