@@ -223,8 +223,8 @@ class DenoisingAutoencoder(TakesMissingValues):
     max_iter_ : int
         Number of epochs that was aimed at.
     loss_curve_ : list of float
-        Objective of each epoch: the loss, averaged over rows and features, plus the penalties. After
-        `partial_fit`, one entry per pass so far.
+        Objective of each epoch: the loss, averaged over rows and features, plus the penalties. Passes of
+        `partial_fit` add one each.
     loss_ : float
         Last entry of ``loss_curve_``.
     validation_loss_curve_ : list of float
@@ -233,7 +233,7 @@ class DenoisingAutoencoder(TakesMissingValues):
         Loss of the best weights for the held-out rows with ``early_stopping``, those at the start included;
         otherwise the smallest entry of ``loss_curve_``.
     n_iter_ : int
-        Number of epochs of the last `fit`, or of passes of `partial_fit` so far.
+        Number of epochs of the last `fit`, plus that of passes of `partial_fit` since.
     n_features_in_ : int
         Number of features seen during `fit`.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -264,8 +264,8 @@ class DenoisingAutoencoder(TakesMissingValues):
     Held-out rows get the same noise after every epoch. Centring, initial weights, early stopping and
     reproducibility are as described in the Notes of :class:`AutoencoderTransformer`.
 
-    `partial_fit` takes the means, standard deviations, minima and maxima for the noise from the rows of its first
-    call.
+    In `partial_fit`, the standard deviations, minima and maxima that the noise is measured in are those of all
+    rows so far, those of a `fit` before it included. A warm start keeps those of the first `fit`.
 
     *Sampling.* A step of the chain corrupts a row with the estimator's own noise, reconstructs it, and draws from
     a Gaussian around the reconstruction with variance ``residual_variance_`` or, with

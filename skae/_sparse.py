@@ -29,7 +29,7 @@ from ._objectives.penalties import Penalty, WarmUp
 from ._objectives.support import SupportWatch
 from ._support.parameters import AT_LEAST_ONE, AT_LEAST_ZERO, FRACTION, NON_NEGATIVE, parameter
 from ._support.warnings import warn
-from ._training.automatic import STEADY
+from ._training.automatic import STEADY, bearable
 from ._training.fitting import Fit
 from ._training.loop import History
 from ._training.setup import Mode, Setup
@@ -37,7 +37,7 @@ from ._training.setup import Mode, Setup
 _NEVER_NEGATIVE = ("relu", "sigmoid")
 _AUTO_WEIGHTS = {"kl": 0.1, "l1": 0.01}  # of standardised data under squared error
 _SPARSITIES = {"kl", "l1", "topk", "batch_topk", "winner_take_all"}
-_HIGH_RATE = 0.01  # from which it is the rate that kills units of a top-k code
+_BEST_RATE = 0.01  # of Adam for a top-k code without hidden layers: lower and higher ones leave more units dead
 
 
 class SparseAutoencoder(TakesSampleWeight):
@@ -251,8 +251,8 @@ class SparseAutoencoder(TakesSampleWeight):
     max_iter_ : int
         Number of epochs that was aimed at.
     loss_curve_ : list of float
-        Objective of each epoch: the loss, averaged over rows and features, plus the penalties. After
-        `partial_fit`, one entry per pass so far.
+        Objective of each epoch: the loss, averaged over rows and features, plus the penalties. Passes of
+        `partial_fit` add one each.
     loss_ : float
         Last entry of ``loss_curve_``.
     validation_loss_curve_ : list of float
@@ -261,7 +261,7 @@ class SparseAutoencoder(TakesSampleWeight):
         Loss of the best weights for the held-out rows with ``early_stopping``, those at the start included;
         otherwise the smallest entry of ``loss_curve_``.
     n_iter_ : int
-        Number of epochs of the last `fit`, or of passes of `partial_fit` so far.
+        Number of epochs of the last `fit`, plus that of passes of `partial_fit` since.
     n_features_in_ : int
         Number of features seen during `fit`.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -554,15 +554,24 @@ class SparseAutoencoder(TakesSampleWeight):
             weight = f"Lower sparsity_weight, which was {self.sparsity_weight_:.4g}"
             return f"{weight}, or raise {other}, which is {getattr(self, other):g}."
         remedies = [
+            f"raise max_iter, which was {self.max_iter_}",
+            f"raise auxiliary_weight, which is {self.auxiliary_weight:g}",
             f"raise n_active, which was {self._n_active()}",
             f"lower n_components, which is {self.n_components}",
-            f"raise max_iter, which was {self.max_iter_}",
         ]
-        if len(self._architecture["encoder_layer_sizes"]) > 1:  # without these, it costs more than it helps
-            remedies.append(f"raise auxiliary_weight, which is {self.auxiliary_weight:g}")
-        if self.learning_rate_ >= _HIGH_RATE:
+        best = self._best_rate()
+        if self.learning_rate_ > best and self.learning_rate != "auto":
             remedies.insert(0, rate)
+        elif self.learning_rate_ < best and self.solver != "sgd":
+            remedies.insert(0, f"raise learning_rate to {best:g}, which was {self.learning_rate_:.4g}")
         return f"Try in this order: {'; '.join(remedies)}."
+
+    def _best_rate(self) -> float:
+        """Return the rate of Adam that leaves the fewest units of a top-k code dead."""
+        shapes = (self._architecture[f"{name}_layer_sizes"] for name in ("encoder", "decoder"))
+        if any(len(sizes) > 1 for sizes in shapes) or self.encoder is not None or self.decoder is not None:
+            return min(self.learning_rate_, bearable(STEADY.learning_rate, self))  # lower ones do no harm
+        return _BEST_RATE
 
 
 def _check_activations(found: Activity) -> None:

@@ -204,7 +204,7 @@ class StackedAutoencoder(TakesSampleWeight):
         Number of epochs that was aimed at.
     loss_curve_ : list of float
         Objective of each epoch of fine-tuning: the loss, averaged over rows and features, plus the penalties.
-        Empty with ``fine_tune=False``. After `partial_fit`, one entry per pass so far.
+        Empty with ``fine_tune=False``. Passes of `partial_fit` add one each.
     loss_ : float
         Last entry of ``loss_curve_``; with ``fine_tune=False``, the loss of the training rows.
     validation_loss_curve_ : list of float
@@ -213,8 +213,8 @@ class StackedAutoencoder(TakesSampleWeight):
         Loss of the best weights for the held-out rows with ``early_stopping``, those at the start included;
         otherwise the smallest entry of ``loss_curve_``.
     n_iter_ : int
-        Number of epochs of fine-tuning, or of passes of `partial_fit` so far. With ``fine_tune=False``, the number
-        of epochs of pretraining of the last layer.
+        Number of epochs of fine-tuning in the last `fit`, plus that of passes of `partial_fit` since. With
+        ``fine_tune=False``, the number of epochs of pretraining of the last layer, and then of passes alone.
     n_features_in_ : int
         Number of features seen during `fit`.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)

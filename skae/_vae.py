@@ -248,7 +248,7 @@ class VAESampler(TakesMissingValues):
         Number of epochs that was aimed at.
     loss_curve_ : list of float
         Objective of each epoch, averaged over rows. With ``beta=1``, ``free_bits=0`` and ``alpha=0`` it is the
-        negative ELBO, in nats per row. After `partial_fit`, one entry per pass so far.
+        negative ELBO, in nats per row. Passes of `partial_fit` add one each.
     loss_ : float
         Last entry of ``loss_curve_``.
     validation_loss_curve_ : list of float
@@ -258,7 +258,7 @@ class VAESampler(TakesMissingValues):
         Loss of the best weights for the held-out rows with ``early_stopping``, those at the start included;
         otherwise the smallest entry of ``loss_curve_``.
     n_iter_ : int
-        Number of epochs of the last `fit`, or of passes of `partial_fit` so far.
+        Number of epochs of the last `fit`, plus that of passes of `partial_fit` since.
     n_features_in_ : int
         Number of features seen during `fit`.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)

@@ -127,7 +127,9 @@ def test_noise_made_by_numpy_as_the_message_says():
 def test_other_functions_that_fail_are_told_what_they_are_given():
     with pytest.raises(ValueError, match=r"Penalised._penalty failed with RuntimeError: Can't .* shape \(n,\)"):
         penalised(lambda x, code: np.abs(code).sum(1)).fit(X)
-    with pytest.raises(ValueError, match=r"loss=.* failed with RuntimeError: .* A loss is called with"):
+    with pytest.raises(ValueError, match=r"failed with RuntimeError: Can't [^.]* grad. It is called with"):
+        penalised(lambda x, code: np.abs(code.numpy()).sum(1)).fit(X)
+    with pytest.raises(ValueError, match=r"loss=.* failed with RuntimeError: [^.]* grad. A loss is called with"):
         configured(AutoencoderTransformer, loss=lambda o, t: np.abs(o - t).mean(1)).fit(X)
     with pytest.raises(TypeError, match=r"prior=.* failed with AttributeError: .* prior is called as"):
         configured(AdversarialAutoencoder, prior=lambda n, generator: generator.normal(size=(n, 2))).fit(X)

@@ -15,6 +15,7 @@ from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from step_parity import N_ROWS, assert_steps_agree, both_fits, modes
+from torch import nn
 
 from skae import AutoencoderTransformer, SparseAutoencoder
 from skae._training.fitting import prepare
@@ -292,13 +293,15 @@ def test_one_warning_where_most_units_are_dead(digits):
 @pytest.mark.parametrize(
     ("kind", "parameters", "advice"),
     [
-        ("topk", {}, "Try in this order: raise n_active, which was 14; .* is 200; raise max_iter, which was 1"),
-        ("batch_topk", {"n_active": 3, "hidden_layer_sizes": 64}, "which was 3; .* auxiliary_weight, which is 1"),
-        (
-            "topk",
-            {"learning_rate": 0.5},
-            "order: lower learning_rate, which was 0.5; raise n_active, which",
-        ),
+        ("topk", {}, "Try in this order: raise learning_rate to 0.01, which was 0.001; raise max_iter, .* 1; "),
+        ("topk", {}, "; raise auxiliary_weight, .* 1; raise n_active, .* 14; lower n_components, .* is 200.$"),
+        ("batch_topk", {"n_active": 3, "hidden_layer_sizes": 64}, "order: raise max_iter, .* n_active, .* 3;"),
+        ("topk", {"learning_rate": 0.5}, "order: lower learning_rate, which was 0.5; raise max_iter, which"),
+        ("topk", {"learning_rate": 0.01}, "order: raise max_iter, which"),
+        ("topk", {"learning_rate": 0.01, "hidden_layer_sizes": 64}, "order: lower learning_rate, which was"),
+        ("topk", {"learning_rate": 1e-4, "hidden_layer_sizes": 64}, "order: raise max_iter, which"),
+        ("topk", {"solver": "sgd"}, "order: raise max_iter, which"),
+        ("topk", {"encoder": nn.Linear(64, 200)}, "order: raise max_iter, which"),
         ("kl", {}, r"Lower sparsity_weight, which was 0.07\d*, or raise sparsity_target, which is 0.1"),
         ("l1", {"sparsity_weight": 5.0}, "Lower sparsity_weight, which was 5, or raise sparsity_warm_up, .* is 0"),
         ("winner_take_all", {}, "Raise sparsity_target, which is 0.1, or lower learning_rate, which was 0.001"),

@@ -1,5 +1,6 @@
 """What a subclass may say of its parameters and hooks, and what it is told as it is defined."""
 
+import dataclasses
 import inspect
 import pickle
 import warnings
@@ -140,6 +141,22 @@ def test_a_field_without_a_default_is_an_error():
     assert "l1" not in W().get_params()
 
 
+@pytest.mark.parametrize(
+    ("default", "kind"),
+    [
+        ([], r"\[\], a list, which is mutable"),
+        ({}, "{}, a dict, which is mutable"),
+        (np.zeros(1), "a ndarray, which is mutable"),
+        (dataclasses.field(default_factory=list), r"field\(...\) of dataclasses"),
+        (dataclasses.field(default=1), r"field\(...\) of dataclasses"),
+    ],
+)
+@every_class
+def test_a_default_that_is_no_immutable_value_is_an_error(cls, default, kind):
+    with pytest.raises(TypeError, match=rf"V declares the parameter 'w' .* {kind}.* as a tuple or None: 'w: "):
+        type("V", (cls,), {"__annotations__": {"w": list}, "w": default})
+
+
 # Keywords --------------------------------------------------------------------------------------------------
 
 
@@ -208,6 +225,8 @@ def test_other_methods_are_not():
         ("_penalty", lambda self, code: code, r"V._penalty is called as .*, but takes \(code\)"),
         ("_penalties", lambda self, x, code: code, "but takes .* after self. A term for each row is _penalty"),
         ("_penalty", 0.3, "but is 0.3, which is no method"),
+        ("_penalty", lambda self, code, x: code, r"V._penalty is called as .*, but takes code, x: .* order"),
+        ("_fitted_attributes", lambda self, encoder, fit, decoder: {}, "but takes encoder, fit, decoder: "),
     ],
 )
 def test_a_hook_that_cannot_be_called_is_an_error(hook, method, message):

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 _LARGEST = 1e6  # of what a function is given, above which it is training that has diverged
+_TO_NUMPY = "Use tensor.detach().numpy() instead."  # torch's advice, after which a term has no effect
 _AT_ONCE = 64  # calls that are looked at together: one by one, that would take as long as small functions
 
 
@@ -36,7 +37,7 @@ class OwnFunction:
             raise
         except (AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
             kind = TypeError if isinstance(error, AttributeError | TypeError) else ValueError
-            raise kind(f"{self.name} failed with {type(error).__name__}: {error}. {self.contract}") from error
+            raise kind(f"{self.name} failed with {_told(error)}. {self.contract}") from error
 
     def watched(self, given: Tensor, *others: Tensor) -> Tensor:
         """Return what to give in place of a tensor, beside others, so that its gradient is looked at."""
@@ -72,6 +73,12 @@ class OwnFunction:
             f"magnitude {float(self._found):.4g} at most. Roots, logarithms and divisions are not finite at "
             "zero: add a small constant inside them, or bound with torch.clamp what they are given."
         )
+
+
+def _told(error: Exception) -> str:
+    """Return the kind of an error and what it says, without torch's advice to lose the gradient."""
+    said = str(error).replace(_TO_NUMPY, "").strip().removesuffix(".")
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__
 
 
 def _largest(*given: Tensor) -> Tensor:

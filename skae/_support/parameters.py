@@ -124,10 +124,27 @@ def _declare(cls: Any, keeps: bool) -> None:
             )
         given = vars(cls)[name]
         found = given if isinstance(given, _Parameter) else _Parameter(None, given)
+        _check_default(cls, name, found.default)
         if found.constraints is not None:
             cls._own_constraints[name] = list(found.constraints)
         setattr(cls, name, found.default)
         cls._own_parameters[name] = found._replace(annotation=annotation)
+
+
+def _check_default(cls: Any, name: str, default: Any) -> None:
+    """Check the default of a parameter, which all objects of the class share."""
+    rule = f"{cls.__name__} declares the parameter {name!r} with the default"
+    remedy = f"Use an immutable one, such as a tuple or None: '{name}: <type> = ()'."
+    if isinstance(default, dataclasses.Field):
+        raise TypeError(
+            f"{rule} field(...) of dataclasses, but defaults are values: get_params, clone and pickle know of no "
+            f"default_factory. {remedy}"
+        )
+    if type(default).__hash__ is None:  # as dataclasses tell
+        raise TypeError(
+            f"{rule} {default!r}, a {type(default).__name__}, which is mutable: all estimators of the class would "
+            f"share it. {remedy}"
+        )
 
 
 # Values ----------------------------------------------------------------------------------------------------

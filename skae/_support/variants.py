@@ -196,6 +196,12 @@ def _check_arguments(cls: Any, hook: str, arguments: tuple[str, ...]) -> None:
     except TypeError:
         other = " A term for each row is _penalty(self, x, code)." if hook == "_penalties" else ""
         raise TypeError(f"{rule} takes {taken} after self.{other}") from None
+    names = tuple(taken.parameters)[: len(arguments)]
+    if names != arguments and sorted(names) == sorted(arguments):
+        raise TypeError(
+            f"{rule} takes {', '.join(names)}: arguments go by their order, so that each would get the value of "
+            "another. Put them in the order of the call."
+        )
 
 
 def _signature(hook: str, arguments: tuple[str, ...]) -> str:

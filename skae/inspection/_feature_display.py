@@ -148,6 +148,9 @@ class FeatureDisplay(PanelDisplay):
         back to the pipeline's input. In the last layer of a variational encoder, the units of the means come
         first, those of the log-variances second.
 
+        Dead units of a :class:`~skae.SparseAutoencoder` have weights like others: leave ``dead_units_`` out
+        of ``units``.
+
         They are weights as the network has them: of an autoencoder with a ``unit_``, those of centred rows divided
         by it. ``components_`` are weights times ``unit_``.
         """

@@ -123,10 +123,12 @@ def _error(restored, clean):
 
 def _error_of_pca(train, noisy, clean):
     """Return the least error of PCA's of several widths."""
-    pca = PCA(min(128, *train.shape), svd_solver="full").fit(train)
-    scores, widths = pca.transform(noisy), (8, 12, 16, 20, 24, 32, 48, 64, 96, 128)
+    widest = min(len(train) - 1, train.shape[1])
+    pca = PCA(widest, svd_solver="full").fit(train)
+    scores, widths = pca.transform(noisy), (8, 12, 16, 20, 24, 32, 48, 64, 96, 128, 160, 192, 224, 256)
     return min(
-        _error(scores[:, :k] @ pca.components_[:k] + pca.mean_, clean) for k in widths if k <= scores.shape[1]
+        _error(scores[:, :k] @ pca.components_[:k] + pca.mean_, clean)
+        for k in (*(k for k in widths if k < widest), widest)
     )
 
 

@@ -315,6 +315,16 @@ def test_a_clone_starts_anew(estimator):
 
 
 @every_path
+def test_passes_count_on_from_a_fit(estimator):
+    model = clone(estimator).fit(X)
+    n_epochs, curve = model.n_iter_, [*model.loss_curve_]
+    model.partial_fit(X).partial_fit(X)
+    assert model.n_iter_ == n_epochs + 2
+    assert len(model.loss_curve_) == len(curve) + 2
+    assert model.loss_curve_[:-2] == curve
+
+
+@every_path
 def test_a_fit_in_between_forgets_the_passes(estimator):
     model = passes(estimator, 2).fit(X)
     assert_equal(model.__getstate__(), clone(estimator).fit(X).__getstate__())
