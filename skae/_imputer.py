@@ -18,7 +18,7 @@ from ._imputation.members import Shape
 from ._imputation.plausible import Range, plausible_range
 from ._imputation.training import STEPS_PER_REVIEW, Review, Settings
 from ._networks.activations import ACTIVATIONS
-from ._support import devices
+from ._support import devices, threads
 from ._support.data_parallel import refuse
 from ._support.parameters import AT_LEAST_ONE, NON_NEGATIVE, POSITIVE, Parameters, parameter
 from ._support.warnings import warn
@@ -268,10 +268,8 @@ class AutoencoderImputer(CallbackSupportMixin, Parameters, TransformerMixin, Bas
         try:
             outcome = fit_imputation(x, observed, shape, settings, streams, report) if x.numel() else None
         except DivergedError as error:
-            epoch, largest = (
-                max(1, math.ceil(error.epoch * settings.batch_size / len(x))),
-                np.nanmax(np.abs(values)),
-            )
+            epoch = max(1, math.ceil(error.epoch * settings.batch_size / len(x)))
+            largest = np.nanmax(np.abs(values))
             raise ValueError(
                 f"Training diverged: the bound was no longer finite in epoch {epoch}. The largest magnitude in X "
                 f"is {largest:.4g} and learning_rate={self.learning_rate:g}. Lower learning_rate: columns need no "
@@ -283,7 +281,8 @@ class AutoencoderImputer(CallbackSupportMixin, Parameters, TransformerMixin, Bas
     def _set_aside(self, values: np.ndarray) -> np.ndarray:
         """Return rows (n, n_features) with NaN for entries that are not plausible, and say how many these are."""
         kept = ~self._empty
-        plausible = plausible_range(values[:, kept])
+        with threads.for_work(0):  # one: their number decides how sums round
+            plausible = plausible_range(values[:, kept])
         self._range = tuple(plausible)
         beyond = np.zeros(values.shape, dtype=bool)
         beyond[:, kept] = ~plausible.holds(values[:, kept]) & ~np.isnan(values[:, kept])

@@ -1,13 +1,13 @@
 """One column of a table and the columns of a matrix that it is encoded in: one-hot blocks and normal scores."""
 
 from collections.abc import Sequence
-from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from .frames import Column, is_missing, objects
+from .frames import Column, objects
+from .given import check_given
 
 N_QUANTILES = 1000
 MOST_DECIMALS = 9
@@ -199,25 +199,7 @@ class Variable(NamedTuple):
         TypeError, ValueError
             If the column cannot have it.
         """
-        if is_missing(value):
-            raise ValueError(
-                f"given[{self.name!r}]={value!r} is a missing value. Leave the column out to have it drawn; "
-                "with_missing=True leaves cells empty as often as in the table of fit."
-            )
-        if self.is_number and (not isinstance(value, Real) or isinstance(value, bool)):
-            raise TypeError(f"given[{self.name!r}]={value!r} is no number, but the column holds numbers.")
-        known = self.categories.values if self.categories is not None else []
-        if self.scores is not None and value not in known:
-            lowest, highest = self.limits or (self.scores.lowest, self.scores.highest)
-            if not lowest <= value <= highest:
-                ends = f"{lowest} to {highest}" if self.limits else f"{lowest:g} to {highest:g}"
-                raise ValueError(f"given[{self.name!r}]={value!r} is outside of what the column holds: {ends}.")
-            if self.is_integer and value != round(value):
-                raise ValueError(
-                    f"given[{self.name!r}]={value!r} is no integer, but the column holds integers. Give one."
-                )
-        if self.scores is None and value not in known:
-            raise ValueError(f"given[{self.name!r}]={value!r} is none of the values of the column: {known}.")
+        check_given(self, value)
         values = self.constant(value, 1) if self.is_number else objects([value])
         exact = values if self.limits else None
         column = Column(self.name, "", values.astype(np.float64) if self.is_number else values, NOTHING, "")
