@@ -5,9 +5,12 @@ import inspect
 import math
 import re
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from .._data.tables.frames import is_missing
 
 _KINDS = ("auto", "image", "bar", "line")
 _PANEL_SIZES = {"image": (0.85, 0.85), "bar": (1.7, 1.5), "line": (1.7, 1.2)}  # inches
@@ -277,3 +280,13 @@ def check_image_shape(image_shape, n_features: int) -> tuple[int, ...] | None:
             "(height, width) or (height, width, channels) whose product is the number of values."
         )
     return shape
+
+
+def written(value, longest: int) -> str:
+    """Write a value in a few letters."""
+    if is_missing(value):
+        return "missing"
+    if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
+        return plain_text(shortened(str(value), longest))
+    number = float(value)
+    return f"{number:.0f}" if 1000 <= abs(number) < 1e6 else f"{number:.3g}"

@@ -1,13 +1,13 @@
 """Outliers: scores with the threshold, p-values, and the reasons of single rows."""
 
-from numbers import Integral, Real
+from numbers import Integral
 
 import numpy as np
 from sklearn.utils.validation import check_consistent_length
 
-from .._data.tables.frames import is_missing, library_of
+from .._data.tables.frames import library_of
 from .._support.warnings import warn
-from ._drawing import GREY, MISSING, Display, plain_text, shortened, with_parameters_of
+from ._drawing import GREY, MISSING, Display, plain_text, shortened, with_parameters_of, written
 from ._rows import labels_of, row_numbers, take, to_numpy
 from ._steps import find_detector, values_and_usual
 
@@ -166,9 +166,9 @@ class OutlierDisplay(Display):
         most = np.argsort(-reasons, kind="stable")[:n_features][::-1]  # the longest at the top
         names = [plain_text(shortened(str(self.feature_names[column]), _LONGEST)) for column in most]
         if self.values is not None:
-            found = [_written(value) for value in self.values[number][most]]
+            found = [written(value, _LONGEST // 2) for value in self.values[number][most]]
             if self.usual_values is not None:
-                usual = [_written(value) for value in self.usual_values[most]]
+                usual = [written(value, _LONGEST // 2) for value in self.usual_values[most]]
                 found = [f"{value} (usual: {other})" for value, other in zip(found, usual, strict=True)]
             names = [f"{name}\n{value}" for name, value in zip(names, found, strict=True)]
         return reasons[most], names
@@ -290,13 +290,3 @@ def _names_of_rows(X, numbers: np.ndarray) -> list[str]:
     labels = [X.index[number] for number in numbers]  # of an index of several levels, tuples
     labels = [", ".join(map(str, label)) if isinstance(label, tuple) else str(label) for label in labels]
     return [f"index {shortened(label, _LONGEST)} ({name})" for label, name in zip(labels, names, strict=True)]
-
-
-def _written(value) -> str:
-    """Write a value in a few letters."""
-    if is_missing(value):
-        return "missing"
-    if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
-        return plain_text(shortened(str(value), _LONGEST // 2))
-    number = float(value)
-    return f"{number:.0f}" if 1000 <= abs(number) < 1e6 else f"{number:.3g}"
