@@ -149,7 +149,8 @@ def test_results_are_streamed_into_one_array(estimator, monkeypatch):
             call()
         assert largest.n_bytes <= 5 * chunk < one_column, name
         # Scores are minus the errors, or their mean: two columns.
-        assert peak_bytes(call) < results.get(name, 2 * one_column) + 3 * chunk, name
+        peak = min(peak_bytes(call) for _ in range(2))  # another thread may allocate meanwhile
+        assert peak < results.get(name, 2 * one_column) + 3 * chunk, name
 
 
 SPARSELY = [

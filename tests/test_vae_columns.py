@@ -214,6 +214,7 @@ def test_conditional_variances_tell_noise_that_is_out_of_place(both):
 
 
 @pytest.mark.parametrize("likelihood", ["gaussian", "student_t", [("student_t", [3, 1]), ("gaussian", [0, 2])]])
+@pytest.mark.filterwarnings("ignore:Column 1 of 4 hides:UserWarning")  # by design
 @pytest.mark.parametrize(
     "images", [{}, {"image_shape": (2, 2), "hidden_layer_sizes": (4,)}], ids=["dense", "images"]
 )

@@ -9,10 +9,15 @@ from typing import Any
 from .._data.split import FEWEST_KINDS
 from .._data.training_data import TrainingData
 from .._objectives.baseline import baseline
-from .setup import Setup
+from .setup import Mode, Setup
 
 _POWERS = {"squared_error": 2, "absolute_error": 1, "huber": 1}  # of a column's unit that a loss grows with
 _MOST_NAMES = 5
+_CAME_BACK = (
+    "The warm start has changed nothing: the weights that it started from are the best for the rows held out. Each "
+    "fit draws these anew, so that they may have been trained on before. Pass rows that no fit has trained on as "
+    "X_val, or set early_stopping=False."
+)
 _may_be_wide: ContextVar[bool] = ContextVar("may_be_wide", default=False)
 _MARGIN = 1e-3  # of a loss that is no worse than the means' but for rounding, and for noise
 
@@ -26,7 +31,8 @@ def complain(fit: Any) -> None:
 def complaints_of(fit: Any) -> list[str]:
     """Return what to warn of a first fit, beside how it went."""
     if fit.setup.previous is not None:
-        return []
+        drawn = fit.setup.mode is Mode.WARM_START and fit.setup.data.watched is None
+        return [_CAME_BACK] if drawn and fit.history.came_back else []
     return complaints_of_rows(fit.setup) + _wide_code(fit) + _repeats_held_out(fit.setup.data)
 
 
@@ -37,8 +43,8 @@ def complaints_of_rows(setup: Setup) -> list[str]:
         height, width, channels = (*estimator.image_shape, 1)[:3]
         shape = (height, width, channels)
         return [_channels_first(shape, estimator.image_shape)] if data.looks_channels_first(shape) else []
-    if estimator.loss is None:  # of likelihoods, those without a scale are not centred
-        others = set(setup.architecture.uncentred)
+    if estimator.loss is None:  # likelihoods: those without a scale have no unit, and heavy tails any width
+        others = {*setup.architecture.uncentred, *setup.architecture.medians}
         columns = data.dominant_columns(2, [c for c in range(data.X.shape[1]) if c not in others])
         what = "the others from the networks, which are given all columns in one unit"
         effects = [f"hides {what}", f"hide {what}"]

@@ -26,6 +26,7 @@ class History:
         self.stopped = False  # stopped from outside, by a callback or the keyboard
         self.interrupted = False
         self.went_on = False  # from the weights of an earlier fit
+        self.came_back = False  # to the weights at the start, which are the best for the rows held out
         self.loss = math.nan  # of the weights as they are, where no epoch has measured it
         self.complaints: list[str] = []  # of the rows
         self.above_means: str | None = None  # what to say of a loss above that of the column means
@@ -68,6 +69,7 @@ class Watch:
         loss = self._loss(self.held_out)
         if math.isfinite(loss):  # or the first epoch will tell
             self._judge(loss, history)
+            history.came_back = self.best is not None
 
     def look(self, history: History) -> bool:
         """Judge the epoch that has ended; return whether the loss has gone flat."""
@@ -92,7 +94,7 @@ class Watch:
     def _judge(self, monitored: float, history: History) -> None:
         self._losses.append(monitored)
         if monitored < history.best_loss:
-            history.best_loss = monitored
+            history.best_loss, history.came_back = monitored, False
             if self.held_out is not None and self.schedule.keeps_best:
                 self.best = self.step.snapshot()
 

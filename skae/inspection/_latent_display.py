@@ -33,7 +33,8 @@ class LatentDisplay(Display):
     codes : ndarray of shape (n_samples, 2)
         Two components of the rows' codes, the horizontal one first.
     y : ndarray of shape (n_samples,) or None, default=None
-        Classes or values that give the codes their colours. Rows whose class or value is missing are grey.
+        Classes or values that give the codes their colours: up to 20 different whole numbers are classes, other
+        numbers values. Rows whose class or value is missing are grey.
     grid : ndarray of shape (n_points, n_points, n_features) or None, default=None
         Decoded rows, see :func:`latent_grid`. None draws the codes alone.
     grid_values : tuple of two ndarrays of shape (n_points,) or None, default=None
@@ -226,8 +227,9 @@ class LatentDisplay(Display):
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows, as the estimator takes them.
         y : array-like of shape (n_samples,) or str, default=None
-            Classes or values that give the codes their colours, or the name of a column of X, a data frame. Rows
-            whose class or value is missing are grey.
+            Classes or values that give the codes their colours, or the name of a column of X, a data frame. Up to
+            20 different whole numbers are classes, other numbers values; bins of counts, such as ``y // 5``, or
+            ``y + 0.5`` for a colour bar, say what is meant. Rows whose class or value is missing are grey.
         components : (int, int), default=(0, 1)
             The two components of the code to draw, the horizontal one first.
         n_points : int or None, default=10

@@ -180,7 +180,10 @@ class OutlierDisplay(Display):
         ends = [*shown, self.threshold] if has_threshold else [*shown] or [0.0]
         low, high = min(ends), max(ends)
         scores = np.clip(self.scores, low, high)  # a few that are far away would hide all others
-        self._histogram(ax, scores, np.linspace(low, high, bins + 1), hist_kw)
+        edges = np.linspace(low, high, bins + 1)
+        if has_threshold:  # no bar is on both sides of it
+            edges[np.abs(edges - self.threshold).argmin()] = self.threshold
+        self._histogram(ax, scores, edges, hist_kw)
         if has_threshold:
             ax.axvline(self.threshold, color="k", linestyle="--", linewidth=1, label="threshold")
         else:
@@ -190,7 +193,7 @@ class OutlierDisplay(Display):
         unit = f": {self.score_unit}" if self.score_unit else ""
         lower = "\n(the first bar has all that are lower)" if (self.scores < low).any() else ""
         ax.set_xlabel(f"score{unit}{lower}", fontsize="small")
-        ax.set_ylabel("rows")
+        ax.set_ylabel("rows" if self.labels is None else "rows, stacked")
 
     def _histogram(self, ax, values: np.ndarray, edges: np.ndarray, hist_kw: dict | None) -> None:
         options = {"stacked": True, **(hist_kw or {})}

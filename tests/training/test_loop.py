@@ -421,7 +421,8 @@ def test_a_warm_start_is_not_left_for_worse_weights(wine):
     settings = {"early_stopping": True, "random_state": 0, "warm_start": True}
     model = AutoencoderTransformer(5, **settings).fit(wine)
     before = model.transform(wine)
-    model.set_params(learning_rate=0.5, max_iter=3).fit(wine)
+    with pytest.warns(UserWarning, match="warm start has changed nothing"):
+        model.set_params(learning_rate=0.5, max_iter=3).fit(wine)
     assert_allclose(model.transform(wine), before, rtol=1e-6, atol=1e-9)
     assert model.best_loss_ < min(model.validation_loss_curve_)
 
