@@ -95,6 +95,7 @@ def test_warm_start_continues_from_the_weights(estimator):
 
 
 @every_estimator
+@pytest.mark.filterwarnings("ignore:The warm start has changed nothing:UserWarning")
 def test_warm_start_obeys_set_params(estimator):
     X = rows()
     model = fitted(estimator, X, warm_start=True)

@@ -14,9 +14,9 @@ from .setup import Mode, Setup
 _POWERS = {"squared_error": 2, "absolute_error": 1, "huber": 1}  # of a column's unit that a loss grows with
 _MOST_NAMES = 5
 _CAME_BACK = (
-    "The warm start has changed nothing: the weights that it started from are the best for the rows held out. Each "
-    "fit draws these anew, so that they may have been trained on before. Pass rows that no fit has trained on as "
-    "X_val, or set early_stopping=False."
+    "The warm start has changed nothing: the weights that it started from are the best for the rows held out. "
+    "Each fit draws these anew, so that they may have been trained on before. Pass rows that no fit has trained "
+    "on as X_val, or set early_stopping=False."
 )
 _may_be_wide: ContextVar[bool] = ContextVar("may_be_wide", default=False)
 _MARGIN = 1e-3  # of a loss that is no worse than the means' but for rounding, and for noise

@@ -182,7 +182,7 @@ class OutlierDisplay(Display):
         scores = np.clip(self.scores, low, high)  # a few that are far away would hide all others
         edges = np.linspace(low, high, bins + 1)
         if has_threshold:  # no bar is on both sides of it
-            edges[np.abs(edges - self.threshold).argmin()] = self.threshold
+            edges = np.union1d(edges, [self.threshold])
         self._histogram(ax, scores, edges, hist_kw)
         if has_threshold:
             ax.axvline(self.threshold, color="k", linestyle="--", linewidth=1, label="threshold")
