@@ -27,6 +27,8 @@ class FeatureDisplay(PanelDisplay):
         lines.
     feature_names : array-like of str or None, default=None
         Names of the features, written below bars and lines of at most twenty features.
+    dead_units : sequence of int, default=()
+        Those whose titles are to say that they are dead.
 
     Attributes
     ----------
@@ -58,10 +60,9 @@ class FeatureDisplay(PanelDisplay):
     (25, 64)
     """
 
-    def __init__(self, filters, units, *, image_shape=None, feature_names=None):
+    def __init__(self, filters, units, *, image_shape=None, feature_names=None, dead_units=()):
         super().__init__(image_shape, feature_names)
-        self.filters = filters
-        self.units = units
+        self.filters, self.units, self.dead_units = filters, units, dead_units
 
     def plot(self, ax=None, *, colorbar=True, kind="auto", cmap="RdBu_r", im_kw=None, bar_kw=None, line_kw=None):
         """Draw the weights.
@@ -88,7 +89,8 @@ class FeatureDisplay(PanelDisplay):
             The display itself.
         """
         style, largest = Style(kind, cmap, im_kw, bar_kw, line_kw), max(map(abs, limits_of(self.filters)))
-        self._draw(ax, self.filters, style, limits=(-largest, largest), titles=[*map(str, self.units)])
+        titles = [f"{unit} (dead)" if unit in self.dead_units else str(unit) for unit in self.units]
+        self._draw(ax, self.filters, style, limits=(-largest, largest), titles=titles)
         self.colorbar_, images = None, self.axes_[0].images
         if colorbar and images and images[-1].get_array().ndim == 2:
             if ax is None:  # room for it
@@ -148,8 +150,8 @@ class FeatureDisplay(PanelDisplay):
         back to the pipeline's input. In the last layer of a variational encoder, the units of the means come
         first, those of the log-variances second.
 
-        Dead units of a :class:`~skae.SparseAutoencoder` have weights like others: leave ``dead_units_`` out
-        of ``units``.
+        Dead units of a :class:`~skae.SparseAutoencoder` have weights like others: the titles of elements of a
+        dictionary say so. Leave ``dead_units_`` out of ``units`` to draw the others.
 
         They are weights as the network has them: of an autoencoder with a ``unit_``, those of centred rows divided
         by it. ``components_`` are weights times ``unit_``.
@@ -157,8 +159,9 @@ class FeatureDisplay(PanelDisplay):
         model = Model(estimator)
         if network not in ("auto", "encoder", "decoder"):
             raise ValueError(f"network={network!r} is none of 'auto', 'encoder' and 'decoder'.")
+        is_dictionary = model.has_sparse_dictionary and layer is None and network != "encoder"
         if network == "auto":
-            network = "decoder" if model.has_sparse_dictionary and layer is None else "encoder"
+            network = "decoder" if is_dictionary else "encoder"
         decoding = network == "decoder"
         weights = _filters(model.attribute(f"{network}_"), layer, decoding, combined)
         chosen = choose_units(units, len(weights), 25)
@@ -166,7 +169,8 @@ class FeatureDisplay(PanelDisplay):
         if weights.ndim == 2:
             names = getattr(model.autoencoder, "feature_names_in_", None)
             panels = model.panel_options(image_shape, weights.shape[1]) | {"feature_names": names}
-        return cls(weights[chosen].numpy(), chosen, **panels).plot(**drawing)
+        dead = model.autoencoder.dead_units_ if is_dictionary else ()
+        return cls(weights[chosen].numpy(), chosen, dead_units=dead, **panels).plot(**drawing)
 
 
 def _filters(network: nn.Module, layer: int | str | None, decoding: bool, combined: bool) -> Tensor:

@@ -11,7 +11,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import nn
 
-from skae import AutoencoderTransformer, DenoisingAutoencoder
+from skae import AutoencoderTransformer, DenoisingAutoencoder, SparseAutoencoder
 from skae.inspection import (
     FeatureDisplay,
 )
@@ -96,3 +96,16 @@ def test_weights_that_are_not_there(X, model):
     flat = configured(AutoencoderTransformer, n_components=64, encoder=nn.Identity()).fit(X)
     with pytest.raises(ValueError, match="no dense or convolutional layers"):
         FeatureDisplay.from_estimator(flat)
+
+
+@pytest.mark.filterwarnings("ignore:.* units are dead:UserWarning")
+def test_titles_of_a_dictionary_tell_dead_elements():
+    settings = {"hidden_layer_sizes": (), "sparsity": "topk", "n_active": 1, "max_iter": 3, "random_state": 0}
+    dictionary = SparseAutoencoder(20, **settings).fit(rows())
+    dead = dictionary.dead_units_
+    assert 0 < len(dead) < 20
+    titles = [panel.get_title() for panel in FeatureDisplay.from_estimator(dictionary).axes_]
+    assert titles == [f"{unit} (dead)" if unit in dead else str(unit) for unit in range(20)]
+    titles = [panel.get_title() for panel in FeatureDisplay.from_estimator(dictionary, network="encoder").axes_]
+    assert "0" in titles
+    assert not any("dead" in title for title in titles)
