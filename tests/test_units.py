@@ -54,6 +54,7 @@ def assert_same_in_units(model, X, other, unit):
         assert model.best_loss_ == other.best_loss_ / unit**degree
 
 
+@pytest.mark.filterwarnings("ignore:The warm start has changed nothing:UserWarning")
 @pytest.mark.parametrize("estimator", UNITLESS)
 def test_fits_do_not_depend_on_the_unit(estimator):
     X, unit = rows(), 1 / 16
