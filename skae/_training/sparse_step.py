@@ -31,7 +31,7 @@ from .problem import Objective, Served
 LEAST_COLUMNS = 1000
 MOST_DENSITY = 0.015  # share of entries that are not zero; with more, products of dense rows are faster
 LEAST_SHARE_LEFT = 0.01  # of squares, once rows are centred: with less, differences of large sums are not exact
-LEAST_ROWS = 0.5  # of a batch, for the last layer, in units of its inputs: with fewer, dense rows are faster
+LEAST_ROWS = 0.8  # of a batch, for the last layer, in units of its inputs: with fewer, dense rows are faster
 
 
 class SparseInput(Affine):

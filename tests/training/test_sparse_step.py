@@ -82,11 +82,11 @@ def test_csr_rows_train_the_networks_that_dense_rows_do(name, served, multiplied
 
 def test_small_batches_make_rows_dense_for_the_last_layer(served, multiplied):
     X = mostly_zero()
-    settings = {"hidden_layer_sizes": 30, "batch_size": 16, "max_iter": 5, "early_stopping": False}
+    settings = {"hidden_layer_sizes": 18, "batch_size": 16, "max_iter": 5, "early_stopping": False}
     base = AutoencoderTransformer(2, random_state=0, **settings)
     read = clone(base).fit(sparse.csr_array(X))
     assert_allclose(read.loss_curve_, clone(base).fit(X).loss_curve_, rtol=1e-9)
-    assert set(multiplied) == {16}  # of 30 hidden units; the last batch of an epoch has 12
+    assert set(multiplied) == {16}  # of 18 hidden units; the last batch of an epoch has 12
 
 
 @pytest.mark.parametrize("constant", [1.0, 1e4])
