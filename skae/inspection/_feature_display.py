@@ -29,6 +29,9 @@ class FeatureDisplay(PanelDisplay):
         Names of the features, written below bars and lines of at most twenty features.
     dead_units : sequence of int, default=()
         Those whose titles are to say that they are dead.
+    title : str or None, default=None
+        Written above the panels of a new figure. `from_estimator` gives the network and the layer that has these
+        units.
 
     Attributes
     ----------
@@ -60,9 +63,9 @@ class FeatureDisplay(PanelDisplay):
     (25, 64)
     """
 
-    def __init__(self, filters, units, *, image_shape=None, feature_names=None, dead_units=()):
+    def __init__(self, filters, units, *, image_shape=None, feature_names=None, dead_units=(), title=None):
         super().__init__(image_shape, feature_names)
-        self.filters, self.units, self.dead_units = filters, units, dead_units
+        self.filters, self.units, self.dead_units, self.title = filters, units, dead_units, title
 
     def plot(self, ax=None, *, colorbar=True, kind="auto", cmap="RdBu_r", im_kw=None, bar_kw=None, line_kw=None):
         """Draw the weights.
@@ -91,6 +94,10 @@ class FeatureDisplay(PanelDisplay):
         style, largest = Style(kind, cmap, im_kw, bar_kw, line_kw), max(map(abs, limits_of(self.filters)))
         titles = [f"{unit} (dead)" if unit in self.dead_units else str(unit) for unit in self.units]
         self._draw(ax, self.filters, style, limits=(-largest, largest), titles=titles)
+        if ax is None and self.title is not None:
+            width, height = self.figure_.get_size_inches()
+            self.figure_.set_size_inches(max(width, 3.0), height + 0.25)  # room for it
+            self.figure_.suptitle(self.title, fontsize="small")
         self.colorbar_, images = None, self.axes_[0].images
         if colorbar and images and images[-1].get_array().ndim == 2:
             if ax is None:  # room for it
@@ -163,18 +170,22 @@ class FeatureDisplay(PanelDisplay):
         if network == "auto":
             network = "decoder" if is_dictionary else "encoder"
         decoding = network == "decoder"
-        weights = _filters(model.attribute(f"{network}_"), layer, decoding, combined)
+        weights, place = _filters(model.attribute(f"{network}_"), layer, decoding, combined)
         chosen = choose_units(units, len(weights), 25)
+        of_all = "" if len(chosen) == len(weights) else f"{len(chosen)} of "
+        title = f"{network}, {place} ({of_all}{len(weights)} units)"
         panels = {}
         if weights.ndim == 2:
             names = getattr(model.autoencoder, "feature_names_in_", None)
             panels = model.panel_options(image_shape, weights.shape[1]) | {"feature_names": names}
         dead = model.autoencoder.dead_units_ if is_dictionary else ()
-        return cls(weights[chosen].numpy(), chosen, dead_units=dead, **panels).plot(**drawing)
+        return cls(weights[chosen].numpy(), chosen, dead_units=dead, title=title, **panels).plot(**drawing)
 
 
-def _filters(network: nn.Module, layer: int | str | None, decoding: bool, combined: bool) -> Tensor:
-    """Return the filters of a layer: (n_units, width) if it is dense, else (n_units, height, width[, channels]).
+def _filters(network: nn.Module, layer: int | str | None, decoding: bool, combined: bool) -> tuple[Tensor, str]:
+    """Return the filters of a layer, and whose they are: the code's or a hidden layer's.
+
+    They are (n_units, width) if the layer is dense, else (n_units, height, width[, channels]).
 
     The units of an encoder's layer are its outputs, and their filters the incoming weights; the units of a
     decoder's layer are its inputs, and their filters the outgoing weights. ``combined`` multiplies the weights by
@@ -197,6 +208,8 @@ def _filters(network: nn.Module, layer: int | str | None, decoding: bool, combin
         names = ", ".join(repr(name) for name, _ in weights.values())
         raise ValueError(f"layer={layer!r} has no weights. Modules of the network that have: {names}.")
     _, result = weights[inside[0]]
+    depth = [*weights].index(inside[0]) + (not decoding)  # of the units, from the network's input
+    place = "code" if depth == (0 if decoding else len(weights)) else f"hidden layer {depth}"
     for module in towards_data[towards_data.index(inside[0]) + 1 :] if combined else []:
         _, weight = weights[module]
         if result.ndim != 2 or weight.ndim != 2:
@@ -207,4 +220,4 @@ def _filters(network: nn.Module, layer: int | str | None, decoding: bool, combin
         result = result @ weight
     if result.ndim > 2:  # (n_units, channels, *kernel)
         result = result.reshape(*result.shape[:2], -1, result.shape[-1]).permute(0, 2, 3, 1).squeeze(3)
-    return result.to("cpu", torch.float64)
+    return result.to("cpu", torch.float64), place

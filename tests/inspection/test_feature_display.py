@@ -1,5 +1,6 @@
 """The weights of every layer are drawn."""
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from estimators import CLASSIFIERS, CONFIGURATIONS, configured, fitted, rows
@@ -109,3 +110,20 @@ def test_titles_of_a_dictionary_tell_dead_elements():
     titles = [panel.get_title() for panel in FeatureDisplay.from_estimator(dictionary, network="encoder").axes_]
     assert "0" in titles
     assert not any("dead" in title for title in titles)
+
+
+def test_the_figure_says_whose_units_are_drawn():
+    settings = {"n_components": 30, "hidden_layer_sizes": (40, 28), "sparsity": "topk"}
+    model = configured(SparseAutoencoder, **settings).fit(rows())
+
+    def title(**parameters):
+        return FeatureDisplay.from_estimator(model, **parameters).figure_.get_suptitle()
+
+    assert title() == "encoder, hidden layer 1 (25 of 40 units)"
+    assert title(layer=1, units=range(28)) == "encoder, hidden layer 2 (28 units)"
+    assert title(layer=-1, units=3, combined=True) == "encoder, code (1 of 30 units)"
+    assert title(network="decoder", layer=0) == "decoder, code (25 of 30 units)"
+    assert title(network="decoder") == "decoder, hidden layer 2 (25 of 40 units)"
+    figure, ax = plt.subplots()
+    FeatureDisplay.from_estimator(model, ax=ax)
+    assert figure.get_suptitle() == ""  # the caller's figure
