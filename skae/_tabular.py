@@ -639,6 +639,8 @@ class _Epochs:
 class _TableVAE(VAESampler):
     """The autoencoder while it is trained: variables are hidden as wholes, and the prior may be a mixture."""
 
+    _against_inactive_units = ""
+
     prior: str = parameter(StrOptions({"mixture", "normal"}), default="mixture")
     hidden_groups: Any = parameter("array-like", None, default=None)
 

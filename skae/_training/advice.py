@@ -10,6 +10,7 @@ from .._data.split import FEWEST_KINDS
 from .._data.training_data import TrainingData
 from .._objectives.baseline import baseline
 from .setup import Mode, Setup
+from .worth import worth_of_codes
 
 _POWERS = {"squared_error": 2, "absolute_error": 1, "huber": 1}  # of a column's unit that a loss grows with
 _MOST_NAMES = 5
@@ -26,6 +27,8 @@ def complain(fit: Any) -> None:
     """Note in the history what to warn of at the end of a fit, while its rows are there."""
     fit.history.complaints = complaints_of(fit)
     fit.history.above_means = _loss_above_means(fit)
+    if fit.setup.estimator.loss is None and _has_run_its_course(fit):
+        fit.history.worth_of_codes = worth_of_codes(fit)  # a likelihood starts at the means
 
 
 def complaints_of(fit: Any) -> list[str]:
@@ -116,6 +119,12 @@ def _other_units(columns: list[int], effect: str, estimator: Any, data: Training
         f"{subject} {effect}, since the values are so much larger than those of the others, which will hardly be "
         f"reconstructed, whatever the score. Scale X, for instance with {data.scaler}."
     )
+
+
+def _has_run_its_course(fit: Any) -> bool:
+    """Tell whether more epochs would not help: their number was ours to choose, or held-out rows got worse."""
+    curve = fit.history.validation_loss_curve
+    return fit.setup.estimator.max_iter == "auto" or bool(curve and curve[-1] > fit.history.best_loss)
 
 
 def _loss_above_means(fit: Any) -> str | None:
