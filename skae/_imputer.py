@@ -8,6 +8,7 @@ import torch
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.impute import MissingIndicator
+from sklearn.utils._missing import is_pandas_na
 from sklearn.utils._param_validation import MissingValues, StrOptions
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
 
@@ -60,8 +61,9 @@ class AutoencoderImputer(CallbackSupportMixin, Parameters, TransformerMixin, Bas
         Largest value to fill in, of all columns or of each.
     n_components : int, default=4
         Width of the networks' code.
-    missing_values : int or float, default=np.nan
-        What marks a missing entry. ``np.nan`` also covers missing entries of pandas' nullable columns.
+    missing_values : int, float or pandas.NA, default=np.nan
+        What marks a missing entry. ``np.nan`` and ``pandas.NA`` both cover missing entries of pandas' nullable
+        columns, and NaN.
     hidden_layer_sizes : int or array-like of int, default=(64, 64)
         Widths of the encoders' hidden layers, from the input to the code; the decoders' are the same in
         opposite order. An int is a single layer; ``()`` is no hidden layer.
@@ -392,8 +394,13 @@ class AutoencoderImputer(CallbackSupportMixin, Parameters, TransformerMixin, Bas
             return names
         return np.concatenate([names, self.indicator_.get_feature_names_out(input_features)])
 
+    @property
+    def _marker(self) -> Any:
+        """What marks missing entries in an array, which pandas.NA becomes NaN in."""
+        return np.nan if is_pandas_na(self.missing_values) else self.missing_values
+
     def _check(self, X, *, reset: bool) -> np.ndarray:
-        finite = "allow-nan" if np.isnan(self.missing_values) else True
+        finite = "allow-nan" if np.isnan(self._marker) else True
         with arrays.with_remedy(X):
             X = arrays.to_numpy(X.detach()) if isinstance(X, torch.Tensor) else X
             return validate_data(self, X, dtype=[np.float64, np.float32], ensure_all_finite=finite, reset=reset)
@@ -404,14 +411,14 @@ class AutoencoderImputer(CallbackSupportMixin, Parameters, TransformerMixin, Bas
         return torch.from_numpy(np.where(observed, (X.astype(np.float64) - self._mean) / scale, 0.0))
 
     def _missing(self, X: np.ndarray) -> np.ndarray:
-        return np.isnan(X) if np.isnan(self.missing_values) else self.missing_values == X
+        return np.isnan(X) if np.isnan(self._marker) else self._marker == X
 
     def _indicator(self, missing: np.ndarray) -> MissingIndicator:
         return MissingIndicator(error_on_new=False).fit(_marks(missing))
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = bool(np.isnan(self.missing_values))
+        tags.input_tags.allow_nan = bool(np.isnan(self._marker))
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         tags.non_deterministic = self.sample_posterior
         return tags
