@@ -383,9 +383,10 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
         n = _num_samples(X)
         size = round(self.max_samples * n)
         if min(size, n - size) < 2:
+            change = f", or {'raise' if size < 2 else 'lower'} max_samples" if n >= 4 else ""
             raise ValueError(
                 f"n_samples={n} and max_samples={self.max_samples} train a member on {size} rows and leave out "
-                f"{n - size}, but it needs at least two of either. Give fit more rows."
+                f"{n - size}, but it needs at least two of either. Give fit more rows{change}."
             )
         return n, size
 

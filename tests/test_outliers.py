@@ -202,6 +202,15 @@ def test_the_rate_is_checked(rate):
 
 
 @pytest.mark.parametrize(
+    ("share", "n", "remedy"),
+    [(0.99, 100, ", or lower max_samples"), (0.01, 100, ", or raise max_samples"), (0.6, 3, r"\.$")],
+)
+def test_too_few_rows_for_members(share, n, remedy):
+    with pytest.raises(ValueError, match=rf"n_samples={n} and max_samples={share} .*Give fit more rows{remedy}"):
+        detector(max_samples=share).fit(rows(n))
+
+
+@pytest.mark.parametrize(
     ("settings", "n", "smallest", "needed"),
     [({}, 10, r"10 rows.*0\.0909", 19), ({"n_estimators": 1, "max_samples": 0.5}, 30, r"15 rows.*0\.0625", 37)],
 )
