@@ -6,8 +6,11 @@ from contextvars import ContextVar
 from inspect import signature
 from typing import Any
 
+import numpy as np
+
 from .._data.split import FEWEST_KINDS
 from .._data.training_data import TrainingData
+from .._networks.custom import without_effect
 from .._objectives.baseline import baseline
 from .setup import Mode, Setup
 
@@ -33,7 +36,13 @@ def complaints_of(fit: Any) -> list[str]:
     if fit.setup.previous is not None:
         drawn = fit.setup.mode is Mode.WARM_START and fit.setup.data.watched is None
         return [_CAME_BACK] if drawn and fit.history.came_back else []
-    return complaints_of_rows(fit.setup) + _wide_code(fit) + _repeats_held_out(fit.setup.data)
+    setup = fit.setup
+    return [
+        *complaints_of_rows(setup),
+        *_wide_code(fit),
+        *_repeats_held_out(setup.data),
+        *_without_effect(setup.estimator),
+    ]
 
 
 def complaints_of_rows(setup: Setup) -> list[str]:
@@ -75,7 +84,7 @@ def _wide_code(fit: Any) -> list[str]:
     widths = (*a.encoder_layer_sizes[:-1], *a.decoder_layer_sizes[:-1]) if a.images is None else ()
     width, n = a.encoder_layer_sizes[-1], a.n_features
     told = _may_be_wide.get() or getattr(estimator, "ordered", False)  # the order shows which units are idle
-    told = told or width == signature(type(estimator)).parameters[estimator._width_parameter].default
+    told = told or _is_default(estimator, estimator._width_parameter)
     told = told or estimator.code_layer == "convolution"  # whose channels share their weights
     keeps = told or estimator.alpha or estimator.encoder is not None or estimator.decoder is not None
     if width <= n or min(widths, default=n) < n or keeps or not fit.objective.is_plain:
@@ -86,6 +95,27 @@ def _wide_code(fit: Any) -> list[str]:
         "copying the rows: it reduces no dimension, and reconstructions are good whatever has been learnt. Lower "
         f"{estimator._width_parameter}, or use SparseAutoencoder or DenoisingAutoencoder, whose codes may be wide."
     ]
+
+
+def _without_effect(estimator: Any) -> list[str]:
+    told = ", ".join(
+        f"{name}={getattr(estimator, name)!r}"
+        for name in without_effect(estimator)
+        if not _is_default(estimator, name)
+    )
+    if not told:
+        return []
+    own = " and ".join(name for name in ("encoder", "decoder") if getattr(estimator, name) is not None)
+    return [
+        f"Without effect beside your own {own}: {told}. Only networks that skae builds read such parameters. "
+        "Build what they stand for into your modules, and leave them at their defaults."
+    ]
+
+
+def _is_default(estimator: Any, name: str) -> bool:
+    """Tell whether a parameter was left alone, or could not be set: a constructor of one's own may pass it on."""
+    parameters, value = signature(type(estimator)).parameters, getattr(estimator, name)
+    return name not in parameters or np.array_equal(np.ravel(parameters[name].default), np.ravel(value))
 
 
 def _repeats_held_out(data: TrainingData) -> list[str]:
