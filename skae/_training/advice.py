@@ -22,6 +22,8 @@ _CAME_BACK = (
     "on as X_val, or set early_stopping=False."
 )
 _may_be_wide: ContextVar[bool] = ContextVar("may_be_wide", default=False)
+_FAR_BELOW = 1000  # times the loss of the column means: what no penalty that is in balance with the loss reaches
+_STILL_FALLING = 0.1  # of what it ends at, in the last quarter of the epochs
 _MARGIN = 1e-3  # of a loss that is no worse than the means' but for rounding, and for noise
 
 
@@ -29,6 +31,7 @@ def complain(fit: Any) -> None:
     """Note in the history what to warn of at the end of a fit, while its rows are there."""
     fit.history.complaints = complaints_of(fit)
     fit.history.above_means = _loss_above_means(fit)
+    fit.history.unbounded = _unbounded_penalty(fit)
 
 
 def complaints_of(fit: Any) -> list[str]:
@@ -170,4 +173,27 @@ def _loss_above_means(fit: Any) -> str | None:
     return (
         f"Training ended with a loss of {loss:.4g}, above the {means.loss:.4g} of reconstructing each row as the "
         f"column means: the model is worse than none. {advice}{scale}."
+    )
+
+
+def _unbounded_penalty(fit: Any) -> str | None:
+    """Return what to say of a `_penalty` that falls for ever and leaves no weight to the loss, or None."""
+    curve, setup = fit.history.loss_curve, fit.setup
+    own = [penalty.own.name for penalty in fit.objective.penalties if penalty.own is not None]
+    if not own or len(curve) < 2 or curve[-1] >= 0:
+        return None
+    fall = curve[-1 - max(1, len(curve) // 4)] - curve[-1]
+    # Of likelihoods, which have no such baseline, a nat for each column is the order of magnitude.
+    loss, of = setup.architecture.n_features, "a nat for each column"
+    if setup.estimator.loss is not None:
+        loss, of = baseline(fit.objective.loss, setup.data).loss, "reconstructing each row as the column means"
+    if curve[-1] > -_FAR_BELOW * loss or fall < _STILL_FALLING * -curve[-1]:
+        return None
+    penalty = curve[-1] - fit.measure()  # for a loss may be negative, too
+    if penalty > -_FAR_BELOW * loss:
+        return None
+    return (
+        f"{' and '.join(own)} came to {penalty:.4g} and was still falling, beside {loss:.4g} for {of}: it seems "
+        "to have no lower bound, and the reconstruction no longer counts. Bound it, for instance by torch.clamp, "
+        "or by the logarithm of what is to grow. Less weight helps only where the loss holds against it."
     )
