@@ -181,6 +181,7 @@ class BaseAutoencoder(UsesEncoder):
     _width_parameter = "n_components"  # which of the parameters is the width of the code
     _score_unit = "minus the mean squared error"  # what `score_samples` is, as displays write it
     _starts_at_pca = False  # whether networks may start at PCA's solution
+    _reads_code_activation = False  # whether `code_activation` says something of users' encoders, too
 
     # Fitting ----------------------------------------------------------------------------------------------
 

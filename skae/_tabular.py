@@ -639,7 +639,7 @@ class _Epochs:
 class _TableVAE(VAESampler):
     """The autoencoder while it is trained: variables are hidden as wholes, and the prior may be a mixture."""
 
-    _against_inactive_units = ""
+    _against_inactive_units = _fewer_columns = ""
 
     prior: str = parameter(StrOptions({"mixture", "normal"}), default="mixture")
     hidden_groups: Any = parameter("array-like", None, default=None)

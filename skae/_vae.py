@@ -369,6 +369,7 @@ class VAESampler(TakesMissingValues):
 
     _score_unit = "log-likelihood in nats"
     _against_inactive_units = "set free_bits or kl_warm_up, "  # what else helps, of the parameters there are
+    _fewer_columns = ", or make fewer columns of X first, for instance with sklearn.decomposition.TruncatedSVD(20)"
 
     # Using the model --------------------------------------------------------------------------------------
 
@@ -650,9 +651,8 @@ class VAESampler(TakesMissingValues):
             warn(
                 f"The codes are worth nothing, although {self.n_active_units_} of {width} units are active: with "
                 f"one code for all rows, the loss would be lower by {-worth:.3g} nats per row. Lower "
-                f"learning_rate, which was {self.learning_rate_:g}, or make fewer columns of X first, for "
-                "instance with sklearn.decomposition.TruncatedSVD(20); independent columns cannot be compressed "
-                "at all."
+                f"learning_rate, which was {self.learning_rate_:g}{self._fewer_columns}; independent columns cannot "
+                "be compressed at all."
             )
 
 

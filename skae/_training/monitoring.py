@@ -71,14 +71,14 @@ def phase_task(estimator, X, y, context, name: str, n_epochs: int) -> Iterator[A
 
 def warn_of_the_end(estimator, history: History) -> None:
     """Warn if training was interrupted, or if ``tol`` asked for more epochs than ``max_iter`` allows."""
-    above = history.above_means
+    above = history.unbounded or history.above_means
     also = "" if above is None else f" {above}"  # the same cause: one warning
     if history.interrupted:
         n_epochs = len(history.loss_curve)
         when = f"after {n_epochs} epochs" if n_epochs else "before all layers were trained together"
         warn(f"Training was interrupted {when}; the networks are kept as they were then.{also}")
         return
-    ended = history.converged or history.stopped or history.went_on
+    ended = history.converged or history.stopped or history.went_on or history.unbounded is not None
     if not estimator.tol or estimator.max_iter == "auto" or ended:
         if above is not None:
             warn(above)
