@@ -25,6 +25,8 @@ from ._training.fitting import Fit
 from ._training.loop import History
 from ._training.setup import Mode, Setup
 
+WORTHLESS = 0.5  # nats a row that codes cost more than they save; less may be due to the draws
+
 
 class VAESampler(TakesMissingValues):
     r"""Variational autoencoder: a generative model with Gaussian latent variables.
@@ -647,12 +649,12 @@ class VAESampler(TakesMissingValues):
                 f"{self._against_inactive_units}or train longer (max_iter) or at another learning_rate than "
                 f"{self.learning_rate_:g}; constant and independent columns cannot be compressed at all.",
             )
-        elif worth is not None and worth < 0 and not history.interrupted:
+        elif worth is not None and worth < -WORTHLESS and not history.interrupted:
             warn(
                 f"The codes are worth nothing, although {self.n_active_units_} of {width} units are active: with "
                 f"one code for all rows, the loss would be lower by {-worth:.3g} nats per row. Lower "
-                f"learning_rate, which was {self.learning_rate_:g}{self._fewer_columns}; independent columns cannot "
-                "be compressed at all."
+                f"learning_rate, which was {self.learning_rate_:g}{self._fewer_columns}; independent columns "
+                "cannot be compressed at all."
             )
 
 
