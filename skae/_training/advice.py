@@ -7,7 +7,9 @@ from inspect import signature
 from typing import Any
 
 import numpy as np
+import torch
 
+from .._data.chunks import spread
 from .._data.split import FEWEST_KINDS
 from .._data.training_data import TrainingData
 from .._networks.custom import without_effect
@@ -23,6 +25,8 @@ _CAME_BACK = (
     "on as X_val, or set early_stopping=False."
 )
 _may_be_wide: ContextVar[bool] = ContextVar("may_be_wide", default=False)
+_WIDER = 3  # times the unit of the first fit, of the middle one of so many rows: half of them are no drift
+_ROWS_TO_MEASURE = 100
 _FAR_BELOW = 1000  # times the loss of the column means: what no penalty that is in balance with the loss reaches
 _STILL_FALLING = 0.1  # of what it ends at, in the last quarter of the epochs
 _MARGIN = 1e-3  # of a loss that is no worse than the means' but for rounding, and for noise
@@ -39,10 +43,10 @@ def complain(fit: Any) -> None:
 
 def complaints_of(fit: Any) -> list[str]:
     """Return what to warn of a first fit, beside how it went."""
-    if fit.setup.previous is not None:
-        drawn = fit.setup.mode is Mode.WARM_START and fit.setup.data.watched is None
-        return [_CAME_BACK] if drawn and fit.history.came_back else []
     setup = fit.setup
+    if setup.previous is not None:
+        drawn = setup.mode is Mode.WARM_START and setup.data.watched is None
+        return _in_another_unit(setup) + ([_CAME_BACK] if drawn and fit.history.came_back else [])
     return [
         *complaints_of_rows(setup),
         *_wide_code(fit),
@@ -78,6 +82,24 @@ def wide_codes_allowed() -> Iterator[None]:
         yield
     finally:
         _may_be_wide.reset(token)
+
+
+def _in_another_unit(setup: Setup) -> list[str]:
+    """Return what to say of rows that the networks go on with where they are far wider than those before."""
+    if not setup.architecture.scaled or not setup.seen.follows:
+        return []
+    rows, shift = setup.data.inputs(), setup.seen.shift
+    some = rows.batch(spread(torch.arange(rows.n_rows), _ROWS_TO_MEASURE).to(setup.device)).cpu().double()
+    if shift is not None:
+        some += shift[0].cpu() / setup.data.unit  # from the centre before these rows
+    typical = float(some.square().nanmean(1).sqrt().nanmedian())
+    if not typical > _WIDER:
+        return []
+    return [
+        f"A typical row of these is {typical:.2g} times as far from the centre as those of the first fit were. If "
+        "a scaler comes before the model, new rows have to pass it too: with a pipeline, give its last step "
+        "pipeline[:-1].transform(X). If the rows are right, fit anew, on rows of both kinds."
+    ]
 
 
 def _wide_code(fit: Any) -> list[str]:

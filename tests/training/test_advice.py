@@ -1,5 +1,6 @@
 """Warnings of units, of the order of channels, and of a loss above that of the column means."""
 
+import copy
 import re
 import warnings
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 from estimators import configured, rows
 from scipy import sparse
+from sklearn.base import clone
 from sklearn.datasets import (
     load_breast_cancer,
     load_diabetes,
@@ -415,3 +417,33 @@ def test_a_loss_that_is_negative_is_no_penalty():
 
     model = Plain(2, loss=lambda o, t: -1e5 * (o - t).square().mean(1), max_iter=20, random_state=0)
     assert warnings_of(lambda: model.fit(rows()), "still falling") == []
+
+
+WINE = StandardScaler().fit_transform(load_wine().data)
+
+
+def going_on(estimator, X):
+    """Return what is warned of where a fitted estimator goes on with rows, as it stands and by a warm start."""
+    warm = clone(estimator).set_params(warm_start=True).fit(WINE)
+    found = []
+    for call in (copy.deepcopy(estimator).partial_fit, warm.fit):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            call(X)
+        found.append([str(warning.message) for warning in caught])
+    return found
+
+
+@pytest.mark.parametrize("kind", [AutoencoderTransformer, DenoisingAutoencoder, VAESampler])
+def test_rows_that_have_not_passed_the_scaler_are_told(kind):
+    estimator = kind(2, max_iter=2, random_state=0).fit(WINE)
+    raw = load_wine().data
+    for told in going_on(estimator, raw):
+        assert len(told) == 1
+        assert "times as far from the centre" in told[0]
+        assert "pipeline[:-1].transform(X)" in told[0]
+    # One class, a gross row among usual ones, and a shift of two deviations are no such case.
+    gross = WINE.copy()
+    gross[0] = 1e3
+    for usual in (WINE[:20], gross, WINE + 2):
+        assert going_on(estimator, usual) == [[], []]
