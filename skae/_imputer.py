@@ -19,8 +19,8 @@ from ._imputation.plausible import Range, plausible_range
 from ._imputation.training import STEPS_PER_REVIEW, Review, Settings
 from ._networks.activations import ACTIVATIONS
 from ._support import devices, threads
-from ._support.data_parallel import refuse
 from ._support.parameters import AT_LEAST_ONE, NON_NEGATIVE, POSITIVE, Parameters, parameter
+from ._support.ranks import refuse
 from ._support.warnings import warn
 from ._training.fitting import restore_on_failure
 from ._training.problem import DivergedError

@@ -32,9 +32,9 @@ from ._networks.units import to_units
 from ._objectives.losses import Loss, loss_by
 from ._objectives.trimming import trimmed
 from ._support import threads
-from ._support.data_parallel import refuse
 from ._support.devices import random_streams, sum_dtype
 from ._support.parameters import AT_LEAST_ONE, FRACTION, NON_NEGATIVE, Parameters, parameter
+from ._support.ranks import refuse
 from ._support.warnings import warn
 from ._training.fitting import restore_on_failure
 from ._training.setup import Setup

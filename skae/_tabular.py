@@ -23,9 +23,9 @@ from ._data.tables.frames import as_table
 from ._fitted.mixture import MOST_ROWS, Mixture
 from ._fitted.sampling import check_n_samples
 from ._fitted.tables import TableModel
-from ._support.data_parallel import refuse
 from ._support.devices import normal, random_streams
 from ._support.parameters import AT_LEAST_ONE, NON_NEGATIVE, SHARE, parameter
+from ._support.ranks import refuse
 from ._training.automatic import Automatic, bearable
 from ._training.fitting import restore_on_failure
 from ._training.parameters import TrainingParameters

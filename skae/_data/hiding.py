@@ -28,11 +28,6 @@ class Hiding:
         self._groups = torch.tensor([*groups], device=generator.device)
         self._n_groups = max(groups) + 1
 
-    @classmethod
-    def of(cls, groups: Sequence[int] | None, generator: torch.Generator) -> "Hiding | None":
-        """Return what hides these groups, or None where there are none."""
-        return None if groups is None else cls(groups, generator)
-
     def __call__(self, x: Tensor, weight: Tensor) -> None:
         """Hide entries of a batch, (n, 2 d) with marks, and of the entries' weights, (n, d), in place."""
         if self._is_held_out:

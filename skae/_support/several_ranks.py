@@ -2,13 +2,15 @@
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .collectives import Collectives
 from .ranks import SingleProcess
+from .shared_normalization import normalized_over_ranks
 
 _RANK_BITS = 40  # of a row's number in the whole: its rank comes above
 
@@ -176,6 +178,9 @@ class Ranks(SingleProcess):
 
     def gather_batch(self, values: Tensor) -> Tensor:
         return self.gather(values[: self.rows_here(len(values))])
+
+    def normalizing(self, networks: Sequence[nn.Module]) -> AbstractContextManager[None]:
+        return normalized_over_ranks(networks)
 
     def noise(self, draw: Callable[[int], Tensor], n: int, axis: int = 0) -> Tensor:
         if self.part is None:

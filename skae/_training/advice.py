@@ -1,14 +1,15 @@
-"""What rows and losses show to be wrong with a fit: units, channels, codes that copy, a loss above the means'."""
+"""What is warned of after a fit: units, channels, codes that copy, a loss above the means', an early end."""
 
-import contextlib
-from collections.abc import Iterator
-from contextvars import ContextVar
 from inspect import signature
 from typing import Any
+
+from sklearn.exceptions import ConvergenceWarning
 
 from .._data.split import FEWEST_KINDS
 from .._data.training_data import TrainingData
 from .._objectives.baseline import baseline
+from .._support.warnings import warn
+from .history import History
 from .setup import Mode, Setup
 
 _POWERS = {"squared_error": 2, "absolute_error": 1, "huber": 1}  # of a column's unit that a loss grows with
@@ -18,7 +19,6 @@ _CAME_BACK = (
     "Each fit draws these anew, so that they may have been trained on before. Pass rows that no fit has trained "
     "on as X_val, or set early_stopping=False."
 )
-_may_be_wide: ContextVar[bool] = ContextVar("may_be_wide", default=False)
 _MARGIN = 1e-3  # of a loss that is no worse than the means' but for rounding, and for noise
 
 
@@ -55,16 +55,6 @@ def complaints_of_rows(setup: Setup) -> list[str]:
     return [_other_units(columns, effects[len(columns) > 1], estimator, data)] if columns else []
 
 
-@contextlib.contextmanager
-def wide_codes_allowed() -> Iterator[None]:
-    """Inside, codes may be wider than the rows: they are for something else than to be decoded."""
-    token = _may_be_wide.set(True)
-    try:
-        yield
-    finally:
-        _may_be_wide.reset(token)
-
-
 def _wide_code(fit: Any) -> list[str]:
     """Return what to say of a code wider than the rows that was asked for, where it may copy these.
 
@@ -74,7 +64,7 @@ def _wide_code(fit: Any) -> list[str]:
     estimator, a = fit.setup.estimator, fit.setup.architecture
     widths = (*a.encoder_layer_sizes[:-1], *a.decoder_layer_sizes[:-1]) if a.images is None else ()
     width, n = a.encoder_layer_sizes[-1], a.n_features
-    told = _may_be_wide.get() or getattr(estimator, "ordered", False)  # the order shows which units are idle
+    told = estimator._code_may_be_wide or getattr(estimator, "ordered", False)  # whose idle units are known
     told = told or width == signature(type(estimator)).parameters[estimator._width_parameter].default
     told = told or estimator.code_layer == "convolution"  # whose channels share their weights
     keeps = told or estimator.alpha or estimator.encoder is not None or estimator.decoder is not None
@@ -140,4 +130,33 @@ def _loss_above_means(fit: Any) -> str | None:
     return (
         f"Training ended with a loss of {loss:.4g}, above the {means.loss:.4g} of reconstructing each row as the "
         f"column means: the model is worse than none. {advice}{scale}."
+    )
+
+
+def warn_of_the_end(estimator, history: History) -> None:
+    """Warn if training was interrupted, or if ``tol`` asked for more epochs than ``max_iter`` allows."""
+    above = history.above_means
+    also = "" if above is None else f" {above}"  # the same cause: one warning
+    if history.interrupted:
+        n_epochs = len(history.loss_curve)
+        when = f"after {n_epochs} epochs" if n_epochs else "before all layers were trained together"
+        warn(f"Training was interrupted {when}; the networks are kept as they were then.{also}")
+        return
+    ended = history.converged or history.stopped or history.went_on
+    if not estimator.tol or estimator.max_iter == "auto" or ended:
+        if above is not None:
+            warn(above)
+        return
+    if history.validation_loss_curve:
+        remedy = "The loss of the held-out rows was still falling: raise max_iter or learning_rate"
+    else:
+        remedy = (
+            "Raise max_iter or learning_rate; whether more epochs help on other rows is not known unless some are "
+            "held out (early_stopping=True)"
+        )
+    warn(
+        f"Training stopped at max_iter={estimator.max_iter} while the loss was still falling by more than "
+        f"tol={estimator.tol} of its whole improvement. {remedy}. Or set tol=None to train for a fixed number of "
+        f"epochs.{also}",
+        ConvergenceWarning,
     )

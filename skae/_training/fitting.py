@@ -10,7 +10,6 @@ import torch
 from scipy.sparse import issparse
 
 from .._data import arrays
-from .._data.hiding import Hiding
 from .._data.training_data import TrainingData
 from .._networks.building import build
 from .._networks.custom import Linked, check_own_networks, load_weights, redraw, with_own
@@ -20,17 +19,15 @@ from .._objectives.losses import loss_by
 from .._objectives.penalties import own_penalty
 from .._objectives.support import check_support
 from .._support import threads
-from .._support.data_parallel import together
-from .._support.ranks import alone, current
+from .._support.ranks import alone, current, together
 from .advice import complain
 from .fit import Fit, Phase
+from .history import History
 from .hooks import definitions, the_one
-from .loop import History, drive
 from .monitoring import Monitor, phase_task
 from .principal_start import PrincipalStart
 from .problem import Objective
 from .setup import Mode, Setup, set_up
-from .shared_normalization import normalized_over_ranks
 from .step import Step
 
 __all__ = ["Fit", "Phase", "fit_networks", "fitted_attributes", "prepare", "restore_on_failure"]
@@ -60,8 +57,7 @@ def assemble(setup: Setup) -> Fit:
     loss_unit = setup.loss_unit(loss)
     penalties += [own_penalty(hook, loss_unit) for hook in definitions(estimator, "_penalty")]
     projections = [project for hook in definitions(estimator, "_projections") for project in hook(setup)]
-    hiding = Hiding.of(estimator.hidden_groups, setup.generator)
-    terms = setup.corruption(), bottleneck, penalties, projections, setup.dropout(), hiding
+    terms = setup.corruption(), bottleneck, penalties, projections, setup.dropout(), setup.hiding()
     objective = Objective(loss, *terms, loss_unit, setup.data.unit)
     return Fit(setup, encoder, decoder, setup.data.inputs(preparation(encoder)), objective, start=start)
 
@@ -92,7 +88,7 @@ def _give_weights(setup: Setup, encoder: Any, decoder: Any) -> None:
     """Give networks their first weights, which have been drawn, or those of the fit before."""
     estimator, previous, data = setup.estimator, setup.previous, setup.data
     if previous is None:
-        with normalized_over_ranks((encoder, decoder)):
+        with current().normalizing((encoder, decoder)):
             for hook in definitions(estimator, "_initialize_weights"):
                 hook(setup, encoder, decoder)
     else:
@@ -179,8 +175,9 @@ def train(fit: Fit, phases: Sequence[Phase], X, context) -> None:
                 if watched or estimator.verbose:
                     monitor = Monitor(estimator, X, X, task, functools.partial(_glimpse, fit, step))
                 schedule = fit.setup.schedule(step, phase.max_iter)
-                with fit.setup.training(step, schedule):
-                    history = drive(step, fit.setup.epochs(step, schedule, monitor))
+                with fit.setup.training(step, schedule, monitor) as (history, batches):
+                    for index, losses in batches:
+                        losses.append(step(index))
         except KeyboardInterrupt:
             if current().is_shared or not number:
                 raise  # nothing has been learnt, or other ranks are elsewhere

@@ -19,11 +19,12 @@ from .._networks.custom import forward_centred
 from .._networks.networks import preparation
 from .._objectives.losses import CROSS_ENTROPY
 from .fine_tuning import Classification, weights_by_class
+from .history import History
 from .lesson import Lesson, SemiSupervisedStep, root_mean_variance
-from .loop import History, Step
 from .optimizers import OPTIMIZERS, Optimizer
 from .problem import Objective, Schedule, Served
 from .setup import hold_out
+from .step import Step
 from .teacher import Labelled, teach
 
 BATCH_SIZE = 100
