@@ -354,10 +354,9 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
         """
         given, X = X, self._check(X)
         members = self._members()
-        with arrays.named_once(self, X):
-            total = members[0].per_column(X)
-            for member in members[1:]:
-                total += member.per_column(X)
+        total = members[0].per_column(X)
+        for member in members[1:]:
+            total += member.per_column(X)
         total[self._empty(X)] = 0
         return _like(given, X, total / len(members))
 
@@ -449,10 +448,9 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
         against them, and their p-value is 1.
         """
         members = self._members()
-        with arrays.named_once(self, X):
-            total = members[0].oddness(X)
-            for member in members[1:]:
-                total += member.oddness(X)
+        total = members[0].oddness(X)
+        for member in members[1:]:
+            total += member.oddness(X)
         total /= len(members)
         unknown, reference = self._empty(X), self._reference()
         n_odd = int((np.isnan(total) & ~unknown).sum())
