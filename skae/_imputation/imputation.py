@@ -16,12 +16,11 @@ from torch import Tensor
 from .._data.arrays import as_tensor
 from .._fitted.sampling import standard_normal
 from .._support.devices import Streams
-from .blending import share, share_of_mean
 from .gaussian import Gaussian, Patterns
 from .members import Members, Shape
 from .mixture import Mixture
 from .normal_scores import NormalScores
-from .parametric import Parametric, Shares, best_shrinkage, fit_parametric
+from .parametric import Parametric, Shares, best_shrinkage, fit_parametric, share
 from .training import Cells, Review, Settings, train
 
 LEAST_FOLDS = 5  # so that few members see most of the entries
@@ -194,6 +193,23 @@ def fit_imputation(
     squares = x.new_zeros(x.shape[1]).index_add_(0, columns, (judged - x[rows, columns]).square())
     error = (squares / torch.bincount(columns, minlength=x.shape[1])).sqrt()
     return Outcome(fitted._replace(network_share=network_share), error, shrinkage, *trained[1:])
+
+
+def share_of_mean(share_of_one: float, corrections: Tensor) -> float:
+    """Turn the share of single members' corrections into that of their mean.
+
+    Averaging removes what is noise of the members. What it leaves deserves a larger share, by the ratio of the
+    mean squares.
+
+    Parameters
+    ----------
+    share_of_one : float
+    corrections : Tensor of shape (n_members, n)
+        Of the same entries, by each member.
+    """
+    power = float(corrections.mean(0).square().sum())
+    ratio = float(corrections.square().mean(0).sum()) / power if power > 0 else 1.0
+    return min(1.0, share_of_one * ratio)
 
 
 def _corrections_of_all(fitted: Imputation, x: Tensor, observed: Tensor) -> Tensor:
