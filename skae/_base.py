@@ -541,6 +541,14 @@ class TakesSampleWeight(BaseAutoencoder):
         return fit_networks(self, X, sample_weight=sample_weight, X_val=X_val)
 
 
+def as_one_of(kind: Any, fitted: Any) -> Any:
+    """Return a fitted autoencoder of a subclass of ``kind`` as one of ``kind``, which has fewer parameters."""
+    own = set(fitted._parameter_names) - set(kind._parameter_names)
+    result = kind.__new__(kind)
+    vars(result).update({name: value for name, value in vars(fitted).items() if name not in own})
+    return result
+
+
 def is_empty(x: torch.Tensor) -> torch.Tensor:
     """Tell which rows have no value at all, (n, 1)."""
     return x.isnan().all(1, keepdim=True)

@@ -18,6 +18,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import _num_samples, check_is_fitted, validate_data
 
 from ._autoencoder import AutoencoderTransformer
+from ._base import as_one_of
 from ._data import arrays
 from ._data.empty import empty_rows
 from ._data.magnitude import fits_single, magnitude_error
@@ -536,10 +537,7 @@ class _Member(AutoencoderTransformer):
 
     def plain(self, mean: np.ndarray, scale: np.ndarray, X) -> AutoencoderTransformer:
         """Return the fitted autoencoder, for rows in the units of X."""
-        parameters = {name: value for name, value in self.get_params(deep=False).items() if name != "trim"}
-        result = AutoencoderTransformer(**parameters)
-        own = ("trim", *parameters)
-        result.__dict__.update({name: value for name, value in vars(self).items() if name not in own})
+        result = as_one_of(AutoencoderTransformer, self)
         dtype = arrays.torch_dtype(X)
         if not fits_single(scale):
             if sum_dtype(result.device_) != torch.float64:

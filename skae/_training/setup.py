@@ -1,6 +1,7 @@
 """What a fit is given: rows, device, precision, random streams, architecture; and how it takes steps on them."""
 
 import contextlib
+import functools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -65,15 +66,7 @@ class Run(ValuesUsed):
         self, encoder: nn.Module, decoder: nn.Module, served: Served, objective: Objective, **settings: Any
     ) -> Step:
         """Return the explicit step where everything has a closed form, that by autograd elsewhere."""
-        estimator, bottleneck = self.estimator, objective.bottleneck
-        rate = self.raised_rate(bottleneck)
-
-        def make_optimizer(parameters: Tensor, gradient: Tensor, is_weight: Tensor) -> Optimizer:
-            kind = OPTIMIZERS[estimator.solver]
-            alpha = estimator.alpha / (1 if kind.decoupled else objective.loss_unit)
-            settings = {"learning_rate": rate, "alpha": alpha, "momentum": estimator.momentum}
-            return kind(parameters, gradient, is_weight, **settings)
-
+        bottleneck, make_optimizer = objective.bottleneck, self.optimizer(objective)
         averages = bottleneck is not None and bottleneck.averages_weights
         settings |= {"averages": averages, "low_precision": self.low_precision}
         settings["max_grad_norm"] = self.max_grad_norm
@@ -86,6 +79,13 @@ class Run(ValuesUsed):
                 return SparseStep(*blocks, served, objective, make_optimizer, goes_on=goes_on, **settings)
             return ExplicitStep(*blocks, served, objective, make_optimizer, **settings)
         return AutogradStep(encoder, decoder, served, objective, make_optimizer, **settings)
+
+    def optimizer(self, objective: Objective) -> Callable[[Tensor, Tensor, Tensor], Optimizer]:
+        """Return what makes the solver, given parameters, their gradient, and which of them are weights."""
+        e, kind = self.estimator, OPTIMIZERS[self.estimator.solver]
+        alpha = e.alpha / (1 if kind.decoupled else objective.loss_unit)
+        rate = self.raised_rate(objective.bottleneck)
+        return functools.partial(kind, learning_rate=rate, alpha=alpha, momentum=e.momentum)
 
     def schedule(self, step: Step, max_iter: int) -> Schedule:
         """Return how to walk through the rows, and when to stop.
