@@ -71,10 +71,10 @@ class SingleProcess:
         """Return a number that the first rank has."""
         return value
 
-    def spread(self, tensors: Sequence[Tensor]) -> None:
-        """Give all ranks the values of the first."""
+    def spread(self, networks: Sequence[nn.Module]) -> None:
+        """Give the networks of all ranks the values of the first's."""
 
-    def agree(self, facts: dict[str, Any]) -> None:
+    def agree(self, facts: Callable[[], dict[str, Any]]) -> None:
         """Raise ValueError where ranks were given what does not go together."""
 
     # Of a batch -------------------------------------------------------------------------------------------

@@ -102,7 +102,8 @@ class Ranks(SingleProcess):
         self.collectives.spread(shared)
         return int(shared)
 
-    def spread(self, tensors: Sequence[Tensor]) -> None:
+    def spread(self, networks: Sequence[nn.Module]) -> None:
+        tensors = [value for network in networks for value in network.state_dict().values()]
         # As one vector of bytes: each exchange costs time.
         own = [tensor.detach().cpu().reshape(-1).contiguous().view(torch.uint8) for tensor in tensors]
         everything = torch.cat(own)
@@ -111,9 +112,9 @@ class Ranks(SingleProcess):
             for tensor, part in zip(tensors, everything.split([len(one) for one in own]), strict=True):
                 tensor.copy_(part.clone().view(tensor.dtype).view(tensor.shape))
 
-    def agree(self, facts: dict[str, Any]) -> None:
-        found = self.collectives.gather_objects(facts)
-        for name in facts:
+    def agree(self, facts: Callable[[], dict[str, Any]]) -> None:
+        found = self.collectives.gather_objects(facts())
+        for name in found[0]:
             values = [of_rank[name] for of_rank in found]
             other = next((rank for rank, value in enumerate(values) if value != values[0]), None)
             if other is not None:

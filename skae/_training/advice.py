@@ -5,6 +5,7 @@ from typing import Any
 
 from sklearn.exceptions import ConvergenceWarning
 
+from .._data.remedies import listed
 from .._data.split import FEWEST_KINDS
 from .._data.training_data import TrainingData
 from .._objectives.baseline import baseline
@@ -13,7 +14,6 @@ from .history import History
 from .setup import Mode, Setup
 
 _POWERS = {"squared_error": 2, "absolute_error": 1, "huber": 1}  # of a column's unit that a loss grows with
-_MOST_NAMES = 5
 _CAME_BACK = (
     "The warm start has changed nothing: the weights that it started from are the best for the rows held out. "
     "Each fit draws these anew, so that they may have been trained on before. Pass rows that no fit has trained "
@@ -100,11 +100,9 @@ def _channels_first(shape: tuple[int, int, int], said: Any) -> str:
 def _other_units(columns: list[int], effect: str, estimator: Any, data: TrainingData) -> str:
     names = getattr(estimator, "feature_names_in_", None)
     called = [repr(str(names[column])) if names is not None else str(column) for column in columns]
-    more = f" and {len(called) - _MOST_NAMES} more" if len(called) > _MOST_NAMES else ""
-    subject = f"Column{'s' * (len(called) > 1)} {', '.join(called[:_MOST_NAMES])}{more} of {data.X.shape[1]}"
     return (
-        f"{subject} {effect}, since the values are so much larger than those of the others, which will hardly be "
-        f"reconstructed, whatever the score. Scale X, for instance with {data.scaler}."
+        f"{listed(called)} of {data.X.shape[1]} {effect}, since the values are so much larger than those of the "
+        f"others, which will hardly be reconstructed, whatever the score. Scale X, for instance with {data.scaler}."
     )
 
 

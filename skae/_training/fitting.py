@@ -46,7 +46,7 @@ def assemble(setup: Setup) -> Fit:
     drawn = setup.previous is not None or estimator.init not in ("auto", "pca")
     start = None if drawn else PrincipalStart.of(setup, encoder, decoder)
     _give_weights(setup, encoder, decoder)
-    current().spread(_values(encoder, decoder))
+    current().spread((encoder, decoder))
     loss = the_one(estimator, "_reconstruction_loss", setup, decoder) or loss_by(estimator.loss)
     loss = loss.in_unit(setup.data.target_unit)
     if loss.supports:
@@ -60,10 +60,6 @@ def assemble(setup: Setup) -> Fit:
     terms = setup.corruption(), bottleneck, penalties, projections, setup.dropout(), setup.hiding()
     objective = Objective(loss, *terms, loss_unit, setup.data.unit)
     return Fit(setup, encoder, decoder, setup.data.inputs(preparation(encoder)), objective, start=start)
-
-
-def _values(*networks: Any) -> list[torch.Tensor]:
-    return [value for network in networks for value in network.state_dict().values()]
 
 
 def _networks(setup: Setup) -> tuple[Any, Any]:
@@ -121,7 +117,7 @@ def fit_networks(estimator, X, **data):
         X = arrays.check_rows(estimator, X, reset=not warm)
         if data.get("X_val") is not None:
             data["X_val"] = arrays.check_rows(estimator, data["X_val"], reset=False)
-        current().agree(_facts(estimator, X, warm, data))
+        current().agree(functools.partial(_facts, estimator, X, warm, data))
         fit = prepare(estimator, X, Mode.WARM_START if warm else Mode.FRESH, **data)
         several, phases = estimator.n_init > 1 and not warm, phases_of(fit)
         n_tasks = estimator.n_init if several else n_subtasks(phases)
@@ -238,7 +234,7 @@ def _attributes(fit: Fit, encoder: Any, decoder: Any) -> dict[str, Any]:
     for hook in definitions(estimator, "_finalize_networks"):
         encoder, decoder, architecture = hook(fit, encoder, decoder, architecture)
     fit.architecture = architecture
-    current().spread(_values(encoder, decoder))
+    current().spread((encoder, decoder))
     if architecture.link != "identity" and not isinstance(decoder, Decoder):
         decoder = Linked(decoder, architecture.link)  # type: ignore[arg-type]
     X, offset, corruption = data.X, data.offset, fit.objective.corruption
