@@ -102,7 +102,8 @@ def _other_units(columns: list[int], effect: str, estimator: Any, data: Training
     called = [repr(str(names[column])) if names is not None else str(column) for column in columns]
     return (
         f"{listed(called)} of {data.X.shape[1]} {effect}, since the values are so much larger than those of the "
-        f"others, which will hardly be reconstructed, whatever the score. Scale X, for instance with {data.scaler}."
+        "others, which will hardly be reconstructed, whatever the score. Scale X, for instance with "
+        f"{data.scaler}."
     )
 
 
