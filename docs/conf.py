@@ -33,7 +33,7 @@ extensions = [
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
 ]
-exclude_patterns = ["_build", "images", "auto_examples/*.ipynb", "**/*.md5"]
+exclude_patterns = ["_build", "images", "auto_examples/**/*.ipynb", "**/*.md5"]
 templates_path = ["_templates"]
 default_role = "py:obj"  # what stands in backquotes in docstrings is a name
 show_warning_types = True
@@ -72,16 +72,16 @@ GROUP_OF = {name: group for group, names in GROUPS.items() for name in names}
 # What displays look like, by the gallery: their pages begin with it.
 autosummary_context = {
     "pictures": {
-        "ReconstructionDisplay": "plot_inspection_001",
-        "TopActivationDisplay": "plot_inspection_002",
-        "FeatureDisplay": "plot_inspection_003",
-        "PreferredInputDisplay": "plot_inspection_004",
-        "LossCurveDisplay": "plot_inspection_005",
-        "LatentDisplay": "plot_inspection_006",
-        "SampleDisplay": "plot_inspection_007",
-        "ImputationDisplay": "plot_inspection_008",
-        "OutlierDisplay": "plot_anomalies_001",
-        "TableDisplay": "plot_tables_001",
+        "ReconstructionDisplay": ("reduction", "plot_inspection", "001"),
+        "TopActivationDisplay": ("reduction", "plot_inspection", "002"),
+        "FeatureDisplay": ("reduction", "plot_inspection", "003"),
+        "PreferredInputDisplay": ("reduction", "plot_inspection", "004"),
+        "LossCurveDisplay": ("reduction", "plot_inspection", "005"),
+        "LatentDisplay": ("reduction", "plot_inspection", "006"),
+        "SampleDisplay": ("reduction", "plot_inspection", "007"),
+        "ImputationDisplay": ("reduction", "plot_inspection", "008"),
+        "OutlierDisplay": ("tabular", "plot_anomalies", "001"),
+        "TableDisplay": ("tabular", "plot_tables", "001"),
     }
 }
 
@@ -91,6 +91,10 @@ sphinx_gallery_conf = {
     "gallery_dirs": "auto_examples",
     "filename_pattern": r"plot_\w+\.py",
     "ignore_pattern": r"extending_\w+\.py",
+    "subsection_order": [
+        f"../examples/{part}"
+        for part in ("reduction", "tabular", "images", "generation")
+    ],
     "within_subsection_order": "FileNameSortKey",
     "abort_on_example_error": True,
     "doc_module": ("skae",),
