@@ -4,10 +4,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .activations import ACTIVATIONS
-from .convolutions import Layers, Tied, Undrawn
+from .convolutions import Layers, Tied
 
 
-class Linear(Undrawn, nn.Linear):
+class Linear(nn.Linear):
     """`torch.nn.Linear` that leaves drawing its weights to `initialize`.
 
     Weights of its last ``n_marks`` inputs, which mark missing entries, start at zero: where nothing is missing,
@@ -15,6 +15,9 @@ class Linear(Undrawn, nn.Linear):
     """
 
     n_marks = 0
+
+    def reset_parameters(self) -> None:
+        pass
 
 
 class TiedLinear(Tied):
