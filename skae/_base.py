@@ -182,6 +182,7 @@ class BaseAutoencoder(UsesEncoder):
     _score_unit = "minus the mean squared error"  # what `score_samples` is, as displays write it
     _code_may_be_wide = False  # whether codes wider than the rows are not warned of
     _starts_at_pca = False  # whether networks may start at PCA's solution
+    _reads_code_activation = False  # whether `code_activation` says something of users' encoders, too
 
     # Fitting ----------------------------------------------------------------------------------------------
 

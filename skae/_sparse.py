@@ -343,6 +343,7 @@ class SparseAutoencoder(TakesSampleWeight):
     """
 
     _automatic = STEADY
+    _reads_code_activation = True  # to select units, and to tell dead ones
 
     code_activation: str = parameter(StrOptions({"auto", *ACTIVATIONS}), default="auto")
     sparsity: Any = parameter(StrOptions(_SPARSITIES), default="kl")
