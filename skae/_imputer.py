@@ -14,14 +14,14 @@ from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, v
 
 from ._data import arrays
 from ._data.magnitude import check_columns
-from ._imputation.imputation import Outcome, fit_imputation, from_plain, to_plain
+from ._imputation.imputation import Outcome, fit_imputation, from_plain, to_plain, work
 from ._imputation.members import Shape
 from ._imputation.plausible import Range, plausible_range
 from ._imputation.training import STEPS_PER_REVIEW, Review, Settings
 from ._networks.activations import ACTIVATIONS
 from ._support import devices, threads
-from ._support.data_parallel import refuse
 from ._support.parameters import AT_LEAST_ONE, NON_NEGATIVE, POSITIVE, Parameters, parameter
+from ._support.ranks import refuse
 from ._support.warnings import warn
 from ._training.fitting import restore_on_failure
 from ._training.problem import DivergedError
@@ -268,7 +268,8 @@ class AutoencoderImputer(CallbackSupportMixin, Parameters, TransformerMixin, Bas
         sizes = tuple(np.atleast_1d(np.asarray(self.hidden_layer_sizes, dtype=int)).tolist())
         shape = Shape(self.n_estimators, x.shape[1], self.n_components, sizes, self.activation)
         try:
-            outcome = fit_imputation(x, observed, shape, settings, streams, report) if x.numel() else None
+            with threads.for_work(work(x)):
+                outcome = fit_imputation(x, observed, shape, settings, streams, report) if x.numel() else None
         except DivergedError as error:
             epoch = max(1, math.ceil(error.epoch * settings.batch_size / len(x)))
             largest = np.nanmax(np.abs(values))
@@ -366,12 +367,14 @@ class AutoencoderImputer(CallbackSupportMixin, Parameters, TransformerMixin, Bas
         limits = getattr(self, "_range", None)  # imputers of earlier versions have none
         seen = torch.from_numpy(observed if limits is None else observed & Range(*limits).holds(X))
         x = self._standardized(X, seen)
-        if self.sample_posterior:
-            seeds = np.random.SeedSequence([self._seed, self._n_calls]).generate_state(4)
-            self._n_calls += 1
-            x[incomplete] = model.draw(x[incomplete], seen[incomplete], np.random.RandomState(seeds))
-        else:
-            x[incomplete] = model.fill(x[incomplete], seen[incomplete])
+        rows = x[incomplete], seen[incomplete]
+        with threads.for_work(work(rows[0])):
+            if self.sample_posterior:
+                seeds = np.random.SeedSequence([self._seed, self._n_calls]).generate_state(4)
+                self._n_calls += 1
+                x[incomplete] = model.draw(*rows, np.random.RandomState(seeds))
+            else:
+                x[incomplete] = model.fill(*rows)
         return x.numpy() * self._scale + self._mean
 
     def get_feature_names_out(self, input_features=None):

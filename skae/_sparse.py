@@ -31,7 +31,7 @@ from ._support.parameters import AT_LEAST_ONE, AT_LEAST_ZERO, FRACTION, NON_NEGA
 from ._support.warnings import warn
 from ._training.automatic import STEADY, bearable
 from ._training.fitting import Fit
-from ._training.loop import History
+from ._training.history import History
 from ._training.setup import Mode, Setup
 
 _NEVER_NEGATIVE = ("relu", "sigmoid")

@@ -22,7 +22,7 @@ from ._objectives.support import Support, SupportWatch
 from ._support.parameters import AT_LEAST_ONE, NON_NEGATIVE, POSITIVE, parameter
 from ._support.warnings import warn
 from ._training.fitting import Fit
-from ._training.loop import History
+from ._training.history import History
 from ._training.setup import Mode, Setup
 
 WORTHLESS = 0.5  # nats a row that codes cost more than they save; less may be due to the draws

@@ -6,6 +6,7 @@ import pickle
 import subprocess
 import sys
 import warnings
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -544,6 +545,27 @@ def test_names_that_are_missing_are_warned_of_once(estimator, method):
             warnings.simplefilter("always")
             getattr(model, method)(given)
         assert sum("feature names" in str(warning.message) for warning in told) == 1
+
+
+class SeesFilters(DenoisingAutoencoder):
+    """Takes note of the filters of warnings that it scores under."""
+
+    seen: ClassVar[list] = []
+
+    def score_samples(self, X):
+        self.seen.append(list(warnings.filters))
+        return super().score_samples(X)
+
+
+def test_filters_of_warnings_are_left_alone():
+    """They are global: other threads may be at work, and set theirs."""
+    model = detector(configured(SeesFilters, random_state=None)).fit(pd.DataFrame(rows(), columns=list("abcde")))
+    SeesFilters.seen.clear()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the names
+        before = list(warnings.filters)
+        model.score_samples(rows())
+    assert SeesFilters.seen == [before] * 3
 
 
 @every_detector

@@ -1,30 +1,29 @@
-"""What rows and losses show to be wrong with a fit: units, channels, codes that copy, a loss above the means'."""
+"""What is warned of after a fit: units, channels, codes that copy, a loss above the means', an early end."""
 
-import contextlib
-from collections.abc import Iterator
-from contextvars import ContextVar
 from inspect import signature
 from typing import Any
 
 import numpy as np
 import torch
+from sklearn.exceptions import ConvergenceWarning
 
 from .._data.chunks import spread
+from .._data.remedies import listed
 from .._data.split import FEWEST_KINDS
 from .._data.training_data import TrainingData
 from .._networks.custom import without_effect
 from .._objectives.baseline import baseline
+from .._support.warnings import warn
+from .history import History
 from .setup import Mode, Setup
 from .worth import worth_of_codes
 
 _POWERS = {"squared_error": 2, "absolute_error": 1, "huber": 1}  # of a column's unit that a loss grows with
-_MOST_NAMES = 5
 _CAME_BACK = (
     "The warm start has changed nothing: the weights that it started from are the best for the rows held out. "
     "Each fit draws these anew, so that they may have been trained on before. Pass rows that no fit has trained "
     "on as X_val, or set early_stopping=False."
 )
-_may_be_wide: ContextVar[bool] = ContextVar("may_be_wide", default=False)
 _WIDER = 3  # times the unit of the first fit, of the middle one of so many rows: half of them are no drift
 _ROWS_TO_MEASURE = 100
 _FAR_BELOW = 1000  # times the loss of the column means: what no penalty that is in balance with the loss reaches
@@ -74,16 +73,6 @@ def complaints_of_rows(setup: Setup) -> list[str]:
     return [_other_units(columns, effects[len(columns) > 1], estimator, data)] if columns else []
 
 
-@contextlib.contextmanager
-def wide_codes_allowed() -> Iterator[None]:
-    """Inside, codes may be wider than the rows: they are for something else than to be decoded."""
-    token = _may_be_wide.set(True)
-    try:
-        yield
-    finally:
-        _may_be_wide.reset(token)
-
-
 def _in_another_unit(setup: Setup) -> list[str]:
     """Return what to say of rows that the networks go on with where they are far wider than those before."""
     if not setup.architecture.scaled or not setup.seen.follows:
@@ -111,7 +100,7 @@ def _wide_code(fit: Any) -> list[str]:
     estimator, a = fit.setup.estimator, fit.setup.architecture
     widths = (*a.encoder_layer_sizes[:-1], *a.decoder_layer_sizes[:-1]) if a.images is None else ()
     width, n = a.encoder_layer_sizes[-1], a.n_features
-    told = _may_be_wide.get() or getattr(estimator, "ordered", False)  # the order shows which units are idle
+    told = estimator._code_may_be_wide or getattr(estimator, "ordered", False)  # whose idle units are known
     told = told or _is_default(estimator, estimator._width_parameter)
     told = told or estimator.code_layer == "convolution"  # whose channels share their weights
     keeps = told or estimator.alpha or estimator.encoder is not None or estimator.decoder is not None
@@ -168,11 +157,10 @@ def _channels_first(shape: tuple[int, int, int], said: Any) -> str:
 def _other_units(columns: list[int], effect: str, estimator: Any, data: TrainingData) -> str:
     names = getattr(estimator, "feature_names_in_", None)
     called = [repr(str(names[column])) if names is not None else str(column) for column in columns]
-    more = f" and {len(called) - _MOST_NAMES} more" if len(called) > _MOST_NAMES else ""
-    subject = f"Column{'s' * (len(called) > 1)} {', '.join(called[:_MOST_NAMES])}{more} of {data.X.shape[1]}"
     return (
-        f"{subject} {effect}, since the values are so much larger than those of the others, which will hardly be "
-        f"reconstructed, whatever the score. Scale X, for instance with {data.scaler}."
+        f"{listed(called)} of {data.X.shape[1]} {effect}, since the values are so much larger than those of the "
+        "others, which will hardly be reconstructed, whatever the score. Scale X, for instance with "
+        f"{data.scaler}."
     )
 
 
@@ -227,4 +215,33 @@ def _unbounded_penalty(fit: Any) -> str | None:
         f"{' and '.join(own)} came to {penalty:.4g} and was still falling, beside {loss:.4g} for {of}: it seems "
         "to have no lower bound, and the reconstruction no longer counts. Bound it, for instance by torch.clamp, "
         "or by the logarithm of what is to grow. Less weight helps only where the loss holds against it."
+    )
+
+
+def warn_of_the_end(estimator, history: History) -> None:
+    """Warn if training was interrupted, or if ``tol`` asked for more epochs than ``max_iter`` allows."""
+    above = history.unbounded or history.above_means
+    also = "" if above is None else f" {above}"  # the same cause: one warning
+    if history.interrupted:
+        n_epochs = len(history.loss_curve)
+        when = f"after {n_epochs} epochs" if n_epochs else "before all layers were trained together"
+        warn(f"Training was interrupted {when}; the networks are kept as they were then.{also}")
+        return
+    ended = history.converged or history.stopped or history.went_on or history.unbounded is not None
+    if not estimator.tol or estimator.max_iter == "auto" or ended:
+        if above is not None:
+            warn(above)
+        return
+    if history.validation_loss_curve:
+        remedy = "The loss of the held-out rows was still falling: raise max_iter or learning_rate"
+    else:
+        remedy = (
+            "Raise max_iter or learning_rate; whether more epochs help on other rows is not known unless some are "
+            "held out (early_stopping=True)"
+        )
+    warn(
+        f"Training stopped at max_iter={estimator.max_iter} while the loss was still falling by more than "
+        f"tol={estimator.tol} of its whole improvement. {remedy}. Or set tol=None to train for a fixed number of "
+        f"epochs.{also}",
+        ConvergenceWarning,
     )

@@ -35,8 +35,6 @@ from skae import (
     VAESampler,
 )
 
-UNITS = r"nearly all of the loss.*StandardScaler"
-CHANNELS = r"channels first"
 MEANS = r"Training ended with a loss of .* above the .* column means"
 
 
