@@ -14,7 +14,7 @@ from ._objectives.penalties import Penalty, contractive
 from ._support.parameters import AT_LEAST_ONE, NON_NEGATIVE, parameter
 from ._support.warnings import warn
 from ._training.fitting import Fit
-from ._training.loop import History
+from ._training.history import History
 from ._training.setup import Mode, Setup
 
 

@@ -31,11 +31,11 @@ from ._objectives.support import Support, SupportWatch
 from ._support import threads
 from ._support.parameters import AT_LEAST_ONE, SHARE, parameter
 from ._support.warnings import warn
+from ._training.advice import warn_of_the_end
 from ._training.bottleneck import Bottleneck
 from ._training.fitting import Fit, Phase, fit_networks
+from ._training.history import History
 from ._training.incremental import update_networks
-from ._training.loop import History
-from ._training.monitoring import warn_of_the_end
 from ._training.parameters import TrainingParameters
 from ._training.setup import Mode, Setup
 
@@ -180,7 +180,9 @@ class BaseAutoencoder(UsesEncoder):
     clean_fraction = cast(Any, 0.0)
     _width_parameter = "n_components"  # which of the parameters is the width of the code
     _score_unit = "minus the mean squared error"  # what `score_samples` is, as displays write it
+    _code_may_be_wide = False  # whether codes wider than the rows are not warned of
     _starts_at_pca = False  # whether networks may start at PCA's solution
+    _reads_code_activation = False  # whether `code_activation` says something of users' encoders, too
 
     # Fitting ----------------------------------------------------------------------------------------------
 
@@ -538,6 +540,14 @@ class TakesSampleWeight(BaseAutoencoder):
             If ``device`` is not available.
         """
         return fit_networks(self, X, sample_weight=sample_weight, X_val=X_val)
+
+
+def as_one_of(kind: Any, fitted: Any) -> Any:
+    """Return a fitted autoencoder of a subclass of ``kind`` as one of ``kind``, which has fewer parameters."""
+    own = set(fitted._parameter_names) - set(kind._parameter_names)
+    result = kind.__new__(kind)
+    vars(result).update({name: value for name, value in vars(fitted).items() if name not in own})
+    return result
 
 
 def is_empty(x: torch.Tensor) -> torch.Tensor:

@@ -20,15 +20,14 @@ from ._denoising import DenoisingAutoencoder
 from ._networks.inference import forward
 from ._objectives.support import Support, SupportWatch
 from ._support import threads
-from ._support.data_parallel import refuse
 from ._support.devices import random_seed, random_streams
 from ._support.parameters import AT_LEAST_ZERO, parameter
-from ._training.advice import wide_codes_allowed
+from ._support.ranks import refuse
+from ._training.advice import warn_of_the_end
 from ._training.automatic import STEADY
 from ._training.fine_tuning import Classification, FineTuning
 from ._training.fitting import restore_on_failure
-from ._training.loop import drive
-from ._training.monitoring import Monitor, phase_task, warn_of_the_end
+from ._training.monitoring import Monitor, phase_task
 from ._training.semi_supervised import SemiSupervised
 
 
@@ -253,8 +252,9 @@ class AutoencoderClassifier(ClassifierMixin, UsesEncoder):
             schedule = run.schedule(run.step, run.max_iter)
             with phase_task(self, *rows, context, "fine-tune", schedule.max_iter) as task:
                 monitor = Monitor(self, *rows, task, run.glimpse)
-                with run.training(run.step, schedule):
-                    history = drive(run.step, run.epochs(run.step, schedule, monitor))
+                with run.training(run.step, schedule, monitor) as (history, batches):
+                    for index, losses in batches:
+                        losses.append(run.step(index))
             for name in ("validation_loss_curve_", "label_distributions_", "transduction_"):
                 vars(self).pop(name, None)
             vars(self).update(run.attributes(history))
@@ -291,8 +291,9 @@ class AutoencoderClassifier(ClassifierMixin, UsesEncoder):
         task = context.subcontext(task_name="pretrain")
         with task.propagate_callback_context(autoencoder):
             task.call_on_fit_task_begin(estimator=self, X=X)
-            with wide_codes_allowed():
-                autoencoder.fit(X, **weights)
+            autoencoder._code_may_be_wide = True  # it is for labels, and need not be decoded
+            autoencoder.fit(X, **weights)
+            del autoencoder._code_may_be_wide
             task.call_on_fit_task_end(estimator=self, X=X)
         return autoencoder
 

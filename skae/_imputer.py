@@ -8,19 +8,20 @@ import torch
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.impute import MissingIndicator
+from sklearn.utils._missing import is_pandas_na
 from sklearn.utils._param_validation import MissingValues, StrOptions
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
 
 from ._data import arrays
 from ._data.magnitude import check_columns
-from ._imputation.imputation import Outcome, fit_imputation, from_plain, to_plain
+from ._imputation.imputation import Outcome, fit_imputation, from_plain, to_plain, work
 from ._imputation.members import Shape
 from ._imputation.plausible import Range, plausible_range
 from ._imputation.training import STEPS_PER_REVIEW, Review, Settings
 from ._networks.activations import ACTIVATIONS
 from ._support import devices, threads
-from ._support.data_parallel import refuse
 from ._support.parameters import AT_LEAST_ONE, NON_NEGATIVE, POSITIVE, Parameters, parameter
+from ._support.ranks import refuse
 from ._support.warnings import warn
 from ._training.fitting import restore_on_failure
 from ._training.problem import DivergedError
@@ -60,8 +61,9 @@ class AutoencoderImputer(CallbackSupportMixin, Parameters, TransformerMixin, Bas
         Largest value to fill in, of all columns or of each.
     n_components : int, default=4
         Width of the networks' code.
-    missing_values : int or float, default=np.nan
-        What marks a missing entry. ``np.nan`` also covers missing entries of pandas' nullable columns.
+    missing_values : int, float or pandas.NA, default=np.nan
+        What marks a missing entry. ``np.nan`` and ``pandas.NA`` both cover missing entries of pandas' nullable
+        columns, and NaN.
     hidden_layer_sizes : int or array-like of int, default=(64, 64)
         Widths of the encoders' hidden layers, from the input to the code; the decoders' are the same in
         opposite order. An int is a single layer; ``()`` is no hidden layer.
@@ -266,7 +268,8 @@ class AutoencoderImputer(CallbackSupportMixin, Parameters, TransformerMixin, Bas
         sizes = tuple(np.atleast_1d(np.asarray(self.hidden_layer_sizes, dtype=int)).tolist())
         shape = Shape(self.n_estimators, x.shape[1], self.n_components, sizes, self.activation)
         try:
-            outcome = fit_imputation(x, observed, shape, settings, streams, report) if x.numel() else None
+            with threads.for_work(work(x)):
+                outcome = fit_imputation(x, observed, shape, settings, streams, report) if x.numel() else None
         except DivergedError as error:
             epoch = max(1, math.ceil(error.epoch * settings.batch_size / len(x)))
             largest = np.nanmax(np.abs(values))
@@ -364,12 +367,14 @@ class AutoencoderImputer(CallbackSupportMixin, Parameters, TransformerMixin, Bas
         limits = getattr(self, "_range", None)  # imputers of earlier versions have none
         seen = torch.from_numpy(observed if limits is None else observed & Range(*limits).holds(X))
         x = self._standardized(X, seen)
-        if self.sample_posterior:
-            seeds = np.random.SeedSequence([self._seed, self._n_calls]).generate_state(4)
-            self._n_calls += 1
-            x[incomplete] = model.draw(x[incomplete], seen[incomplete], np.random.RandomState(seeds))
-        else:
-            x[incomplete] = model.fill(x[incomplete], seen[incomplete])
+        rows = x[incomplete], seen[incomplete]
+        with threads.for_work(work(rows[0])):
+            if self.sample_posterior:
+                seeds = np.random.SeedSequence([self._seed, self._n_calls]).generate_state(4)
+                self._n_calls += 1
+                x[incomplete] = model.draw(*rows, np.random.RandomState(seeds))
+            else:
+                x[incomplete] = model.fill(*rows)
         return x.numpy() * self._scale + self._mean
 
     def get_feature_names_out(self, input_features=None):
@@ -392,8 +397,13 @@ class AutoencoderImputer(CallbackSupportMixin, Parameters, TransformerMixin, Bas
             return names
         return np.concatenate([names, self.indicator_.get_feature_names_out(input_features)])
 
+    @property
+    def _marker(self) -> Any:
+        """What marks missing entries in an array, which pandas.NA becomes NaN in."""
+        return np.nan if is_pandas_na(self.missing_values) else self.missing_values
+
     def _check(self, X, *, reset: bool) -> np.ndarray:
-        finite = "allow-nan" if np.isnan(self.missing_values) else True
+        finite = "allow-nan" if np.isnan(self._marker) else True
         with arrays.with_remedy(X):
             X = arrays.to_numpy(X.detach()) if isinstance(X, torch.Tensor) else X
             return validate_data(self, X, dtype=[np.float64, np.float32], ensure_all_finite=finite, reset=reset)
@@ -404,14 +414,14 @@ class AutoencoderImputer(CallbackSupportMixin, Parameters, TransformerMixin, Bas
         return torch.from_numpy(np.where(observed, (X.astype(np.float64) - self._mean) / scale, 0.0))
 
     def _missing(self, X: np.ndarray) -> np.ndarray:
-        return np.isnan(X) if np.isnan(self.missing_values) else self.missing_values == X
+        return np.isnan(X) if np.isnan(self._marker) else self._marker == X
 
     def _indicator(self, missing: np.ndarray) -> MissingIndicator:
         return MissingIndicator(error_on_new=False).fit(_marks(missing))
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = bool(np.isnan(self.missing_values))
+        tags.input_tags.allow_nan = bool(np.isnan(self._marker))
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         tags.non_deterministic = self.sample_posterior
         return tags

@@ -18,6 +18,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import _num_samples, check_is_fitted, validate_data
 
 from ._autoencoder import AutoencoderTransformer
+from ._base import as_one_of
 from ._data import arrays
 from ._data.empty import empty_rows
 from ._data.magnitude import fits_single, magnitude_error
@@ -32,9 +33,9 @@ from ._networks.units import to_units
 from ._objectives.losses import Loss, loss_by
 from ._objectives.trimming import trimmed
 from ._support import threads
-from ._support.data_parallel import refuse
 from ._support.devices import random_streams, sum_dtype
 from ._support.parameters import AT_LEAST_ONE, FRACTION, NON_NEGATIVE, Parameters, parameter
+from ._support.ranks import refuse
 from ._support.warnings import warn
 from ._training.fitting import restore_on_failure
 from ._training.setup import Setup
@@ -354,10 +355,9 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
         """
         given, X = X, self._check(X)
         members = self._members()
-        with arrays.named_once(self, X):
-            total = members[0].per_column(X)
-            for member in members[1:]:
-                total += member.per_column(X)
+        total = members[0].per_column(X)
+        for member in members[1:]:
+            total += member.per_column(X)
         total[self._empty(X)] = 0
         return _like(given, X, total / len(members))
 
@@ -383,9 +383,10 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
         n = _num_samples(X)
         size = round(self.max_samples * n)
         if min(size, n - size) < 2:
+            change = f", or {'raise' if size < 2 else 'lower'} max_samples" if n >= 4 else ""
             raise ValueError(
                 f"n_samples={n} and max_samples={self.max_samples} train a member on {size} rows and leave out "
-                f"{n - size}, but it needs at least two of either. Give fit more rows."
+                f"{n - size}, but it needs at least two of either. Give fit more rows{change}."
             )
         return n, size
 
@@ -449,10 +450,9 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
         against them, and their p-value is 1.
         """
         members = self._members()
-        with arrays.named_once(self, X):
-            total = members[0].oddness(X)
-            for member in members[1:]:
-                total += member.oddness(X)
+        total = members[0].oddness(X)
+        for member in members[1:]:
+            total += member.oddness(X)
         total /= len(members)
         unknown, reference = self._empty(X), self._reference()
         n_odd = int((np.isnan(total) & ~unknown).sum())
@@ -538,10 +538,7 @@ class _Member(AutoencoderTransformer):
 
     def plain(self, mean: np.ndarray, scale: np.ndarray, X) -> AutoencoderTransformer:
         """Return the fitted autoencoder, for rows in the units of X."""
-        parameters = {name: value for name, value in self.get_params(deep=False).items() if name != "trim"}
-        result = AutoencoderTransformer(**parameters)
-        own = ("trim", *parameters)
-        result.__dict__.update({name: value for name, value in vars(self).items() if name not in own})
+        result = as_one_of(AutoencoderTransformer, self)
         dtype = arrays.torch_dtype(X)
         if not fits_single(scale):
             if sum_dtype(result.device_) != torch.float64:

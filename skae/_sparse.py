@@ -31,7 +31,7 @@ from ._support.parameters import AT_LEAST_ONE, AT_LEAST_ZERO, FRACTION, NON_NEGA
 from ._support.warnings import warn
 from ._training.automatic import STEADY, bearable
 from ._training.fitting import Fit
-from ._training.loop import History
+from ._training.history import History
 from ._training.setup import Mode, Setup
 
 _NEVER_NEGATIVE = ("relu", "sigmoid")
@@ -343,6 +343,7 @@ class SparseAutoencoder(TakesSampleWeight):
     """
 
     _automatic = STEADY
+    _reads_code_activation = True  # to select units, and to tell dead ones
 
     code_activation: str = parameter(StrOptions({"auto", *ACTIVATIONS}), default="auto")
     sparsity: Any = parameter(StrOptions(_SPARSITIES), default="kl")

@@ -13,7 +13,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from ._base import BaseAutoencoder
+from ._base import BaseAutoencoder, as_one_of
 from ._bottleneck.gaussian import GaussianBottleneck
 from ._bottleneck.mixture import MixtureBottleneck
 from ._data import arrays
@@ -23,9 +23,9 @@ from ._data.tables.frames import as_table
 from ._fitted.mixture import MOST_ROWS, Mixture
 from ._fitted.sampling import check_n_samples
 from ._fitted.tables import TableModel
-from ._support.data_parallel import refuse
 from ._support.devices import normal, random_streams
 from ._support.parameters import AT_LEAST_ONE, NON_NEGATIVE, SHARE, parameter
+from ._support.ranks import refuse
 from ._training.automatic import Automatic, bearable
 from ._training.fitting import restore_on_failure
 from ._training.parameters import TrainingParameters
@@ -639,6 +639,8 @@ class _Epochs:
 class _TableVAE(VAESampler):
     """The autoencoder while it is trained: variables are hidden as wholes, and the prior may be a mixture."""
 
+    _against_inactive_units = _fewer_columns = ""
+
     prior: str = parameter(StrOptions({"mixture", "normal"}), default="mixture")
     hidden_groups: Any = parameter("array-like", None, default=None)
 
@@ -658,8 +660,4 @@ class _TableVAE(VAESampler):
 
     def plain(self) -> VAESampler:
         """Return the fitted autoencoder as one of the public class."""
-        own = ("prior", "hidden_groups")
-        parameters = {name: value for name, value in self.get_params(deep=False).items() if name not in own}
-        result = VAESampler(**parameters)
-        result.__dict__.update({name: value for name, value in vars(self).items() if name not in own})
-        return result
+        return as_one_of(VAESampler, self)

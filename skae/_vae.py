@@ -22,8 +22,10 @@ from ._objectives.support import Support, SupportWatch
 from ._support.parameters import AT_LEAST_ONE, NON_NEGATIVE, POSITIVE, parameter
 from ._support.warnings import warn
 from ._training.fitting import Fit
-from ._training.loop import History
+from ._training.history import History
 from ._training.setup import Mode, Setup
+
+WORTHLESS = 0.5  # nats a row that codes cost more than they save; less may be due to the draws
 
 
 class VAESampler(TakesMissingValues):
@@ -368,6 +370,8 @@ class VAESampler(TakesMissingValues):
     tied_weights: ClassVar = False  # type: ignore[misc]  # no parameter: the encoder has two heads
 
     _score_unit = "log-likelihood in nats"
+    _against_inactive_units = "set free_bits or kl_warm_up, "  # what else helps, of the parameters there are
+    _fewer_columns = ", or make fewer columns of X first, for instance with sklearn.decomposition.TruncatedSVD(20)"
 
     # Using the model --------------------------------------------------------------------------------------
 
@@ -635,12 +639,22 @@ class VAESampler(TakesMissingValues):
         }
 
     def _warn_after_fit(self, history: History) -> None:
-        if self.n_active_units_ == 0 and not history.complaints:  # those of rows tell why
+        if history.complaints:  # those of rows tell why
+            return
+        worth, width = history.worth_of_codes, self._n_features_out
+        if self.n_active_units_ == 0:
             warn(
-                f"All {self._n_features_out} units of the code are inactive: every row has the same posterior, so "
-                f"that the codes carry no information. Lower beta, which is {self.beta:g}, set free_bits or "
-                "kl_warm_up, or train longer (max_iter) or faster (learning_rate); independent columns cannot be "
-                "compressed at all.",
+                f"All {width} units of the code are inactive: every row has the same posterior, so "
+                f"that the codes carry no information. Lower beta, which is {self.beta:g}, "
+                f"{self._against_inactive_units}or train longer (max_iter) or at another learning_rate than "
+                f"{self.learning_rate_:g}; constant and independent columns cannot be compressed at all.",
+            )
+        elif worth is not None and worth < -WORTHLESS and not history.interrupted:
+            warn(
+                f"The codes are worth nothing, although {self.n_active_units_} of {width} units are active: with "
+                f"one code for all rows, the loss would be lower by {-worth:.3g} nats per row. Lower "
+                f"learning_rate, which was {self.learning_rate_:g}{self._fewer_columns}; independent columns "
+                "cannot be compressed at all."
             )
 
 

@@ -43,6 +43,8 @@ def configured(estimator_class, **parameters):
         settings |= {"n_bits": 8, "learning_rate": 0.02}  # so that few steps change some bits
     else:
         settings["n_components"] = 2
+    if parameters.get("encoder") is not None and parameters.get("decoder") is not None:
+        del settings["hidden_layer_sizes"]  # which would have no effect
     return estimator_class(**{**settings, **parameters})
 
 

@@ -645,6 +645,6 @@ def test_warm_start_with_another_image_shape_is_refused():
 def test_own_modules_need_no_image_shape():
     """With modules of the user's own for both networks there is nothing to shape."""
     X = rows()
-    own = {"encoder": nn.Linear(5, 3), "decoder": nn.Linear(3, 5)}
+    own = {"encoder": nn.Linear(5, 3), "decoder": nn.Linear(3, 5), "hidden_layer_sizes": (128,)}  # the default
     plain, shaped = (fitted(X=X, image_shape=shape, **own) for shape in (None, (5, 1)))
     assert_same(plain.transform(X), shaped.transform(X))

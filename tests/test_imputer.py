@@ -195,6 +195,15 @@ def test_nullable_integer_and_boolean_columns():
     assert_same(filled[seen], frame.to_numpy(dtype=float, na_value=np.nan)[seen])
 
 
+def test_missing_values_of_pandas():
+    holes = table()[1]
+    frame = pd.DataFrame({name: pd.array(column, dtype="Float64") for name, column in enumerate(holes.T)})
+    assert_same(quick(missing_values=pd.NA).fit_transform(frame), quick().fit_transform(holes))
+    assert quick(missing_values=pd.NA).__sklearn_tags__().input_tags.allow_nan
+    with pytest.raises(ValueError, match="infinity"):
+        quick(missing_values=pd.NA).fit(np.where(np.isnan(holes), np.inf, holes))
+
+
 def test_another_mark_of_missing_values():
     holes = table()[1]
     marked = np.where(np.isnan(holes), -999.0, holes)

@@ -6,6 +6,7 @@ import pickle
 import subprocess
 import sys
 import warnings
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -199,6 +200,15 @@ def test_the_rate_is_learnt_by_fit():
 def test_the_rate_is_checked(rate):
     with pytest.raises(InvalidParameterError, match="'false_alarm_rate' parameter"):
         detector(false_alarm_rate=rate).fit(rows())
+
+
+@pytest.mark.parametrize(
+    ("share", "n", "remedy"),
+    [(0.99, 100, ", or lower max_samples"), (0.01, 100, ", or raise max_samples"), (0.6, 3, r"\.$")],
+)
+def test_too_few_rows_for_members(share, n, remedy):
+    with pytest.raises(ValueError, match=rf"n_samples={n} and max_samples={share} .*Give fit more rows{remedy}"):
+        detector(max_samples=share).fit(rows(n))
 
 
 @pytest.mark.parametrize(
@@ -535,6 +545,27 @@ def test_names_that_are_missing_are_warned_of_once(estimator, method):
             warnings.simplefilter("always")
             getattr(model, method)(given)
         assert sum("feature names" in str(warning.message) for warning in told) == 1
+
+
+class SeesFilters(DenoisingAutoencoder):
+    """Takes note of the filters of warnings that it scores under."""
+
+    seen: ClassVar[list] = []
+
+    def score_samples(self, X):
+        self.seen.append(list(warnings.filters))
+        return super().score_samples(X)
+
+
+def test_filters_of_warnings_are_left_alone():
+    """They are global: other threads may be at work, and set theirs."""
+    model = detector(configured(SeesFilters, random_state=None)).fit(pd.DataFrame(rows(), columns=list("abcde")))
+    SeesFilters.seen.clear()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the names
+        before = list(warnings.filters)
+        model.score_samples(rows())
+    assert SeesFilters.seen == [before] * 3
 
 
 @every_detector

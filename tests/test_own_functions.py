@@ -1,6 +1,8 @@
 """Functions that users bring: what their mistakes are told as."""
 
 import warnings
+from numbers import Real
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -127,12 +129,53 @@ def test_noise_made_by_numpy_as_the_message_says():
 def test_other_functions_that_fail_are_told_what_they_are_given():
     with pytest.raises(ValueError, match=r"Penalised._penalty failed with RuntimeError: Can't .* shape \(n,\)"):
         penalised(lambda x, code: np.abs(code).sum(1)).fit(X)
-    with pytest.raises(ValueError, match=r"failed with RuntimeError: Can't [^.]* grad. It is called with"):
+    with pytest.raises(ValueError, match=r"failed with RuntimeError: Can't [^.]* grad. A _penalty is called with"):
         penalised(lambda x, code: np.abs(code.numpy()).sum(1)).fit(X)
     with pytest.raises(ValueError, match=r"loss=.* failed with RuntimeError: [^.]* grad. A loss is called with"):
         configured(AutoencoderTransformer, loss=lambda o, t: np.abs(o - t).mean(1)).fit(X)
     with pytest.raises(TypeError, match=r"prior=.* failed with AttributeError: .* prior is called as"):
         configured(AdversarialAutoencoder, prior=lambda n, generator: generator.normal(size=(n, 2))).fit(X)
+
+
+class Strong(BaseAutoencoder):
+    strength: float = 0.1
+    centre: float = 0.0
+    kind: str = "squares"
+
+    def _penalty(self, x, code):
+        return self.strength * (code - self.centre).square().sum(1)
+
+
+@pytest.mark.parametrize("value", ["high", None, [1.0, 2.0]], ids=str)
+def test_a_parameter_of_a_wrong_kind_is_named_where_a_penalty_fails(value):
+    with pytest.raises(TypeError, match=r"^Strong._penalty failed with TypeError: ") as caught:
+        configured(Strong, strength=value).fit(X)
+    assert isinstance(caught.value.__cause__, TypeError)
+    message = str(caught.value)
+    assert f": {str(caught.value.__cause__).strip()}. The cause may be strength={value!r}, which Strong" in message
+    assert "Strong._parameter_constraints what is allowed, such as {'strength': [Real]} for numbers" in message
+    both = configured(Strong, strength=value, centre="left")
+    with pytest.raises(TypeError, match=r"be strength=.* or centre='left', .* 'centre': \[Real\]}"):
+        both.fit(X)
+
+
+def test_the_remedy_of_parameters_is_right():
+    class Checked(Strong):
+        _parameter_constraints: ClassVar = {"strength": [Real]}
+
+    with pytest.raises(ValueError, match="The 'strength' parameter of Checked must be an instance of 'float'"):
+        configured(Checked, strength="high").fit(X)
+
+
+def test_parameters_of_the_right_kind_are_not_named():
+    class Failing(Strong):
+        def _penalty(self, x, code):
+            return np.abs(code).sum(1)
+
+    with pytest.raises(
+        ValueError, match=r"Failing._penalty failed with RuntimeError: Can't [^.]* grad. A _penalty"
+    ):
+        configured(Failing, strength=3, kind="other").fit(X)
 
 
 @pytest.mark.parametrize("cls", [AutoencoderTransformer, VAESampler])

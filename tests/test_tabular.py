@@ -281,6 +281,39 @@ def test_unknown_categories_are_missing(model):
     assert_array_equal(model.score_features(holes)[0, 2], 0)
 
 
+@every_kind
+def test_numbers_that_were_not_seen_are_kept(make):
+    few = pd.DataFrame({"rooms": np.repeat([1, 2, 3], 20), "pet": ["cat", "dog"] * 30})
+    sampler = configured(TabularVAESampler).fit(make(few))
+    new = few[:3].assign(rooms=[4, 1, 9], pet=[None, "dog", "cat"])
+    with pytest.warns(UserWarning, match="'rooms' holds|0 holds"):
+        filled = sampler.impute(make(new))
+    assert cells(filled)[:, 0].tolist() == [4, 1, 9]
+    assert cells(filled)[0, 1] in ("cat", "dog")
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        pd.MultiIndex.from_tuples([("a", 1), ("a", 2), ("b", 1)], names=["first", None]),
+        pd.Index([("a", 1), ("a", 2), ("b", 1)], tupleize_cols=False),
+        pd.Index([1, 2, 3], name="what"),
+    ],
+    ids=["levels", "tuples", "named"],
+)
+def test_the_index_of_columns_comes_back(columns):
+    frame = FRAME[["age", "weight", "pet"]].set_axis(columns, axis=1)
+    sampler = pickle.loads(pickle.dumps(configured(TabularVAESampler).fit(frame)))
+    for new in (sampler.sample(5), sampler.inverse_transform(np.zeros((2, 2))), sampler.impute(frame)):
+        pd.testing.assert_index_equal(new.columns, columns)
+
+
+def test_inactive_units_are_said_with_parameters_that_there_are():
+    with pytest.warns(UserWarning, match="All 2 units .* inactive.*Lower beta") as caught:
+        configured(TabularVAESampler).fit(pd.DataFrame({"age": [3] * 40, "pet": ["cat"] * 40}))
+    assert "kl_warm_up" not in str(caught[0].message)
+
+
 def test_the_score_is_the_mean(model):
     each, weight = model.score_samples(FRAME), np.arange(len(FRAME))
     assert_allclose(model.score(FRAME), each.mean())

@@ -11,6 +11,7 @@ from numpy.testing import assert_allclose
 from scipy import sparse, stats
 from sklearn import config_context
 from sklearn.base import clone
+from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
 from sklearn.decomposition import PCA, FactorAnalysis
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import r2_score
@@ -334,6 +335,35 @@ def test_collapse_is_counted_and_said(digits):
     assert len(caught) == 1
     assert model.n_active_units_ == 0
     assert model.transform(digits).var(0).max() < 0.01
+
+
+def rare_words(n_samples=300, n_features=400):
+    return sparse.random(n_samples, n_features, density=0.01, random_state=0, format="csr")
+
+
+@pytest.mark.parametrize("parameters", [{}, {"n_components": 2, "n_mc_samples": 2}])
+@pytest.mark.parametrize("X", [rare_words(), rare_words(200, 300).toarray()], ids=["sparse", "dense"])
+def test_codes_that_are_worth_nothing_are_said(X, parameters):
+    with pytest.warns(UserWarning, match=r"worth nothing.*Lower learning_rate.*TruncatedSVD") as caught:
+        VAESampler(random_state=0, **parameters).fit(X)
+    assert len(caught) == 1
+
+
+def test_codes_are_worth_nothing_only_where_training_has_run_its_course():
+    X = rare_words()
+    VAESampler(max_iter=1, random_state=0).fit(X)
+    with pytest.warns(UserWarning, match="worth nothing, although 8 of 8 units are active"):
+        VAESampler(max_iter=20, early_stopping=True, random_state=0).fit(X)
+
+
+def test_a_little_more_than_they_save_may_be_chance():
+    X = np.random.default_rng(0).normal(size=(300, 10))
+    assert VAESampler(random_state=0).fit(X).n_active_units_  # warnings are errors
+
+
+@pytest.mark.parametrize("load", [load_iris, load_wine, load_breast_cancer, load_digits])
+def test_codes_of_real_data_are_worth_something(load):
+    VAESampler(random_state=0).fit(StandardScaler().fit_transform(load().data))  # warnings are errors
 
 
 @pytest.mark.parametrize("X", [0.01 * rows(), np.ones((20, 3)), rows(1)], ids=["narrow", "constant", "one_row"])

@@ -54,22 +54,23 @@ plt.show()
 # A map
 # -----
 # Two codes are a map of the table. Beside it the classic way: columns are imputed, scaled and
-# encoded, then an autoencoder of the resulting numbers. Smokers lie apart from others in both.
-mapper = TabularVAESampler(2, hidden_layer_sizes=(64, 64), random_state=0).fit(people)
+# encoded, then an autoencoder of the resulting numbers. The diagnosis gives the colours and is
+# left out of both fits, so that neither map can have it from anywhere but the other columns.
+# Smokers lie apart from others in both; the sick lie at one end of either group.
+X, diagnosis = people.drop(columns="diagnosis"), people["diagnosis"]
+mapper = TabularVAESampler(2, hidden_layer_sizes=(64, 64), random_state=0).fit(X)
 columns = make_column_transformer(
     (
         make_pipeline(AutoencoderImputer(random_state=0), StandardScaler()),
         ["age", "pressure", "cigarettes"],
     ),
-    (OneHotEncoder(sparse_output=False), ["smokes", "diagnosis"]),
+    (OneHotEncoder(sparse_output=False), ["smokes"]),
 )
-classic = make_pipeline(columns, AutoencoderTransformer(2, random_state=0)).fit(people)
-groups = people["smokes"].map({"yes": "smokes", "no": "does not"})
-groups += ", " + people["diagnosis"]
+classic = make_pipeline(columns, AutoencoderTransformer(2, random_state=0)).fit(X)
 _, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
 maps = {"TabularVAESampler": mapper, "columns encoded first": classic}
 for ax, (name, model) in zip(axes, maps.items(), strict=True):
-    LatentDisplay.from_estimator(model, people, groups, n_points=None, ax=ax)
+    LatentDisplay.from_estimator(model, X, diagnosis, n_points=None, ax=ax)
     ax.set_title(name)
 axes[0].get_legend().remove()
 plt.show()

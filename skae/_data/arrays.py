@@ -1,8 +1,6 @@
 """Between the caller's arrays and torch: NumPy, SciPy sparse, torch tensors and other array namespaces."""
 
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from numbers import Real
 from types import SimpleNamespace
 
@@ -19,7 +17,7 @@ from sklearn.utils._array_api import (
     supported_float_dtypes,
 )
 from sklearn.utils._set_output import ADAPTERS_MANAGER, _get_output_config
-from sklearn.utils.validation import _check_sample_weight, _get_feature_names, validate_data
+from sklearn.utils.validation import _check_sample_weight, validate_data
 from torch import Tensor
 
 from .remedies import with_remedy
@@ -119,17 +117,6 @@ def _nan_for(X, marker):
     xp, _ = get_namespace(X)
     X = check_array(X, dtype=None)
     return xp.where(marker == X, xp.asarray(xp.nan, dtype=X.dtype), X)
-
-
-@contextmanager
-def named_once(estimator, X) -> Iterator[None]:
-    """Inside, parts of a fitted estimator say nothing of names that X lacks, or has alone: it has done so."""
-    if (_get_feature_names(X) is None) == (getattr(estimator, "feature_names_in_", None) is None):
-        yield
-        return
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", r"X (does not have valid|has) feature names", UserWarning)
-        yield
 
 
 def check_codes(estimator, Z, width: int):

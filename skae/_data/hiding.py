@@ -1,15 +1,16 @@
 """Entries hidden from a batch at random, as if they were missing: so that codes of rows with holes are learnt."""
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
+from .._support.held_out import TrainingOnly
+
 WHOLE = 0.8  # share of the rows that nothing is hidden from
 
 
-class Hiding:
+class Hiding(TrainingOnly):
     """Hides groups of columns from rows whose missing entries are marked, anew for each batch.
 
     Four fifths of the rows stay whole; of each other, a share of its groups is hidden that is itself drawn evenly
@@ -24,18 +25,13 @@ class Hiding:
     """
 
     def __init__(self, groups: Sequence[int], generator: torch.Generator) -> None:
-        self.generator, self._is_held_out = generator, False
+        self.generator = generator
         self._groups = torch.tensor([*groups], device=generator.device)
         self._n_groups = max(groups) + 1
 
-    @classmethod
-    def of(cls, groups: Sequence[int] | None, generator: torch.Generator) -> "Hiding | None":
-        """Return what hides these groups, or None where there are none."""
-        return None if groups is None else cls(groups, generator)
-
     def __call__(self, x: Tensor, weight: Tensor) -> None:
         """Hide entries of a batch, (n, 2 d) with marks, and of the entries' weights, (n, d), in place."""
-        if self._is_held_out:
+        if self.is_held_out:
             return
         n, width = weight.shape
         number = torch.rand(n, self._n_groups + 1, generator=self.generator, device=x.device)
@@ -44,12 +40,3 @@ class Hiding:
         x[:, :width].masked_fill_(hidden, 0)
         x[:, width:].masked_fill_(hidden, 1)
         weight.masked_fill_(hidden, 0)
-
-    @contextlib.contextmanager
-    def held_out(self) -> Iterator[None]:
-        """Hide nothing from rows held out."""
-        self._is_held_out = True
-        try:
-            yield
-        finally:
-            self._is_held_out = False

@@ -26,7 +26,7 @@ class NeighborGraph:
         self._n_neighbors = min(N_NEIGHBORS, n - 1)
         self._neighbors = NearestNeighbors(n_neighbors=self._n_neighbors, algorithm="brute").fit(points)
         distances, numbers = self._neighbors.kneighbors()
-        reach = self._reach = distances[:, -1].astype(np.float64)
+        reach = distances[:, -1].astype(np.float64)
         weights = _affinity(distances, reach[:, None], reach[numbers])
         ends = np.arange(0, n * self._n_neighbors + 1, self._n_neighbors)
         graph = sparse.csr_array((weights.ravel(), numbers.ravel(), ends), shape=(n, n))

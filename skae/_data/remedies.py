@@ -73,7 +73,7 @@ def is_date(value) -> bool:
 def refuse_dates(names: list[str]) -> None:
     if names:
         raise ValueError(
-            f"{_listed(names)} hold{'s' * (len(names) == 1)} dates, times or durations, which are no numbers. "
+            f"{listed(names)} hold{'s' * (len(names) == 1)} dates, times or durations, which are no numbers. "
             "Make features of them first: by skrub.TableVectorizer or skrub.DatetimeEncoder, or by the column's "
             ".dt, such as the year, the day of the year or, of durations, the seconds."
         )
@@ -102,7 +102,7 @@ def _columns_of_date_objects(X) -> list[str]:
 def _columns_of_text(X) -> str:
     """Say which columns of a data frame hold text, or that some column does."""
     names = [name for name, dtype in _dtypes(X) if str(dtype).lower() in _TEXT]
-    return f"{_listed(names)} hold{'s' * (len(names) == 1)} text" if names else "A column holds text"
+    return f"{listed(names)} hold{'s' * (len(names) == 1)} text" if names else "A column holds text"
 
 
 def _dtypes(X) -> list[tuple[str, object]]:
@@ -112,6 +112,7 @@ def _dtypes(X) -> list[tuple[str, object]]:
     return [(repr(str(name)), dtype) for name, dtype in pairs]
 
 
-def _listed(names: list[str]) -> str:
+def listed(names: list[str]) -> str:
+    """Name columns, the first ones of many."""
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
     return f"Column{'s' * (len(names) > 1)} {', '.join(names[:5])}{more}"

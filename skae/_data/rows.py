@@ -89,26 +89,31 @@ class Rows:
                     staged.sub_(self._offset)
                 batch.copy_(staged if self._factor == 1 else staged.mul_(self._factor))
 
+    @property
+    def _is_stored(self) -> bool:
+        """Whether rows are CSR ones, served as they are."""
+        return not self._reader.is_dense and self._change is None
+
     def stored(self, index: Tensor) -> "tuple[sparse.csr_matrix, np.ndarray, float] | None":
         """Return rows as they are, numbered ``index``, what is subtracted from them, and what multiplies them.
 
         None unless they are CSR.
         """
-        if self._reader.is_dense or self._change is not None:
+        if not self._is_stored:
             return None
         offset = np.zeros(self.n_features) if self._offset is None else self._offset.numpy()
         return self._reader.X[index.cpu().numpy()], offset, self._factor
 
     def variance(self, index: Tensor, weight: Tensor | None) -> Tensor | None:
         """Return the weighted variance of each column of CSR rows, given the weights of all; None of others."""
-        if self._reader.is_dense or self._change is not None:
+        if not self._is_stored:
             return None
         return moments_of_csr(self._reader.X, weight, index)[1].double() * self._factor**2
 
     @property
     def density(self) -> float | None:
         """The share of entries that are not zero, of CSR rows that are served as they are; None of others."""
-        if self._reader.is_dense or self._change is not None or self.device.type != "cpu":
+        if not self._is_stored or self.device.type != "cpu":
             return None
         return self._reader.X.nnz / max(1, self.n_rows * self.n_features)
 

@@ -37,6 +37,7 @@ def hold_out(X, weight: Tensor, fraction: float, generator: torch.Generator) -> 
     """
     ranks, own = current(), len(weight)
     weight = weight.double().cpu()
+    weight = weight / (float(ranks.maximum(weight.amax(keepdim=True))) or 1.0)  # only ratios matter
     levels = ranks.gather(_keys(X, generator, weight > 0))
     first, weight = ranks.before(own), ranks.gather(weight)
     keys = _telling(levels, weight > 0)

@@ -159,3 +159,9 @@ def looks_channels_first(X: Any, shape: tuple[int, int, int]) -> bool:
 
 def _mean_square(x: Tensor) -> float:
     return float(x.square().mean())
+
+
+def weights_in_range(weight: Tensor) -> Tensor:
+    """Return weights of rows, of which only ratios matter, with sums and shares that any precision can hold."""
+    largest = float(current().maximum(weight.amax(0, keepdim=True).cpu()))
+    return weight if 1e-30 < largest < 1e30 else weight / largest

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import _get_feature_names
 from torch import Tensor
 
 from .._data import arrays
@@ -160,16 +162,37 @@ class ScoreMember:
 
     def oddness(self, X) -> np.ndarray:
         """Return minus the score of each row."""
-        return -_numbers(self.autoencoder.score_samples(X))
+        return -_numbers(_named_as(self.autoencoder, X).score_samples(X))
 
     def per_column(self, X) -> np.ndarray:
         """Return by how much the score of a column is below the usual, or else its squared error."""
+        autoencoder = _named_as(self.autoencoder, X)
         if self.usual is not None:
-            return np.maximum(self.usual - _numbers(self.autoencoder.score_features(X)), 0)
-        return _numbers(self.autoencoder.reconstruction_error(X, per_feature=True))
+            return np.maximum(self.usual - _numbers(autoencoder.score_features(X)), 0)
+        return _numbers(autoencoder.reconstruction_error(X, per_feature=True))
 
 
 def _numbers(values: Any) -> np.ndarray:
     """Return an array of any kind as one of NumPy, float64."""
     is_tensor = isinstance(values, Tensor)
     return np.asarray(values.detach().cpu().numpy() if is_tensor else values, dtype=np.float64)
+
+
+def _named_as(estimator: Any, X) -> Any:
+    """Return a fitted estimator that takes the names of X, or that it has none, for what it was fitted to.
+
+    The detector has warned of names that rows lack, or have alone; each of its members would do so again.
+    """
+    names = _get_feature_names(X)
+    if (names is None) == (getattr(estimator, "feature_names_in_", None) is None):
+        return estimator
+    twin = object.__new__(type(estimator))
+    vars(twin).update(vars(estimator))
+    if isinstance(estimator, Pipeline):
+        (name, first), *others = estimator.steps
+        twin.steps = [(name, _named_as(first, X)), *others]
+    elif names is None:
+        vars(twin).pop("feature_names_in_", None)
+    else:
+        vars(twin)["feature_names_in_"] = names
+    return twin

@@ -15,14 +15,12 @@ from torch import Tensor
 
 from .._data.arrays import as_tensor
 from .._fitted.sampling import standard_normal
-from .._support import threads
 from .._support.devices import Streams
-from .blending import share, share_of_mean
 from .gaussian import Gaussian, Patterns
 from .members import Members, Shape
 from .mixture import Mixture
 from .normal_scores import NormalScores
-from .parametric import Parametric, Shares, best_shrinkage, fit_parametric
+from .parametric import Parametric, Shares, best_shrinkage, fit_parametric, share
 from .training import Cells, Review, Settings, train
 
 LEAST_FOLDS = 5  # so that few members see most of the entries
@@ -58,14 +56,13 @@ class Imputation(NamedTuple):
 
     def fill(self, x: Tensor, observed: Tensor) -> Tensor:
         """Return rows (n, d), float64, with missing entries filled by their expected values."""
-        with threads.for_work(_work(x)):
-            patterns = Patterns(observed)
-            result = self.shares.blend(self.whole.fills(x, observed, patterns))
-            if self.network_share > 0:
-                filled = self._filled_by_members(x, observed, patterns)
-                corrections = self._means(x, observed[None], filled) - filled
-                result += self.network_share * corrections.mean(0)
-            return torch.where(observed, x, result)
+        patterns = Patterns(observed)
+        result = self.shares.blend(self.whole.fills(x, observed, patterns))
+        if self.network_share > 0:
+            filled = self._filled_by_members(x, observed, patterns)
+            corrections = self._means(x, observed[None], filled) - filled
+            result += self.network_share * corrections.mean(0)
+        return torch.where(observed, x, result)
 
     def _filled_by_members(self, x: Tensor, observed: Tensor, patterns: Patterns) -> Tensor:
         return torch.stack([self.shares.blend(one.fills(x, observed, patterns)) for one in self.of_members])
@@ -81,10 +78,6 @@ class Imputation(NamedTuple):
         Which member, and the parameters of the Gaussians, are drawn once for all rows, so that several calls
         differ by what is uncertain in the model too.
         """
-        with threads.for_work(_work(x)):
-            return self._draw(x, observed, random)
-
-    def _draw(self, x: Tensor, observed: Tensor, random: np.random.RandomState) -> Tensor:
         *by_model, by_member = torch.from_numpy(random.uniform(size=(3, len(x))))
         whole = self._draw_parameters(random)
         result = whole.draw(x, observed, self.shares.choose(torch.stack(by_model)), random)
@@ -110,7 +103,7 @@ class Imputation(NamedTuple):
         return Parametric(columns, scores, whole.maps, mixture)
 
 
-def _work(x: Tensor) -> int:
+def work(x: Tensor) -> int:
     """Return the multiply-adds of a Gaussian's pass over rows (n, d), which go through it at once."""
     return len(x) * x.shape[1] ** 2
 
@@ -173,18 +166,6 @@ def fit_imputation(
     report : callable (Review) -> bool
         Ends training by returning True.
     """
-    with threads.for_work(_work(x)):
-        return _fit(x, observed, shape, settings, streams, report)
-
-
-def _fit(
-    x: Tensor,
-    observed: Tensor,
-    shape: Shape,
-    settings: Settings,
-    streams: Streams,
-    report: Callable[[Review], bool],
-) -> Outcome:
     n_members = shape.n_members
     fold = torch.randint(max(n_members, LEAST_FOLDS), x.shape, generator=streams.split)
     held_out = torch.stack([observed & (fold == e) for e in range(n_members)])
@@ -212,6 +193,23 @@ def _fit(
     squares = x.new_zeros(x.shape[1]).index_add_(0, columns, (judged - x[rows, columns]).square())
     error = (squares / torch.bincount(columns, minlength=x.shape[1])).sqrt()
     return Outcome(fitted._replace(network_share=network_share), error, shrinkage, *trained[1:])
+
+
+def share_of_mean(share_of_one: float, corrections: Tensor) -> float:
+    """Turn the share of single members' corrections into that of their mean.
+
+    Averaging removes what is noise of the members. What it leaves deserves a larger share, by the ratio of the
+    mean squares.
+
+    Parameters
+    ----------
+    share_of_one : float
+    corrections : Tensor of shape (n_members, n)
+        Of the same entries, by each member.
+    """
+    power = float(corrections.mean(0).square().sum())
+    ratio = float(corrections.square().mean(0).sum()) / power if power > 0 else 1.0
+    return min(1.0, share_of_one * ratio)
 
 
 def _corrections_of_all(fitted: Imputation, x: Tensor, observed: Tensor) -> Tensor:

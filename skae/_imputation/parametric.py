@@ -8,7 +8,6 @@ from torch import Tensor
 
 from .._data.chunks import spread
 from . import gaussian
-from .blending import share
 from .gaussian import Gaussian, Patterns, fit_gaussian, moments
 from .mixture import Mixture, fit_mixture
 from .normal_scores import NormalScores
@@ -62,6 +61,12 @@ def fit_parametric(x: Tensor, observed: Tensor, shrinkage: float) -> Parametric:
     fits = work <= MOST_WORK_OF_MIXTURE and len(some) >= LEAST_ROWS_OF_MIXTURE
     mixture = fit_mixture(x[some], observed[some], columns, shrinkage) if fits else None
     return Parametric(columns, scores, maps, mixture)
+
+
+def share(correction: Tensor, residual: Tensor) -> float:
+    """Return the multiple in [0, 1] of a correction that comes closest to the residuals, by least squares."""
+    power = float(correction.square().sum())
+    return min(1.0, max(0.0, float((correction * residual).sum()) / power)) if power > 0 else 0.0
 
 
 class Shares(NamedTuple):

@@ -9,6 +9,12 @@ from torch import Tensor, nn
 from .activations import ACTIVATIONS
 from .building import Architecture, decoder_of, encoder_of
 
+# Parameters of networks that skae builds, which modules of users take no notice of.
+_OF_EITHER = (
+    *("activation", "normalization", "dropout", "init"),
+    *("kernel_size", "downsampling", "downsampling_factor", "code_layer"),
+)
+
 
 class Linked(nn.Module):
     """A user's decoder followed by the loss's link, so that it ends in the data's space.
@@ -121,6 +127,19 @@ def _resets(module: nn.Module, name: str, is_covered: bool = False) -> Iterator[
         yield from _resets(child, name, is_covered)
     if reset is not None and trained:
         yield reset
+
+
+def without_effect(estimator: Any) -> list[str]:
+    """Return the names of parameters that a user's modules take no notice of; none where there are no such."""
+    e, names = estimator, []
+    has_encoder, has_decoder = getattr(e, "encoder", None) is not None, getattr(e, "decoder", None) is not None
+    if has_encoder and (has_decoder or (e.decoder_hidden_layer_sizes is not None and e.image_shape is None)):
+        names.append("hidden_layer_sizes")  # which the decoder does not mirror
+    if has_decoder:
+        names += ["decoder_hidden_layer_sizes", "output_activation"]
+    if has_encoder and not e._reads_code_activation:
+        names.append("code_activation")
+    return [*names, *_OF_EITHER] if has_encoder and has_decoder else names
 
 
 def check_own_networks(encoder: Any, decoder: Any, a: Architecture, like: Tensor) -> None:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from .._support.callables import OwnFunction
+from .._support.parameters import suspects
 from .._support.warnings import warn
 from .losses import weighted_rows
 
@@ -111,10 +112,11 @@ def mean_over_rows(function: Callable[[Tensor, Tensor], Tensor], unit: float = 1
 
 def own_penalty(hook: Callable[[Tensor, Tensor], Tensor], unit: float) -> Penalty:
     """Return the penalty that is an estimator's `_penalty`, bound to it."""
-    contract = (
-        "It is called with the rows x, shape (n, n_features), and their codes, shape (n, n_components), as torch "
-        "tensors that take gradients, and must return a tensor of shape (n,), by torch's functions: those of "
-        "NumPy have no gradient."
+    estimator = getattr(hook, "__self__", None)
+    contract = ("" if estimator is None else suspects(estimator)) + (
+        "A _penalty is called with the rows x, shape (n, n_features), and their codes, shape (n, n_components), "
+        "as torch tensors that take gradients, and must return a tensor of shape (n,), by torch's functions: "
+        "those of NumPy have no gradient."
     )
     name = getattr(hook, "__qualname__", "_penalty").rpartition("<locals>.")[2]
     own = OwnFunction(hook, name, contract)

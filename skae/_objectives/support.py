@@ -91,7 +91,7 @@ def check_support(supports: Iterable[Support], data: TrainingData, name: str = "
     if one_hot:
         for rows, x in data.target_chunks():
             for support in one_hot:
-                check_one_hot(support, x, first_row=rows.start, name=name)
+                _check_one_hot(support, x, rows.start, name)
 
 
 def _check_range(support: Support, name: str, lowest: float, highest: float) -> None:
@@ -102,17 +102,13 @@ def _check_range(support: Support, name: str, lowest: float, highest: float) -> 
         )
 
 
-def check_one_hot(
-    support: Support, x: Tensor, weight: Tensor | None = None, first_row: int = 0, name: str = "X"
-) -> None:
+def _check_one_hot(support: Support, x: Tensor, first_row: int, name: str) -> None:
     """Check that the columns of a categorical variable are one-hot.
 
     Parameters
     ----------
     support : Support
     x : Tensor of shape (n, d)
-    weight : Tensor of shape (n, d) or None
-        Of entries. A variable whose entries all have weight zero is missing, whatever they hold.
     first_row : int
         Number of the first row, for the message.
     name : str
@@ -125,8 +121,6 @@ def check_one_hot(
     """
     values = support.pick(x)
     wrong = support.outside(values)
-    if weight is not None:
-        wrong &= (support.pick(weight) > 0).any(1)
     if not wrong.any():
         return
     row = int(wrong.nonzero()[0, 0])

@@ -2,16 +2,14 @@
 
 import contextlib
 from collections.abc import Iterator
-from contextvars import ContextVar
+from functools import partial
 from typing import Any
 
 import torch
 
 from .collectives import Collectives
-from .ranks import working_as
+from .ranks import fits_inside, working_as
 from .several_ranks import Ranks
-
-_asked_for: ContextVar[tuple[Any] | None] = ContextVar("group", default=None)
 
 
 @contextlib.contextmanager
@@ -82,21 +80,14 @@ def data_parallel(group=None) -> Iterator[None]:
             f"skae.data_parallel: process {distributed.get_rank()} is not in the group that it was given. Only "
             "the processes of the group may enter it."
         )
-    token = _asked_for.set((group,))
-    try:
+    with fits_inside(partial(_together, group)):
         yield
-    finally:
-        _asked_for.reset(token)
 
 
 @contextlib.contextmanager
-def together() -> Iterator[None]:
-    """Inside, in a fit, the ranks of `data_parallel` are at work, if it was entered: where one fails, all do."""
-    asked = _asked_for.get()
-    if asked is None:
-        yield
-        return
-    collectives = Collectives(asked[0])
+def _together(group: Any) -> Iterator[None]:
+    """Inside, in a fit, the ranks of the group are at work: where one fails, all do."""
+    collectives = Collectives(group)
     with working_as(Ranks(collectives)):
         try:
             yield
@@ -105,17 +96,3 @@ def together() -> Iterator[None]:
             with contextlib.suppress(RuntimeError):  # who cannot be told is lost
                 collectives.report(error)
             raise
-
-
-def refuse(what: str) -> None:
-    """Raise inside `data_parallel`, for what looks at all rows in one process.
-
-    Raises
-    ------
-    NotImplementedError
-    """
-    if _asked_for.get() is not None:
-        raise NotImplementedError(
-            f"{what} looks at all rows in one process, which skae.data_parallel does not share out. Call it "
-            "outside."
-        )

@@ -1,6 +1,7 @@
 """Parameters as annotated fields of a class: its constructor, their order, names and constraints."""
 
 import dataclasses
+from inspect import Parameter, signature
 from numbers import Integral, Real
 from typing import Any, ClassVar, NamedTuple, dataclass_transform
 
@@ -148,6 +149,26 @@ def _check_default(cls: Any, name: str, default: Any) -> None:
 
 
 # Values ----------------------------------------------------------------------------------------------------
+
+
+def suspects(estimator: Any) -> str:
+    """Return a sentence on values that nothing checks and that are of another kind than the defaults, or ''."""
+    cls, parameters = type(estimator), signature(type(estimator)).parameters
+    unchecked = [name for name in parameters if name not in cls._parameter_constraints]
+    odd = [name for name in unchecked if _kind(getattr(estimator, name)) is not _kind(parameters[name].default)]
+    if not odd:
+        return ""
+    given = " or ".join(f"{name}={getattr(estimator, name)!r}" for name in odd)
+    numbers = ", ".join(f"{name!r}: [Real]" for name in odd)
+    return (
+        f"The cause may be {given}, which {cls.__name__} takes unchecked. Say in "
+        f"{cls.__name__}._parameter_constraints what is allowed, such as {{{numbers}}} for numbers "
+        "(numbers.Real), and fit refuses anything else by name. "
+    )
+
+
+def _kind(value: Any) -> type:
+    return Real if isinstance(value, Real) or value is Parameter.empty else type(value)
 
 
 def layer_sizes(sizes: Any, name: str) -> tuple[int, ...]:

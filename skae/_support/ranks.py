@@ -10,7 +10,7 @@ from contextvars import ContextVar
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 class SingleProcess:
@@ -71,10 +71,10 @@ class SingleProcess:
         """Return a number that the first rank has."""
         return value
 
-    def spread(self, tensors: Sequence[Tensor]) -> None:
-        """Give all ranks the values of the first."""
+    def spread(self, networks: Sequence[nn.Module]) -> None:
+        """Give the networks of all ranks the values of the first's."""
 
-    def agree(self, facts: dict[str, Any]) -> None:
+    def agree(self, facts: Callable[[], dict[str, Any]]) -> None:
         """Raise ValueError where ranks were given what does not go together."""
 
     # Of a batch -------------------------------------------------------------------------------------------
@@ -128,6 +128,10 @@ class SingleProcess:
         """Return the rows of the batch."""
         return values
 
+    def normalizing(self, networks: Sequence[nn.Module]) -> contextlib.AbstractContextManager[None]:
+        """Return a context in which modules of batch normalization take means over all rows of the batch."""
+        return contextlib.nullcontext()
+
     # Of noise ---------------------------------------------------------------------------------------------
 
     def noise(self, draw: Callable[[int], Tensor], n: int, axis: int = 0) -> Tensor:
@@ -167,3 +171,39 @@ def working_as(ranks: SingleProcess) -> Iterator[None]:
 def alone() -> contextlib.AbstractContextManager[None]:
     """Return a context in which this rank is on its own: what callbacks ask for is of its rows."""
     return working_as(_SINGLE)
+
+
+# In `data_parallel` ------------------------------------------------------------------------------------------
+
+_around_fits: ContextVar[Callable[[], contextlib.AbstractContextManager[None]] | None]
+_around_fits = ContextVar("around_fits", default=None)
+
+
+@contextlib.contextmanager
+def fits_inside(context: Callable[[], contextlib.AbstractContextManager[None]]) -> Iterator[None]:
+    """Let each fit be inside such a context, in which its ranks are at work."""
+    token = _around_fits.set(context)
+    try:
+        yield
+    finally:
+        _around_fits.reset(token)
+
+
+def together() -> contextlib.AbstractContextManager[None]:
+    """Return the context of a fit: that of its ranks, if `data_parallel` was entered."""
+    context = _around_fits.get()
+    return contextlib.nullcontext() if context is None else context()
+
+
+def refuse(what: str) -> None:
+    """Raise inside `data_parallel`, for what looks at all rows in one process.
+
+    Raises
+    ------
+    NotImplementedError
+    """
+    if _around_fits.get() is not None:
+        raise NotImplementedError(
+            f"{what} looks at all rows in one process, which skae.data_parallel does not share out. Call it "
+            "outside."
+        )

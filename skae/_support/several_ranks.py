@@ -2,13 +2,15 @@
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .collectives import Collectives
 from .ranks import SingleProcess
+from .shared_normalization import normalized_over_ranks
 
 _RANK_BITS = 40  # of a row's number in the whole: its rank comes above
 
@@ -100,7 +102,8 @@ class Ranks(SingleProcess):
         self.collectives.spread(shared)
         return int(shared)
 
-    def spread(self, tensors: Sequence[Tensor]) -> None:
+    def spread(self, networks: Sequence[nn.Module]) -> None:
+        tensors = [value for network in networks for value in network.state_dict().values()]
         # As one vector of bytes: each exchange costs time.
         own = [tensor.detach().cpu().reshape(-1).contiguous().view(torch.uint8) for tensor in tensors]
         everything = torch.cat(own)
@@ -109,9 +112,9 @@ class Ranks(SingleProcess):
             for tensor, part in zip(tensors, everything.split([len(one) for one in own]), strict=True):
                 tensor.copy_(part.clone().view(tensor.dtype).view(tensor.shape))
 
-    def agree(self, facts: dict[str, Any]) -> None:
-        found = self.collectives.gather_objects(facts)
-        for name in facts:
+    def agree(self, facts: Callable[[], dict[str, Any]]) -> None:
+        found = self.collectives.gather_objects(facts())
+        for name in found[0]:
             values = [of_rank[name] for of_rank in found]
             other = next((rank for rank, value in enumerate(values) if value != values[0]), None)
             if other is not None:
@@ -176,6 +179,9 @@ class Ranks(SingleProcess):
 
     def gather_batch(self, values: Tensor) -> Tensor:
         return self.gather(values[: self.rows_here(len(values))])
+
+    def normalizing(self, networks: Sequence[nn.Module]) -> AbstractContextManager[None]:
+        return normalized_over_ranks(networks)
 
     def noise(self, draw: Callable[[int], Tensor], n: int, axis: int = 0) -> Tensor:
         if self.part is None:

@@ -5,6 +5,7 @@ Each thread of Python has a number of its own, so that calls at the same time, f
 """
 
 import functools
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,13 +13,14 @@ from contextlib import contextmanager
 import joblib
 import torch
 
-from . import forks
 from .ranks import current
 
 # For each thread, in one go. For less a second saves little, and costs many times the work where cores are busy,
 # as with several jobs at once: threads that wait for each other do so by running in circles.
 MULTIPLY_ADDS = 250_000_000
 MOST_THREADS = 8  # several jobs on one machine may each take as many
+
+_forked = False  # whether this process was forked from one that had loaded skae
 
 
 @contextmanager
@@ -38,11 +40,11 @@ def for_work(multiply_adds: float) -> Iterator[None]:
     try:
         yield
     finally:
-        torch.set_num_threads(1 if forks.is_forked() else before)
+        torch.set_num_threads(1 if _forked else before)
 
 
 def _worth(multiply_adds: float) -> int:
-    if multiply_adds < 2 * MULTIPLY_ADDS or forks.is_forked():
+    if multiply_adds < 2 * MULTIPLY_ADDS or _forked:
         return 1
     return int(min(_n_cores(), MOST_THREADS, multiply_adds // MULTIPLY_ADDS))
 
@@ -53,3 +55,18 @@ def _n_cores() -> int:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # where they cannot be told from logical ones, these are counted
         return joblib.cpu_count(only_physical_cores=True)
+
+
+# In a process that was forked, torch's threads are not there, and it would wait for them for ever.
+
+
+def _use_one_thread() -> None:
+    global _forked
+    _forked = True
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch may say that it lets go of the parent's threads
+        torch.set_num_threads(1)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_use_one_thread)

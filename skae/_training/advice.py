@@ -1,24 +1,33 @@
-"""What rows and losses show to be wrong with a fit: units, channels, codes that copy, a loss above the means'."""
+"""What is warned of after a fit: units, channels, codes that copy, a loss above the means', an early end."""
 
-import contextlib
-from collections.abc import Iterator
-from contextvars import ContextVar
 from inspect import signature
 from typing import Any
 
+import numpy as np
+import torch
+from sklearn.exceptions import ConvergenceWarning
+
+from .._data.chunks import spread
+from .._data.remedies import listed
 from .._data.split import FEWEST_KINDS
 from .._data.training_data import TrainingData
+from .._networks.custom import without_effect
 from .._objectives.baseline import baseline
+from .._support.warnings import warn
+from .history import History
 from .setup import Mode, Setup
+from .worth import worth_of_codes
 
 _POWERS = {"squared_error": 2, "absolute_error": 1, "huber": 1}  # of a column's unit that a loss grows with
-_MOST_NAMES = 5
 _CAME_BACK = (
     "The warm start has changed nothing: the weights that it started from are the best for the rows held out. "
     "Each fit draws these anew, so that they may have been trained on before. Pass rows that no fit has trained "
     "on as X_val, or set early_stopping=False."
 )
-_may_be_wide: ContextVar[bool] = ContextVar("may_be_wide", default=False)
+_WIDER = 3  # times the unit of the first fit, of the middle one of so many rows: half of them are no drift
+_ROWS_TO_MEASURE = 100
+_FAR_BELOW = 1000  # times the loss of the column means: what no penalty that is in balance with the loss reaches
+_STILL_FALLING = 0.1  # of what it ends at, in the last quarter of the epochs
 _MARGIN = 1e-3  # of a loss that is no worse than the means' but for rounding, and for noise
 
 
@@ -26,14 +35,23 @@ def complain(fit: Any) -> None:
     """Note in the history what to warn of at the end of a fit, while its rows are there."""
     fit.history.complaints = complaints_of(fit)
     fit.history.above_means = _loss_above_means(fit)
+    fit.history.unbounded = _unbounded_penalty(fit)
+    if fit.setup.estimator.loss is None and _has_run_its_course(fit):
+        fit.history.worth_of_codes = worth_of_codes(fit)  # a likelihood starts at the means
 
 
 def complaints_of(fit: Any) -> list[str]:
     """Return what to warn of a first fit, beside how it went."""
-    if fit.setup.previous is not None:
-        drawn = fit.setup.mode is Mode.WARM_START and fit.setup.data.watched is None
-        return [_CAME_BACK] if drawn and fit.history.came_back else []
-    return complaints_of_rows(fit.setup) + _wide_code(fit) + _repeats_held_out(fit.setup.data)
+    setup = fit.setup
+    if setup.previous is not None:
+        drawn = setup.mode is Mode.WARM_START and setup.data.watched is None
+        return _in_another_unit(setup) + ([_CAME_BACK] if drawn and fit.history.came_back else [])
+    return [
+        *complaints_of_rows(setup),
+        *_wide_code(fit),
+        *_repeats_held_out(setup.data),
+        *_without_effect(setup.estimator),
+    ]
 
 
 def complaints_of_rows(setup: Setup) -> list[str]:
@@ -55,14 +73,22 @@ def complaints_of_rows(setup: Setup) -> list[str]:
     return [_other_units(columns, effects[len(columns) > 1], estimator, data)] if columns else []
 
 
-@contextlib.contextmanager
-def wide_codes_allowed() -> Iterator[None]:
-    """Inside, codes may be wider than the rows: they are for something else than to be decoded."""
-    token = _may_be_wide.set(True)
-    try:
-        yield
-    finally:
-        _may_be_wide.reset(token)
+def _in_another_unit(setup: Setup) -> list[str]:
+    """Return what to say of rows that the networks go on with where they are far wider than those before."""
+    if not setup.architecture.scaled or not setup.seen.follows:
+        return []
+    rows, shift = setup.data.inputs(), setup.seen.shift
+    some = rows.batch(spread(torch.arange(rows.n_rows), _ROWS_TO_MEASURE).to(setup.device)).cpu().double()
+    if shift is not None:
+        some += shift[0].cpu() / setup.data.unit  # from the centre before these rows
+    typical = float(some.square().nanmean(1).sqrt().nanmedian())
+    if not typical > _WIDER:
+        return []
+    return [
+        f"A typical row of these is {typical:.2g} times as far from the centre as those of the first fit were. If "
+        "a scaler comes before the model, new rows have to pass it too: with a pipeline, give its last step "
+        "pipeline[:-1].transform(X). If the rows are right, fit anew, on rows of both kinds."
+    ]
 
 
 def _wide_code(fit: Any) -> list[str]:
@@ -74,8 +100,8 @@ def _wide_code(fit: Any) -> list[str]:
     estimator, a = fit.setup.estimator, fit.setup.architecture
     widths = (*a.encoder_layer_sizes[:-1], *a.decoder_layer_sizes[:-1]) if a.images is None else ()
     width, n = a.encoder_layer_sizes[-1], a.n_features
-    told = _may_be_wide.get() or getattr(estimator, "ordered", False)  # the order shows which units are idle
-    told = told or width == signature(type(estimator)).parameters[estimator._width_parameter].default
+    told = estimator._code_may_be_wide or getattr(estimator, "ordered", False)  # whose idle units are known
+    told = told or _is_default(estimator, estimator._width_parameter)
     told = told or estimator.code_layer == "convolution"  # whose channels share their weights
     keeps = told or estimator.alpha or estimator.encoder is not None or estimator.decoder is not None
     if width <= n or min(widths, default=n) < n or keeps or not fit.objective.is_plain:
@@ -86,6 +112,27 @@ def _wide_code(fit: Any) -> list[str]:
         "copying the rows: it reduces no dimension, and reconstructions are good whatever has been learnt. Lower "
         f"{estimator._width_parameter}, or use SparseAutoencoder or DenoisingAutoencoder, whose codes may be wide."
     ]
+
+
+def _without_effect(estimator: Any) -> list[str]:
+    told = ", ".join(
+        f"{name}={getattr(estimator, name)!r}"
+        for name in without_effect(estimator)
+        if not _is_default(estimator, name)
+    )
+    if not told:
+        return []
+    own = " and ".join(name for name in ("encoder", "decoder") if getattr(estimator, name) is not None)
+    return [
+        f"Without effect beside your own {own}: {told}. Only networks that skae builds read such parameters. "
+        "Build what they stand for into your modules, and leave them at their defaults."
+    ]
+
+
+def _is_default(estimator: Any, name: str) -> bool:
+    """Tell whether a parameter was left alone, or could not be set: a constructor of one's own may pass it on."""
+    parameters, value = signature(type(estimator)).parameters, getattr(estimator, name)
+    return name not in parameters or np.array_equal(np.ravel(parameters[name].default), np.ravel(value))
 
 
 def _repeats_held_out(data: TrainingData) -> list[str]:
@@ -110,12 +157,17 @@ def _channels_first(shape: tuple[int, int, int], said: Any) -> str:
 def _other_units(columns: list[int], effect: str, estimator: Any, data: TrainingData) -> str:
     names = getattr(estimator, "feature_names_in_", None)
     called = [repr(str(names[column])) if names is not None else str(column) for column in columns]
-    more = f" and {len(called) - _MOST_NAMES} more" if len(called) > _MOST_NAMES else ""
-    subject = f"Column{'s' * (len(called) > 1)} {', '.join(called[:_MOST_NAMES])}{more} of {data.X.shape[1]}"
     return (
-        f"{subject} {effect}, since the values are so much larger than those of the others, which will hardly be "
-        f"reconstructed, whatever the score. Scale X, for instance with {data.scaler}."
+        f"{listed(called)} of {data.X.shape[1]} {effect}, since the values are so much larger than those of the "
+        "others, which will hardly be reconstructed, whatever the score. Scale X, for instance with "
+        f"{data.scaler}."
     )
+
+
+def _has_run_its_course(fit: Any) -> bool:
+    """Tell whether more epochs would not help: their number was ours to choose, or held-out rows got worse."""
+    curve = fit.history.validation_loss_curve
+    return fit.setup.estimator.max_iter == "auto" or bool(curve and curve[-1] > fit.history.best_loss)
 
 
 def _loss_above_means(fit: Any) -> str | None:
@@ -140,4 +192,56 @@ def _loss_above_means(fit: Any) -> str | None:
     return (
         f"Training ended with a loss of {loss:.4g}, above the {means.loss:.4g} of reconstructing each row as the "
         f"column means: the model is worse than none. {advice}{scale}."
+    )
+
+
+def _unbounded_penalty(fit: Any) -> str | None:
+    """Return what to say of a `_penalty` that falls for ever and leaves no weight to the loss, or None."""
+    curve, setup = fit.history.loss_curve, fit.setup
+    own = [penalty.own.name for penalty in fit.objective.penalties if penalty.own is not None]
+    if not own or len(curve) < 2 or curve[-1] >= 0:
+        return None
+    fall = curve[-1 - max(1, len(curve) // 4)] - curve[-1]
+    # Of likelihoods, which have no such baseline, a nat for each column is the order of magnitude.
+    loss, of = setup.architecture.n_features, "a nat for each column"
+    if setup.estimator.loss is not None:
+        loss, of = baseline(fit.objective.loss, setup.data).loss, "reconstructing each row as the column means"
+    if curve[-1] > -_FAR_BELOW * loss or fall < _STILL_FALLING * -curve[-1]:
+        return None
+    penalty = curve[-1] - fit.measure()  # for a loss may be negative, too
+    if penalty > -_FAR_BELOW * loss:
+        return None
+    return (
+        f"{' and '.join(own)} came to {penalty:.4g} and was still falling, beside {loss:.4g} for {of}: it seems "
+        "to have no lower bound, and the reconstruction no longer counts. Bound it, for instance by torch.clamp, "
+        "or by the logarithm of what is to grow. Less weight helps only where the loss holds against it."
+    )
+
+
+def warn_of_the_end(estimator, history: History) -> None:
+    """Warn if training was interrupted, or if ``tol`` asked for more epochs than ``max_iter`` allows."""
+    above = history.unbounded or history.above_means
+    also = "" if above is None else f" {above}"  # the same cause: one warning
+    if history.interrupted:
+        n_epochs = len(history.loss_curve)
+        when = f"after {n_epochs} epochs" if n_epochs else "before all layers were trained together"
+        warn(f"Training was interrupted {when}; the networks are kept as they were then.{also}")
+        return
+    ended = history.converged or history.stopped or history.went_on or history.unbounded is not None
+    if not estimator.tol or estimator.max_iter == "auto" or ended:
+        if above is not None:
+            warn(above)
+        return
+    if history.validation_loss_curve:
+        remedy = "The loss of the held-out rows was still falling: raise max_iter or learning_rate"
+    else:
+        remedy = (
+            "Raise max_iter or learning_rate; whether more epochs help on other rows is not known unless some are "
+            "held out (early_stopping=True)"
+        )
+    warn(
+        f"Training stopped at max_iter={estimator.max_iter} while the loss was still falling by more than "
+        f"tol={estimator.tol} of its whole improvement. {remedy}. Or set tol=None to train for a fixed number of "
+        f"epochs.{also}",
+        ConvergenceWarning,
     )

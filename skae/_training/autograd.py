@@ -14,7 +14,6 @@ from .._networks.networks import Network, multiply_adds, weights
 from .._networks.selection import Selection
 from .._support.ranks import current
 from .dropout import Dropout
-from .shared_normalization import normalized_over_ranks
 from .step import Step
 
 
@@ -111,7 +110,7 @@ class AutogradStep(Step):
         device = self.served.rows.device
         seed = int(torch.randint(2**62, (), generator=generator)) + current().rank
         cuda = [device] if device.type == "cuda" else []
-        with torch.no_grad(), torch.random.fork_rng(cuda), normalized_over_ranks(self.networks):
+        with torch.no_grad(), torch.random.fork_rng(cuda), current().normalizing(self.networks):
             torch.default_generator.manual_seed(seed)
             if cuda:
                 torch.cuda.manual_seed(seed)

@@ -2,6 +2,7 @@
 
 from typing import Any, NamedTuple
 
+from .._networks.custom import without_effect
 from .._support.parameters import layer_sizes
 from .bottleneck import Bottleneck
 
@@ -71,7 +72,7 @@ def share_to_hold_out(n_rows: float, validation_fraction: float) -> float:
 
 def bearable(rate: float, estimator: Any) -> float:
     """Return an automatic rate of Adam, or what the widest hidden layer bears, if that is less."""
-    names = ("hidden_layer_sizes", "decoder_hidden_layer_sizes")
+    names = {"hidden_layer_sizes", "decoder_hidden_layer_sizes"} - {*without_effect(estimator)}
     given = {name: getattr(estimator, name, None) for name in names}  # a classifier has none
     widths = [size for name, value in given.items() if value is not None for size in layer_sizes(value, name)]
     return min(rate, RATE_TIMES_WIDTH / max(widths, default=1))

@@ -1,17 +1,16 @@
 """The interface of what stands between the encoder and the decoder in training."""
 
-import contextlib
-from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from .._objectives.penalties import WarmUp
+from .._support.held_out import TrainingOnly
 from .._support.ranks import current
 
 
-class Bottleneck:
+class Bottleneck(TrainingOnly):
     """What happens to codes between the code layer and the decoder, where that is more than passing them on.
 
     Examples are sampling (variational autoencoders) and selecting (top-k). The explicit step calls `forward`, then
@@ -33,7 +32,6 @@ class Bottleneck:
     n_passes: int = 1
     averages_weights = False
     warm_up: WarmUp | None = None
-    is_held_out = False
 
     def __init__(self) -> None:
         self._sums: dict[str, Tensor] = {}
@@ -79,15 +77,6 @@ class Bottleneck:
         """
         equal = torch.full_like(losses, 1 / len(losses))
         return equal, equal
-
-    @contextlib.contextmanager
-    def held_out(self) -> Iterator[None]:
-        """Enter for rows held out: noise, if any, is the same each time, and nothing is learnt or noted."""
-        self.is_held_out = True
-        try:
-            yield
-        finally:
-            self.is_held_out = False
 
     def add(self, name: str, total: Tensor) -> None:
         """Add a sum over the rows of a batch to those of the epoch; on the device, so that no step waits."""

@@ -1,15 +1,13 @@
 """Dropout: in training, hidden units are left out at random, and the others count for more (Srivastava 2014)."""
 
-import contextlib
-from collections.abc import Iterator
-
 import torch
 from torch import Tensor
 
+from .._support.held_out import TrainingOnly
 from .._support.ranks import current
 
 
-class Dropout:
+class Dropout(TrainingOnly):
     """Masks for hidden units, drawn anew for each row and step; all ones for rows held out.
 
     Parameters
@@ -20,7 +18,7 @@ class Dropout:
     """
 
     def __init__(self, rate: float, generator: torch.Generator) -> None:
-        self.keeps, self._generator, self.is_held_out = 1 - rate, generator, False
+        self.keeps, self._generator = 1 - rate, generator
 
     def apply(self, activation: Tensor, mask: Tensor, out: Tensor) -> None:
         """Write to ``out`` what is left of the units; ``mask`` is drawn, for the way back."""
@@ -41,12 +39,3 @@ class Dropout:
     def _draw(self, mask: Tensor) -> None:
         current().fill(mask, lambda masks: masks.bernoulli_(self.keeps, generator=self._generator))
         mask.mul_(1 / self.keeps)
-
-    @contextlib.contextmanager
-    def held_out(self) -> Iterator[None]:
-        """Enter for rows held out, for which all units count."""
-        self.is_held_out = True
-        try:
-            yield
-        finally:
-            self.is_held_out = False

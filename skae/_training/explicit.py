@@ -14,12 +14,11 @@ from torch import Tensor
 from .._networks.blocks import Block
 from .._networks.nested import Parallel
 from .._support.ranks import current
+from .._support.sizes import of_size
 from .buffers import BufferPool
 from .layers import Chain, FlatLayers, Layer, dense_layers
 from .problem import Objective
 from .step import Step
-
-MOST_PLANS = 8  # batch sizes to be prepared for at a time
 
 
 class StepPlan:
@@ -229,13 +228,11 @@ class ExplicitStep(Step):
     def plan(self, n: int, pool: BufferPool, plans: dict[tuple[int, int], StepPlan]) -> StepPlan:
         """Return the plan for a batch of ``n`` rows, from ``plans`` or made anew on memory of ``pool``."""
         n_passes = self.n_passes
-        plan = plans.get((n, n_passes))
-        if plan is None:
-            if len(plans) == MOST_PLANS:
-                plans.clear()
-            plan = StepPlan(n, n_passes, self.encoder, self.decoder, self.objective, pool, self.target_width)
-            plans[n, n_passes] = plan
-        return plan
+
+        def make() -> StepPlan:
+            return StepPlan(n, n_passes, self.encoder, self.decoder, self.objective, pool, self.target_width)
+
+        return of_size(plans, (n, n_passes), make)
 
     @property
     def n_passes(self) -> int:

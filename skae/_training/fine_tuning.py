@@ -17,7 +17,7 @@ from .._networks.initial_weights import initialize
 from .._networks.networks import Encoder, n_parameters, preparation
 from .._objectives.losses import CROSS_ENTROPY
 from .._support.devices import random_streams
-from .loop import History
+from .history import History
 from .problem import Objective, Served
 from .setup import Run, hold_out
 from .step import Step

@@ -10,7 +10,6 @@ import torch
 from scipy.sparse import issparse
 
 from .._data import arrays
-from .._data.hiding import Hiding
 from .._data.training_data import TrainingData
 from .._networks.building import build
 from .._networks.custom import Linked, check_own_networks, load_weights, redraw, with_own
@@ -20,17 +19,15 @@ from .._objectives.losses import loss_by
 from .._objectives.penalties import own_penalty
 from .._objectives.support import check_support
 from .._support import threads
-from .._support.data_parallel import together
-from .._support.ranks import alone, current
+from .._support.ranks import alone, current, together
 from .advice import complain
 from .fit import Fit, Phase
+from .history import History
 from .hooks import definitions, the_one
-from .loop import History, drive
 from .monitoring import Monitor, phase_task
 from .principal_start import PrincipalStart
 from .problem import Objective
 from .setup import Mode, Setup, set_up
-from .shared_normalization import normalized_over_ranks
 from .step import Step
 
 __all__ = ["Fit", "Phase", "fit_networks", "fitted_attributes", "prepare", "restore_on_failure"]
@@ -49,7 +46,7 @@ def assemble(setup: Setup) -> Fit:
     drawn = setup.previous is not None or estimator.init not in ("auto", "pca")
     start = None if drawn else PrincipalStart.of(setup, encoder, decoder)
     _give_weights(setup, encoder, decoder)
-    current().spread(_values(encoder, decoder))
+    current().spread((encoder, decoder))
     loss = the_one(estimator, "_reconstruction_loss", setup, decoder) or loss_by(estimator.loss)
     loss = loss.in_unit(setup.data.target_unit)
     if loss.supports:
@@ -60,14 +57,9 @@ def assemble(setup: Setup) -> Fit:
     loss_unit = setup.loss_unit(loss)
     penalties += [own_penalty(hook, loss_unit) for hook in definitions(estimator, "_penalty")]
     projections = [project for hook in definitions(estimator, "_projections") for project in hook(setup)]
-    hiding = Hiding.of(estimator.hidden_groups, setup.generator)
-    terms = setup.corruption(), bottleneck, penalties, projections, setup.dropout(), hiding
+    terms = setup.corruption(), bottleneck, penalties, projections, setup.dropout(), setup.hiding()
     objective = Objective(loss, *terms, loss_unit, setup.data.unit)
     return Fit(setup, encoder, decoder, setup.data.inputs(preparation(encoder)), objective, start=start)
-
-
-def _values(*networks: Any) -> list[torch.Tensor]:
-    return [value for network in networks for value in network.state_dict().values()]
 
 
 def _networks(setup: Setup) -> tuple[Any, Any]:
@@ -92,7 +84,7 @@ def _give_weights(setup: Setup, encoder: Any, decoder: Any) -> None:
     """Give networks their first weights, which have been drawn, or those of the fit before."""
     estimator, previous, data = setup.estimator, setup.previous, setup.data
     if previous is None:
-        with normalized_over_ranks((encoder, decoder)):
+        with current().normalizing((encoder, decoder)):
             for hook in definitions(estimator, "_initialize_weights"):
                 hook(setup, encoder, decoder)
     else:
@@ -125,7 +117,7 @@ def fit_networks(estimator, X, **data):
         X = arrays.check_rows(estimator, X, reset=not warm)
         if data.get("X_val") is not None:
             data["X_val"] = arrays.check_rows(estimator, data["X_val"], reset=False)
-        current().agree(_facts(estimator, X, warm, data))
+        current().agree(functools.partial(_facts, estimator, X, warm, data))
         fit = prepare(estimator, X, Mode.WARM_START if warm else Mode.FRESH, **data)
         several, phases = estimator.n_init > 1 and not warm, phases_of(fit)
         n_tasks = estimator.n_init if several else n_subtasks(phases)
@@ -179,8 +171,9 @@ def train(fit: Fit, phases: Sequence[Phase], X, context) -> None:
                 if watched or estimator.verbose:
                     monitor = Monitor(estimator, X, X, task, functools.partial(_glimpse, fit, step))
                 schedule = fit.setup.schedule(step, phase.max_iter)
-                with fit.setup.training(step, schedule):
-                    history = drive(step, fit.setup.epochs(step, schedule, monitor))
+                with fit.setup.training(step, schedule, monitor) as (history, batches):
+                    for index, losses in batches:
+                        losses.append(step(index))
         except KeyboardInterrupt:
             if current().is_shared or not number:
                 raise  # nothing has been learnt, or other ranks are elsewhere
@@ -241,7 +234,7 @@ def _attributes(fit: Fit, encoder: Any, decoder: Any) -> dict[str, Any]:
     for hook in definitions(estimator, "_finalize_networks"):
         encoder, decoder, architecture = hook(fit, encoder, decoder, architecture)
     fit.architecture = architecture
-    current().spread(_values(encoder, decoder))
+    current().spread((encoder, decoder))
     if architecture.link != "identity" and not isinstance(decoder, Decoder):
         decoder = Linked(decoder, architecture.link)  # type: ignore[arg-type]
     X, offset, corruption = data.X, data.offset, fit.objective.corruption

@@ -30,6 +30,8 @@ class History:
         self.loss = math.nan  # of the weights as they are, where no epoch has measured it
         self.complaints: list[str] = []  # of the rows
         self.above_means: str | None = None  # what to say of a loss above that of the column means
+        self.unbounded: str | None = None  # and of a penalty that falls for ever
+        self.worth_of_codes: float | None = None  # by how much they lower the loss of a row, where it is measured
 
     def end_epoch(self, losses: list[Tensor], sums: dict[str, Tensor], n_rows: int) -> None:
         """Note the means of an epoch over its rows: the one time that the device is waited for."""

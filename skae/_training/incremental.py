@@ -14,11 +14,10 @@ from .._networks.centring import recentre, recentre_statistics
 from .._networks.networks import preparation
 from .._objectives.support import check_support
 from .._support import threads
-from .._support.data_parallel import refuse
+from .._support.ranks import refuse
 from .._support.warnings import warn
 from .advice import complaints_of
 from .fitting import Fit, fitted_attributes, prepare, restore_on_failure
-from .loop import drive
 from .monitoring import Monitor
 from .problem import Served
 from .seen import centre
@@ -112,9 +111,10 @@ class OngoingFit:
         settings = {"tol": None, "first_epoch": passes.n_epochs, "length": passes.length}
         schedule = setup.schedule(fit.step, 1)._replace(**settings)
         verbose = Monitor(setup.estimator, None, None, None, lambda history: {})
-        epochs = setup.epochs(fit.step, schedule, verbose if setup.estimator.verbose else None)
-        with setup.training(fit.step, schedule):
-            fit.history = drive(fit.step, epochs)
+        monitor = verbose if setup.estimator.verbose else None
+        with setup.training(fit.step, schedule, monitor) as (fit.history, batches):
+            for index, losses in batches:
+                losses.append(fit.step(index))
         return fitted_attributes(fit)
 
     @contextlib.contextmanager

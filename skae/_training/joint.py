@@ -6,8 +6,7 @@ tensors with a leading axis, so that the passes through the layers, most of the 
 once for all models, with ``torch.bmm`` in the place of ``torch.mm``.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
 from itertools import repeat
 from typing import Any, NamedTuple
 
@@ -18,8 +17,9 @@ from .._support import devices
 from .._support.sizes import of_size
 from .buffers import BufferPool
 from .explicit import ExplicitStep, StepPlan
+from .history import History
 from .layers import ParallelAffine, dense_layers
-from .loop import Epochs, History, drive
+from .loop import Epochs
 from .optimizers import Together
 from .problem import DivergedError, Schedule
 from .setup import Run
@@ -199,7 +199,7 @@ def train_together(
     Parameters
     ----------
     runs, steps, schedules
-        Of each model. Its result is that of `drive` alone, but for rounding.
+        Of each model. Its result is that of training it alone, but for rounding.
 
     Returns
     -------
@@ -222,8 +222,9 @@ def _one_by_one(
 ) -> Iterator[History | ValueError]:
     for run, step, schedule in zip(runs, steps, schedules, strict=True):
         try:
-            with run.training(step, schedule):
-                history = drive(step, run.epochs(step, schedule))
+            with run.training(step, schedule) as (history, batches):
+                for index, losses in batches:
+                    losses.append(step(index))
         except ValueError as error:
             yield error
             continue
@@ -232,21 +233,24 @@ def _one_by_one(
             return
 
 
-def _walk_together(steps: Sequence[ExplicitStep], walks: Sequence[Epochs]) -> list[History | DivergedError]:
+def _walk_together(
+    steps: Sequence[ExplicitStep], walks: Sequence[tuple[History, Epochs]]
+) -> list[History | DivergedError]:
     """Let all models walk through their rows, a step of each at a time, until the last has ended."""
     ends: dict[int, History | DivergedError] = {}
-    batches: dict[int, Tensor] = {}
+    batches: dict[int, tuple[Tensor, list[Tensor]]] = {}
 
-    def advance(model: int, go_on: Callable[[], Tensor]) -> None:
+    def advance(model: int, interrupt: KeyboardInterrupt | None = None) -> None:
+        history, epochs = walks[model]
         try:
-            batches[model] = go_on()
-        except StopIteration as end:
-            ends[model] = end.value
+            batches[model] = next(epochs) if interrupt is None else epochs.throw(interrupt)
+        except StopIteration:
+            ends[model] = history
         except DivergedError as error:
             ends[model] = error
 
-    for model, walk in enumerate(walks):
-        advance(model, partial(next, walk))
+    for model in range(len(walks)):
+        advance(model)
     members: list[int] = []
     while len(ends) < len(walks):
         if not members or len(members) + len(ends) > len(walks):  # some have ended: the others close ranks
@@ -254,12 +258,13 @@ def _walk_together(steps: Sequence[ExplicitStep], walks: Sequence[Epochs]) -> li
             with torch.inference_mode(False):  # what is allocated outlives the modes of training
                 joint = JointStep([steps[model] for model in members]) if len(members) > 1 else None
         try:
-            asked = [batches[model] for model in members]
+            asked = [batches[model][0] for model in members]
             losses = [steps[members[0]](asked[0])] if joint is None else joint(asked)
         except KeyboardInterrupt as interrupt:
             for model in members:
-                advance(model, partial(walks[model].throw, interrupt))
+                advance(model, interrupt)
             continue
         for model, loss in zip(members, losses, strict=True):
-            advance(model, partial(walks[model].send, loss))
+            batches[model][1].append(loss)
+            advance(model)
     return [ends[model] for model in range(len(walks))]

@@ -1,7 +1,8 @@
 """The loop of steps: epochs of shuffled batches, until training is to end."""
 
+import contextlib
 import math
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import torch
@@ -13,26 +14,8 @@ from .problem import DivergedError, Schedule
 from .rates import RateCourse
 from .step import Step
 
-__all__ = ["Epochs", "History", "drive", "walk"]
-
-
-# What waits for the loss of the batch that it has named, and ends with its history.
-Epochs = Generator[Tensor, Tensor, History]
-
-
-def drive(step: Step, epochs: Epochs) -> History:
-    """Take the steps that `walk` asks for, until it ends."""
-    try:
-        index = next(epochs)
-        while True:
-            try:
-                loss = step(index)
-            except KeyboardInterrupt as interrupt:
-                index = epochs.throw(interrupt)
-            else:
-                index = epochs.send(loss)
-    except StopIteration as end:
-        return end.value
+# Batches, each with the list that takes the loss of the step on it.
+Epochs = Generator[tuple[Tensor, list[Tensor]], None, None]
 
 
 def walk(
@@ -40,14 +23,15 @@ def walk(
     rows: Tensor,
     schedule: Schedule,
     generator: torch.Generator,
+    history: History,
     *,
     held_out: Tensor | None = None,
     monitor: Any = None,
 ) -> Epochs:
     """Walk through the rows until the loss is flat, the epochs are used up, or somebody says stop.
 
-    It yields the numbers of the rows of each batch and is sent the loss of the step on them, so that the steps of
-    several models may be taken at once.
+    It yields the numbers of the rows of each batch, and the list that takes the loss of the step on them: the
+    caller takes the steps, so that those of several models may be taken at once. It fills ``history``.
 
     ``rows`` and ``held_out`` are numbers of rows, on the rows' device. With rows held out their loss is what is
     watched, and the best weights come back, those at the start among them, however the run ends. Where the rate
@@ -57,7 +41,7 @@ def walk(
     """
     ranks, end = current(), schedule.max_iter
     n_rows = ranks.count(len(rows))
-    history, watch = History(schedule.loss_unit), Watch(step, schedule, held_out, n_rows)
+    watch = Watch(step, schedule, held_out, n_rows)
     course = None if schedule.rates == "constant" else RateCourse(schedule.rates, end)
     losses: list[Tensor] = []
     n_seen = 0
@@ -69,7 +53,7 @@ def walk(
                 monitor.begin_epoch()
             for batch in _announced(step, _batches(ranks.whole(rows), schedule, generator)):
                 _set_off(step, schedule, course, epoch + n_seen / n_rows, batch.size(0) / n_rows)
-                losses.append((yield ranks.mine(batch)))
+                yield ranks.mine(batch), losses
                 n_seen += batch.size(0)
             ranks.leave()
             history.end_epoch(losses, step.take_sums(), n_seen)
@@ -94,7 +78,16 @@ def walk(
     # The loss was finite; the last update may not have been.
     if not torch.isfinite(torch.linalg.vector_norm(step.parameters, math.inf)):
         raise DivergedError(len(history.loss_curve))
-    return history
+
+
+@contextlib.contextmanager
+def interruptible(epochs: Epochs) -> Iterator[None]:
+    """Let an interrupt from the keyboard, in a step, end the walk as one in the walk does."""
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        with contextlib.suppress(StopIteration):
+            epochs.throw(interrupt)
 
 
 def _set_off(step: Step, schedule: Schedule, course: RateCourse | None, passed: float, share: float) -> None:

@@ -4,11 +4,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sklearn.exceptions import ConvergenceWarning
-
 from .._support.ranks import alone, current
-from .._support.warnings import warn
-from .loop import History
+from .history import History
 
 
 class Monitor:
@@ -67,32 +64,3 @@ def phase_task(estimator, X, y, context, name: str, n_epochs: int) -> Iterator[A
     yield task
     with alone():
         task.call_on_fit_task_end(estimator=estimator, X=X, y=y)
-
-
-def warn_of_the_end(estimator, history: History) -> None:
-    """Warn if training was interrupted, or if ``tol`` asked for more epochs than ``max_iter`` allows."""
-    above = history.above_means
-    also = "" if above is None else f" {above}"  # the same cause: one warning
-    if history.interrupted:
-        n_epochs = len(history.loss_curve)
-        when = f"after {n_epochs} epochs" if n_epochs else "before all layers were trained together"
-        warn(f"Training was interrupted {when}; the networks are kept as they were then.{also}")
-        return
-    ended = history.converged or history.stopped or history.went_on
-    if not estimator.tol or estimator.max_iter == "auto" or ended:
-        if above is not None:
-            warn(above)
-        return
-    if history.validation_loss_curve:
-        remedy = "The loss of the held-out rows was still falling: raise max_iter or learning_rate"
-    else:
-        remedy = (
-            "Raise max_iter or learning_rate; whether more epochs help on other rows is not known unless some are "
-            "held out (early_stopping=True)"
-        )
-    warn(
-        f"Training stopped at max_iter={estimator.max_iter} while the loss was still falling by more than "
-        f"tol={estimator.tol} of its whole improvement. {remedy}. Or set tol=None to train for a fixed number of "
-        f"epochs.{also}",
-        ConvergenceWarning,
-    )

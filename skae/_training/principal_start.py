@@ -8,7 +8,6 @@ from .._networks.networks import Network
 from .._support import devices
 from .._support.ranks import current
 from . import principal_axes
-from .autograd import evaluating
 from .setup import Mode, Setup
 
 
@@ -94,7 +93,7 @@ def _errors(
     """Return the squared error of each row, by the networks and by PCA."""
     none = torch.empty(0, dtype=rows.dtype, device=rows.device)
     ours, theirs = [none], [none]
-    with evaluating(encoder, decoder), torch.no_grad():
+    with torch.no_grad():
         for _, x in rows.chunks(index):
             restored = decoder.forward_centred(encoder.forward_centred(x))
             ours.append((x - restored).square().mean(1))

@@ -29,6 +29,8 @@ class Seen:
     ----------
     n_before : ndarray of shape (2, 1), or (2, n_features) where entries may be missing
         How many inputs and targets the centre is the mean of so far. Infinite for files that do not tell.
+    follows : bool
+        Whether the centre of the networks can move; if not, `warn_after_pass` speaks of rows elsewhere.
     passes : Passes or None
         How many epochs the portions amount to; None in `fit`.
     shift : tuple of two Tensors of shape (n_features,), or None
@@ -45,7 +47,7 @@ class Seen:
         self.shift: tuple[Tensor, Tensor] | None = None
         self._ranges: Any = known.get("ranges")
         self._statistics = getattr(previous, "_column_statistics", None)
-        self._follows = not goes_on or can_recentre(previous.encoder_, previous.decoder_)
+        self.follows = not goes_on or can_recentre(previous.encoder_, previous.decoder_)
         self._stays_behind = False
         self.passes: Passes | None = None
         if not setup.has_end:
@@ -69,8 +71,8 @@ class Seen:
             self._ranges = np.stack(pooled_ranges(self._ranges, ranges, *known))
         elif is_first:  # otherwise after `fit`, whose rows count as typical
             self._ranges = ranges
-        self._stays_behind = starts_anew and not self._follows
-        if is_first or not self._follows:
+        self._stays_behind = starts_anew and not self.follows
+        if is_first or not self.follows:
             return
         self.n_before = np.zeros_like(self.n_before) if starts_anew else self.n_before
         shift = data.move_centre(self.n_before, fixed)

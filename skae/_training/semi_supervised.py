@@ -19,11 +19,11 @@ from .._networks.custom import forward_centred
 from .._networks.networks import preparation
 from .._objectives.losses import CROSS_ENTROPY
 from .fine_tuning import Classification, weights_by_class
+from .history import History
 from .lesson import Lesson, SemiSupervisedStep, root_mean_variance
-from .loop import History, Step
-from .optimizers import OPTIMIZERS, Optimizer
 from .problem import Objective, Schedule, Served
 from .setup import hold_out
+from .step import Step
 from .teacher import Labelled, teach
 
 BATCH_SIZE = 100
@@ -60,15 +60,15 @@ class SemiSupervised(Classification):
         one_hot = np.zeros((len(codes), self.n_classes), dtype=np.float32)
         one_hot[codes >= 0, codes[codes >= 0]] = 1
         targets = Rows(torch.from_numpy(one_hot), None, self.dtype, self.device)
-        rows, encoder, head = self.networks()
+        (rows, encoder, head), objective = self.networks(), Objective(CROSS_ENTROPY)
         self.step = SemiSupervisedStep(
             encoder,
             head,
             self._lesson(labelled),
             self.streams,
             Served(rows, targets, weight),
-            Objective(CROSS_ENTROPY),
-            self._optimizer,
+            objective,
+            self.optimizer(objective),
             averages=True,
             max_grad_norm=estimator.max_grad_norm,
             low_precision=self.low_precision,
@@ -178,8 +178,3 @@ class SemiSupervised(Classification):
             "label_distributions_": arrays.array_like(self.data.X, torch.from_numpy(distributions)),
             "transduction_": arrays.take(self.estimator.classes_, distributions.argmax(1)),
         }
-
-    def _optimizer(self, parameters: Tensor, gradient: Tensor, is_weight: Tensor) -> Optimizer:
-        e = self.estimator
-        settings = {"learning_rate": self.learning_rate, "alpha": e.alpha, "momentum": e.momentum}
-        return OPTIMIZERS[e.solver](parameters, gradient, is_weight, **settings)

@@ -1,6 +1,7 @@
 """What a fit is given: rows, device, precision, random streams, architecture; and how it takes steps on them."""
 
 import contextlib
+import functools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from .._data import arrays
 from .._data.corruption import Corruption, MarkedCorruption
+from .._data.hiding import Hiding
 from .._data.training_data import TrainingData
 from .._networks.building import Architecture, describe
 from .._networks.networks import dense_blocks
@@ -23,8 +25,9 @@ from .autograd import AutogradStep
 from .automatic import ValuesUsed, share_to_hold_out
 from .dropout import Dropout
 from .explicit import ExplicitStep
+from .history import History
 from .hooks import definitions
-from .loop import Epochs, walk
+from .loop import Epochs, interruptible, walk
 from .monitoring import Monitor
 from .optimizers import OPTIMIZERS, Optimizer
 from .problem import DivergedError, Objective, Schedule, Served
@@ -63,26 +66,26 @@ class Run(ValuesUsed):
         self, encoder: nn.Module, decoder: nn.Module, served: Served, objective: Objective, **settings: Any
     ) -> Step:
         """Return the explicit step where everything has a closed form, that by autograd elsewhere."""
-        estimator, bottleneck = self.estimator, objective.bottleneck
-        rate = self.raised_rate(bottleneck)
-
-        def make_optimizer(parameters: Tensor, gradient: Tensor, is_weight: Tensor) -> Optimizer:
-            kind = OPTIMIZERS[estimator.solver]
-            alpha = estimator.alpha / (1 if kind.decoupled else objective.loss_unit)
-            settings = {"learning_rate": rate, "alpha": alpha, "momentum": estimator.momentum}
-            return kind(parameters, gradient, is_weight, **settings)
-
+        bottleneck, make_optimizer = objective.bottleneck, self.optimizer(objective)
         averages = bottleneck is not None and bottleneck.averages_weights
         settings |= {"averages": averages, "low_precision": self.low_precision}
         settings["max_grad_norm"] = self.max_grad_norm
         blocks = dense_blocks(encoder), dense_blocks(decoder)
         closed_form = objective.loss.sum_and_gradient is not None and all(blocks)
         if closed_form and all(penalty.closed_form is not None for penalty in objective.penalties):
-            if not self.low_precision and reads_stored_rows([*blocks[0], *blocks[1]], served, objective):
+            stored = served.rows.density is not None and not self.low_precision
+            if stored and reads_stored_rows([*blocks[0], *blocks[1]], served, objective):
                 goes_on = not self.has_end
                 return SparseStep(*blocks, served, objective, make_optimizer, goes_on=goes_on, **settings)
             return ExplicitStep(*blocks, served, objective, make_optimizer, **settings)
         return AutogradStep(encoder, decoder, served, objective, make_optimizer, **settings)
+
+    def optimizer(self, objective: Objective) -> Callable[[Tensor, Tensor, Tensor], Optimizer]:
+        """Return what makes the solver, given parameters, their gradient, and which of them are weights."""
+        e, kind = self.estimator, OPTIMIZERS[self.estimator.solver]
+        alpha = e.alpha / (1 if kind.decoupled else objective.loss_unit)
+        rate = self.raised_rate(objective.bottleneck)
+        return functools.partial(kind, learning_rate=rate, alpha=alpha, momentum=e.momentum)
 
     def schedule(self, step: Step, max_iter: int) -> Schedule:
         """Return how to walk through the rows, and when to stop.
@@ -121,20 +124,27 @@ class Run(ValuesUsed):
         return 0.0
 
     @contextlib.contextmanager
-    def training(self, step: Step, schedule: Schedule) -> Iterator[None]:
-        """Set torch up for steps; divergence becomes the `ValueError` that users see."""
+    def training(
+        self, step: Step, schedule: Schedule, monitor: Monitor | None = None
+    ) -> Iterator[tuple[History, Epochs]]:
+        """Set torch up for steps; yield their history, and the batches to take them on, as `walk` does.
+
+        Divergence becomes the `ValueError` that users see.
+        """
         multiply_adds = 3 * schedule.batch_size * step.multiply_adds
+        history, epochs = self.epochs(step, schedule, monitor)
         try:
-            with devices.cpu_settings(multiply_adds), step.modes(self.streams.noise):
-                yield
+            with devices.cpu_settings(multiply_adds), step.modes(self.streams.noise), interruptible(epochs):
+                yield history, epochs
         except DivergedError as error:
             raise self.explain(error, step) from None
 
-    def epochs(self, step: Step, schedule: Schedule, monitor: Monitor | None = None) -> Epochs:
-        """Return the walk of a step through the rows to train on."""
-        data = self.data
-        held_out = data.validation_rows if data.watched is None else data.watched.train_rows
-        return walk(step, data.train_rows, schedule, self.streams.order, held_out=held_out, monitor=monitor)
+    def epochs(self, step: Step, schedule: Schedule, monitor: Monitor | None = None) -> tuple[History, Epochs]:
+        """Return the walk of a step through the rows to train on, and the history that it writes."""
+        data, history = self.data, History(schedule.loss_unit)
+        watched = {"held_out": data.validation_rows if data.watched is None else data.watched.train_rows}
+        order = self.streams.order
+        return history, walk(step, data.train_rows, schedule, order, history, monitor=monitor, **watched)
 
     def explain(self, error: DivergedError, step: Step) -> ValueError:
         """Return what users see where training diverges, because of a function of theirs or of large numbers."""
@@ -219,6 +229,11 @@ class Setup(Run):
     def dropout(self) -> Dropout | None:
         """Return the dropout of hidden units that the estimator's parameters ask for."""
         return Dropout(self.estimator.dropout, self.generator) if self.estimator.dropout else None
+
+    def hiding(self) -> Hiding | None:
+        """Return what hides groups of columns, where the estimator names some."""
+        groups = self.estimator.hidden_groups
+        return None if groups is None else Hiding(groups, self.generator)
 
     def corruption(self) -> Corruption | None:
         """Return the noise on the inputs that the estimator's parameters ask for."""

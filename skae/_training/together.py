@@ -11,13 +11,13 @@ from sklearn.utils.validation import _check_feature_names, _check_n_features
 from .._data import arrays
 from .._data.training_data import TrainingData
 from .._support import threads
-from .._support.data_parallel import refuse
+from .._support.ranks import refuse
 from .._support.warnings import one_for_each_cause
 from .fit import Fit
 from .fitting import assemble, keep, phases_of, restore_on_failure
+from .history import History
 from .hooks import definitions
 from .joint import train_together
-from .loop import History
 from .setup import Mode, set_up
 
 

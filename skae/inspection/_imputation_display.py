@@ -4,6 +4,7 @@ from numbers import Integral
 
 import numpy as np
 from sklearn.utils import check_array
+from sklearn.utils._missing import is_pandas_na
 
 from ._drawing import Display, plain_text, with_parameters_of
 from ._rows import to_numpy
@@ -150,8 +151,9 @@ class ImputationDisplay(Display):
         fill = imputer.impute if hasattr(imputer, "impute") else imputer.transform
         filled = to_numpy(np.asarray(fill(prepared)))[:, : len(kept)]
         values = check_array(prepared, dtype=np.float64, ensure_all_finite="allow-nan")[:, kept]
-        is_nan = imputer.missing_values is None or imputer.missing_values != imputer.missing_values
-        missing = np.isnan(values) if is_nan else values == imputer.missing_values
+        marker = imputer.missing_values
+        is_nan = marker is None or is_pandas_na(marker) or marker != marker
+        missing = np.isnan(values) if is_nan else values == marker
         shown = _chosen(features, names, kept, missing)
         observed = [values[~missing[:, place], place] for place in shown]
         imputed = [filled[missing[:, place], place].astype(np.float64) for place in shown]

@@ -5,10 +5,9 @@ from numbers import Integral
 import numpy as np
 from sklearn.utils.validation import check_consistent_length
 
-from .._data.tables.frames import library_of
 from .._support.warnings import warn
 from ._drawing import GREY, MISSING, Display, plain_text, shortened, with_parameters_of, written
-from ._rows import labels_of, row_numbers, take, to_numpy
+from ._rows import labels_of, names_of_rows, row_numbers, take, to_numpy
 from ._steps import find_detector, values_and_usual
 
 _PANEL = 3.0, 2.4  # inches
@@ -20,8 +19,11 @@ class OutlierDisplay(Display):
     """What an outlier detector says of rows: scores, p-values, and which features make single rows odd.
 
     The first panel has a histogram of the scores, with the threshold; the second one of the p-values, which would
-    be flat if all rows were normal. Then comes a panel for each row that is explained: bars of the features that
-    contribute most, each with the value in the row and the usual one. Use `from_estimator` to make one.
+    be flat if all rows were normal, with the rate of false alarms. Then comes a panel for each row that is
+    explained: bars of the features that contribute most, each with the value in the row and the usual one, the
+    median of the training rows. What is expected of a row itself is not drawn: the mean of
+    ``member.reconstruct(X)`` over the detector's ``estimators_``, of X without names. A long bar beside a usual
+    value says that the others of the row let expect another one. Use `from_estimator` to make a display.
 
     Parameters
     ----------
@@ -49,6 +51,8 @@ class OutlierDisplay(Display):
         What scores are, for the axis of the first panel.
     reason_unit : str, default='contribution'
         What ``reasons`` are, for the axes of the bars.
+    false_alarm_rate : float or None, default=None
+        Rows whose p-value is at most this are outliers; None where the threshold is none of p-values.
 
     Attributes
     ----------
@@ -84,12 +88,14 @@ class OutlierDisplay(Display):
         row_names=None,
         score_unit="",
         reason_unit="contribution",
+        false_alarm_rate=None,
     ):
         self.scores, self.threshold, self.p_values = scores, threshold, p_values
         self.rows, self.reasons, self.feature_names = rows, reasons, feature_names
         self.labels, self.values, self.usual_values = labels, values, usual_values
         self.row_names = [f"row {row}" for row in rows] if row_names is None else row_names
         self.score_unit, self.reason_unit = score_unit, reason_unit
+        self.false_alarm_rate = false_alarm_rate
 
     def plot(self, ax=None, *, n_features=8, max_rows=12, bins=20, hist_kw=None, bar_kw=None):
         """Draw scores, p-values and reasons.
@@ -127,16 +133,14 @@ class OutlierDisplay(Display):
         """
         drawn = self._drawn(max_rows)
         bars = [self._bars(number, n_features) for number in drawn]
-        n_panels = 2 + len(drawn)
-        n_columns = min(3, n_panels)
+        n_columns = min(3, n_panels := 2 + len(drawn))
         n_rows = -(-n_panels // n_columns)
         longest = max((len(line) for _, names in bars for name in names for line in name.split("\n")), default=0)
         width = max(_PANEL[0], 1.7 + _LETTER * longest)
         height = max(_PANEL[1], 0.9 + _BAR * max((len(names) for _, names in bars), default=0))
         self.axes_ = self._make_axes(ax, n_rows, n_columns, (n_columns * width, n_rows * height), n_panels)
         self._draw_scores(self.axes_[0], bins, hist_kw)
-        self._histogram(self.axes_[1], self.p_values, np.linspace(0, 1, bins + 1), hist_kw)
-        self.axes_[1].set(xlabel="p-value", ylabel="rows", xlim=(0, 1))
+        self._draw_p_values(self.axes_[1], bins, hist_kw)
         if len(self.rows) == 0:
             self.axes_[1].set_title("no row to explain", fontsize="small")
         for panel, number, (lengths, names) in zip(self.axes_[2:], drawn, bars, strict=True):
@@ -194,6 +198,15 @@ class OutlierDisplay(Display):
         lower = "\n(the first bar has all that are lower)" if (self.scores < low).any() else ""
         ax.set_xlabel(f"score{unit}{lower}", fontsize="small")
         ax.set_ylabel("rows" if self.labels is None else "rows, stacked")
+
+    def _draw_p_values(self, ax, bins: int, hist_kw: dict | None) -> None:
+        self._histogram(ax, self.p_values, np.linspace(0, 1, bins + 1), hist_kw)
+        ax.set(ylabel="rows", xlim=(0, 1), xticks=[0, 0.5, 1])
+        label = "p-value"
+        if self.false_alarm_rate is not None:
+            ax.axvline(self.false_alarm_rate, color="k", linestyle="--", linewidth=1)
+            label += f"\n(line: false_alarm_rate={self.false_alarm_rate:g})"
+        ax.set_xlabel(label, fontsize="small")
 
     def _histogram(self, ax, values: np.ndarray, edges: np.ndarray, hist_kw: dict | None) -> None:
         options = {"stacked": True, **(hist_kw or {})}
@@ -256,6 +269,7 @@ class OutlierDisplay(Display):
             reasons = to_numpy(detector.score_features(take(prepared, numbers)))
         values, usual = values_and_usual(found, X, numbers)
         score_unit, reason_unit = getattr(detector, "_units", ("", "contribution"))
+        of_scores = getattr(detector, "contamination", "auto") != "auto"  # is the threshold
         return cls(
             scores,
             detector.offset_,
@@ -266,9 +280,10 @@ class OutlierDisplay(Display):
             None if y is None else np.asarray(y),
             values=values,
             usual_values=usual,
-            row_names=_names_of_rows(X, numbers),
+            row_names=names_of_rows(X, numbers, _LONGEST),
             score_unit=score_unit,
             reason_unit=reason_unit,
+            false_alarm_rate=None if of_scores else getattr(detector, "false_alarm_rate", None),
         ).plot(**drawing)
 
 
@@ -283,13 +298,3 @@ def _chosen(rows, scores: np.ndarray) -> np.ndarray:
             f"rows={rows} must be at least 0, the number of rows to explain. Pass [{rows}] for one row."
         )
     return np.argsort(scores, kind="stable")[:rows]
-
-
-def _names_of_rows(X, numbers: np.ndarray) -> list[str]:
-    """Return what rows are called: by the index of a frame of pandas too, where that is not their numbers."""
-    names = [f"row {number}" for number in numbers]
-    if library_of(X) != "pandas" or [*X.index] == [*range(len(X))]:
-        return names
-    labels = [X.index[number] for number in numbers]  # of an index of several levels, tuples
-    labels = [", ".join(map(str, label)) if isinstance(label, tuple) else str(label) for label in labels]
-    return [f"index {shortened(label, _LONGEST)} ({name})" for label, name in zip(labels, names, strict=True)]

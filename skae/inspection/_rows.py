@@ -7,7 +7,8 @@ from scipy import sparse
 from sklearn.utils import _safe_indexing
 from torch import Tensor
 
-from .._data.tables.frames import is_missing
+from .._data.tables.frames import is_missing, library_of
+from ._drawing import shortened
 
 
 def to_numpy(X):
@@ -35,6 +36,16 @@ def row_numbers(rows, n_rows: int) -> np.ndarray:
             f"rows has {number}, but X has {n_rows} rows, from 0 to {n_rows - 1}, whatever its index."
         )
     return numbers % n_rows
+
+
+def names_of_rows(X, numbers: np.ndarray, longest: int) -> list[str]:
+    """Return what rows are called: by the index of a frame of pandas too, where that is not their numbers."""
+    names = [f"row {number}" for number in numbers]
+    if library_of(X) != "pandas" or [*X.index] == [*range(len(X))]:
+        return names
+    labels = [X.index[number] for number in numbers]  # of an index of several levels, tuples
+    labels = [", ".join(map(str, label)) if isinstance(label, tuple) else str(label) for label in labels]
+    return [f"index {shortened(label, longest)} ({name})" for label, name in zip(labels, names, strict=True)]
 
 
 def take(X, index):

@@ -78,10 +78,8 @@ def skorch(X, widths, epochs, batch_size, **parameters):
     return model.fit(X, X).predict
 
 
-def torch_loop(X, widths, epochs, batch_size, fused=None):
-    """The loop that one writes by hand, with the data in one tensor and no DataLoader."""
-    torch.manual_seed(0)
-    network, rows = Dense(widths), torch.from_numpy(X)
+def by_hand(network, rows, epochs, batch_size, fused=None):
+    """Train a network by the loop that one writes by hand, with the data in one tensor and no DataLoader."""
     adam = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE, fused=fused)
     for _ in range(epochs):
         total = 0.0
@@ -93,6 +91,13 @@ def torch_loop(X, widths, epochs, batch_size, fused=None):
             adam.step()
             total += loss.detach() * len(batch)
         float(total)  # what any loop reports once an epoch
+
+
+def torch_loop(X, widths, epochs, batch_size, fused=None):
+    """torch by hand; see `by_hand`."""
+    torch.manual_seed(0)
+    network = Dense(widths)
+    by_hand(network, torch.from_numpy(X), epochs, batch_size, fused)
 
     def reconstruct(X):
         with torch.inference_mode():

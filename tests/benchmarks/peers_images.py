@@ -1,7 +1,7 @@
 """Convolutional networks: ours, and a plain loop on the same layers."""
 
 import torch
-from peers import LEARNING_RATE
+from peers import LEARNING_RATE, by_hand
 from torch import nn
 
 from skae import AutoencoderTransformer
@@ -59,18 +59,8 @@ def images(X, kind, epochs, batch_size, **parameters):
 def images_torch_loop(X, kind, epochs, batch_size):
     """The loop that one writes by hand for them, images in torch's default layout."""
     torch.manual_seed(0)
-    network, rows = image_network(kind), torch.from_numpy(X).view(-1, 1, 28, 28)
-    adam = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE)
-    for _ in range(epochs):
-        total = 0.0
-        for index in torch.randperm(len(rows)).split(batch_size):
-            batch = rows[index]
-            adam.zero_grad()
-            loss = nn.functional.mse_loss(network(batch), batch)
-            loss.backward()
-            adam.step()
-            total += loss.detach() * len(batch)
-        float(total)
+    network = image_network(kind)
+    by_hand(network, torch.from_numpy(X).view(-1, 1, 28, 28), epochs, batch_size)
 
     def reconstruct(X):
         with torch.inference_mode():

@@ -103,7 +103,7 @@ def denoising_pca():
         line = f"denoising, digits, {name}", f"{error:.2f}", f"PCA: {pca:.2f}, noisy: 16"
         yield judged(*line, "< PCA", error < pca) if settings else Line(*line)
     faces, persons = datasets.olivetti()
-    for sigma in (0.1, 0.2):
+    for sigma in (0.1, 0.2, 0.4):
         errors = np.mean([_denoised_faces(faces, persons, sigma, seed) for seed in range(3)], axis=0)
         pca, smooth, dense, full = 1000 * errors
         work, source = f"denoising, faces, noise {sigma}, ", f"PCA: {pca:.2f}, Gaussian filter: {smooth:.2f}"
@@ -139,7 +139,7 @@ def _denoised_faces(faces, persons, sigma, seed):
     noise = sigma * np.random.default_rng(seed).standard_normal(clean.shape, dtype=np.float32)
     noisy, settings = clean + noise, _as_strong_as(sigma, train) | {"random_state": seed}
     images = noisy.reshape(-1, 64, 64)
-    smooth = [gaussian_filter(images, (0, width, width)).reshape(clean.shape) for width in (0.7, 1, 1.4, 2)]
+    smooth = [gaussian_filter(images, (0, width, width)).reshape(clean.shape) for width in (0.7, 1, 1.4, 2, 2.8)]
     dense = DenoisingAutoencoder(32, **settings).fit(train)
     full = DenoisingAutoencoder(
         4 * 64 * 64,

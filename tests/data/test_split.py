@@ -109,6 +109,15 @@ def test_integer_weights_are_repeated_rows():
     assert (np.repeat(split(X, weight, fraction=0.2), weight) == repeated).all()
 
 
+@pytest.mark.parametrize("unit", [1e-300, 1e-12, 1 / 500, 1e307])
+def test_the_unit_of_weights_does_not_matter(unit):
+    X, weight = distinct_rows(), np.random.default_rng(1).integers(0, 4, 500).astype(np.float64)
+    np.testing.assert_array_equal(split(X, unit * weight), split(X, weight))
+    AutoencoderTransformer(2, max_iter=1, early_stopping=True).fit(
+        X.astype(np.float32), sample_weight=unit * weight
+    )
+
+
 def test_rows_of_weight_zero_are_never_held_out():
     weight = np.arange(500) % 2
     held_out = split(distinct_rows(), weight, fraction=0.2)

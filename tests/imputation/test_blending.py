@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from skae._imputation.blending import share, share_of_mean
+from skae._imputation.imputation import share_of_mean
+from skae._imputation.parametric import share
 
 
 @pytest.mark.parametrize(("true", "expected"), [(0.4, 0.4), (1.7, 1.0), (-0.5, 0.0)])

@@ -88,6 +88,12 @@ def test_other_imputers_show_no_errors(model, holes):
     assert_allclose(display.imputed[0], np.asarray(fill(holes))[holes["c"].isna(), 2])
 
 
+def test_missing_values_of_pandas(holes):
+    model = imputer().set_params(missing_values=pd.NA).fit(holes)
+    display = ImputationDisplay.from_estimator(model, holes, features=["c"])
+    assert_allclose(np.sort(display.observed[0]), np.sort(holes["c"].dropna()))
+
+
 def test_another_mark(holes):
     marked = holes.fillna(-999.0)
     model = imputer().set_params(missing_values=-999.0)

@@ -210,7 +210,17 @@ def test_the_line_is_at_the_threshold(rate):
     display = OutlierDisplay.from_estimator(model, new)
     [line] = display.axes_[0].lines
     assert line.get_xdata()[0] == model.offset_
+    [of_rate] = display.axes_[1].lines
+    assert of_rate.get_xdata()[0] == rate
+    assert display.axes_[1].get_xlabel() == f"p-value\n(line: false_alarm_rate={rate:g})"
     assert ((display.scores < line.get_xdata()[0]) == (display.p_values <= rate)).all()
+
+
+def test_no_rate_where_the_threshold_is_one_of_scores():
+    display = OutlierDisplay.from_estimator(detector(contamination=0.1).fit(rows(100)), rows(50, seed=1))
+    assert not display.axes_[1].lines
+    assert display.axes_[1].get_xlabel() == "p-value"
+    assert display.axes_[0].lines
 
 
 def test_no_line_where_no_row_can_be_an_outlier():

@@ -1,6 +1,7 @@
 """A user's networks in every estimator: what is done around them, and their first weights."""
 
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -145,6 +146,7 @@ def copied(fitted, *last):
     return nn.Sequential(layers[0], nn.ReLU(), layers[1], *last)
 
 
+@pytest.mark.filterwarnings("ignore:Without effect beside your own encoder and decoder. hidden_layer_sizes")
 @pytest.mark.parametrize(("cls", "parameters", "last", "both"), BUILT.values(), ids=BUILT)
 def test_own_networks_train_as_those_that_skae_builds(cls, parameters, last, both):
     settings = {"n_components": WIDTH, "loss": "binary_cross_entropy", "batch_size": 20, **parameters}
@@ -311,3 +313,72 @@ def test_own_networks_are_exported():
     codes, reconstruction = session.run(None, {session.get_inputs()[0].name: data})
     assert_allclose(codes, model.transform(data), atol=1e-5)
     assert_allclose(reconstruction, model.reconstruct(data), atol=1e-5)
+
+
+# Parameters that such networks take no notice of ------------------------------------------------------------
+
+
+def told(estimator, X=X):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        estimator.fit(X)
+    return [str(each.message) for each in caught if "Without effect" in str(each.message)]
+
+
+IDLE = {
+    "hidden_layer_sizes": (700,),
+    "decoder_hidden_layer_sizes": (6,),
+    "activation": "tanh",
+    "code_activation": "tanh",
+    "output_activation": "tanh",
+    "normalization": "layer",
+    "dropout": 0.3,
+    "init": "he",
+    "downsampling": "pool",
+}
+
+
+@pytest.mark.parametrize(
+    ("given", "idle"),
+    [
+        (("encoder", "decoder"), [*IDLE]),
+        (("encoder",), ["hidden_layer_sizes", "code_activation"]),
+        (("decoder",), ["decoder_hidden_layer_sizes", "output_activation"]),
+    ],
+    ids="-".join,
+)
+def test_parameters_without_effect_are_told_once(given, idle):
+    model = BaseAutoencoder(WIDTH, max_iter=2, random_state=0, **{name: own()[name] for name in given})
+    assert told(model) == []
+    rate = model.learning_rate_
+    plain = clone(model).set_params(**{name: value for name, value in IDLE.items() if name not in idle}).fit(X)
+    model.set_params(**IDLE)
+    [message] = told(model)
+    assert message.startswith(f"Without effect beside your own {' and '.join(given)}: {idle[0]}=(")
+    assert [name for name in IDLE if f" {name}=" in message] == idle
+    if len(given) == 2:
+        assert model.learning_rate_ == rate
+        assert_same(model.transform(X), plain.transform(X))
+    assert told(model.set_params(warm_start=True)) == []
+    with pytest.warns(UserWarning, match="Without effect"):
+        clone(model).partial_fit(X)
+
+
+def test_defaults_are_no_choice_to_be_told_of():
+    class Narrow(BaseAutoencoder):
+        hidden_layer_sizes: int = 3
+        code_activation: str = "relu"
+
+    class Written(BaseAutoencoder):
+        def __init__(self, *, encoder=None, decoder=None):
+            super().__init__(WIDTH, encoder=encoder, decoder=decoder, dropout=0.1, max_iter=2)
+
+    assert told(Narrow(WIDTH, max_iter=2, **own())) == []
+    assert told(BaseAutoencoder(WIDTH, hidden_layer_sizes=[128], max_iter=2, **own())) == []
+    assert told(Written(**own())) == []
+    assert told(BaseAutoencoder(WIDTH, hidden_layer_sizes=7, dropout=0.1, max_iter=2)) == []
+
+
+def test_a_code_activation_that_selects_units_is_not_without_effect():
+    """Those of a sparse code are taken by magnitude where it may be negative."""
+    assert told(sparse("topk", code_activation="identity")) == []

@@ -15,10 +15,8 @@ from skae._objectives.likelihoods import (
     link,
     negative_log_likelihood,
     partition,
-    supports,
     with_scale,
 )
-from skae._objectives.support import check_one_hot
 
 ROWS = 6
 
@@ -219,15 +217,17 @@ def test_values_on_the_edge_are_fine():
         assert np.isfinite(model.score_samples(np.array([edge]))).all()
 
 
-def test_a_categorical_variable_may_be_missing_where_its_entries_weigh_nothing():
-    x = torch.tensor([[0.0, 1, 7], [0, 0, 7], [5, -1, 7]])
-    weight = torch.tensor([[1.0, 1, 1], [0, 0, 1], [0, 0, 1]])
-    (support,) = supports(partition([("categorical", [0, 1]), ("gaussian", 2)], 3))
-    check_one_hot(support, x, weight)
-    with pytest.raises(ValueError, match="row 11 all of them hold 0"):
-        check_one_hot(support, x, first_row=10)
-    with pytest.raises(ValueError, match="row 2 column 0 holds 5"):
-        check_one_hot(support, x, weight.index_put((torch.tensor(2), torch.tensor(0)), torch.tensor(1.0)))
+def test_a_categorical_variable_may_be_missing_as_a_whole():
+    X = np.array([[0.0, 1, 7], [np.nan, np.nan, 6], [1, 0, 5]] * 4)
+    likelihood = [("categorical", [0, 1]), ("gaussian", 2)]
+    model = VAESampler(1, likelihood=likelihood, missing_values=np.nan, max_iter=1, random_state=0).fit(X)
+    assert np.isfinite(model.score_samples(X)).all()
+    X[5, :2] = 0
+    with pytest.raises(ValueError, match="row 5 all of them hold 0"):
+        model.fit(X)
+    X[5, :2] = 5, -1
+    with pytest.raises(ValueError, match="row 5 column 0 holds 5"):
+        model.fit(X)
 
 
 def test_one_hot_is_checked_in_sparse_rows():

@@ -1,5 +1,6 @@
 """Warnings of units, of the order of channels, and of a loss above that of the column means."""
 
+import copy
 import re
 import warnings
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 from estimators import configured, rows
 from scipy import sparse
+from sklearn.base import clone
 from sklearn.datasets import (
     load_breast_cancer,
     load_diabetes,
@@ -33,8 +35,6 @@ from skae import (
     VAESampler,
 )
 
-UNITS = r"nearly all of the loss.*StandardScaler"
-CHANNELS = r"channels first"
 MEANS = r"Training ended with a loss of .* above the .* column means"
 
 
@@ -360,3 +360,88 @@ def test_scalers_of_sparse_rows_leave_zeros_alone():
     with pytest.raises(ValueError, match=re.escape("MaxAbsScaler(clip=True)")):
         quick(loss="binary_cross_entropy").fit(X)
     make_pipeline(MaxAbsScaler(clip=True), quick(loss="binary_cross_entropy")).fit(X)
+
+
+# Penalties without a lower bound ---------------------------------------------------------------------------
+
+
+class Spread(BaseAutoencoder):
+    strength: float = 1.0
+    grows: str = "variance"
+
+    def _penalty(self, x, code):
+        variance = code.var(0).sum()
+        value = {
+            "variance": variance,
+            "logarithm": variance.log(),
+            "clamp": variance.clamp(max=5.0),
+            "sigmoid": 1e6 * torch.sigmoid(variance - 5),
+        }[self.grows]
+        return -self.strength * value.expand(len(code))
+
+
+UNBOUNDED = r"^Spread\._penalty came to -.* still falling"
+
+
+@pytest.mark.parametrize(
+    "parameters", [{}, {"max_iter": 200, "tol": 1e-6}, {"alpha": 1e-3}, {"n_init": 2}], ids=str
+)
+def test_a_penalty_that_falls_for_ever_is_told_once(parameters):
+    [message] = warnings_of(lambda: Spread(2, random_state=0, **parameters).fit(rows()))
+    assert re.search(UNBOUNDED, message)
+    assert "torch.clamp" in message
+
+
+def test_of_a_likelihood_too():
+    class Spread(VAESampler):
+        def _penalty(self, x, code):
+            return -5 * code[:, :2].square().sum(1)
+
+    messages = warnings_of(lambda: Spread(2, random_state=0, learning_rate=0.03, max_iter=100).fit(rows()))
+    assert any("a nat for each column" in message for message in messages)
+
+
+@pytest.mark.parametrize("strength", [0.01, 1.0, 100.0])
+@pytest.mark.parametrize("grows", ["logarithm", "clamp", "sigmoid"])
+def test_penalties_that_are_bounded_or_slow_are_not(grows, strength):
+    model = Spread(2, grows=grows, strength=strength, random_state=0)
+    assert warnings_of(lambda: model.fit(rows()), "still falling") == []
+
+
+def test_a_loss_that_is_negative_is_no_penalty():
+    class Plain(BaseAutoencoder):
+        def _penalty(self, x, code):
+            return 0.1 * code.square().sum(1)
+
+    model = Plain(2, loss=lambda o, t: -1e5 * (o - t).square().mean(1), max_iter=20, random_state=0)
+    assert warnings_of(lambda: model.fit(rows()), "still falling") == []
+
+
+WINE = StandardScaler().fit_transform(load_wine().data)
+
+
+def going_on(estimator, X):
+    """Return what is warned of where a fitted estimator goes on with rows, as it stands and by a warm start."""
+    warm = clone(estimator).set_params(warm_start=True).fit(WINE)
+    found = []
+    for call in (copy.deepcopy(estimator).partial_fit, warm.fit):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            call(X)
+        found.append([str(warning.message) for warning in caught])
+    return found
+
+
+@pytest.mark.parametrize("kind", [AutoencoderTransformer, DenoisingAutoencoder, VAESampler])
+def test_rows_that_have_not_passed_the_scaler_are_told(kind):
+    estimator = kind(2, max_iter=2, random_state=0).fit(WINE)
+    raw = load_wine().data
+    for told in going_on(estimator, raw):
+        assert len(told) == 1
+        assert "times as far from the centre" in told[0]
+        assert "pipeline[:-1].transform(X)" in told[0]
+    # One class, a gross row among usual ones, and a shift of two deviations are no such case.
+    gross = WINE.copy()
+    gross[0] = 1e3
+    for usual in (WINE[:20], gross, WINE + 2):
+        assert going_on(estimator, usual) == [[], []]

@@ -13,14 +13,20 @@ from skae import AutoencoderTransformer, SemanticHasher, VAESampler
 from skae._objectives.losses import LOSSES
 from skae._objectives.penalties import WarmUp
 from skae._training.bottleneck import Bottleneck
-from skae._training.loop import drive, walk
+from skae._training.history import History
+from skae._training.loop import interruptible, walk
 from skae._training.problem import DivergedError, Objective, Schedule, Served
 from skae._training.step import Step
 
 
-def train(step, *arguments, **options):
+def train(step, rows, schedule, generator, **options):
     """Walk through the rows with the step of one model."""
-    return drive(step, walk(step, *arguments, **options))
+    history = History(schedule.loss_unit)
+    epochs = walk(step, rows, schedule, generator, history, **options)
+    with interruptible(epochs):
+        for index, losses in epochs:
+            losses.append(step(index))
+    return history
 
 
 class ScriptedStep(Step):

@@ -20,7 +20,7 @@ from skae import (
     SparseAutoencoder,
     VAESampler,
 )
-from skae._training.explicit import MOST_PLANS
+from skae._support.sizes import MOST_SIZES
 
 X = rows()
 every_estimator = pytest.mark.parametrize("estimator", ESTIMATORS)
@@ -339,7 +339,7 @@ def test_portions_of_many_sizes_take_no_more_memory_than_a_few(estimator):
     """Growing ones, for which memory that is served again has to grow too."""
     X = rows(201)
     few, many = clone(estimator), clone(estimator)
-    held = [most_bytes(few, X, range(201 - 2 * MOST_PLANS, 201)), most_bytes(many, X, range(141, 201))]
+    held = [most_bytes(few, X, range(201 - 2 * MOST_SIZES, 201)), most_bytes(many, X, range(141, 201))]
     assert held[1] <= 1.2 * held[0]
 
 

@@ -184,13 +184,13 @@ class TableCodec:
         return writing.write([*zip(cells, missing.T, strict=True)], self.layout, like)
 
     def fill(self, table: Any, matrix: np.ndarray) -> Any:
-        """Return a table with the cells that are missing, or not known, filled by those of a matrix.
+        """Return a table with cells filled by those of a matrix: missing ones, and categories that are not known.
 
-        All other cells are those of the table, bit for bit.
+        All other cells are those of the table, bit for bit: numbers that `fit` did not see, too.
         """
         columns = roles.as_in_fit(frames.read(table)[0], self.variables)
         holes = [
-            (values, np.isnan(variable.encode(column, None)[0]).all(1))
+            (values, column.missing if variable.is_number else np.isnan(variable.encode(column, None)[0]).all(1))
             for column, variable, values in zip(columns, self.variables, self._cells(matrix), strict=True)
         ]
         return writing.fill(table, holes)

@@ -6,12 +6,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.special import ndtr, ndtri
 
+from ..magnitude import SMALLEST
 from .frames import Column, objects
 from .given import check_given
 
 N_QUANTILES = 1000
 MOST_DECIMALS = 9
-SMALLEST = 1e-150  # deviation whose square is measured with all its digits
 LARGEST = 1e15  # distance from the data, in their standard deviations, that is told from larger ones
 
 

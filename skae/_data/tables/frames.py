@@ -73,12 +73,15 @@ class Layout(NamedTuple):
         Of the columns, as plain values.
     dtype : str or None
         Of an array as a whole.
+    levels : tuple or None
+        What the levels of pandas' column names are called: of a MultiIndex several.
     """
 
     library: str
     names: tuple
     dtypes: tuple
     dtype: str | None = None
+    levels: tuple | None = None
 
 
 def library_of(table: Any) -> str:
@@ -111,7 +114,8 @@ def read(table: Any) -> tuple[list[Column], Layout]:
     names = tuple(column.name for column in columns)
     refuse_doubled(names)
     dtype = table.dtype.str if library == "numpy" else None
-    return columns, Layout(library, names, tuple(column.dtype for column in columns), dtype)
+    levels = tuple(table.columns.names) if library == "pandas" else None
+    return columns, Layout(library, names, tuple(column.dtype for column in columns), dtype, levels)
 
 
 def as_table(table: Any) -> Any:

@@ -111,7 +111,10 @@ def _to_pandas(columns: Sequence[Cells], layout: Layout) -> Any:
             series[number] = pandas.Series(cells, dtype=object).astype(dtype)
     frame = pandas.DataFrame(series)
     frame.columns = [*layout.names]
-    return frame
+    levels = layout.levels or (None,)  # layouts of earlier versions have none
+    if len(levels) > 1:
+        frame.columns = pandas.MultiIndex.from_tuples(layout.names)
+    return frame.rename_axis(columns=[*levels])
 
 
 def _number_series(values: np.ndarray, missing: np.ndarray, dtype: Any) -> Any:

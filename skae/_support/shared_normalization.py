@@ -8,14 +8,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from .._support.ranks import current
+from .ranks import current
 
 
 @contextlib.contextmanager
 def normalized_over_ranks(networks: Sequence[nn.Module]) -> Iterator[None]:
-    """Inside, with several ranks, let modules of batch normalization take their means over all of them."""
-    shared = current().is_shared
-    modules = [m for network in networks for m in network.modules() if isinstance(m, _BatchNorm) and shared]
+    """Inside, let modules of batch normalization take their means over all ranks."""
+    modules = [m for network in networks for m in network.modules() if isinstance(m, _BatchNorm)]
     for module in modules:
         module.forward = partial(_forward, module)  # type: ignore[method-assign]
     try:
