@@ -173,7 +173,7 @@ class FeatureDisplay(PanelDisplay):
         weights, place = _filters(model.attribute(f"{network}_"), layer, decoding, combined)
         chosen = choose_units(units, len(weights), 25)
         of_all = "" if len(chosen) == len(weights) else f"{len(chosen)} of "
-        title = f"{network}, {place} ({of_all}{len(weights)} units)"
+        title = f"{network} weights: {of_all}{len(weights)} units of {place}"
         panels = {}
         if weights.ndim == 2:
             names = getattr(model.autoencoder, "feature_names_in_", None)
@@ -183,7 +183,7 @@ class FeatureDisplay(PanelDisplay):
 
 
 def _filters(network: nn.Module, layer: int | str | None, decoding: bool, combined: bool) -> tuple[Tensor, str]:
-    """Return the filters of a layer, and whose they are: the code's or a hidden layer's.
+    """Return the filters of a layer, and of what they are units.
 
     They are (n_units, width) if the layer is dense, else (n_units, height, width[, channels]).
 
@@ -209,7 +209,7 @@ def _filters(network: nn.Module, layer: int | str | None, decoding: bool, combin
         raise ValueError(f"layer={layer!r} has no weights. Modules of the network that have: {names}.")
     _, result = weights[inside[0]]
     depth = [*weights].index(inside[0]) + (not decoding)  # of the units, from the network's input
-    place = "code" if depth == (0 if decoding else len(weights)) else f"hidden layer {depth}"
+    place = "the code" if depth == (0 if decoding else len(weights)) else f"hidden layer {depth}"
     for module in towards_data[towards_data.index(inside[0]) + 1 :] if combined else []:
         _, weight = weights[module]
         if result.ndim != 2 or weight.ndim != 2:

@@ -119,11 +119,11 @@ def test_the_figure_says_whose_units_are_drawn():
     def title(**parameters):
         return FeatureDisplay.from_estimator(model, **parameters).figure_.get_suptitle()
 
-    assert title() == "encoder, hidden layer 1 (25 of 40 units)"
-    assert title(layer=1, units=range(28)) == "encoder, hidden layer 2 (28 units)"
-    assert title(layer=-1, units=3, combined=True) == "encoder, code (1 of 30 units)"
-    assert title(network="decoder", layer=0) == "decoder, code (25 of 30 units)"
-    assert title(network="decoder") == "decoder, hidden layer 2 (25 of 40 units)"
+    assert title() == "encoder weights: 25 of 40 units of hidden layer 1"
+    assert title(layer=1, units=range(28)) == "encoder weights: 28 units of hidden layer 2"
+    assert title(layer=-1, units=3, combined=True) == "encoder weights: 1 of 30 units of the code"
+    assert title(network="decoder", layer=0) == "decoder weights: 25 of 30 units of the code"
+    assert title(network="decoder") == "decoder weights: 25 of 40 units of hidden layer 2"
     figure, ax = plt.subplots()
     FeatureDisplay.from_estimator(model, ax=ax)
     assert figure.get_suptitle() == ""  # the caller's figure
