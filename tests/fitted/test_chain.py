@@ -295,12 +295,12 @@ def test_a_refit_with_pairs_forgets_the_noises_statistics():
     assert model._column_statistics is not None
     model.fit(X, X_clean=X)
     assert model._column_statistics is None
-    model.set_params(warm_start=True).fit(100 * X)
-    assert_allclose(model._column_statistics[2], 100 * X.max(0), err_msg="of the first rows that get noise")
+    model.set_params(warm_start=True).fit(2 * X)
+    assert_allclose(model._column_statistics[2], 2 * X.max(0), err_msg="of the first rows that get noise")
 
 
 def test_a_pass_over_pairs_leaves_them():
     X = rows()
     model = denoiser(noise="salt_and_pepper").partial_fit(X).partial_fit(X, X_clean=X)
     assert_allclose(model._column_statistics[2], X.max(0))
-    assert_allclose(model.partial_fit(100 * X)._column_statistics[2], 100 * X.max(0))
+    assert_allclose(model.partial_fit(2 * X)._column_statistics[2], 2 * X.max(0))
