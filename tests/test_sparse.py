@@ -19,6 +19,7 @@ from torch import nn
 
 from skae import AutoencoderTransformer, SparseAutoencoder
 from skae._training.fitting import prepare
+from skae._training.history import History
 from skae._training.setup import Mode
 
 KINDS = ["kl", "l1", "topk", "batch_topk", "winner_take_all"]
@@ -313,7 +314,7 @@ def test_the_advice_holds_the_values_that_were_used(kind, parameters, advice, di
         model = shallow(200, kind, **{"max_iter": 1, **parameters}).fit(digits[:50])
     model.dead_fraction_ = 0.7
     with pytest.warns(UserWarning, match=rf"70% of the 200 units are dead.*{advice}"):
-        SparseAutoencoder._warn_after_fit(model, None)
+        SparseAutoencoder._warn_after_fit(model, History())
 
 
 @pytest.mark.parametrize(

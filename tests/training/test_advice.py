@@ -237,6 +237,54 @@ def test_rows_without_variance_have_no_means_to_beat():
     assert not above_means(quick(), np.full((30, 3), 7.0))
 
 
+class Weighed(BaseAutoencoder):
+    weight: float = 1.0
+    grows_with: str = "squares"
+
+    def _penalty(self, x, code):
+        return self.weight * (code.abs() if self.grows_with == "lengths" else code.square()).sum(1)
+
+
+OUTWEIGHED = (
+    "without Weighed._penalty, (no better than|above) the .* column means: .* Weigh Weighed._penalty less; or, if "
+    r"that is not the cause, (train longer \(max_iter\)|lower learning_rate)"
+)
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [{"weight": 1e4}, {"weight": 1.0, "grows_with": "lengths"}, {"weight": 1e4, "n_init": 2}],
+    ids=str,
+)
+def test_a_penalty_that_leaves_nothing_to_the_reconstruction_is_told_once(parameters):
+    X = load_digits().data / 16
+    model = Weighed(code_activation="relu", max_iter=20, random_state=0, **parameters)
+    (message,) = warnings_of(lambda: model.fit(X))
+    assert re.search(OUTWEIGHED, message)
+    assert abs(model.score(X)) < 0.01
+
+
+def test_units_that_a_penalty_switches_off_are_not_told_beside_it():
+    class Weighed(SparseAutoencoder):
+        def _penalty(self, x, code):
+            return 1e3 * code.square().sum(1)
+
+    model = Weighed(sparsity="l1", max_iter=20, random_state=0)
+    (message,) = warnings_of(lambda: model.fit(load_digits().data / 16))
+    assert re.search(OUTWEIGHED, message)
+
+
+@pytest.mark.parametrize("parameters", [{"weight": 1.0, "max_iter": 20}, {"weight": 1e4, "max_iter": 3}], ids=str)
+def test_penalties_that_leave_something_and_short_fits_are_not_told(parameters):
+    assert not warnings_of(lambda: Weighed(random_state=0, **parameters).fit(load_digits().data / 16))
+
+
+def test_a_loss_above_the_means_beside_a_penalty_is_told_with_both_causes():
+    model = quick(Weighed, output_activation="sigmoid", max_iter=5)
+    (message,) = above_means(model, rows(200) + 50)
+    assert re.search(OUTWEIGHED, message)
+
+
 # Codes wider than the rows ---------------------------------------------------------------------------------
 
 WIDE = r"n_components=\d+ is more than the .* of X, and nothing keeps such a code from copying"
