@@ -186,6 +186,50 @@ def test_a_loss_without_a_gradient_is_an_error(cls):
         configured(cls, loss=lambda o, t: (o.detach() - t).square().mean(1).numpy()).fit(X)
 
 
+@pytest.mark.parametrize(
+    ("penalty", "told"),
+    [
+        (lambda x, code: None, "returned None, as without a return statement, but it must return a torch tensor"),
+        (lambda x, code: [1.0] * len(code), r"returned list, but it must return a torch tensor of shape \(60,\)"),
+        (lambda x, code: 0.5, r"returned float, but it must return a torch tensor of shape \(60,\)"),
+        (lambda x, code: (code > 0).sum(1), r"returned torch.int64, .* no gradient: .* torch.sigmoid"),
+        (lambda x, code: (code > 0).any(1), r"returned torch.bool, .* no gradient: .* torch.sigmoid"),
+        (lambda x, code: torch.fft.fft(code).sum(1), r"returned torch.complex128, .* Take its abs\(\)"),
+        (lambda x, code: code.mul_(2).sum(1), r"has changed the codes .* code = code.clone\(\)"),
+        (lambda x, code: code.exp().sum(1) + code.zero_().sum(1), "has changed the codes that it is given"),
+    ],
+)
+def test_penalties_that_return_something_else_are_told(penalty, told):
+    model = penalised(penalty)
+    for method in (model.fit, model.partial_fit):
+        with pytest.raises(ValueError, match=rf"^Penalised._penalty {told}"):
+            method(X)
+
+
+def test_losses_that_return_something_else_are_told():
+    for loss, told in {
+        lambda o, t: None: "returned None, as without a return statement, but a loss must return",
+        lambda o, t: (o > t).sum(1): "returned torch.int64, but a loss must return real numbers",
+    }.items():
+        with pytest.raises(ValueError, match=rf"^loss=.* {told}"):
+            configured(AutoencoderTransformer, loss=loss).fit(X)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.float32(np.inf), (0.1, np.nan)], ids=str)
+def test_a_parameter_that_is_not_finite_is_named(value):
+    class Weighed(BaseAutoencoder):
+        weight: float = 0.1
+        limit: float = np.inf
+
+        def _penalty(self, x, code):
+            return code.clamp(max=self.limit).square().sum(1) * torch.tensor(self.weight).sum()
+
+    message = r"Weighed._penalty returned NaN .* cause seems to be weight=[^=]*: give finite numbers.$"
+    with pytest.raises(ValueError, match=message):
+        configured(Weighed, weight=value).fit(X)
+    configured(Weighed, weight=0.2).fit(X)
+
+
 class Returns(nn.Module):
     def __init__(self, function):
         super().__init__()

@@ -4,6 +4,7 @@ import dataclasses
 import inspect
 import pickle
 import warnings
+from numbers import Integral, Real
 from typing import ClassVar
 
 import numpy as np
@@ -155,6 +156,50 @@ def test_a_field_without_a_default_is_an_error():
 def test_a_default_that_is_no_immutable_value_is_an_error(cls, default, kind):
     with pytest.raises(TypeError, match=rf"V declares the parameter 'w' .* {kind}.* as a tuple or None: 'w: "):
         type("V", (cls,), {"__annotations__": {"w": list}, "w": default})
+
+
+# Constraints -----------------------------------------------------------------------------------------------
+
+
+@every_class
+def test_a_constraint_of_what_is_no_parameter_is_an_error(cls):
+    body = {"__annotations__": {"strength": float}, "strength": 0.1}
+    with pytest.raises(TypeError, match=r"V._parameter_constraints has 'strenght', which .* mean 'strength'\?"):
+        type("V", (cls,), {**body, "_parameter_constraints": {"strenght": [Real]}})
+    with pytest.raises(TypeError, match=r"has 'qqqq', .* of the class. A parameter is .* 'qqqq: float = 0.1'"):
+        type("V", (cls,), {**body, "_parameter_constraints": {"qqqq": [Real]}})
+    made = type("V", (cls,), {**body, "_parameter_constraints": {"strength": [Real], "random_state": [Integral]}})
+    again = type("W", (made,), {"_parameter_constraints": {**made._parameter_constraints}})
+    assert again._parameter_constraints == made._parameter_constraints
+
+
+@pytest.mark.parametrize(
+    ("constraints", "said"),
+    [
+        ({"strength": Real}, r"'strength' is Real. Write {'strength': \[Real\]}"),
+        ({"strength": "high"}, r"'strength' is 'high'. Write {'strength': \['high'\]}"),
+        ({"strength": None}, r"'strength' is None. Write {'strength': \[None\]}"),
+        ([Real], r"such as {'strength': \[Real\]}, but is \["),
+    ],
+)
+def test_constraints_that_are_no_lists_are_an_error(constraints, said):
+    with pytest.raises(TypeError, match=f"V._parameter_constraints must be a dict of lists, .* {said}"):
+
+        class V(BaseAutoencoder):
+            strength: float = 0.1
+            _parameter_constraints = constraints
+
+
+def test_constraints_as_in_scikit_learn():
+    class V(BaseAutoencoder):
+        strength: float = 0.1
+        kind: str = "l1"
+        _parameter_constraints: dict = {"strength": [Real], "kind": "no_validation"}
+
+    assert "_parameter_constraints" not in V().get_params()
+    V(kind=3, max_iter=1).fit(X)
+    with pytest.raises(ValueError, match="'strength' parameter of V must be"):
+        V(strength="high").fit(X)
 
 
 # Keywords --------------------------------------------------------------------------------------------------

@@ -132,19 +132,28 @@ def weighted_rows(rows: Tensor, n: int, weight: Tensor | None, name: str, subjec
     Raises
     ------
     ValueError
-        If it is not one value per row, or no tensor.
+        If it is no tensor, not one value per row, or not of real numbers.
     """
-    shape = tuple(getattr(rows, "shape", ()))
-    if shape != (n,):
-        raise ValueError(
-            f"{name} returned shape {shape} for {n} rows, but {subject} must return one value per row, shape "
-            f"({n},). {advice}"
-        )
+    must = f"but {subject} must return"
     if not isinstance(rows, Tensor):
+        returned = "None, as without a return statement" if rows is None else type(rows).__name__
         raise ValueError(
-            f"{name} returned {type(rows).__name__}, but {subject} must return a torch tensor, made by torch's "
-            "functions of what it is given."
+            f"{name} returned {returned}, {must} a torch tensor of shape ({n},), made by torch's functions of "
+            "what it is given."
         )
+    if tuple(rows.shape) != (n,):
+        raise ValueError(
+            f"{name} returned shape {tuple(rows.shape)} for {n} rows, {must} one value per row, shape ({n},). "
+            f"{advice}"
+        )
+    if not rows.is_floating_point():
+        remedy = (
+            "Take its abs() or its real part."
+            if rows.is_complex()
+            else "Counts, ranks and comparisons have no gradient: use a function without jumps, such as "
+            "torch.sigmoid of a difference in place of a comparison."
+        )
+        raise ValueError(f"{name} returned {rows.dtype}, {must} real numbers with a gradient. {remedy}")
     return rows if weight is None else rows * weight[:, 0]
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from .._support.callables import OwnFunction
-from .._support.parameters import suspects
+from .._support.parameters import not_finite, suspects
 from .._support.warnings import warn
 from .losses import weighted_rows
 
@@ -82,7 +82,7 @@ def mean_over_rows(function: Callable[[Tensor, Tensor], Tensor], unit: float = 1
     """Return the value of a penalty, over ``unit``, from a term ``function(x, code)`` of each row, (n,).
 
     The function may be an estimator's `_penalty`; the value raises ValueError where it returns another shape or no
-    tensor, and warns where it has no gradient.
+    tensor of real numbers, or changes codes in place, and warns where it has no gradient.
     """
     is_told, own = False, function if isinstance(function, OwnFunction) else None
 
@@ -94,7 +94,14 @@ def mean_over_rows(function: Callable[[Tensor, Tensor], Tensor], unit: float = 1
         )
         given = code if own is None else own.watched(code, x)
         name = "_penalty" if own is None else own.name
+        version = code._version
         each = function(x, given)
+        if code._version != version:
+            raise ValueError(
+                f"{name} has changed the codes that it is given, but the decoder and the gradient need them as "
+                "they are. Leave away what works in place, such as code.abs_() or code -= code.mean(0): write "
+                "code.abs(), code = code - code.mean(0), or begin with code = code.clone()."
+            )
         term = weighted_rows(each, len(code), row_weight, name, "it", advice)
         if own is not None:
             own.look(each, code, x)
@@ -119,7 +126,7 @@ def own_penalty(hook: Callable[[Tensor, Tensor], Tensor], unit: float) -> Penalt
         "those of NumPy have no gradient."
     )
     name = getattr(hook, "__qualname__", "_penalty").rpartition("<locals>.")[2]
-    own = OwnFunction(hook, name, contract)
+    own = OwnFunction(hook, name, contract, "" if estimator is None else not_finite(estimator))
     return Penalty(mean_over_rows(own, unit), own=own)
 
 

@@ -21,10 +21,12 @@ class OwnFunction:
         What it is called in messages.
     contract : str
         What it is given and has to return, as a sentence.
+    cause : str
+        A sentence on what makes its numbers NaN or infinite, where that is known beforehand.
     """
 
-    def __init__(self, function: Callable[..., Any], name: str, contract: str) -> None:
-        self._function, self.name, self.contract = function, name, contract
+    def __init__(self, function: Callable[..., Any], name: str, contract: str, cause: str = "") -> None:
+        self._function, self.name, self.contract, self._cause = function, name, contract, cause
         # Sums of what it made, and the magnitude of what it was given, of the calls since the last look at these.
         self._calls: list[tuple[Tensor, Tensor]] = []
         self._found: Tensor | None = None  # the largest such magnitude where it was odd, or -1
@@ -68,10 +70,13 @@ class OwnFunction:
             self._look_back()
         if self._found is None or self._found < 0:
             return None
+        cause = self._cause or (
+            "Roots, logarithms and divisions are not finite at zero: add a small constant inside them, or bound "
+            "with torch.clamp what they are given."
+        )
         return (
             f"{self.name} returned NaN or infinity, or had such a gradient, where it was given finite numbers, of "
-            f"magnitude {float(self._found):.4g} at most. Roots, logarithms and divisions are not finite at "
-            "zero: add a small constant inside them, or bound with torch.clamp what they are given."
+            f"magnitude {float(self._found):.4g} at most. {cause}"
         )
 
 

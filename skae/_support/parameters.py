@@ -5,9 +5,17 @@ from inspect import Parameter, signature
 from numbers import Integral, Real
 from typing import Any, ClassVar, NamedTuple, dataclass_transform
 
+import numpy as np
 from sklearn.utils._param_validation import Interval
 
-from .variants import check_hooks, explaining, signature_of_own, written_constructor
+from .variants import (
+    check_constrained,
+    check_hooks,
+    constraints_of_own,
+    explaining,
+    signature_of_own,
+    written_constructor,
+)
 
 # Parameters that several classes share, in the order of signatures; the documentation shows these groups.
 GROUPS: dict[str, tuple[str, ...]] = {
@@ -89,6 +97,7 @@ def _give_constructor(cls: Any) -> None:
     names = tuple(sorted((name for name, p in declared.items() if p is not None), key=place))
     if author is not None:
         names = tuple(dict.fromkeys([*signature_of_own(cls, author), *names]))
+    check_constrained(cls, names)
     cls._parameter_names = names
     cls._parameter_constraints = {name: constraints[name] for name in names if name in constraints}
     if author is not None:
@@ -106,13 +115,9 @@ def _declare(cls: Any, keeps: bool) -> None:
 
     ``keeps`` says that it has an ``__init__`` of its own, beside which an annotation alone is no more than that.
     """
-    cls._own_parameters, own = {}, vars(cls).get("_parameter_constraints", {})
-    inherited = [vars(parent).get("_parameter_constraints", {}) for parent in cls.__mro__[1:]]
-    cls._own_constraints = {
-        name: value for name, value in own.items() if not any(value is others.get(name) for others in inherited)
-    }
+    cls._own_parameters, cls._own_constraints = {}, constraints_of_own(cls)
     for name, annotation in vars(cls).get("__annotations__", {}).items():
-        if "ClassVar" in str(annotation):
+        if "ClassVar" in str(annotation) or name == "_parameter_constraints":
             cls._own_parameters[name] = None
             continue
         if name not in vars(cls):
@@ -165,6 +170,17 @@ def suspects(estimator: Any) -> str:
         f"{cls.__name__}._parameter_constraints what is allowed, such as {{{numbers}}} for numbers "
         "(numbers.Real), and fit refuses anything else by name. "
     )
+
+
+def not_finite(estimator: Any) -> str:
+    """Return a sentence on a class's own parameters that are NaN or infinite, unlike their defaults, or ''."""
+    odd = []
+    for name, parameter_ in signature(type(estimator)).parameters.items():
+        value = getattr(estimator, name)
+        numbers = np.asarray(value) if isinstance(value, Real | tuple | list | np.ndarray) else np.zeros(0)
+        if name not in SHARED_ORDER and value is not parameter_.default and numbers.dtype.kind == "f":
+            odd += [] if np.isfinite(numbers).all() else [f"{name}={value!r}"]
+    return f"The cause seems to be {' and '.join(odd)}: give finite numbers." if odd else ""
 
 
 def _kind(value: Any) -> type:

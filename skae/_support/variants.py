@@ -4,7 +4,7 @@ import difflib
 import functools
 import inspect
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from .warnings import warn
@@ -117,10 +117,12 @@ def _unknown(class_name: str, unknown: str, names: list[str], family: type) -> s
         *first, last = others
         has = f"{', '.join(first)} and {last} have" if first else f"{last} has"
         return f"{said}; {has} one of that name."
+    return f"{said}.{_meant(unknown, names) or ' Its parameters are ' + ', '.join(names) + '.'}"
+
+
+def _meant(unknown: str, names: Sequence[str]) -> str:
     near = difflib.get_close_matches(unknown, names, 1, 0.7)
-    if near:
-        return f"{said}. Did you mean {near[0]!r}?"
-    return f"{said}. Its parameters are {', '.join(names)}."
+    return f" Did you mean {near[0]!r}?" if near else ""
 
 
 def _public_classes(family: type) -> list[type]:
@@ -134,6 +136,50 @@ def _subclasses(cls: Any) -> Iterator[type]:
     for each in cls.__subclasses__():
         yield each
         yield from _subclasses(each)
+
+
+# Constraints -----------------------------------------------------------------------------------------------
+
+
+def constraints_of_own(cls: Any) -> dict[str, Any]:
+    """Return the `_parameter_constraints` in the body of a class, without those taken over from its parents.
+
+    Raises
+    ------
+    TypeError
+        If they are not lists by name, as scikit-learn has them.
+    """
+    own = vars(cls).get("_parameter_constraints", {})
+    rule = f"{cls.__name__}._parameter_constraints must be a dict of lists, of what each parameter may be"
+    if not isinstance(own, dict):
+        raise TypeError(f"{rule}, such as {{'strength': [Real]}}, but is {own!r}.")
+    inherited = [vars(parent).get("_parameter_constraints", {}) for parent in cls.__mro__[1:]]
+    own = {
+        name: value
+        for name, value in own.items()
+        if not any(value is others.get(name, cls) for others in inherited)
+    }
+    for name, value in own.items():
+        if not isinstance(value, list | tuple) and value != "no_validation":
+            said = value.__name__ if isinstance(value, type) else repr(value)
+            raise TypeError(f"{rule}, but that of {name!r} is {said}. Write {{{name!r}: [{said}]}}.")
+    return own
+
+
+def check_constrained(cls: Any, names: Sequence[str]) -> None:
+    """Check that what a class constrains are parameters of it.
+
+    Raises
+    ------
+    TypeError
+        If one is not, and would be ignored.
+    """
+    for name in vars(cls)["_own_constraints"]:
+        if name not in names:
+            raise TypeError(
+                f"{cls.__name__}._parameter_constraints has {name!r}, which is no parameter of the class."
+                f"{_meant(name, names)} A parameter is declared as a field, such as '{name}: float = 0.1'."
+            )
 
 
 # Hooks -----------------------------------------------------------------------------------------------------

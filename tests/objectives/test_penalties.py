@@ -19,8 +19,6 @@ X = rows(61)
         (lambda x, code: code.abs().sum(1, keepdim=True), r"\(20, 1\)"),
         (lambda x, code: code.abs().sum(0), r"\(2,\)"),
         (lambda x, code: x[1:, 0], r"\(19,\)"),
-        (lambda x, code: 0.5, r"\(\)"),
-        (lambda x, code: None, r"\(\)"),
     ],
 )
 @pytest.mark.parametrize("method", ["fit", "partial_fit"])
