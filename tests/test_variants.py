@@ -164,8 +164,8 @@ def test_a_default_that_is_no_immutable_value_is_an_error(cls, default, kind):
 @every_class
 def test_a_constraint_of_what_is_no_parameter_is_an_error(cls):
     body = {"__annotations__": {"strength": float}, "strength": 0.1}
-    with pytest.raises(TypeError, match=r"V._parameter_constraints has 'strenght', which .* mean 'strength'\?"):
-        type("V", (cls,), {**body, "_parameter_constraints": {"strenght": [Real]}})
+    with pytest.raises(TypeError, match=r"V._parameter_constraints has 'strengh_', which .* mean 'strength'\?"):
+        type("V", (cls,), {**body, "_parameter_constraints": {"strengh_": [Real]}})
     with pytest.raises(TypeError, match=r"has 'qqqq', .* of the class. A parameter is .* 'qqqq: float = 0.1'"):
         type("V", (cls,), {**body, "_parameter_constraints": {"qqqq": [Real]}})
     made = type("V", (cls,), {**body, "_parameter_constraints": {"strength": [Real], "random_state": [Integral]}})
