@@ -106,7 +106,7 @@ print(f"benign among the chosen: {np.mean(~is_malignant[chosen]):.1%}")
 
 # %%
 # The scores with the threshold, the p-values, which would be flat if all rows were benign, and the reasons of the
-# three oddest rows, with their values, expected and usual ones. The display names rows by the index of the data frame.
+# three oddest rows, with values found, expected and usual. The display names rows by the index of the data frame.
 
 labels = np.where(is_malignant, "malignant", "benign")
 OutlierDisplay.from_estimator(detector, new, labels, n_features=6)
