@@ -539,7 +539,7 @@ class SparseAutoencoder(TakesSampleWeight):
         }
 
     def _warn_after_fit(self, history: History) -> None:
-        if self.dead_fraction_ > 0.5 and history.above_means is None:  # which is the same cause
+        if self.dead_fraction_ > 0.5 and not history.outweighed:
             warn(
                 f"{self.dead_fraction_:.0%} of the {self._n_features_out} units are dead: they do not distinguish "
                 f"any training rows. {self._remedy()}",

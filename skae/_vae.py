@@ -639,7 +639,7 @@ class VAESampler(TakesMissingValues):
         }
 
     def _warn_after_fit(self, history: History) -> None:
-        if history.complaints:  # those of rows tell why
+        if history.complaints or history.outweighed:  # which tell why
             return
         worth, width = history.worth_of_codes, self._n_features_out
         if self.n_active_units_ == 0:

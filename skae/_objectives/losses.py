@@ -138,8 +138,7 @@ def weighted_rows(rows: Tensor, n: int, weight: Tensor | None, name: str, subjec
     if not isinstance(rows, Tensor):
         returned = "None, as without a return statement" if rows is None else type(rows).__name__
         raise ValueError(
-            f"{name} returned {returned}, {must} a torch tensor of shape ({n},), made by torch's functions of "
-            "what it is given."
+            f"{name} returned {returned}, {must} a torch tensor of shape ({n},), by torch's functions."
         )
     if tuple(rows.shape) != (n,):
         raise ValueError(
@@ -147,12 +146,8 @@ def weighted_rows(rows: Tensor, n: int, weight: Tensor | None, name: str, subjec
             f"{advice}"
         )
     if not rows.is_floating_point():
-        remedy = (
-            "Take its abs() or its real part."
-            if rows.is_complex()
-            else "Counts, ranks and comparisons have no gradient: use a function without jumps, such as "
-            "torch.sigmoid of a difference in place of a comparison."
-        )
+        smooth = "Counts and comparisons have no gradient: use smooth functions, such as torch.sigmoid."
+        remedy = "Take its abs() or its real part." if rows.is_complex() else smooth
         raise ValueError(f"{name} returned {rows.dtype}, {must} real numbers with a gradient. {remedy}")
     return rows if weight is None else rows * weight[:, 0]
 

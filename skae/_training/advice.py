@@ -37,6 +37,7 @@ def complain(fit: Any) -> None:
     """Note in the history what to warn of at the end of a fit, while its rows are there."""
     fit.history.complaints = complaints_of(fit)
     fit.history.above_means = _loss_above_means(fit)
+    fit.history.outweighed = fit.history.above_means is not None and bool(_own_penalties(fit))
     fit.history.unbounded = _unbounded_penalty(fit)
     if fit.setup.estimator.loss is None and _has_run_its_course(fit):
         fit.history.worth_of_codes = worth_of_codes(fit)  # a likelihood starts at the means

@@ -264,12 +264,17 @@ def test_a_penalty_that_leaves_nothing_to_the_reconstruction_is_told_once(parame
     assert abs(model.score(X)) < 0.01
 
 
-def test_units_that_a_penalty_switches_off_are_not_told_beside_it():
-    class Weighed(SparseAutoencoder):
+@pytest.mark.parametrize(
+    ("parent", "parameters"),
+    [(SparseAutoencoder, {"sparsity": "l1"}), (VAESampler, {"loss": "squared_error"})],
+    ids=["sparse", "vae"],
+)
+def test_units_that_a_penalty_switches_off_are_not_told_beside_it(parent, parameters):
+    class Weighed(parent):
         def _penalty(self, x, code):
             return 1e3 * code.square().sum(1)
 
-    model = Weighed(sparsity="l1", max_iter=20, random_state=0)
+    model = Weighed(max_iter=20, random_state=0, **parameters)
     (message,) = warnings_of(lambda: model.fit(load_digits().data / 16))
     assert re.search(OUTWEIGHED, message)
 
