@@ -342,9 +342,11 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
         Returns
         -------
         contribution : ndarray of shape (n_samples, n_features)
-            By how much the squared distance of a row's residual would fall if the feature could take any value;
-            the mean over members, not negative, higher is odder. With ``autoencoder``, by how much the member's
-            ``score_features`` is below its mean over rows left out, or else the squared error of the feature.
+            By how much the squared distance of a row's residual would fall if the feature could take any value,
+            the reconstruction being what it is; the mean over members, not negative, higher is odder.
+            `expected_values` are the values that would be least odd. With ``autoencoder``, by how much the
+            member's ``score_features`` is below its mean over rows left out, or else the squared error of the
+            feature.
             Contributions of residuals are conditional on the other features: the first reason may be a value near
             the usual one, where the others let expect another. Of X's floating dtype.
 
@@ -354,12 +356,40 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
             If ``autoencoder`` has neither ``score_features`` nor ``reconstruction_error``.
         """
         given, X = X, self._check(X)
-        members = self._members()
-        total = members[0].per_column(X)
-        for member in members[1:]:
-            total += member.per_column(X)
-        total[self._empty(X)] = 0
-        return _like(given, X, total / len(members))
+        contribution = self._mean_of_members("per_column", X)
+        contribution[self._empty(X)] = 0
+        return _like(given, X, contribution)
+
+    def expected_values(self, X):
+        """Compute what each feature is expected to be, given the other features of the row.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Data to explain.
+
+        Returns
+        -------
+        expected : ndarray of shape (n_samples, n_features)
+            The value of the feature at which the squared distance of the row's residual is least, the
+            reconstruction and the other features being what they are; the mean over members. The further a value
+            is from it, in view of how closely the feature follows the others, the larger its contribution in
+            `score_features`. With ``autoencoder``, the mean of the members' reconstructions. In the units of X,
+            of its floating dtype.
+
+        Raises
+        ------
+        AttributeError
+            If ``autoencoder`` has no ``reconstruct``.
+        """
+        given, X = X, self._check(X)
+        if self.autoencoder is not None and not hasattr(self.estimators_[0], "reconstruct"):
+            kind = type(self.estimators_[0]).__name__
+            raise AttributeError(
+                f"expected_values needs members that reconstruct rows, which {kind} does not: leave autoencoder "
+                "at None, or give one of skae's autoencoders of numbers."
+            )
+        return _like(given, X, self._mean_of_members("expected", X))
 
     # How it is done ---------------------------------------------------------------------------------------
 
@@ -443,17 +473,21 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
             for model, gaussians in zip(self.estimators_, self._gaussians, strict=True)
         ]
 
+    def _mean_of_members(self, method: str, X) -> np.ndarray:
+        """Return the mean over members of what a method of theirs returns, float64."""
+        members = self._members()
+        total = getattr(members[0], method)(X)
+        for member in members[1:]:
+            total += getattr(member, method)(X)
+        return total / len(members)
+
     def _oddness(self, X) -> np.ndarray:
         """Return the mean over members of how odd validated rows are, (n,), float64.
 
         Rows without any value are as odd as the least odd one that there is to compare with: nothing speaks
         against them, and their p-value is 1.
         """
-        members = self._members()
-        total = members[0].oddness(X)
-        for member in members[1:]:
-            total += member.oddness(X)
-        total /= len(members)
+        total = self._mean_of_members("oddness", X)
         unknown, reference = self._empty(X), self._reference()
         n_odd = int((np.isnan(total) & ~unknown).sum())
         if n_odd:

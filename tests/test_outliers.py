@@ -32,7 +32,7 @@ from skae._fitted.distances import fit_gaussian, fit_to_closest, squared_distanc
 every_detector = pytest.mark.parametrize(
     "estimator", [pytest.param(value, id=name) for name, value in DETECTORS.items()]
 )
-METHODS = ["score_samples", "decision_function", "predict", "p_values", "score_features"]
+METHODS = ["score_samples", "decision_function", "predict", "p_values", "score_features", "expected_values"]
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def fitted_to_benign(benign):
 def test_scores_are_mean_distances(fitted_to_benign, benign):
     """Put together from what is public: the members, and which rows they were given."""
     model, X, new = fitted_to_benign, benign[0][:250], benign[1][:20]
-    scale, total, fall = X.std(0), 0, 0
+    scale, total, fall, free = X.std(0), 0, 0, 0
     for member, seen in zip(model.estimators_, model.estimators_samples_, strict=True):
         unseen = np.setdiff1d(np.arange(250), seen)
         residuals, of_new = ((member.reconstruct(part) - part) / scale for part in (X[unseen], new))
@@ -61,9 +61,12 @@ def test_scores_are_mean_distances(fitted_to_benign, benign):
         total = total + squared_distance(of_residuals, torch.from_numpy(of_new)).numpy()
         total = total + 0.3 * squared_distance(of_codes, torch.from_numpy(member.transform(new))).numpy()
         inverse = of_residuals.root @ of_residuals.root.T
-        fall = fall + ((of_new - of_residuals.mean) @ inverse) ** 2 / np.diag(inverse)
+        pull = (of_new - of_residuals.mean) @ inverse
+        fall = fall + pull**2 / np.diag(inverse)
+        free = free + new + scale * pull / np.diag(inverse)
     assert_allclose(model.score_samples(new), -total / 10, rtol=1e-6)
     assert_allclose(model.score_features(new), fall / 10, rtol=1e-6)
+    assert_allclose(model.expected_values(new), free / 10, rtol=1e-6)
     exact = EmpiricalCovariance().fit(residuals)  # nearly what is done, but for shrinking
     assert (
         np.corrcoef(exact.mahalanobis(of_new), squared_distance(of_residuals, torch.from_numpy(of_new)))[0, 1]
@@ -278,6 +281,31 @@ def test_reasons_name_the_changed_feature(fitted_to_benign, benign):
     assert (reasons.argmax(1) == column).mean() > 0.85
 
 
+def test_a_changed_value_is_expected_to_be_what_it_was(fitted_to_benign, benign):
+    rng, old = np.random.default_rng(0), benign[0][250:]
+    new, row, column = old.copy(), np.arange(len(old)), rng.integers(0, 30, len(old))
+    new[row, column] += 4 * benign[0].std(0)[column]
+    away = (fitted_to_benign.expected_values(new) - old)[row, column] / benign[0].std(0)[column]
+    assert np.median(np.abs(away)) < 1
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_expected_values_have_the_unit_and_the_dtype_of_rows(dtype, benign):
+    X = (1000 * benign[0][:60] + 5).astype(dtype)
+    expected = detector().fit(X).expected_values(X)
+    assert expected.dtype == dtype
+    assert np.median(np.abs(expected - X).mean(0) / X.std(0)) < 0.5
+    assert_allclose(detector().fit(X).expected_values(sparse.csr_array(X)), expected, rtol=1e-3)
+
+
+def test_expected_values_of_autoencoders_that_are_given():
+    X, new = rows(100), rows(20, seed=1)
+    given = detector(configured(AutoencoderTransformer)).fit(X)
+    assert_allclose(given.expected_values(new), np.mean([m.reconstruct(new) for m in given.estimators_], 0))
+    with pytest.raises(AttributeError, match="members that reconstruct rows, which Marginal does not"):
+        detector(Marginal()).fit(X).expected_values(new)
+
+
 def test_reasons_of_autoencoders_that_are_given():
     X, new = rows(100), rows(20, seed=1)
     new[:, 3] += 20
@@ -390,7 +418,7 @@ def test_kinds_of_rows(kind):
     for method in METHODS:
         result = getattr(model, method)(given)
         assert_allclose(result, getattr(plain, method)(X), rtol=1e-3, atol=1e-3)
-        floating = method in ("score_samples", "decision_function", "score_features")
+        floating = method in ("score_samples", "decision_function", "score_features", "expected_values")
         assert result.dtype == (np.float32 if floating and kind == "float32" else getattr(plain, method)(X).dtype)
 
 
@@ -572,7 +600,9 @@ def test_filters_of_warnings_are_left_alone():
 def test_frames_in_single_precision_are_scored_in_it(estimator):
     frame = pd.DataFrame(rows().astype(np.float32), columns=list("abcde"))
     model = clone(estimator).fit(frame)
-    for method in ("score_samples", "decision_function", "score_features"):
+    for method in ("score_samples", "decision_function", "score_features", "expected_values"):
+        if method == "expected_values" and not hasattr(model.estimators_[0], "reconstruct"):
+            continue
         assert getattr(model, method)(frame).dtype == np.float32
         assert getattr(model, method)(frame.astype(np.float64)).dtype == np.float64
 

@@ -106,7 +106,7 @@ print(f"benign among the chosen: {np.mean(~is_malignant[chosen]):.1%}")
 
 # %%
 # The scores with the threshold, the p-values, which would be flat if all rows were benign, and the reasons of the
-# three oddest rows, with their values and the usual ones. The display names rows by the index of the data frame.
+# three oddest rows, with values found, expected and usual. The display names rows by the index of the data frame.
 
 labels = np.where(is_malignant, "malignant", "benign")
 OutlierDisplay.from_estimator(detector, new, labels, n_features=6)
@@ -114,19 +114,17 @@ OutlierDisplay.from_estimator(detector, new, labels, n_features=6)
 # %%
 # Reasons
 # -------
-# Which features make a row odd: those without which its distance would fall most. Beside them, the value, what
-# the members make of it (the mean of their reconstructions), and the usual value, the median of the training
-# rows. Take the first few as a hint
-# where to look, not as a verdict: what is odd in one feature also disturbs how others are reconstructed.
+# Which features make a row odd: those without which its distance would fall most. Beside them, the value, the one
+# that the other features of the row let expect, and the usual one, the median of the training rows. Take the
+# first few as a hint where to look, not as a verdict: what is odd in one feature also disturbs how others are
+# reconstructed.
 
 row = malignant.iloc[[0]]
 reasons = detector.score_features(row)[0]
-restored = np.mean(
-    [member.reconstruct(row.to_numpy())[0] for member in detector.estimators_], axis=0
-)
-print(f"{'feature':24}{'contribution':>12}{'value':>9}{'restored':>9}{'usual':>9}")
+expected = detector.expected_values(row)[0]
+print(f"{'feature':24}{'contribution':>12}{'value':>9}{'expected':>9}{'usual':>9}")
 for column in np.argsort(-reasons)[:5]:
-    values = row.iloc[0, column], restored[column], detector.usual_values_[column]
+    values = row.iloc[0, column], expected[column], detector.usual_values_[column]
     print(
         f"{data.feature_names[column]:24}{reasons[column]:12.0f}"
         + "".join(f"{value:9.3g}" for value in values)

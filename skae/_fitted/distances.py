@@ -5,6 +5,7 @@ identity, and S = C + ridge I, a row x has, with d = x - m::
 
     squared distance                                     d' S^-1 d
     by how much it falls when column j of x is free      (S^-1 d)_j^2 / (S^-1)_jj
+    where column j then is                               x_j - (S^-1 d)_j / (S^-1)_jj
 
 A row that has helped to estimate C lies too close, the more so the fewer rows there are. `left_out` is the
 distance from the Gaussian of the others, in closed form (the formula of Sherman and Morrison).
@@ -146,10 +147,24 @@ def left_out(gaussian: Gaussian, rows: Tensor, as_new: Tensor) -> Tensor:
 
 def fall_when_free(gaussian: Gaussian, rows: Tensor) -> Tensor:
     """Return by how much the squared distance falls when one column is free to take any value, (n, d)."""
-    root = as_tensor(gaussian.root)
-    if root.ndim == 1:
-        return _whiten(gaussian, rows).square()
-    return (_whiten(gaussian, rows) @ root.mT).square_().div_(root.square().sum(1))
+    return _pull(gaussian, rows).square_().div_(_precision(gaussian))
+
+
+def beyond(gaussian: Gaussian, rows: Tensor) -> Tensor:
+    """Return by how much each column is above the value that it takes when it is free, (n, d)."""
+    return _pull(gaussian, rows).div_(_precision(gaussian))
+
+
+def _pull(gaussian: Gaussian, rows: Tensor) -> Tensor:
+    """Return S^-1 d of each row, (n, d)."""
+    whitened, root = _whiten(gaussian, rows), as_tensor(gaussian.root)
+    return whitened * root if root.ndim == 1 else whitened @ root.mT
+
+
+def _precision(gaussian: Gaussian) -> Tensor:
+    """Return the diagonal of S^-1, (d,)."""
+    squares = as_tensor(gaussian.root).square()
+    return squares if squares.ndim == 1 else squares.sum(1)
 
 
 def _whiten(gaussian: Gaussian, rows: Tensor) -> Tensor:

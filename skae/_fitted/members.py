@@ -1,7 +1,7 @@
 """The members of an outlier detector at work: how odd rows are to each, and which columns make them so.
 
-A member is a fitted autoencoder with two methods: ``oddness(X)``, (n,), higher for odder rows, and
-``per_column(X)``, (n, n_features), not negative.
+A member is a fitted autoencoder with three methods: ``oddness(X)``, (n,), higher for odder rows,
+``per_column(X)``, (n, n_features), not negative, and ``expected(X)``, (n, n_features), what the columns should be.
 """
 
 from collections.abc import Callable, Iterator
@@ -22,6 +22,7 @@ from .._support import threads
 from .distances import (
     MOST_COLUMNS,
     Gaussian,
+    beyond,
     fall_when_free,
     fit_gaussian,
     fit_to_closest,
@@ -91,10 +92,23 @@ class DistanceMember:
 
     def per_column(self, X) -> np.ndarray:
         """Return by how much the distance of the residual falls when one column is free."""
+        return self._of_residuals(fall_when_free, X)
+
+    def expected(self, X) -> np.ndarray:
+        """Return the value of each column at which the distance of the residual is least, the others as they are.
+
+        The reconstruction stays what it is of the whole row.
+        """
+        rows = arrays.to_torch(X)
+        values = rows.cpu().double().numpy() if isinstance(rows, Tensor) else rows.toarray()
+        above = self._of_residuals(beyond, X)  # of the reconstruction, less the row
+        return values + self.scale.numpy() * above
+
+    def _of_residuals(self, measure: Callable[[Gaussian, Tensor], Tensor], X) -> np.ndarray:
         result = np.empty(tuple(X.shape))
         with threads.for_work(_work(self.autoencoder, len(result))):
             for part, residual, _ in _parts(self.autoencoder, self.scale, X):
-                result[part] = fall_when_free(self.residuals, residual).numpy()
+                result[part] = measure(self.residuals, residual).numpy()
         return result
 
 
@@ -170,6 +184,10 @@ class ScoreMember:
         if self.usual is not None:
             return np.maximum(self.usual - _numbers(autoencoder.score_features(X)), 0)
         return _numbers(autoencoder.reconstruction_error(X, per_feature=True))
+
+    def expected(self, X) -> np.ndarray:
+        """Return its reconstruction."""
+        return _numbers(_named_as(self.autoencoder, X).reconstruct(X))
 
 
 def _numbers(values: Any) -> np.ndarray:

@@ -1,14 +1,12 @@
 """Outliers: scores with the threshold, p-values, and the reasons of single rows."""
 
-from numbers import Integral
-
 import numpy as np
 from sklearn.utils.validation import check_consistent_length
 
 from .._support.warnings import warn
 from ._drawing import GREY, MISSING, Display, plain_text, shortened, with_parameters_of, written
-from ._rows import labels_of, names_of_rows, row_numbers, take, to_numpy
-from ._steps import find_detector, values_and_usual
+from ._rows import labels_of, names_of_rows, rows_to_explain, take, to_numpy
+from ._steps import find_detector, values_of
 
 _PANEL = 3.0, 2.4  # inches
 _BAR, _LETTER = 0.3, 0.055  # inches: the height of a bar, the width of a letter beside it
@@ -20,10 +18,8 @@ class OutlierDisplay(Display):
 
     The first panel has a histogram of the scores, with the threshold; the second one of the p-values, which would
     be flat if all rows were normal, with the rate of false alarms. Then comes a panel for each row that is
-    explained: bars of the features that contribute most, each with the value in the row and the usual one, the
-    median of the training rows. What is expected of a row itself is not drawn: the mean of
-    ``member.reconstruct(X)`` over the detector's ``estimators_``, of X without names. A long bar beside a usual
-    value says that the others of the row let expect another one. Use `from_estimator` to make a display.
+    explained: bars of the features that contribute most, each with the value in the row, the one that the other
+    features of the row let expect, and the usual one. Use `from_estimator` to make a display.
 
     Parameters
     ----------
@@ -45,6 +41,8 @@ class OutlierDisplay(Display):
         Values of the features in the rows to explain.
     usual_values : ndarray of shape (n_features,) or None, default=None
         What is usual of each feature: the median of the training rows, or the most frequent value.
+    expected_values : ndarray of shape (len(rows), n_features) or None, default=None
+        What each feature is expected to be, given the others of its row.
     row_names : list of str or None, default=None
         What the rows to explain are called. None is by their numbers.
     score_unit : str, default=''
@@ -85,6 +83,7 @@ class OutlierDisplay(Display):
         *,
         values=None,
         usual_values=None,
+        expected_values=None,
         row_names=None,
         score_unit="",
         reason_unit="contribution",
@@ -92,7 +91,8 @@ class OutlierDisplay(Display):
     ):
         self.scores, self.threshold, self.p_values = scores, threshold, p_values
         self.rows, self.reasons, self.feature_names = rows, reasons, feature_names
-        self.labels, self.values, self.usual_values = labels, values, usual_values
+        self.labels, self.values = labels, values
+        self.usual_values, self.expected_values = usual_values, expected_values
         self.row_names = [f"row {row}" for row in rows] if row_names is None else row_names
         self.score_unit, self.reason_unit = score_unit, reason_unit
         self.false_alarm_rate = false_alarm_rate
@@ -168,14 +168,19 @@ class OutlierDisplay(Display):
         """Return the longest bars of a row to explain, and what is written beside them, from below."""
         reasons = self.reasons[number]
         most = np.argsort(-reasons, kind="stable")[:n_features][::-1]  # the longest at the top
-        names = [plain_text(shortened(str(self.feature_names[column]), _LONGEST)) for column in most]
-        if self.values is not None:
-            found = [written(value, _LONGEST // 2) for value in self.values[number][most]]
-            if self.usual_values is not None:
-                usual = [written(value, _LONGEST // 2) for value in self.usual_values[most]]
-                found = [f"{value} (usual: {other})" for value, other in zip(found, usual, strict=True)]
-            names = [f"{name}\n{value}" for name, value in zip(names, found, strict=True)]
-        return reasons[most], names
+        return reasons[most], [self._feature(number, column) for column in most]
+
+    def _feature(self, number: int, column: int) -> str:
+        """Write the name of a feature, its value in a row to explain, and those to compare it with."""
+        name, others = plain_text(shortened(str(self.feature_names[column]), _LONGEST)), []
+        if self.values is None:
+            return name
+        if self.expected_values is not None and np.isfinite(self.expected_values[number][column]):
+            others.append(f"expected: {written(self.expected_values[number][column], _LONGEST // 2)}")
+        if self.usual_values is not None:
+            others.append(f"usual: {written(self.usual_values[column], _LONGEST // 2)}")
+        beside = f" ({', '.join(others)})" if others else ""
+        return f"{name}\n{written(self.values[number][column], _LONGEST // 2)}{beside}"
 
     def _draw_scores(self, ax, bins: int, hist_kw: dict | None) -> None:
         has_threshold = np.isfinite(self.threshold)
@@ -263,11 +268,11 @@ class OutlierDisplay(Display):
         scores = to_numpy(detector.score_samples(prepared))
         if y is not None:
             check_consistent_length(scores, y)
-        numbers = _chosen(rows, scores)
+        numbers = rows_to_explain(rows, scores)
         reasons = np.empty((0, len(found.names)))
         if len(numbers):
             reasons = to_numpy(detector.score_features(take(prepared, numbers)))
-        values, usual = values_and_usual(found, X, numbers)
+        values = values_of(found, X, numbers)
         score_unit, reason_unit = getattr(detector, "_units", ("", "contribution"))
         of_scores = getattr(detector, "contamination", "auto") != "auto"  # is the threshold
         return cls(
@@ -278,23 +283,11 @@ class OutlierDisplay(Display):
             reasons,
             found.names,
             None if y is None else np.asarray(y),
-            values=values,
-            usual_values=usual,
+            values=values.found,
+            usual_values=values.usual,
+            expected_values=values.expected,
             row_names=names_of_rows(X, numbers, _LONGEST),
             score_unit=score_unit,
             reason_unit=reason_unit,
             false_alarm_rate=None if of_scores else getattr(detector, "false_alarm_rate", None),
         ).plot(**drawing)
-
-
-def _chosen(rows, scores: np.ndarray) -> np.ndarray:
-    """Return the numbers of the rows to explain, the oddest first unless they are given as numbers."""
-    if not isinstance(rows, Integral):
-        numbers = row_numbers(rows, len(scores))
-        is_mask = np.asarray(rows).dtype == bool
-        return numbers[np.argsort(scores[numbers], kind="stable")] if is_mask else numbers
-    if rows < 0:
-        raise ValueError(
-            f"rows={rows} must be at least 0, the number of rows to explain. Pass [{rows}] for one row."
-        )
-    return np.argsort(scores, kind="stable")[:rows]

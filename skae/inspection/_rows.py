@@ -1,6 +1,6 @@
 """Rows in whatever container they come: chosen by number, and as arrays; labels of rows, some of them missing."""
 
-from numbers import Real
+from numbers import Integral, Real
 
 import numpy as np
 from scipy import sparse
@@ -71,3 +71,16 @@ def labels_of(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     numbers = np.zeros(len(y), dtype=found.dtype)
     numbers[known] = found
     return numbers, known
+
+
+def rows_to_explain(rows, scores: np.ndarray) -> np.ndarray:
+    """Return the numbers of the rows to explain, the oddest first unless they are given as numbers."""
+    if not isinstance(rows, Integral):
+        numbers = row_numbers(rows, len(scores))
+        is_mask = np.asarray(rows).dtype == bool
+        return numbers[np.argsort(scores[numbers], kind="stable")] if is_mask else numbers
+    if rows < 0:
+        raise ValueError(
+            f"rows={rows} must be at least 0, the number of rows to explain. Pass [{rows}] for one row."
+        )
+    return np.argsort(scores, kind="stable")[:rows]

@@ -131,50 +131,68 @@ def _names_out(before: Steps) -> list[str]:
 # Values ----------------------------------------------------------------------------------------------------
 
 
-def values_and_usual(found: Found, X, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return the values of chosen rows, and the usual ones, in the units of the pipeline's input if that can be.
+class Values(NamedTuple):
+    """Values of rows to explain, and what to compare them with, all in the same units.
+
+    Attributes
+    ----------
+    found : ndarray of shape (n_rows, n_features)
+    usual : ndarray of shape (n_features,) or None
+    expected : ndarray of shape (n_rows, n_features) or None
+        None if the detector does not know; NaN where a step before it has no way back.
+    """
+
+    found: np.ndarray
+    usual: np.ndarray | None
+    expected: np.ndarray | None
+
+
+def values_of(found: Found, X, numbers: np.ndarray) -> Values:
+    """Return the values of chosen rows and others, in the units of the pipeline's input if that can be.
 
     It can be where the features are those of the input, and each step before the detector has a way back that
     brings these very rows back. Else they are in the units of the detector.
-
-    Returns
-    -------
-    values : ndarray of shape (len(numbers), n_features)
-    usual : ndarray of shape (n_features,) or None
-        None if the detector does not know.
     """
-    usual = getattr(found.estimator, "usual_values_", None)
-    values = _cells(take(found.rows, numbers))
+    usual, rows = getattr(found.estimator, "usual_values_", None), take(found.rows, numbers)
+    values = _cells(rows)
     if usual is not None and usual.dtype != object:
         values = values.astype(np.float64)  # the detector's numbers, such as 1 for True
-    if not found.before or not len(numbers):
-        return values, usual
+    here = Values(values, usual, _expected(found.estimator, rows) if len(numbers) else None)
+    if not found.before or not len(numbers) or usual is None or _names_in(found.before) != found.names:
+        return here
     given = take(X, numbers)
-    if _names_in(found.before) != found.names:
-        return values, usual
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # such as of arrays without names
-        restored = None if usual is None else _way_back(found.before, given, usual)
-    return (values, usual) if restored is None else (_cells(given), restored)
+        restored = _way_back(found.before, given, [usual, *(() if here.expected is None else here.expected)])
+    if restored is None:
+        return here
+    return Values(_cells(given), restored[0], None if here.expected is None else restored[1:])
 
 
-def _way_back(before: Steps, given, usual: np.ndarray) -> np.ndarray | None:
-    """Return usual values at the input of steps; None if a step does not bring the given rows back."""
+def _expected(detector, rows) -> np.ndarray | None:
+    try:
+        return to_numpy(detector.expected_values(rows))
+    except AttributeError:  # neither it nor its members know
+        return None
+
+
+def _way_back(before: Steps, given, others: list[np.ndarray]) -> np.ndarray | None:
+    """Return other rows at the input of steps; None if a step does not bring the given rows back."""
     stages = [given]
     for _, step in before:
         stages.append(step.transform(stages[-1]))
     try:
         numbers = [_cells(stage).astype(np.float64) for stage in stages]
-        usual = usual.astype(np.float64)
+        rows = np.stack(others).astype(np.float64)
         for (_, step), goes_in, comes_out in reversed([*zip(before, numbers[:-1], numbers[1:], strict=True)]):
             if not _same(goes_in, comes_out):  # as they would be to an imputer
-                both = _cells(step.inverse_transform(np.vstack([usual, comes_out]))).astype(np.float64)
-                usual = both[0]
-                if not _same(goes_in, both[1:]):
+                both = _cells(step.inverse_transform(np.vstack([rows, comes_out]))).astype(np.float64)
+                rows = both[: len(rows)]
+                if not _same(goes_in, both[len(rows) :]):
                     return None
     except (AttributeError, NotImplementedError, TypeError, ValueError):  # there is no inverse, or it refuses
         return None
-    return usual
+    return rows
 
 
 def _same(rows: np.ndarray, others: np.ndarray) -> bool:

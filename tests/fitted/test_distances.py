@@ -7,7 +7,7 @@ from numpy.testing import assert_allclose
 from sklearn.covariance import ledoit_wolf
 
 from skae._fitted import distances
-from skae._fitted.distances import fall_when_free, fit_gaussian, fit_to_closest, left_out, squared_distance
+from skae._fitted.distances import beyond, fall_when_free, fit_gaussian, fit_to_closest, left_out, squared_distance
 
 RIDGE = 0.02
 
@@ -45,6 +45,9 @@ def test_distances_and_falls(n_rows, n_columns, n_parts):
         inner = np.linalg.inv(covariance(X, gaussian.share)[others][:, others])
         free = np.einsum("ij,jk,ik->i", rest, inner, rest)
         assert_allclose(fall[:, j], squared - free, rtol=1e-6, atol=1e-8 * squared.max())
+        least = new.copy()
+        least[:, j] -= beyond(gaussian, torch.from_numpy(new)).numpy()[:, j]
+        assert_allclose(squared_distance(gaussian, torch.from_numpy(least)), free, rtol=1e-6, atol=1e-8)
 
 
 @pytest.mark.parametrize(("n_rows", "n_columns"), [(2, 3), (12, 20), (60, 4)])

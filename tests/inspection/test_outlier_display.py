@@ -83,11 +83,15 @@ def test_names_are_those_of_the_columns_that_arrive():
 
 def test_values_and_usual_ones_of_an_array():
     X, new = rows(61), rows(5, seed=1)
-    display = OutlierDisplay.from_estimator(detector().fit(X), new, rows=[3, -1])
+    model = detector().fit(X)
+    display = OutlierDisplay.from_estimator(model, new, rows=[3, -1])
     assert_allclose(display.values, new[[3, 4]])
     assert_allclose(display.usual_values, np.median(X, axis=0))
     column = int(np.argmax(display.reasons[0]))
-    expected = f"x{column}\n{new[3, column]:.3g} (usual: {np.median(X[:, column]):.3g})"
+    free = model.expected_values(new[[3, 4]])
+    assert_allclose(display.expected_values, free)
+    usual = np.median(X[:, column])
+    expected = f"x{column}\n{new[3, column]:.3g} (expected: {free[0, column]:.3g}, usual: {usual:.3g})"
     assert display.axes_[2].get_yticklabels()[-1].get_text() == expected
     assert [ax.get_title(loc="right").partition(",")[0] for ax in display.axes_[2:]] == ["row 3", "row 4"]
 
@@ -106,11 +110,14 @@ def test_values_are_in_the_units_of_the_pipelines_input(steps):
     new.iloc[7, 3] += 5000
     if len(steps) == 2:
         new.iloc[7, 0] = np.nan
-    display = OutlierDisplay.from_estimator(make_pipeline(*steps, detector()).fit(X), new, rows=[7], n_features=5)
+    model = make_pipeline(*steps, detector()).fit(X)
+    display = OutlierDisplay.from_estimator(model, new, rows=[7], n_features=5)
     assert_allclose(display.usual_values, X.median(), rtol=1e-9)
     np.testing.assert_array_equal(display.values[0].astype(float), new.iloc[7])
     labels = [label.get_text() for label in display.axes_[2].get_yticklabels()]
-    assert labels[-1] == f"d\n{new.iloc[7, 3]:.0f} (usual: {X['d'].median():.0f})"
+    expected = model[-1].expected_values(model[:-1].transform(new.iloc[[7]]))
+    free = np.asarray(steps[-1].inverse_transform(expected))[0, 3]
+    assert labels[-1] == f"d\n{new.iloc[7, 3]:.0f} (expected: {free:.0f}, usual: {X['d'].median():.0f})"
     assert ("a\nmissing" in " ".join(labels)) == (len(steps) == 2)
 
 
@@ -130,6 +137,7 @@ def test_values_are_in_the_units_of_the_detector_where_there_is_no_way_back(step
     prepared = np.asarray(model[:-1].transform(X))
     assert_allclose(display.values[0], prepared[7])
     assert_allclose(display.usual_values, np.median(prepared, axis=0))
+    assert_allclose(display.expected_values, model[-1].expected_values(model[:-1].transform(X.iloc[[7]])))
 
 
 def test_tables_of_categories():
