@@ -90,8 +90,8 @@ figure.suptitle("Held-out digits, and samples of both models")
 # Readable digits
 # ---------------
 # In much of the prior there are no codes of digits. For pictures, means of the Bernoulli likelihood are cleaner, a
-# ``beta`` below 1 keeps all units in use, and a Gaussian mixture draws codes where those of digits are. It does so
-# component by component: they are shuffled.
+# ``beta`` below 1 keeps more units in use, and a Gaussian mixture draws codes where those of digits are. It does
+# so component by component: they are shuffled.
 
 grey = VAESampler(8, likelihood="bernoulli", beta=0.3, random_state=0)
 model = make_pipeline(MinMaxScaler(clip=True), grey).fit(digits)

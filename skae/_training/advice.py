@@ -14,6 +14,7 @@ from .._data.training_data import TrainingData
 from .._networks.custom import without_effect
 from .._objectives.baseline import baseline
 from .._support.warnings import warn
+from . import principal_axes
 from .history import History
 from .setup import Mode, Setup
 from .worth import worth_of_codes
@@ -52,6 +53,7 @@ def complaints_of(fit: Any) -> list[str]:
     return [
         *complaints_of_rows(setup),
         *_wide_code(fit),
+        *_narrow_layers(setup),
         *_repeats_held_out(setup.data),
         *_without_effect(setup.estimator),
     ]
@@ -114,6 +116,30 @@ def _wide_code(fit: Any) -> list[str]:
         f"{estimator._width_parameter}={width} is more than {columns} of X, and nothing keeps such a code from "
         "copying the rows: it reduces no dimension, and reconstructions are good whatever has been learnt. Lower "
         f"{estimator._width_parameter}, or use SparseAutoencoder or DenoisingAutoencoder, whose codes may be wide."
+    ]
+
+
+def _narrow_layers(setup: Setup) -> list[str]:
+    """Return what to say of hidden layers narrower than the code, which PCA may beat where it is its baseline.
+
+    PCA has no more components than rows or columns, and codes of a classifier are for labels.
+    """
+    estimator, a = setup.estimator, setup.architecture
+    name, width, narrowest = estimator._width_parameter, a.encoder_layer_sizes[-1], principal_axes.n_carried(a)
+    compared = principal_axes.obstacle(estimator, a) is None and not estimator._code_may_be_wide
+    if not compared or not narrowest < width <= min(setup.data.n_train, a.n_features):
+        return []
+    layers = {"hidden_layer_sizes": a.encoder_layer_sizes, "decoder_hidden_layer_sizes": a.decoder_layer_sizes}
+    told = " and ".join(
+        f"{layer}={sizes[:-1]}"
+        for layer, sizes in layers.items()
+        if getattr(estimator, layer) is not None and min(sizes[:-1], default=width) < width
+    )
+    better = "" if a.activation == "identity" else f", better {2 * width},"
+    return [
+        f"{name}={width} exceeds the {narrowest} units of the narrowest hidden layer ({told}): at most "
+        f"{narrowest} numbers of each row get through, and PCA with {width} components may reconstruct it better. "
+        f"Make hidden layers at least {width}{better} units wide, or lower {name} to {narrowest} or less."
     ]
 
 

@@ -360,6 +360,92 @@ def test_wide_codes_of_a_classifier_are_for_something_else():
     assert not warnings_of(lambda: classifier.fit(rows(), np.arange(60) % 3), "is more than the")
 
 
+# Hidden layers narrower than the code ----------------------------------------------------------------------
+
+
+def narrow(model, X=None):
+    return warnings_of(lambda: model.fit(rows() if X is None else X), "narrowest hidden layer")
+
+
+@pytest.mark.parametrize(
+    ("layers", "told"),
+    [
+        ({"hidden_layer_sizes": (3,)}, "hidden_layer_sizes=(3,)"),
+        ({"hidden_layer_sizes": (8, 3)}, "hidden_layer_sizes=(8, 3)"),
+        ({"hidden_layer_sizes": 3, "init": "glorot"}, "hidden_layer_sizes=(3,)"),
+        ({"decoder_hidden_layer_sizes": (3, 8)}, "decoder_hidden_layer_sizes=(3, 8)"),
+        (
+            {"hidden_layer_sizes": (3,), "decoder_hidden_layer_sizes": (4,)},
+            "hidden_layer_sizes=(3,) and decoder_hidden_layer_sizes=(4,)",
+        ),
+    ],
+    ids=str,
+)
+def test_a_hidden_layer_narrower_than_the_code_is_told(layers, told):
+    (message,) = narrow(quick(n_components=5, **layers))
+    assert message == (
+        f"n_components=5 exceeds the 3 units of the narrowest hidden layer ({told}): at most 3 numbers of each "
+        "row get through, and PCA with 5 components may reconstruct it better. Make hidden layers at least 5, "
+        "better 10, units wide, or lower n_components to 3 or less."
+    )
+    assert not narrow(quick(n_components=3, **layers))
+
+
+def test_layers_without_an_activation_need_no_pairs():
+    (message,) = narrow(quick(n_components=5, hidden_layer_sizes=(3,), activation="identity"))
+    assert "at least 5 units wide, or lower" in message
+
+
+def test_the_default_layers_are_narrower_than_many_units():
+    X = np.random.default_rng(0).normal(size=(200, 150))
+    (message,) = narrow(AutoencoderTransformer(130, max_iter=1, random_state=0), X)
+    assert "n_components=130 exceeds the 128 units" in message
+    assert "at least 130, better 260, units" in message
+    assert not narrow(AutoencoderTransformer(128, max_iter=1, random_state=0), X)
+
+
+def test_narrow_layers_are_told_once_in_a_first_fit():
+    model = quick(n_components=5, hidden_layer_sizes=(3,), warm_start=True)
+    assert [len(narrow(model)) for _ in range(2)] == [1, 0]
+    model = clone(model)
+    assert [len(warnings_of(lambda: model.partial_fit(rows()), "narrowest")) for _ in range(2)] == [1, 0]
+
+
+NARROW = {"n_components": 5, "hidden_layer_sizes": (3,)}
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        quick(**{**NARROW, "hidden_layer_sizes": (5,)}),
+        quick(**{**NARROW, "hidden_layer_sizes": ()}),
+        quick(**{**NARROW, "n_components": 6}),  # than the columns, of which PCA has no code
+        quick(BaseAutoencoder, **NARROW),
+        quick(SparseAutoencoder, **NARROW),
+        quick(DenoisingAutoencoder, **NARROW),
+        quick(StackedAutoencoder, **NARROW),
+        quick(VAESampler, **NARROW),
+        quick(AdversarialAutoencoder, **NARROW),
+        quick(SemanticHasher, n_bits=5, hidden_layer_sizes=(3,)),
+        quick(**NARROW, tied_weights=True),
+        quick(**NARROW, ordered=True),
+        quick(**NARROW, loss="absolute_error"),
+        quick(**NARROW, activation="tanh"),
+        quick(**NARROW, normalization="layer"),
+        quick(**NARROW, image_shape=(5, 1)),
+        quick(n_components=5, encoder=torch.nn.Linear(5, 5), decoder_hidden_layer_sizes=(3,)),
+    ],
+)
+def test_other_narrow_layers_are_not(model):
+    assert not narrow(model)
+
+
+def test_nor_those_of_fewer_rows_than_units_and_of_a_classifier():
+    assert not narrow(quick(**NARROW), rows()[:4])
+    classifier = AutoencoderClassifier(quick(**NARROW), max_iter=2)
+    assert not warnings_of(lambda: classifier.fit(rows(), np.arange(60) % 3), "narrowest")
+
+
 def test_likelihoods_with_a_variance_are_asked_for_units():
     X, names = load_wine().data, load_wine().feature_names
     (message,) = warnings_of(lambda: VAESampler(2, random_state=0).fit(pd.DataFrame(X, columns=names)))

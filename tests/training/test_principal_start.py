@@ -103,6 +103,7 @@ def test_where_nothing_is_gained_the_networks_are_pca(name, hidden):
     assert model.is_pca_
 
 
+@pytest.mark.filterwarnings("ignore:n_components=5 exceeds the . units of the narrowest hidden layer")
 @pytest.mark.parametrize("activation", ["relu", "identity"])
 @pytest.mark.parametrize("hidden", [(4,), (16, 3)], ids=str)
 def test_layers_narrower_than_the_code_are_pca_of_as_many_components(activation, hidden):
