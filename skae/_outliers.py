@@ -36,7 +36,7 @@ from ._support import threads
 from ._support.devices import random_streams, sum_dtype
 from ._support.parameters import AT_LEAST_ONE, FRACTION, NON_NEGATIVE, Parameters, parameter
 from ._support.ranks import refuse
-from ._support.warnings import warn
+from ._support.warnings import one_for_each_cause, warn
 from ._training.fitting import restore_on_failure
 from ._training.setup import Setup
 from ._training.together import fit_together
@@ -208,7 +208,8 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
             streams = random_streams(self.random_state)
             parts = subsets(*self._sizes(X), self.n_estimators, streams.split)
             fit_members = self._fit_distances if self.autoencoder is None else self._fit_scores
-            oddness = fit_members(X, parts, streams.weights, context)
+            with one_for_each_cause():
+                oddness = fit_members(X, parts, streams.weights, context)
             self.classes_ = np.array([-1, 1])
             self.estimators_samples_ = [seen.numpy() for seen, _ in parts]
             self.left_out_scores_ = _mean_scores(_num_samples(X), [unseen.numpy() for _, unseen in parts], oddness)

@@ -575,6 +575,17 @@ def test_names_that_are_missing_are_warned_of_once(estimator, method):
         assert sum("feature names" in str(warning.message) for warning in told) == 1
 
 
+def test_members_with_the_same_fault_are_warned_of_once():
+    X = rows(100) * np.r_[1e4, np.ones(4)]
+    member = AutoencoderTransformer(4, hidden_layer_sizes=(3,), max_iter=2, random_state=0)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        detector(member).fit(X)
+    begin = [str(warning.message).partition(" ")[0] for warning in told]
+    assert {"Column", "n_components=4"} <= set(begin)
+    assert len(set(begin)) == len(begin)
+
+
 class SeesFilters(DenoisingAutoencoder):
     """Takes note of the filters of warnings that it scores under."""
 

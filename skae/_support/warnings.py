@@ -1,5 +1,6 @@
 """Warnings that name the line of the user's own code they are about."""
 
+import re
 import sys
 import warnings
 from collections.abc import Iterator
@@ -17,7 +18,8 @@ def warn(message: str, category: type[Warning] = UserWarning) -> None:
     warning that names a line of the library is shown once, whichever model it is about.
     """
     frame, level = sys._getframe(), 1
-    cause, given = (frame.f_back and frame.f_back.f_code, category), _given.get()
+    words = re.sub(r"-?\b\d\S*", "", message)  # the same cause has other numbers from model to model
+    cause, given = (frame.f_back and frame.f_back.f_code, category, words), _given.get()
     if given is not None and cause in given:
         return
     if given is not None:
@@ -29,7 +31,7 @@ def warn(message: str, category: type[Warning] = UserWarning) -> None:
 
 @contextmanager
 def one_for_each_cause() -> Iterator[None]:
-    """Inside, of the warnings that one function gives about several models, let the first be the only one."""
+    """Inside, of warnings about several models that differ in numbers alone, let the first be the only one."""
     token = _given.set(set())
     try:
         yield
