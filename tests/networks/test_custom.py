@@ -173,12 +173,16 @@ def test_only_modules_are_modules(value):
         (lambda o, t: (o - t).abs().mean(), r"returned shape \(\) for 20 rows"),
         (lambda o, t: (o - t).abs(), r"returned shape \(20, 5\) for 20 rows"),
         (lambda o, t: (o - t).abs().mean(0), r"returned shape \(5,\) for 20 rows"),
-        (lambda o, t: 1.0, r"returned shape \(\) for 20 rows"),
     ],
 )
 def test_losses_of_wrong_shapes(loss, got):
     with pytest.raises(ValueError, match=rf"{got}.*shape \(20,\).*mean\(1\)"):
         configured(loss=loss).fit(X)
+
+
+def test_losses_that_are_no_tensors():
+    with pytest.raises(ValueError, match=r"returned float, but a loss must return a torch tensor of shape \(20,\)"):
+        configured(loss=lambda o, t: 1.0).fit(X)
 
 
 @pytest.mark.filterwarnings("ignore:n_components=2 is more than the single column")
