@@ -181,7 +181,9 @@ def test_losses_of_wrong_shapes(loss, got):
 
 
 def test_losses_that_are_no_tensors():
-    with pytest.raises(ValueError, match=r"returned float, but a loss must return a torch tensor of shape \(20,\)"):
+    with pytest.raises(
+        ValueError, match=r"returned float, but a loss must return a torch tensor of shape \(20,\)"
+    ):
         configured(loss=lambda o, t: 1.0).fit(X)
 
 
