@@ -215,16 +215,25 @@ def test_a_result_can_enter_autograd(estimator):
         (np.zeros((4, 3, 2)), [r"reshape\(len\(X\), -1\)", "image_shape"]),
         (np.zeros((4, 2, 2, 3)), [r"reshape\(len\(X\), -1\)", "image_shape"]),
         (np.zeros(4), ["Expected 2D array"]),
+        (pd.Series(np.zeros(4)), ["Expected (a 2-dimensional container|2D array)"]),
         (np.full((4, 2), np.nan), ["Input X contains NaN"]),
         (np.full((4, 2), np.inf), ["Input X contains infinity"]),
     ],
-    ids=["3d", "4d", "1d", "nan", "inf"],
+    ids=["3d", "4d", "1d", "series", "nan", "inf"],
 )
 @pytest.mark.parametrize("estimator", EVERY_ESTIMATOR)
 def test_errors_about_input(estimator, X, words):
     for word in words:
         with pytest.raises(ValueError, match=word):
             clone(estimator).fit(X, np.zeros(len(X)))
+
+
+@pytest.mark.parametrize("estimator", EVERY_ESTIMATOR)
+def test_a_row_of_a_frame_is_refused_as_scikit_learn_does(estimator):
+    model, frame = fitted(estimator), pd.DataFrame(rows(60))
+    for method in row_methods(model):
+        with pytest.raises(ValueError, match=r"Expected (a 2-dimensional container|2D array)"):
+            getattr(model, method)(frame.iloc[0])
 
 
 @pytest.mark.parametrize("estimator", EVERY_ESTIMATOR)

@@ -107,8 +107,10 @@ def _columns_of_text(X) -> str:
 
 def _dtypes(X) -> list[tuple[str, object]]:
     """Return names, as they are to be written, and dtypes of the columns of a data frame."""
+    if not hasattr(X, "columns"):  # a Series of pandas has dtypes as well: a single one
+        return []
     dtypes = getattr(X, "dtypes", ())
-    pairs = dtypes.items() if hasattr(dtypes, "items") else zip(getattr(X, "columns", ()), dtypes, strict=False)
+    pairs = dtypes.items() if hasattr(dtypes, "items") else zip(X.columns, dtypes, strict=False)
     return [(repr(str(name)), dtype) for name, dtype in pairs]
 
 
