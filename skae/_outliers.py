@@ -357,6 +357,14 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
             If ``autoencoder`` has neither ``score_features`` nor ``reconstruction_error``.
         """
         given, X = X, self._check(X)
+        scores = "score_features", "reconstruction_error"
+        if self.autoencoder is not None and not any(hasattr(self.estimators_[0], name) for name in scores):
+            kind = type(self.estimators_[0]).__name__
+            raise AttributeError(
+                "score_features needs members that score features (score_features) or reconstruct rows "
+                f"(reconstruction_error), which {kind} does not: leave autoencoder at None, or give one of skae's "
+                "autoencoders."
+            )
         contribution = self._mean_of_members("per_column", X)
         contribution[self._empty(X)] = 0
         return _like(given, X, contribution)

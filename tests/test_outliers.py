@@ -316,7 +316,8 @@ def test_reasons_of_autoencoders_that_are_given():
     reasons = by_score.score_features(new)
     assert (reasons >= 0).all()
     assert (reasons.argmax(1) == 3).all()
-    with pytest.raises(AttributeError, match="reconstruction_error"):
+    told = "score_features needs members .*reconstruction_error.*EmpiricalCovarianceScore does not: leave"
+    with pytest.raises(AttributeError, match=told):
         detector(EmpiricalCovarianceScore()).fit(X).score_features(new)
 
 
@@ -339,6 +340,15 @@ class EmpiricalCovarianceScore(EmpiricalCovariance):
 
     def score_samples(self, X):
         return -self.mahalanobis(X)
+
+
+@pytest.mark.parametrize("member", [None, configured(AutoencoderTransformer)], ids=["recipe", "given"])
+def test_a_row_of_a_frame_is_refused_as_scikit_learn_does(member):
+    frame = pd.DataFrame(rows(60))
+    model = detector(member).fit(frame)
+    for method in METHODS:
+        with pytest.raises(ValueError, match="Expected a 2-dimensional container"):
+            getattr(model, method)(frame.iloc[0])
 
 
 def test_usual_values():
