@@ -18,9 +18,10 @@ from ._drawing import (
 )
 from ._latent_grid import check_components, latent_grid
 from ._model import Model, NoWayBackError
-from ._rows import labels_of, to_numpy
+from ._rows import column_of, labels_of, to_numpy
 
 _MOST_CLASSES = 20
+_PAD_ABOVE_LEGEND = 22.0  # points between a panel and its title, where a legend of one line is between them
 
 
 class LatentDisplay(Display):
@@ -35,6 +36,8 @@ class LatentDisplay(Display):
     y : ndarray of shape (n_samples,) or None, default=None
         Classes or values that give the codes their colours: up to 20 different whole numbers are classes, other
         numbers values. Rows whose class or value is missing are grey.
+    y_name : str or None, default=None
+        What the legend of the classes, or the colour bar of the values, is titled.
     grid : ndarray of shape (n_points, n_points, n_features) or None, default=None
         Decoded rows, see :func:`latent_grid`. None draws the codes alone.
     grid_values : tuple of two ndarrays of shape (n_points,) or None, default=None
@@ -82,6 +85,7 @@ class LatentDisplay(Display):
         codes,
         *,
         y=None,
+        y_name=None,
         grid=None,
         grid_values=None,
         components=(0, 1),
@@ -91,6 +95,7 @@ class LatentDisplay(Display):
     ):
         self.codes = codes
         self.y = y
+        self.y_name = y_name
         self.grid = grid
         self.grid_values = grid_values
         self.components = components
@@ -125,27 +130,28 @@ class LatentDisplay(Display):
         n_panels = 1 if self.grid is None else 2
         self.axes_ = self._make_axes(ax, 1, n_panels, (5.0 * n_panels, 4.4))
         self.cells_ = None
-        self._draw_codes(self.axes_[0], {"s": 8, "linewidths": 0, "alpha": 0.8, **(scatter_kw or {})})
+        pad = self._draw_codes(self.axes_[0], {"s": 8, "linewidths": 0, "alpha": 0.8, **(scatter_kw or {})})
         if self.grid is not None:
             style = Style(kind, cmap, im_kw, bar_kw, line_kw)
             shown = self.image_shape, limits_of(self.grid), self.feature_names
             self._draw_grid(self.axes_[1], style.of(self.grid[0, 0], *shown))
         horizontal, vertical = (f"component {number}" for number in self.components)
         for panel, title in zip(self.axes_, ("codes", "decoded codes"), strict=False):
-            panel.set(xlabel=horizontal, ylabel=vertical, title=title)
+            panel.set(xlabel=horizontal, ylabel=vertical)
+            panel.set_title(title, pad=pad)
         return self
 
-    def _draw_codes(self, ax, options: dict) -> None:
+    def _draw_codes(self, ax, options: dict) -> float | None:
+        """Draw the codes; return how far from the panel titles have to be, or None for the usual."""
         from matplotlib import pyplot as plt
 
         if self.y is None:
             self.scatter_ = [ax.scatter(*self.codes.T, **options)]
-            return
+            return None
         y, known = labels_of(self.y)
         classes = np.unique(y[known])
         if y.dtype.kind in "iuf" and (len(classes) > _MOST_CLASSES or np.any(classes != np.floor(classes))):
-            self._draw_values(ax, np.ma.masked_array(y, ~known), options)
-            return
+            return self._draw_values(ax, np.ma.masked_array(y, ~known), options)
         palette, self.scatter_ = plt.get_cmap("tab10" if len(classes) <= 10 else "tab20"), []
         groups = [(y == label) & known for label in classes]
         styles = [{"color": palette(i % palette.N), "label": plain_text(str(c))} for i, c in enumerate(classes)]
@@ -154,9 +160,14 @@ class LatentDisplay(Display):
             styles.append({"color": GREY, "label": MISSING})
         for group, style in zip(groups, styles, strict=True):
             self.scatter_.append(ax.scatter(*self.codes[group].T, **{**style, **options}))
-        ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), markerscale=2, fontsize="small", frameon=False)
+        beside = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5), "fontsize": "small", "frameon": False}
+        ax.legend(title=self._title_of_y(), title_fontsize="small", markerscale=2, **beside)
+        return None
 
-    def _draw_values(self, ax, values: np.ma.MaskedArray, options: dict) -> None:
+    def _title_of_y(self) -> str:
+        return "" if self.y_name is None else plain_text(str(self.y_name))
+
+    def _draw_values(self, ax, values: np.ma.MaskedArray, options: dict) -> float | None:
         """Draw codes in the colours of numbers; those that have none, or an infinite one, are grey."""
         from matplotlib import pyplot as plt
 
@@ -165,13 +176,15 @@ class LatentDisplay(Display):
             numbers = np.where(np.isfinite(values.data) & ~values.mask, values.data, np.nan)
             options |= {"c": numbers, "cmap": colours, "plotnonfinite": True}
         self.scatter_ = [ax.scatter(*self.codes.T, **options)]
-        ax.figure.colorbar(self.scatter_[0], ax=ax)
+        ax.figure.colorbar(self.scatter_[0], ax=ax, label=self._title_of_y())
         infinite = not np.isfinite(values.compressed()).all()
-        if infinite or values.mask.any():
-            names = [MISSING] * bool(values.mask.any()) + ["infinite"] * infinite
-            point = plt.Line2D([], [], linestyle="", marker="o", color=GREY, label=" or ".join(names))
-            beside = {"loc": "lower right", "bbox_to_anchor": (1.0, 1.0), "borderaxespad": 0.0}  # above the panel
-            ax.legend(handles=[point], fontsize="small", frameon=False, **beside)
+        if not infinite and not values.mask.any():
+            return None
+        names = [MISSING] * bool(values.mask.any()) + ["infinite"] * infinite
+        point = plt.Line2D([], [], linestyle="", marker="o", color=GREY, label=" or ".join(names))
+        above = {"loc": "lower right", "bbox_to_anchor": (1.0, 1.0), "borderaxespad": 0.0}
+        ax.legend(handles=[point], fontsize="small", frameon=False, **above)
+        return _PAD_ABOVE_LEGEND
 
     def _draw_grid(self, ax, style: Style) -> None:
         n_points, height = len(self.grid), 1.0  # of a cell, whose width is 1
@@ -229,7 +242,8 @@ class LatentDisplay(Display):
         y : array-like of shape (n_samples,) or str, default=None
             Classes or values that give the codes their colours, or the name of a column of X, a data frame. Up to
             20 different whole numbers are classes, other numbers values; bins of counts, such as ``y // 5``, or
-            ``y + 0.5`` for a colour bar, say what is meant. Rows whose class or value is missing are grey.
+            ``y + 0.5`` for a colour bar, say what is meant. Rows whose class or value is missing are grey. The
+            name of the column, or that of a Series, is the title of the legend or of the colour bar.
         components : (int, int), default=(0, 1)
             The two components of the code to draw, the horizontal one first.
         n_points : int or None, default=10
@@ -257,7 +271,8 @@ class LatentDisplay(Display):
         """
         model = Model(estimator)
         if isinstance(y, str):
-            y = _column(X, y)
+            y = column_of(X, y)
+        y_name = getattr(y, "name", None)
         Z, y = model.encode(X), None if y is None else np.ravel(to_numpy(y))
         columns = check_components(components, Z.shape[1])
         check_consistent_length(Z, y)
@@ -268,25 +283,16 @@ class LatentDisplay(Display):
                 grid, codes = latent_grid(estimator, X, return_codes=True, **place)
             except NoWayBackError as error:
                 warn(f"The codes are drawn alone, without a grid. {error} n_points=None asks for none.")
-                return cls(Z[:, columns], y=y, components=tuple(columns)).plot(**drawing)
+                return cls(Z[:, columns], y=y, y_name=y_name, components=tuple(columns)).plot(**drawing)
             if not are_numbers(grid):
                 warn(
                     "The codes are drawn alone, without a grid: decoded rows hold values that are not numbers, "
                     "such as categories. n_points=None asks for none."
                 )
-                return cls(Z[:, columns], y=y, components=tuple(columns)).plot(**drawing)
+                return cls(Z[:, columns], y=y, y_name=y_name, components=tuple(columns)).plot(**drawing)
             options = model.panel_options(image_shape, grid.shape[2])
             has_limits = options["image_shape"] is not None
             limits = limits_of(X.data if sparse.issparse(X) else to_numpy(X)) if has_limits else None
             values = codes[0, :, columns[0]], codes[:, 0, columns[1]]
             options |= {"grid": grid, "grid_values": values, "limits": limits}
-        return cls(Z[:, columns], y=y, components=tuple(columns), **options).plot(**drawing)
-
-
-def _column(X, name: str):
-    """Return a column of a data frame by its name."""
-    names = [*getattr(X, "columns", ())]
-    if name not in names:
-        known = f"X has the columns {', '.join(map(str, names[:10]))}" if names else "X is no data frame"
-        raise ValueError(f"y={name!r} names no column: {known}. Give a column's name, or a value for each row.")
-    return X[name]
+        return cls(Z[:, columns], y=y, y_name=y_name, components=tuple(columns), **options).plot(**drawing)

@@ -84,3 +84,12 @@ def rows_to_explain(rows, scores: np.ndarray) -> np.ndarray:
             f"rows={rows} must be at least 0, the number of rows to explain. Pass [{rows}] for one row."
         )
     return np.argsort(scores, kind="stable")[:rows]
+
+
+def column_of(X, name: str):
+    """Return a column of a data frame by its name."""
+    names = [*getattr(X, "columns", ())]
+    if name not in names:
+        known = f"X has the columns {', '.join(map(str, names[:10]))}" if names else "X is no data frame"
+        raise ValueError(f"y={name!r} names no column: {known}. Give a column's name, or a value for each row.")
+    return X[name]

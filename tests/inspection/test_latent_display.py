@@ -162,6 +162,23 @@ def test_colours_by_a_column_of_the_frame():
         LatentDisplay.from_estimator(model, frame.to_numpy(), "b")
 
 
+@pytest.mark.parametrize("kind", ["classes", "values"])
+@pytest.mark.parametrize("name", ["income", "US$ a$", 3])
+def test_colours_are_titled_by_the_name_of_the_column(kind, name):
+    frame = pd.DataFrame(rows(60), columns=["a", "b", "c", "d", name] if name != 3 else range(5))
+    if kind == "classes":
+        frame[name] = (frame[name] > 0).astype(float)
+    model = fitted(configured(AutoencoderTransformer), frame)
+    for y in [frame[name], *([name] if isinstance(name, str) else [])]:
+        display = LatentDisplay.from_estimator(model, frame, y, n_points=None)
+        legend, *bars = display.axes_[0].get_legend(), *display.figure_.axes[1:]
+        (title,) = [legend.get_title().get_text()] if kind == "classes" else [bar.get_ylabel() for bar in bars]
+        assert title.replace("\\$", "$") == str(name)
+    plain = LatentDisplay.from_estimator(model, frame, frame[name].to_numpy(), n_points=None)
+    legend, *bars = plain.axes_[0].get_legend(), *plain.figure_.axes[1:]
+    assert (legend.get_title().get_text() if kind == "classes" else bars[0].get_ylabel()) == ""
+
+
 # Rows without a class or a value ---------------------------------------------------------------------------
 
 
@@ -192,7 +209,9 @@ def test_rows_without_a_value_are_grey(plain, values, label):
     assert len(points.get_offsets()) == 60
     assert ((points.get_facecolors()[:, :3] == to_rgba("0.75")[:3]).all(1) == has_none).all()
     assert points.get_clim() == pytest.approx((values[~has_none].min(), values[~has_none].max()))
-    assert texts_of(display.axes_[0].get_legend()) == [label]
+    legend = display.axes_[0].get_legend()
+    assert texts_of(legend) == [label]
+    assert not legend.get_window_extent().overlaps(display.axes_[0].title.get_window_extent())
 
 
 def test_no_legend_of_missing_values_where_there_are_none(plain):
