@@ -392,7 +392,8 @@ class AutoencoderTransformer(TakesSampleWeight):
         architecture = setup.architecture
         one_layer = len(architecture.encoder_layer_sizes) == 1
         strength = self.contractive / setup.loss_unit(loss_by(self.loss))
-        return [contractive(strength, architecture.code_activation if one_layer else None, architecture.unit)]
+        activation = architecture.code_activation if one_layer else None
+        return [contractive(strength, activation, architecture.unit)._replace(setting="contractive")]
 
     def _adapt_architecture(self, architecture: Architecture, mode: Mode) -> Architecture:
         if isinstance(self.n_components, Integral) and not self.ordered:

@@ -70,12 +70,15 @@ class Penalty(NamedTuple):
         What the term's strength follows.
     own : OwnFunction or None
         The user's function that it is.
+    setting : str or None
+        The parameter of the estimator that was given as its strength.
     """
 
     value: Callable[[Tensor, Tensor, Tensor | None], Tensor]
     closed_form: CodePenalty | None = None
     warm_up: WarmUp | None = None
     own: OwnFunction | None = None
+    setting: str | None = None
 
 
 def mean_over_rows(function: Callable[[Tensor, Tensor], Tensor], unit: float = 1.0) -> Callable[..., Tensor]:

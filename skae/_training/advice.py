@@ -1,4 +1,4 @@
-"""What is warned of after a fit: units, channels, codes that copy, a loss above the means', an early end."""
+"""What is warned of after a fit: units, channels, codes that copy, an early end."""
 
 from inspect import signature
 from typing import Any
@@ -12,9 +12,8 @@ from .._data.remedies import listed
 from .._data.split import FEWEST_KINDS
 from .._data.training_data import TrainingData
 from .._networks.custom import without_effect
-from .._objectives.baseline import baseline
 from .._support.warnings import warn
-from . import principal_axes
+from . import outweighed, principal_axes
 from .history import History
 from .setup import Mode, Setup
 from .worth import worth_of_codes
@@ -27,19 +26,14 @@ _CAME_BACK = (
 )
 _WIDER = 3  # times the unit of the first fit, of the middle one of so many rows: half of them are no drift
 _ROWS_TO_MEASURE = 100
-_FAR_BELOW = 1000  # times the loss of the column means: what no penalty that is in balance with the loss reaches
-_STILL_FALLING = 0.1  # of what it ends at, in the last quarter of the epochs
-_MARGIN = 1e-3  # of a loss that is no worse than the means' but for rounding, and for noise
-_NO_BETTER = 0.01  # than the means': by no more than this share of their loss
-_STEPS_TO_BEGIN = 100  # after which a loss has left the means', unless a penalty keeps it there
 
 
 def complain(fit: Any) -> None:
     """Note in the history what to warn of at the end of a fit, while its rows are there."""
     fit.history.complaints = complaints_of(fit)
-    fit.history.above_means = _loss_above_means(fit)
-    fit.history.outweighed = fit.history.above_means is not None and bool(_own_penalties(fit))
-    fit.history.unbounded = _unbounded_penalty(fit)
+    fit.history.above_means = outweighed.above_means(fit)
+    fit.history.outweighed = fit.history.above_means is not None and outweighed.has_penalties(fit)
+    fit.history.unbounded = outweighed.unbounded(fit)
     if fit.setup.estimator.loss is None and _has_run_its_course(fit):
         fit.history.worth_of_codes = worth_of_codes(fit)  # a likelihood starts at the means
 
@@ -197,67 +191,6 @@ def _has_run_its_course(fit: Any) -> bool:
     """Tell whether more epochs would not help: their number was ours to choose, or held-out rows got worse."""
     curve = fit.history.validation_loss_curve
     return fit.setup.estimator.max_iter == "auto" or bool(curve and curve[-1] > fit.history.best_loss)
-
-
-def _loss_above_means(fit: Any) -> str | None:
-    """Return what to say of a fit that has ended worse than the column means reconstruct rows, or None.
-
-    Beside a `_penalty` of the user's, no better is told as well: the codes of too strong a one carry nothing.
-    Users' losses are left out, and likelihoods, which start at the means and say it if codes carry nothing.
-    """
-    setup, history = fit.setup, fit.history
-    estimator, data, own = setup.estimator, setup.data, _own_penalties(fit)
-    if estimator.loss is None or fit.objective.loss.entrywise is None:
-        return None
-    means = baseline(fit.objective.loss, data)
-    curve = history.loss_curve or [history.loss]
-    has_begun = len(curve) * -(-data.n_train // setup.batch_size) >= _STEPS_TO_BEGIN
-    held_back = own and has_begun  # if not better: by the penalty, which is in the curve
-    below = curve[-1] <= means.loss and not held_back
-    if below or means.deviation <= data.precision * data.largest_magnitude():
-        return None
-    loss = fit.measure()  # without penalties, of the weights that are kept
-    if loss <= (1 - _NO_BETTER if held_back else 1 + _MARGIN) * means.loss:
-        return None
-    falling = len(curve) < 2 or curve[-1] <= min(curve[:-1])
-    advice = "Train longer (max_iter) or faster (learning_rate)" if falling else "Lower learning_rate"
-    scale = "" if fit.objective.loss.supports else f", or scale X, for instance with {data.scaler}"
-    if own:
-        advice = f"Weigh {own} less; or, if that is not the cause, {advice[0].lower()}{advice[1:]}"
-    without, above = f" without {own}" if own else "", loss > (1 + _MARGIN) * means.loss
-    how = "above" if above else "no better than"
-    verdict = "the model is worse than none" if above else "codes carry nothing"
-    return (
-        f"Training ended with a loss of {loss:.4g}{without}, {how} the {means.loss:.4g} of reconstructing each "
-        f"row as the column means: {verdict}. {advice}{scale}."
-    )
-
-
-def _own_penalties(fit: Any) -> str:
-    return " and ".join(penalty.own.name for penalty in fit.objective.penalties if penalty.own is not None)
-
-
-def _unbounded_penalty(fit: Any) -> str | None:
-    """Return what to say of a `_penalty` that falls for ever and leaves no weight to the loss, or None."""
-    curve, setup = fit.history.loss_curve, fit.setup
-    own = _own_penalties(fit)
-    if not own or len(curve) < 2 or curve[-1] >= 0:
-        return None
-    fall = curve[-1 - max(1, len(curve) // 4)] - curve[-1]
-    # Of likelihoods, which have no such baseline, a nat for each column is the order of magnitude.
-    loss, of = setup.architecture.n_features, "a nat for each column"
-    if setup.estimator.loss is not None:
-        loss, of = baseline(fit.objective.loss, setup.data).loss, "reconstructing each row as the column means"
-    if curve[-1] > -_FAR_BELOW * loss or fall < _STILL_FALLING * -curve[-1]:
-        return None
-    penalty = curve[-1] - fit.measure()  # for a loss may be negative, too
-    if penalty > -_FAR_BELOW * loss:
-        return None
-    return (
-        f"{own} came to {penalty:.4g} and was still falling, beside {loss:.4g} for {of}: it seems "
-        "to have no lower bound, and the reconstruction no longer counts. Bound it, for instance by torch.clamp, "
-        "or by the logarithm of what is to grow. Less weight helps only where the loss holds against it."
-    )
 
 
 def warn_of_the_end(estimator, history: History) -> None:

@@ -284,6 +284,38 @@ def test_penalties_that_leave_something_and_short_fits_are_not_told(parameters):
     assert not warnings_of(lambda: Weighed(random_state=0, **parameters).fit(load_digits().data / 16))
 
 
+PENALTIES = {
+    "alpha=1": AutoencoderTransformer(alpha=1.0),
+    "alpha=100": AutoencoderTransformer(alpha=100.0, solver="adamw"),
+    "contractive=1e+06": AutoencoderTransformer(contractive=1e6),
+    "sparsity_weight=1000": SparseAutoencoder(sparsity="l1", sparsity_weight=1e3),
+    "alpha=1 and sparsity_weight=1000": SparseAutoencoder(sparsity="l1", sparsity_weight=1e3, alpha=1.0),
+}
+
+
+@pytest.mark.parametrize(("told", "model"), PENALTIES.items(), ids=PENALTIES)
+def test_a_parameter_that_leaves_nothing_to_the_reconstruction_is_told_with_its_value(told, model):
+    X = load_digits().data / 16
+    model = clone(model).set_params(max_iter=20, random_state=0)
+    (message,) = warnings_of(lambda: model.fit(X))
+    assert f": codes carry nothing. Lower {told}; or, if that is not the cause, " in message
+    assert abs(model.score(X)) < 0.01
+
+
+def test_a_parameter_is_told_beside_a_penalty_of_ones_own():
+    X = load_digits().data / 16
+    (message,) = warnings_of(lambda: Weighed(weight=1e4, alpha=10.0, max_iter=20, random_state=0).fit(X))
+    assert "Weigh Weighed._penalty less and lower alpha=10; or, if" in message
+
+
+@pytest.mark.parametrize("parameters", [{"alpha": 1e-8}, {"alpha": 0.01, "solver": "adamw"}], ids=str)
+def test_an_alpha_too_weak_to_be_the_cause_is_not_told(parameters):
+    noise = np.random.default_rng(0).normal(size=(500, 300))
+    assert not warnings_of(lambda: quick(n_components=1, max_iter=60, **parameters).fit(noise), "Lower alpha")
+    model = quick(output_activation="sigmoid", max_iter=5, **parameters)
+    assert "alpha" not in above_means(model, rows(200) + 50)[0]
+
+
 def test_a_loss_above_the_means_beside_a_penalty_is_told_with_both_causes():
     model = quick(Weighed, output_activation="sigmoid", max_iter=5)
     (message,) = above_means(model, rows(200) + 50)
