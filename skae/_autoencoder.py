@@ -198,7 +198,8 @@ class AutoencoderTransformer(TakesSampleWeight):
         ``explained_variance_`` divided by the total variance of the same rows. The sum is `score` on these rows.
         Only with ``ordered=True``.
     is_pca_ : bool
-        Whether the networks are PCA, since training was not worth it; see Notes.
+        Whether the networks are PCA, since training was not worth it: of as many components as the narrowest layer
+        lets through, which may be fewer than ``n_components``; see Notes.
     components_ : ndarray of shape (`n_components_`, n_features)
         What each unit of the code adds to a row, in units of X: the decoder's weights, before the output
         activation and the link of the loss. Only with a decoder of a single dense layer, as with

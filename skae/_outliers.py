@@ -380,11 +380,11 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
         Returns
         -------
         expected : ndarray of shape (n_samples, n_features)
-            The value of the feature at which the squared distance of the row's residual is least, the
-            reconstruction and the other features being what they are; the mean over members. The further a value
-            is from it, in view of how closely the feature follows the others, the larger its contribution in
-            `score_features`. With ``autoencoder``, the mean of the members' reconstructions. In the units of X,
-            of its floating dtype.
+            The value of the feature at which the squared distance of the row's residual is least, the other
+            features being what they are; the mean over members. Values are put in the place of what was found,
+            feature by feature, so that a row costs as much as d rows of d features; beyond 2048 features, the
+            reconstruction stays that of the row. With ``autoencoder``, the mean of the members' reconstructions.
+            In the units of X, of its floating dtype.
 
         Raises
         ------

@@ -31,6 +31,7 @@ from .distances import (
 )
 
 RIDGE = 0.02  # what is added to variances: of residuals in those of the columns, of codes in their mean one
+ROUNDS = 5  # of asking for an expected value anew: by then it hardly moves
 MOST_CODES = 10_000  # that the Gaussian of codes is fitted to
 
 
@@ -97,12 +98,23 @@ class DistanceMember:
     def expected(self, X) -> np.ndarray:
         """Return the value of each column at which the distance of the residual is least, the others as they are.
 
-        The reconstruction stays what it is of the whole row.
+        A value that is far off draws the reconstruction along. So each is put in the place of what was found, one
+        column at a time, and asked for again. With very many columns, the reconstruction stays what it is.
         """
         rows = arrays.to_torch(X)
         values = rows.cpu().double().numpy() if isinstance(rows, Tensor) else rows.toarray()
-        above = self._of_residuals(beyond, X)  # of the reconstruction, less the row
-        return values + self.scale.numpy() * above
+        result = values + self.scale.numpy() * self._of_residuals(beyond, X)  # of the reconstruction, less the row
+        d = values.shape[1]
+        if d > MOST_COLUMNS:
+            return result
+        dtype, column = np.dtype(str(_dtype(self.autoencoder, X)).removeprefix("torch.")), np.arange(d)
+        for part in slices(len(values), 8 * d * d):
+            free = np.repeat(values[part, None], d, axis=1)  # row, which column is free, column
+            for _ in range(ROUNDS):
+                free[:, column, column] = result[part]
+                above = self._of_residuals(beyond, free.reshape(-1, d).astype(dtype)).reshape(free.shape)
+                result[part] += self.scale.numpy() * above[:, column, column]
+        return result
 
     def _of_residuals(self, measure: Callable[[Gaussian, Tensor], Tensor], X) -> np.ndarray:
         result = np.empty(tuple(X.shape))

@@ -24,8 +24,9 @@ _CAME_BACK = (
     "Each fit draws these anew, so that they may have been trained on before. Pass rows that no fit has trained "
     "on as X_val, or set early_stopping=False."
 )
-_WIDER = 3  # times the unit of the first fit, of the middle one of so many rows: half of them are no drift
-_ROWS_TO_MEASURE = 100
+# Of rows like the first fit's, at most a ninth are three times its unit from the centre (Markov's inequality).
+_WIDER, _SHARE, _ROWS_TO_MEASURE = 3, 0.2, 400
+_FEW_ROWS = 50  # of which half have to be
 
 
 def complain(fit: Any) -> None:
@@ -80,13 +81,15 @@ def _in_another_unit(setup: Setup) -> list[str]:
     some = rows.batch(spread(torch.arange(rows.n_rows), _ROWS_TO_MEASURE).to(setup.device)).cpu().double()
     if shift is not None:
         some += shift[0].cpu() / setup.data.unit  # from the centre before these rows
-    typical = float(some.square().nanmean(1).sqrt().nanmedian())
-    if not typical > _WIDER:
+    away = some.square().nanmean(1).sqrt()
+    share = float((away > _WIDER).double().mean())
+    if share <= (_SHARE if len(away) >= _FEW_ROWS else 0.5):
         return []
     return [
-        f"A typical row of these is {typical:.2g} times as far from the centre as those of the first fit were. If "
-        "a scaler comes before the model, new rows have to pass it too: with a pipeline, give its last step "
-        "pipeline[:-1].transform(X). If the rows are right, fit anew, on rows of both kinds."
+        f"{share:.0%} of these rows are more than {_WIDER} times as far from the centre as those of the first fit "
+        f"were, up to {float(away.nan_to_num().max()):.2g} times. If a scaler comes before the model, new rows "
+        "have to pass it too: with a pipeline, give its last step pipeline[:-1].transform(X). If they have, and "
+        "rows before these had not, go back to a saved model; otherwise fit anew, on rows of both kinds."
     ]
 
 

@@ -607,10 +607,11 @@ def going_on(estimator, X):
 def test_rows_that_have_not_passed_the_scaler_are_told(kind):
     estimator = kind(2, max_iter=2, random_state=0).fit(WINE)
     raw = load_wine().data
-    for told in going_on(estimator, raw):
-        assert len(told) == 1
-        assert "times as far from the centre" in told[0]
-        assert "pipeline[:-1].transform(X)" in told[0]
+    for X in (raw, np.vstack([WINE, raw[:60]])):
+        for told in going_on(estimator, X):
+            assert len(told) == 1
+            assert "times as far from the centre" in told[0]
+            assert "pipeline[:-1].transform(X)" in told[0]
     # One class, a gross row among usual ones, and a shift of two deviations are no such case.
     gross = WINE.copy()
     gross[0] = 1e3
