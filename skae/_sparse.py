@@ -464,11 +464,8 @@ class SparseAutoencoder(TakesSampleWeight):
         weight /= 1.0 if self.loss is None else setup.loss_unit(loss_by(self.loss))
         strength = WarmUp(weight, self.sparsity_warm_up)
         if self.sparsity == "kl":
-            penalty = sparsity.kl(strength, self.sparsity_target)
-        else:
-            penalty = sparsity.l1(strength, self._signed(setup.architecture))
-        given = self.sparsity_weight != "auto" and self.sparsity_weight > 0
-        return [penalty._replace(setting="sparsity_weight" if given else None)]
+            return [sparsity.kl(strength, self.sparsity_target)]
+        return [sparsity.l1(strength, self._signed(setup.architecture))]
 
     def _baseline_of(self, setup: Setup) -> Baseline | None:
         """Measure what the weight of a penalty goes with; None where it is a number, or there is no penalty."""

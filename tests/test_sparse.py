@@ -281,7 +281,7 @@ def test_shifted_data_keep_their_units_alive(kind, hidden, digits):
 
 
 def test_one_warning_where_most_units_are_dead(digits):
-    model = shallow(200, "l1", sparsity_weight=0.5, learning_rate=0.01)
+    model = shallow(200, "l1", sparsity_weight=5.0, learning_rate=0.01)
     with pytest.warns(UserWarning, match=r"% of the 200 units are dead.*Lower sparsity_weight") as caught:
         model.fit(digits)
     assert len(caught) == 1

@@ -288,8 +288,6 @@ PENALTIES = {
     "alpha=1": AutoencoderTransformer(alpha=1.0),
     "alpha=100": AutoencoderTransformer(alpha=100.0, solver="adamw"),
     "contractive=1e+06": AutoencoderTransformer(contractive=1e6),
-    "sparsity_weight=1000": SparseAutoencoder(sparsity="l1", sparsity_weight=1e3),
-    "alpha=1 and sparsity_weight=1000": SparseAutoencoder(sparsity="l1", sparsity_weight=1e3, alpha=1.0),
 }
 
 
