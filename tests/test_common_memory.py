@@ -161,6 +161,7 @@ SPARSELY = [
 ]
 
 
+@pytest.mark.filterwarnings("ignore:Training ended with a loss")  # of one epoch
 @pytest.mark.parametrize("estimator", SPARSELY)
 def test_sparse_rows_are_never_dense_all_at_once(estimator, monkeypatch):
     """Dense, these rows take 10 MB; no call takes a third of that, though some take batches of 200 rows."""

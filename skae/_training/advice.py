@@ -75,7 +75,7 @@ def complaints_of_rows(setup: Setup) -> list[str]:
 
 def _in_another_unit(setup: Setup) -> list[str]:
     """Return what to say of rows that the networks go on with where they are far wider than those before."""
-    if not setup.architecture.scaled or not setup.seen.follows:
+    if not setup.architecture.scaled or not setup.seen.follows or setup.seen.few_before:
         return []
     rows, shift = setup.data.inputs(), setup.seen.shift
     some = rows.batch(spread(torch.arange(rows.n_rows), _ROWS_TO_MEASURE).to(setup.device)).cpu().double()
@@ -192,8 +192,8 @@ def _other_units(columns: list[int], effect: str, estimator: Any, data: Training
 
 def _has_run_its_course(fit: Any) -> bool:
     """Tell whether more epochs would not help: their number was ours to choose, or held-out rows got worse."""
-    curve = fit.history.validation_loss_curve
-    return fit.setup.estimator.max_iter == "auto" or bool(curve and curve[-1] > fit.history.best_loss)
+    curve, enough = fit.history.validation_loss_curve, fit.setup.estimator.n_iter_no_change
+    return fit.setup.estimator.max_iter == "auto" or (len(curve) >= enough and curve[-1] > fit.history.best_loss)
 
 
 def warn_of_the_end(estimator, history: History) -> None:

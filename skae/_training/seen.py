@@ -29,6 +29,8 @@ class Seen:
     ----------
     n_before : ndarray of shape (2, 1), or (2, n_features) where entries may be missing
         How many inputs and targets the centre is the mean of so far. Infinite for files that do not tell.
+    few_before : bool
+        Whether portions go on after too few rows to tell how wide these are.
     follows : bool
         Whether the centre of the networks can move; if not, `warn_after_pass` speaks of rows elsewhere.
     passes : Passes or None
@@ -44,6 +46,7 @@ class Seen:
         self._counts = data.counts()
         self.n_before: np.ndarray = known.get("n_rows", np.zeros_like(self._counts))
         self._goes_on = goes_on
+        self.few_before = goes_on and bool(self.n_before.max() < LEAST_ROWS)
         self.shift: tuple[Tensor, Tensor] | None = None
         self._ranges: Any = known.get("ranges")
         self._statistics = getattr(previous, "_column_statistics", None)

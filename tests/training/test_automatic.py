@@ -181,7 +181,6 @@ WATCHED = {
 }
 
 
-@pytest.mark.filterwarnings("ignore:The codes are worth nothing")  # of a few epochs, for rows elsewhere
 @pytest.mark.parametrize("estimator", WATCHED.values(), ids=WATCHED)
 def test_rows_to_watch(estimator):
     """They are neither trained on nor part of the mean, and the best weights for them come back."""
