@@ -133,9 +133,9 @@ class OutlierDisplay(Display):
         """
         drawn = self._drawn(max_rows)
         bars = [self._bars(number, n_features) for number in drawn]
-        n_columns = min(3, n_panels := 2 + len(drawn))
-        n_rows = -(-n_panels // n_columns)
         longest = max((len(line) for _, names in bars for name in names for line in name.split("\n")), default=0)
+        n_columns = min(3 if longest <= _LONGEST else 2, n_panels := 2 + len(drawn))  # to be read on a page
+        n_rows = -(-n_panels // n_columns)
         width = max(_PANEL[0], 1.7 + _LETTER * longest)
         height = max(_PANEL[1], 0.9 + _BAR * max((len(names) for _, names in bars), default=0))
         self.axes_ = self._make_axes(ax, n_rows, n_columns, (n_columns * width, n_rows * height), n_panels)
