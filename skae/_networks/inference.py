@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from .._data.chunks import Buffer
 from .._support import threads
+from .._support.products import add_product
 from .activations import ACTIVATIONS, Activation, link_activation
 from .gaussian import GaussianEncoder
 from .networks import Decoder, Encoder, dense_blocks, preparation
@@ -116,7 +117,7 @@ class DenseForward:
             x = self._prepare(x)
         for (weight, bias, activation), z in zip(self._products, outs, strict=True):
             if len(bias) == z.shape[1]:
-                torch.addmm(bias, x, weight, out=z)
+                add_product(bias, x, weight, out=z)
             else:
                 z.copy_(torch.addmm(bias, x, weight, out=self._wide(n))[:, : z.shape[1]])
             activation.apply_(z)

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from .._networks.activations import ACTIVATIONS, Activation
 from .._networks.blocks import Block, TiedLinear
 from .._networks.nested import Parallel
+from .._support.products import product_into
 from .buffers import BufferPool, LayerBuffers
 from .dropout import Dropout
 
@@ -43,10 +44,10 @@ class Affine:
         self.weight, self.gradient = weight, gradient
 
     def forward(self, p: LayerBuffers) -> list[Call]:
-        return [_product(p.h, self.weight, p.z), *activate(self.activation, p)]
+        return [product_into(p.h, self.weight, p.z), *activate(self.activation, p)]
 
     def backward(self, p: LayerBuffers) -> list[Call]:
-        dweight = _product(p.h.mT, p.dz, self.gradient)
+        dweight = product_into(p.h.mT, p.dz, self.gradient)
         if self.accumulates:
             dweight = _sum_with_product(self.gradient, p.h.mT, p.dz, self.gradient)
         return [*derive(self.activation, p), dweight, *self._to_below(p)]
@@ -56,7 +57,7 @@ class Affine:
         return [*derive(self.activation, p), *self._to_below(p)]
 
     def _to_below(self, p: LayerBuffers) -> list[Call]:
-        return [] if p.dh is None else [_product(p.dz, self.weight[..., :-1, :].mT, p.dh)]
+        return [] if p.dh is None else [product_into(p.dz, self.weight[..., :-1, :].mT, p.dh)]
 
     def load(self, master: Tensor) -> None:
         """Copy the module's values into ``master``, of the layer's shape."""
@@ -92,9 +93,9 @@ class TiedAffine:
     def backward(self, p: LayerBuffers) -> list[Call]:
         # The decoder's backward pass comes first: it overwrites the shared gradient, the encoder's adds.
         weight, gradient = self.partner.weight[..., :-1, :], self.partner.gradient
-        dweight = [_product(p.dz.mT, p.h[..., :-1], gradient[..., :-1, :]), gradient[..., -1, :].zero_]
+        dweight = [product_into(p.dz.mT, p.h[..., :-1], gradient[..., :-1, :]), gradient[..., -1, :].zero_]
         dbias = partial(torch.sum, p.dz, -2, keepdim=True, out=self.bias_gradient)
-        dh = [] if p.dh is None else [_product(p.dz, weight, p.dh)]
+        dh = [] if p.dh is None else [product_into(p.dz, weight, p.dh)]
         return [*derive(self.activation, p), *dweight, dbias, *dh]
 
     def load(self, master: Tensor) -> None:
@@ -145,10 +146,6 @@ class ParallelAffine:
 
 
 Layer = Affine | TiedAffine | ParallelAffine
-
-
-def _product(left: Tensor, right: Tensor, out: Tensor) -> Call:
-    return partial(torch.mm if left.ndim == 2 else torch.bmm, left, right, out=out)
 
 
 def _sum_with_product(summand: Tensor, left: Tensor, right: Tensor, out: Tensor) -> Call:
