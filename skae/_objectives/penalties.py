@@ -108,16 +108,31 @@ def mean_over_rows(function: Callable[[Tensor, Tensor], Tensor], unit: float = 1
         term = weighted_rows(each, len(code), row_weight, name, "it", advice)
         if own is not None:
             own.look(each, code, x)
-        if code.requires_grad and not (term.requires_grad or is_told):
+        if code.requires_grad and not is_told and not _depends_on_more(term, x):
             is_told = True
+            why = "depends on the rows x alone" if term.requires_grad else "has no gradient"
             warn(
-                f"{name} has no effect: what it returned has no gradient. Compute it from code, by torch's "
-                "functions, without detach(), item(), numpy() or torch.no_grad()."
+                f"{name} has no effect: what it returned {why}. Compute it from code, by torch's functions, "
+                "without detach(), item(), numpy() or torch.no_grad()."
             )
         mean = term.mean()
         return mean if unit == 1 else mean / unit
 
     return value
+
+
+def _depends_on_more(term: Tensor, x: Tensor) -> bool:
+    """Tell whether the gradient of ``term`` reaches anything but the rows ``x``."""
+    seen, steps = set(), [term.grad_fn]
+    while steps:
+        step = steps.pop()
+        if step is None or step in seen:
+            continue
+        seen.add(step)
+        if getattr(step, "variable", x) is not x:
+            return True
+        steps += [below for below, _ in step.next_functions]
+    return False
 
 
 def own_penalty(hook: Callable[[Tensor, Tensor], Tensor], unit: float) -> Penalty:

@@ -79,9 +79,10 @@ def test_held_out_rows_are_judged_without_the_penalty():
     ("term", "told"),
     [
         (lambda code: code.detach().square().sum(1), pytest.warns(UserWarning, match="_penalty has no effect")),
+        (lambda code: 0 * code.detach()[:, 0] + 1, pytest.warns(UserWarning, match="has no gradient")),
         (lambda code: code.detach().numpy()[:, 0], pytest.raises(ValueError, match="_penalty returned ndarray")),
     ],
-    ids=["detached", "numpy"],
+    ids=["detached", "constant", "numpy"],
 )
 def test_penalties_that_torch_cannot_derive(term, told):
     class Own(AutoencoderTransformer):
@@ -90,3 +91,12 @@ def test_penalties_that_torch_cannot_derive(term, told):
 
     with told:
         Own(2, max_iter=3, random_state=0).fit(X)
+
+
+def test_a_penalty_on_the_rows_alone_is_told():
+    class OfRows(AutoencoderTransformer):
+        def _penalty(self, x, code):
+            return (x**2).mean(1)
+
+    with pytest.warns(UserWarning, match=r"OfRows._penalty has no effect: .* the rows x alone\. Compute"):
+        OfRows(2, max_iter=3, random_state=0).fit(X)
