@@ -1,6 +1,7 @@
 """The imputer: missing entries filled by Gaussians, a mixture of them, and an ensemble of autoencoders."""
 
 import math
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -193,8 +194,8 @@ class AutoencoderImputer(CallbackSupportMixin, Parameters, TransformerMixin, Bas
     add_indicator: bool = parameter("boolean", default=False)
     keep_empty_features: bool = parameter("boolean", default=False)
     sample_posterior: bool = parameter("boolean", default=False)
-    min_value: Any = parameter(None, "array-like", float, int, default=-np.inf)
-    max_value: Any = parameter(None, "array-like", float, int, default=np.inf)
+    min_value: Any = parameter(None, "array-like", Real, default=-np.inf)
+    max_value: Any = parameter(None, "array-like", Real, default=np.inf)
     n_components: int = parameter(AT_LEAST_ONE, default=4)
     hidden_layer_sizes: Any = parameter("array-like", AT_LEAST_ONE, default=(64, 64))
     activation: str = parameter(StrOptions(set(ACTIVATIONS)), default="silu")

@@ -69,6 +69,46 @@ def test_what_was_used_for_automatic_settings_is_told(public, given):
         assert used == given[name] if given else used > 0
 
 
+# What a search gives where its grid is an array; in place of defaults that are no numbers, or have no effect.
+NUMBERS = {
+    "alpha": 0.01, "batch_size": 20, "clean_fraction": 0.25, "contamination": 0.125, "contractive": 0.125,
+    "decoder_hidden_layer_sizes": (128,), "decoder_variance": 0.5, "dropout": 0.25, "early_stopping": True,
+    "free_bits": 0.125, "kl_warm_up": 2.0, "learning_rate": 0.0078125, "max_grad_norm": 0.5, "max_iter": 5,
+    "n_active": 2, "n_bits": 8, "n_components": 2, "n_init": 2, "noise_level": 0.25, "sparsity_weight": 0.125,
+    "tol": 0.25, "trim": 0.125,
+}  # fmt: skip
+TYPES = {bool: (np.bool_,), int: (np.int64, np.int32), float: (np.float64, np.float32)}
+
+
+def numbers():
+    """A case for each parameter of each class that takes a number, and for each of NumPy's types."""
+    cases = []
+    for public in PUBLIC_CLASSES:
+        for name, default in public().get_params().items():
+            value = NUMBERS.get(name, default)
+            first = value[0] if isinstance(value, tuple) and value else value
+            for to in TYPES.get(type(first), ()):
+                given = tuple(map(to, value)) if isinstance(value, tuple) else to(value)
+                plain = tuple(g.item() for g in given) if isinstance(value, tuple) else given.item()
+                cases.append(
+                    pytest.param(public, name, plain, given, id=f"{public.__name__}-{name}-{to.__name__}")
+                )
+    return cases
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(("public", "name", "plain", "given"), numbers())
+def test_numbers_of_numpy_are_as_good_as_those_of_python(public, name, plain, given):
+    few = {"max_iter": 4, "n_estimators": 2, "random_state": 0}
+    settings = {key: value for key, value in few.items() if key in public().get_params()}
+    X = rows()
+    expected, model = (public(**settings | {name: value}).fit(X, labels(X)) for value in (plain, given))
+    for method in ("transform", "predict", "score_samples"):
+        if hasattr(model, method):
+            found = getattr(model, method)(X)
+            assert_allclose(found, getattr(expected, method)(X), atol=1e-5)  # np.float32 rounds what it meets
+
+
 # Determinism -----------------------------------------------------------------------------------------------
 
 

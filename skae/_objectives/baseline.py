@@ -15,7 +15,7 @@ _INVERSE_LINKS = {"identity": lambda mean: mean, "sigmoid": lambda mean: torch.l
 
 
 class Baseline(NamedTuple):
-    """Training rows that are all reconstructed as the column means.
+    """Rows that are all reconstructed as their column means.
 
     Attributes
     ----------
@@ -31,10 +31,10 @@ class Baseline(NamedTuple):
 
 
 @torch.no_grad()
-def baseline(loss: Loss, data: TrainingData) -> Baseline:
-    """Measure the column means as reconstructions of training rows, which are weighted."""
+def baseline(loss: Loss, data: TrainingData, numbers: Tensor | None = None) -> Baseline:
+    """Measure the column means as reconstructions of rows, which are weighted: by default of the training rows."""
     rows, weight = data.targets() or data.inputs(), data.row_weight()
-    some = spread(data.train_rows, MOST_ROWS)
+    some = spread(data.train_rows if numbers is None else numbers, MOST_ROWS)
     width = 8 * rows.n_features  # of what is made of a row, in double precision
 
     def weight_of(index: Tensor) -> Tensor | None:

@@ -90,7 +90,7 @@ class ValuesUsed:
         """The number of rows of a batch."""
         n, given = self.data.n_train, self.estimator.batch_size
         if given != "auto":
-            return min(n, given)
+            return min(n, int(given))  # torch refuses NumPy's integers
         return self.estimator._automatic.batch_size(n) if self.has_end else min(n, PORTIONS_BATCH_SIZE)
 
     @property
@@ -98,7 +98,7 @@ class ValuesUsed:
         """The number of epochs of training the networks as a whole."""
         given = self.estimator.max_iter
         n = self.data.n_train
-        return self.estimator._automatic.max_iter(n, self.batch_size) if given == "auto" else given
+        return self.estimator._automatic.max_iter(n, self.batch_size) if given == "auto" else int(given)
 
     @property
     def learning_rate(self) -> float:

@@ -165,7 +165,7 @@ class Fit:
         if self.start is None or not self.objective.is_plain or self.setup.estimator.alpha:
             return
         self.step.publish()
-        judged = self.setup.estimator.early_stopping is not False
+        judged = bool(self.setup.estimator.early_stopping)
         if self._starts_at_optimum or (judged and self.start.is_as_good(self.encoder, self.decoder)):
             self.start.restore(self.encoder, self.decoder)
             self.is_pca = True

@@ -35,7 +35,7 @@ def above_means(fit: Any) -> str | None:
         return None
     loss = fit.measure()  # without penalties, of the weights that are kept
     if loss <= (1 - _NO_BETTER if held_back else 1 + _MARGIN) * means.loss:
-        return None
+        return _undone(fit, own, set_to) if held_back else None
     falling = len(curve) < 2 or curve[-1] <= min(curve[:-1])
     advice = "Train longer (max_iter) or faster (learning_rate)" if falling else "Lower learning_rate"
     scale = "" if fit.objective.loss.supports else f", or scale X, for instance with {data.scaler}"
@@ -51,6 +51,25 @@ def above_means(fit: Any) -> str | None:
     )
 
 
+def _undone(fit: Any, own: str, set_to: str) -> str | None:
+    """Return what to say where a penalty has led to nothing, and weights from before that came back, or None."""
+    history, data = fit.history, fit.setup.data
+    held_out, best = history.validation_loss_curve, history.best_loss
+    if not held_out or best == held_out[-1]:
+        return None
+    of = (data, data.validation_rows) if data.watched is None else (data.watched, None)
+    means = baseline(fit.objective.loss, *of).loss
+    if held_out[-1] < (1 - _NO_BETTER) * means:
+        return None
+    when = f"epoch {held_out.index(best) + 1}" if best in held_out else "the start"
+    less = " and ".join([f"weigh {own} less"] * bool(own) + [f"lower {set_to}"] * bool(set_to))
+    return (
+        f"Training ended with a loss of {held_out[-1]:.4g} of the rows held out, no better than the {means:.4g} "
+        f"of reconstructing each row as the column means. The weights of {when} were kept, with {best:.4g}: they "
+        f"hardly know the penalty. {less[0].upper()}{less[1:]}."
+    )
+
+
 def has_penalties(fit: Any) -> bool:
     """Tell whether penalties that were asked for may be why a loss is no better than that of the means."""
     return bool(_own_penalties(fit) or _settings(fit, baseline(fit.objective.loss, fit.setup.data).loss))
@@ -63,7 +82,7 @@ def _settings(fit: Any, means: float) -> str:
     if estimator.alpha:
         decoupled = OPTIMIZERS[estimator.solver].decoupled
         weakest = _WEAKEST_DECAY if decoupled else _WEAKEST * means / setup.architecture.n_features
-        names = ["alpha"] * (estimator.alpha >= weakest) + names
+        names = ["alpha"] * bool(estimator.alpha >= weakest) + names
     return " and ".join(f"{name}={getattr(estimator, name):g}" for name in names)
 
 

@@ -87,7 +87,7 @@ class SemiSupervised(Classification):
     def batch_size(self) -> int:
         """The number of rows of a batch."""
         given = self.estimator.batch_size
-        return min(len(self.data.train_rows), BATCH_SIZE if given == "auto" else given)
+        return min(len(self.data.train_rows), BATCH_SIZE if given == "auto" else int(given))
 
     @property
     def max_iter(self) -> int:

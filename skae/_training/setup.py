@@ -112,7 +112,7 @@ class Run(ValuesUsed):
             e.tol,
             e.n_iter_no_change,
             rates=rates if self.has_end else "constant",
-            keeps_best=e.early_stopping is not False,
+            keeps_best=bool(e.early_stopping),
             merge_single=step.needs_two_rows,
             loss_unit=step.objective.loss_unit,
             first_epoch=self.first_epoch,
@@ -268,19 +268,19 @@ def set_up(estimator, X, mode: Mode, make_data: Callable[..., TrainingData]) -> 
 def hold_out(estimator, data: TrainingData, generator: torch.Generator, groups: Tensor | None = None) -> None:
     """Hold rows out for early stopping, where it is asked for, or automatic and possible."""
     given, fraction = estimator.early_stopping, estimator.validation_fraction
-    if data.watched is not None or given is False:
+    if data.watched is not None or not given:
         return
-    if given is not True:
+    if given == "auto":
         if estimator.max_iter != "auto" or not estimator._automatic.holds_out:
             return
         fraction = share_to_hold_out(data.total_weight, fraction)
     try:
         data.split(fraction, generator, groups)
     except ValueError:
-        if given is True:
+        if given != "auto":
             raise
         return
-    if given is not True and data.holds_out_repeats:
+    if given == "auto" and data.holds_out_repeats:
         data.unsplit()
 
 

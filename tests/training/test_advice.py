@@ -300,6 +300,23 @@ def test_a_parameter_that_leaves_nothing_to_the_reconstruction_is_told_with_its_
     assert abs(model.score(X)) < 0.01
 
 
+@pytest.mark.parametrize("parameters", [{"alpha": 1e4}, {"alpha": np.float64(1.0)}], ids=str)
+def test_a_penalty_that_early_stopping_has_undone_is_told(parameters):
+    """Else a search over alpha finds all that is too much nearly as good as the best."""
+    X = StandardScaler().fit_transform(load_breast_cancer().data)
+    model = AutoencoderTransformer(2, random_state=0, **parameters)
+    (message,) = warnings_of(lambda: model.fit(X))
+    assert model.score(X) > 0.5
+    assert re.search(rf"{model.best_loss_:.4g}: they hardly know the penalty\. Lower alpha=\d+\.$", message)
+    assert model.validation_loss_curve_[-1] > 0.9
+
+
+@pytest.mark.parametrize("parameters", [{}, {"alpha": 1e-3}, {"alpha": 0.1}, {"contractive": 1.0}], ids=str)
+def test_a_penalty_in_balance_is_not_told(parameters):
+    X = StandardScaler().fit_transform(load_breast_cancer().data)
+    assert not warnings_of(lambda: AutoencoderTransformer(2, random_state=0, **parameters).fit(X))
+
+
 def test_a_parameter_is_told_beside_a_penalty_of_ones_own():
     X = load_digits().data / 16
     (message,) = warnings_of(lambda: Weighed(weight=1e4, alpha=10.0, max_iter=20, random_state=0).fit(X))
