@@ -21,6 +21,7 @@ from ._autoencoder import AutoencoderTransformer
 from ._base import as_one_of
 from ._data import arrays
 from ._data.empty import empty_rows
+from ._data.fingerprint import fingerprint, has_fingerprint
 from ._data.magnitude import fits_single, magnitude_error
 from ._data.remedies import refuse_doubled, refuse_lazy
 from ._data.split import subsets
@@ -42,7 +43,9 @@ from ._training.setup import Setup
 from ._training.together import fit_together
 
 N_STEPS, BATCH_SIZE = 300, 128
-_PRIVATE = ("_scale", "_gaussians", "_usual")  # fitted attributes: what scoring needs beside the members
+_TOO_FEW = 5  # outliers among rows of `fit` that are missed: from so many on it is told
+# Fitted attributes: what scoring needs beside the members.
+_PRIVATE = ("_scale", "_gaussians", "_usual", "_rows_of_fit")
 
 
 class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters, BaseEstimator):
@@ -214,6 +217,7 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
             self.estimators_samples_ = [seen.numpy() for seen, _ in parts]
             self.left_out_scores_ = _mean_scores(_num_samples(X), [unseen.numpy() for _, unseen in parts], oddness)
             self.usual_values_ = usual_values(X)
+            self._rows_of_fit = fingerprint(X)
             self.offset_ = self._threshold(X)
             fitted = {name: value for name, value in vars(self).items() if name.endswith("_") or name in _PRIVATE}
             context.call_on_fit_task_end(estimator=self, X=X, y=y, reconstruction_attributes=lambda: fitted)
@@ -268,15 +272,52 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Data to judge.
+            Data to judge: new rows, or with a number as ``contamination`` those of `fit`, too.
 
         Returns
         -------
         is_inlier : ndarray of shape (n_samples,)
             -1 for outliers, 1 for inliers.
+
+        Warns
+        -----
+        UserWarning
+            If X are the rows of `fit` and ``contamination="auto"`` calls too few of them outliers: members have
+            learned them. To members that have not, those with ``left_out_scores_ < offset_`` are outliers.
         """
         X = self._check(X)
-        return arrays.to_namespace_of(X, np.where(self._above_threshold(X) < 0, -1, 1))
+        above = self._above_threshold(X)
+        if self.contamination == "auto":
+            self._tell_of_rows_seen(X, above)
+        return arrays.to_namespace_of(X, np.where(above < 0, -1, 1))
+
+    def fit_predict(self, X, y=None, **kwargs):
+        """Fit to rows and tell the outliers among them, as `fit` and then `predict` do.
+
+        For outliers in one table, give ``contamination`` the share of rows to find. With "auto", few of the rows
+        of `fit` are outliers, since members have learned them; ``left_out_scores_ < offset_`` tells which ones are
+        to members that have not.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Data to find outliers in.
+        y : None
+            Ignored.
+        **kwargs : dict
+            Passed to `fit`.
+
+        Returns
+        -------
+        is_inlier : ndarray of shape (n_samples,)
+            -1 for outliers, 1 for inliers.
+
+        Warns
+        -----
+        UserWarning
+            As `predict` does.
+        """
+        return super().fit_predict(X, y, **kwargs)
 
     def p_values(self, X):
         """Compute how probable it is that a normal row is as odd as each row.
@@ -294,9 +335,16 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
         p : ndarray of shape (n_samples,)
             Conformal p-values in (0, 1]. The smallest there can be is ``1 / (1 + n)`` with n rows to compare with:
             those trained on, or fewer if ``n_estimators`` is so small that not each is left out by some member.
+
+        Warns
+        -----
+        UserWarning
+            If X are the rows of `fit`, whose p-values are too large.
         """
         X = self._check(X)
-        return arrays.to_namespace_of(X, self._p_values(X))
+        oddness = self._oddness(X)
+        self._tell_of_rows_seen(X, -oddness - self.offset_)
+        return arrays.to_namespace_of(X, conformal.p_values(oddness, self._reference()))
 
     def select(self, X, alpha=0.1):
         """Choose rows among which few are normal: at most a share ``alpha``, on average.
@@ -329,7 +377,9 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
         if not (isinstance(alpha, Real) and 0 < alpha < 1):
             raise ValueError(f"alpha={alpha!r} must be a number in (0, 1), the share of false discoveries.")
         X = self._check(X)
-        chosen = conformal.select(self._p_values(X), alpha, len(self._reference()), self._n_to_fit)
+        oddness, reference = self._oddness(X), self._reference()
+        self._tell_of_rows_seen(X, -oddness - self.offset_)
+        chosen = conformal.select(conformal.p_values(oddness, reference), alpha, len(reference), self._n_to_fit)
         return arrays.to_namespace_of(X, chosen)
 
     def score_features(self, X):
@@ -508,8 +558,18 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
         total[np.isnan(total)] = np.inf
         return total
 
-    def _p_values(self, X) -> np.ndarray:
-        return conformal.p_values(self._oddness(X), self._reference())
+    def _tell_of_rows_seen(self, X, above_threshold: np.ndarray) -> None:
+        """Warn where validated rows are those of `fit` and fewer are outliers than to members without them."""
+        if not has_fingerprint(X, getattr(self, "_rows_of_fit", None)):
+            return
+        found, unseen = int((above_threshold < 0).sum()), int((self.left_out_scores_ < self.offset_).sum())
+        if found < unseen / 2 and unseen - found >= _TOO_FEW:
+            warn(
+                f"X are the rows of fit, which members have learned: their p-values are too large, and {found} of "
+                f"{len(above_threshold)} are outliers. To members that have not seen them, {unseen} are: those "
+                "with left_out_scores_ < offset_. To find the oddest share of the rows of fit, give it as "
+                "contamination."
+            )
 
     def _empty(self, X) -> np.ndarray:
         """Tell which validated rows have no value at all."""

@@ -555,7 +555,7 @@ def test_searches_score_by_the_area_under_the_curve(normal_and_odd):
     assert np.isfinite(search.best_score_)
     decision = cross_val_predict(pipeline, X, y, cv=2, method="decision_function")
     assert decision.shape == y.shape
-    assert pipeline.fit_predict(X).shape == y.shape
+    assert pipeline.set_params(autoencoderoutlierdetector__contamination=0.1).fit_predict(X).shape == y.shape
 
 
 def test_n_jobs_make_no_difference():
@@ -645,3 +645,33 @@ def test_scores_that_are_no_numbers_are_told_and_the_oddest():
     model = detector(Broken()).fit(rows())
     with pytest.warns(UserWarning, match="score of 1 rows is NaN"):
         assert model.predict(rows())[rows()[:, 0].argmax()] == -1
+
+
+# Rows of fit -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [np.asarray, pd.DataFrame, sparse.csr_array], ids=["array", "frame", "csr"])
+def test_rows_of_fit_are_told_where_their_p_values_are_asked_for(kind):
+    X = kind(load_wine().data)
+    model = AutoencoderOutlierDetector(random_state=0).fit(X)
+    n_unseen = int((model.left_out_scores_ < model.offset_).sum())
+    assert n_unseen > 4
+    told = rf"rows of fit.* 0 of 178 are outliers\. .* {n_unseen} are: .*left_out_scores_ < offset_\. .*share"
+    for method in (model.predict, model.p_values, model.select):
+        with pytest.warns(UserWarning, match=told) as caught:
+            method(X)
+        assert len(caught) == 1
+    with pytest.warns(UserWarning, match="rows of fit"):
+        assert (clone(model).fit_predict(X) == 1).all()
+
+
+def test_other_rows_and_shares_of_the_rows_of_fit_are_not_told():
+    X = load_wine().data
+    model = AutoencoderOutlierDetector(random_state=0).fit(X)
+    for others in (X[:100], X[::-1], X + 1e-9):
+        model.predict(others)
+        model.p_values(others)
+    model.score_samples(X)
+    model.decision_function(X)
+    found = AutoencoderOutlierDetector(contamination=0.05, random_state=0).fit_predict(X)
+    assert (found == -1).sum() == 9

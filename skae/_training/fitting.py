@@ -15,6 +15,7 @@ from .._networks.building import build
 from .._networks.custom import Linked, check_own_networks, load_weights, redraw, with_own
 from .._networks.initial_weights import initialize
 from .._networks.networks import Decoder, n_parameters, preparation
+from .._networks.size import check_size
 from .._objectives.losses import loss_by
 from .._objectives.penalties import own_penalty
 from .._objectives.support import check_support
@@ -66,6 +67,8 @@ def _networks(setup: Setup) -> tuple[Any, Any]:
     """Build, or copy, both networks and draw their weights."""
     estimator = setup.estimator
     encoder, decoder = build(setup.architecture)
+    if setup.device.type == "cpu":
+        check_size(estimator, (encoder, decoder), setup.dtype.itemsize)
     if setup.previous is None:
         initialize((encoder, decoder), setup.streams.weights, estimator.init)
     # Copied together, so that modules which share parameters still do.
