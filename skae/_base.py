@@ -17,8 +17,9 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from ._data import arrays
-from ._data.chunks import chunk_rows, chunks, column_means, fold, sum_rows
+from ._data.chunks import chunk_rows, chunks
 from ._fitted import persistence
+from ._fitted.explained import r2
 from ._networks.activations import ACTIVATIONS
 from ._networks.building import Architecture, mark_missing
 from ._networks.convolutions import NORMALIZATIONS
@@ -373,35 +374,28 @@ class BaseAutoencoder(UsesEncoder):
             R^2, with features weighted by their variance in X: 1 is perfect, 0 is as good as the mean of X. It
             does not depend on the units of X. For a single row it is undefined: NaN, with a warning.
         """
-        X = self._check(X, "score")
+        return self._r2(self._check(X, "score"), None, sample_weight)
+
+    def _r2(self, X, X_clean, sample_weight) -> float:
+        """Compute the R^2 of what validated rows are reconstructed as: of themselves, or of clean ones."""
         rows, weight = arrays.to_torch(X), arrays.check_weights(sample_weight, X)
         check = arrays.finite_check(self, X)
         if rows.shape[0] < 2:
             check(rows)
             warn("R^2 is not defined for fewer than two rows.", UndefinedMetricWarning)
             return float("nan")
-        missing, watch = self._takes_missing, SupportWatch(self._supports)
-        reconstruct = self._reconstruction(arrays.torch_dtype(X))
+        reconstruct, watch = self._reconstruction(arrays.torch_dtype(X)), SupportWatch(self._supports)
 
-        def squares(part: slice, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        def restore(x: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
             check(x)
-            watch.see(x)
-            share = None if weight is None else weight[part]
-            both = reconstruct(x.to(self.device_)).to(mean) - x, x - mean
-            residual, total = (torch.nan_to_num(each) if missing else each for each in both)
-            return sum_rows(residual.square(), share), sum_rows(total.square(), share)
+            watch.see(target)
+            return reconstruct(x.to(self.device_))
 
+        clean, row_bytes = None if X_clean is None else arrays.to_torch(X_clean), 8 * self._widest
         with self._inference(rows.shape[0]):
-            mean = column_means(rows, weight, missing)
-            terms = (squares(*chunk) for chunk in chunks(rows, 8 * self._widest))
-            residual, total = fold(terms, torch.add, torch.add)
-        watch.warn()
-        n = rows.shape[0] if weight is None else float(weight.sum())
-        rounding = min(rows.shape[0] * torch.finfo(mean.dtype).eps, 1e-6) * mean  # of a constant column's mean
-        varies = total > n * rounding.square()
-        if not varies.any():
-            return float(not residual.any())
-        return 1.0 - float(residual[varies].sum() / total[varies].sum())
+            explained = r2(restore, rows, clean, weight, missing=self._takes_missing, row_bytes=row_bytes)
+        watch.warn("X" if X_clean is None else "X_clean")
+        return explained
 
     def _reconstruction(self, dtype: torch.dtype):
         encode, decode = forward(self.encoder_, dtype), forward(self.decoder_, dtype)

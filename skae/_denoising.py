@@ -348,12 +348,7 @@ class DenoisingAutoencoder(TakesMissingValues):
                 "X_val are clean rows, to which noise is added, but with X_clean no noise is drawn. Give pairs "
                 "only, and let early_stopping hold out a share of them."
             )
-        shape = tuple(getattr(y, "shape", ()))
-        if X_clean is None and len(shape) == 2 and shape == tuple(getattr(X, "shape", ())):
-            warn(
-                f"y has the shape of X, {shape}, and is ignored: X is taken for clean rows. If y holds clean rows "
-                "and X noisy ones, call fit(X, X_clean=y)."
-            )
+        _tell_clean_y(X, y, X_clean, "fit")
         return fit_networks(self, X, X_clean=self._check_clean(X, X_clean), X_val=X_val)
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -368,7 +363,7 @@ class DenoisingAutoencoder(TakesMissingValues):
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Training data, real and finite: clean rows or, with ``X_clean``, noisy ones.
         y : None
-            Ignored.
+            Ignored, with a warning if it has the shape of X: clean rows are ``X_clean``.
         X_clean : {array-like, sparse matrix} of shape (n_samples, n_features), default=None
             Clean version of each noisy row in X. No noise is added then.
 
@@ -377,6 +372,7 @@ class DenoisingAutoencoder(TakesMissingValues):
         self : object
             Fitted estimator.
         """
+        _tell_clean_y(X, y, X_clean, "partial_fit")
         return update_networks(self, X, X_clean=self._check_clean(X, X_clean))
 
     def denoise(self, X):
@@ -393,6 +389,40 @@ class DenoisingAutoencoder(TakesMissingValues):
             Restored rows, in units of X and of X's floating dtype. A data frame if `set_output` asks for one.
         """
         return self.reconstruct(X)
+
+    def score(self, X, y=None, sample_weight=None, *, X_clean=None):
+        """Compute the R^2 of the reconstruction: the fraction of the variance of the rows that it explains.
+
+        No noise is added to X. Of clean rows, this is how well they come back whole, and weaker noise in `fit`
+        makes it better: a search over ``noise_level`` by it ends at the weakest. To score how well noise is
+        removed, give noisy rows and ``X_clean``; see :doc:`the guide </guide/denoising>` for such a search.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Data to score.
+        y : None
+            Ignored, with a warning if it has the shape of X: clean rows are ``X_clean``.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights of the rows, in the residuals, the means and the variance. None is equal weights.
+        X_clean : {array-like, sparse matrix} of shape (n_samples, n_features), default=None
+            Clean version of each row in X, with which its reconstruction is compared. None is X.
+
+        Returns
+        -------
+        score : float
+            R^2, with features weighted by their variance in ``X_clean``, or in X without it: 1 is perfect, 0 is as
+            good as the mean of these rows. It does not depend on their units. For a single row it is undefined:
+            NaN, with a warning.
+
+        Raises
+        ------
+        ValueError
+            If ``X_clean`` has another shape than X.
+        """
+        rows = self._check(X, "score")
+        _tell_clean_y(X, y, X_clean, "score")
+        return self._r2(rows, self._check_clean(rows, X_clean), sample_weight)
 
     def sample(self, n_samples=1, random_state=None, *, n_steps=1, burn_in=100, X_init=None):
         """Draw new rows by a Markov chain that corrupts, reconstructs and draws in turn.
@@ -490,3 +520,13 @@ class DenoisingAutoencoder(TakesMissingValues):
                 "hold the clean row of each noisy row in X."
             )
         return X_clean
+
+
+def _tell_clean_y(X, y, X_clean, method: str) -> None:
+    """Warn of clean rows that are given as y."""
+    shape = tuple(getattr(y, "shape", ()))
+    if X_clean is None and len(shape) == 2 and shape == tuple(getattr(X, "shape", ())):
+        warn(
+            f"y has the shape of X, {shape}, and is ignored: X is taken for clean rows. If y holds clean rows "
+            f"and X noisy ones, call {method}(X, X_clean=y)."
+        )

@@ -237,11 +237,15 @@ def test_pairs_through_a_pipeline_that_scales_both():
 
 
 def test_pairs_through_a_search():
-    """The search cuts the clean rows as it cuts the noisy ones."""
+    """The search cuts the clean rows as it cuts the noisy ones, for `fit` and for `score`."""
     X, clean = pairs()
     with config_context(enable_metadata_routing=True):
-        search = GridSearchCV(denoiser().set_fit_request(X_clean=True), {"n_components": [1, 2]}, cv=2)
-        search.fit(X, X_clean=clean)
+        model = denoiser().set_fit_request(X_clean=True).set_score_request(X_clean=True)
+        search = GridSearchCV(model, {"n_components": [1, 2]}, cv=2).fit(X, X_clean=clean)
+        expected = denoiser(n_components=1).fit(X[30:], X_clean=clean[30:]).score(X[:30], X_clean=clean[:30])
+        assert search.cv_results_["split0_test_score"][0] == expected
+        model.set_score_request(X_clean=False)
+        search = GridSearchCV(model, {"n_components": [1, 2]}, cv=2).fit(X, X_clean=clean)
         expected = denoiser(n_components=1).fit(X[30:], X_clean=clean[30:]).score(X[:30])
         assert search.cv_results_["split0_test_score"][0] == expected
 
@@ -338,7 +342,92 @@ def test_the_codes_of_pairs_and_of_drawn_noise_agree_on_what_to_keep(noisy_digit
     assert psnr(noisy, test) + 1 < psnr(pairs_.denoise(noisy), test) < psnr(drawn.denoise(noisy), test)
 
 
-def test_clean_rows_given_as_y_are_told_of():
+@pytest.mark.parametrize("method", ["fit", "partial_fit", "score"])
+def test_clean_rows_given_as_y_are_told_of(method):
     X, clean = pairs()
-    with pytest.warns(UserWarning, match=r"y has the shape of X, \(60, 5\), and is ignored.*fit\(X, X_clean=y\)"):
-        denoiser().fit(X, clean)
+    call = getattr(denoiser().fit(X, X_clean=clean), method)
+    message = rf"y has the shape of X, \(60, 5\), and is ignored.*call {method}\(X, X_clean=y\)"
+    with pytest.warns(UserWarning, match=message):
+        call(X, clean)
+    call(X, clean, X_clean=clean)  # warnings are errors
+    call(X, clean[:, 0])
+
+
+# The score of restored rows --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", PAIRS)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_restored_rows_are_scored_against_the_clean_ones(kind, weighted):
+    rng = np.random.default_rng(0)
+    clean = rng.poisson(0.7, size=(60, 5)).astype(float)
+    X = 2 * clean + rng.poisson(0.2, size=clean.shape) + 1
+    weight = np.arange(60.0) % 3 if weighted else None
+    of_noisy, of_clean = PAIRS[kind]
+    model = denoiser().fit(of_noisy(X), X_clean=of_clean(clean))
+    score = model.score(of_noisy(X), sample_weight=weight, X_clean=of_clean(clean))
+    restored = model.denoise(of_noisy(X))
+    assert type(score) is float
+    expected = r2_score(clean, restored, sample_weight=weight, multioutput="variance_weighted")
+    assert_allclose(score, expected, rtol=1e-7)
+    assert model.score(of_noisy(X), sample_weight=weight) < score - 1, "which is not that of the noisy rows"
+
+
+def test_rows_are_their_own_clean_version_unless_told():
+    X = rows()
+    model = denoiser().fit(X)
+    assert model.score(X, X_clean=X) == model.score(X)
+
+
+def test_a_score_of_rows_too_many_for_a_chunk():
+    X = np.random.default_rng(0).normal(size=(5000, 200))
+    model = denoiser(max_iter=1).fit(X)
+    expected = r2_score(X + 1, model.denoise(X), multioutput="variance_weighted")
+    assert_allclose(model.score(X, X_clean=X + 1), expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("marker", [np.nan, -1.0])
+def test_missing_values_do_not_count_in_the_score_of_restored_rows(marker):
+    X, clean = pairs()
+    rng = np.random.default_rng(2)
+    noisy, target = (np.where(rng.random(X.shape) < 0.2, np.nan, x) for x in (X, clean))
+    given = [np.nan_to_num(x, nan=marker) for x in (noisy, target)]
+    model = denoiser(missing_values=marker).fit(given[0], X_clean=given[1])
+    residual, total = target - model.denoise(given[0]), target - np.nanmean(target, axis=0)
+    expected = 1 - np.nansum(residual**2) / np.nansum(total**2)
+    assert_allclose(model.score(given[0], X_clean=given[1]), expected, rtol=1e-7)
+
+
+@pytest.mark.parametrize("cut", [lambda X: X[:-1], lambda X: X[:, :-1], lambda X: sparse.csr_array(X[:-1])])
+def test_a_score_of_other_shapes_is_refused(cut):
+    X, clean = pairs()
+    model = denoiser().fit(X, X_clean=clean)
+    with pytest.raises(ValueError, match=r"X_clean has shape \(.*X has shape \(60, 5\)"):
+        model.score(X, X_clean=cut(clean))
+    clean[3, 1] = np.inf
+    with pytest.raises(ValueError, match="Input X_clean contains infinity"):
+        model.score(X, X_clean=clean)
+
+
+def test_a_range_is_asked_of_the_clean_rows_in_a_score():
+    X = np.random.default_rng(0).normal(size=(60, 5))
+    clean = (X > 0).astype(float)
+    model = denoiser(loss="binary_cross_entropy").fit(X, X_clean=clean)
+    assert np.isfinite(model.score(X, X_clean=clean))  # warnings are errors
+    with pytest.warns(UserWarning, match=r"X_clean has rows .* needs X_clean in \[0, 1\]"):
+        model.score(X, X_clean=2 * clean)
+
+
+def test_a_search_by_restored_rows_finds_the_level_of_the_noise(digits):
+    """The default score knows clean rows only, and prefers the weakest noise."""
+
+    def restored(model, X, y=None):
+        noise = np.random.default_rng(0).normal(scale=X.std(), size=X.shape)
+        return model.score(X + noise, X_clean=X)
+
+    found = {}
+    for name, scoring in {"default": None, "restored": restored}.items():
+        model = DenoisingAutoencoder(32, noise="isotropic", max_iter=20, tol=None, random_state=0)
+        search = GridSearchCV(model, {"noise_level": [0.05, 0.8, 4.0]}, scoring=scoring, cv=2)
+        found[name] = search.fit(digits[:600]).best_params_["noise_level"]
+    assert found == {"default": 0.05, "restored": 0.8}

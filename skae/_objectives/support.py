@@ -174,14 +174,14 @@ class SupportWatch:
             if out is not None and self.impossible is not None:
                 out[outside.to(out.device)] = self.impossible
 
-    def warn(self) -> None:
-        """Warn once, of all that was outside."""
+    def warn(self, name: str = "X") -> None:
+        """Warn once, of all that was outside; ``name`` is what the rows are called."""
         found = [
-            f"{support.parameter} needs {support.rule()}, but the minimum is {extremes[0]:g} and the maximum "
+            f"{support.parameter} needs {support.rule(name)}, but the minimum is {extremes[0]:g} and the maximum "
             f"{extremes[1]:g}; {n} of {self._n_rows} rows are concerned. {support.remedy}"
             for support, extremes, n in zip(self.supports, self._extremes, self._n_outside, strict=True)
             if n
         ]
         if found:
             score = "" if self.impossible is None else " and which score -inf"
-            warn(f"X has rows that the model cannot have been fitted to{score}: " + " ".join(found))
+            warn(f"{name} has rows that the model cannot have been fitted to{score}: " + " ".join(found))
