@@ -5,6 +5,7 @@ import copy
 import math
 from collections.abc import Callable, Iterator, Sequence
 from numbers import Real
+from types import MappingProxyType
 from typing import Any, cast
 
 import torch
@@ -184,6 +185,7 @@ class BaseAutoencoder(UsesEncoder):
     _code_may_be_wide = False  # whether codes wider than the rows are not warned of
     _starts_at_pca = False  # whether networks may start at PCA's solution
     _reads_code_activation = False  # whether `code_activation` says something of users' encoders, too
+    _reads_by_choice = cast(Any, MappingProxyType({}))  # parameter: {value: what it reads}
 
     # Fitting ----------------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,13 @@ from ._training.setup import Mode, Setup
 
 _NEVER_NEGATIVE = ("relu", "sigmoid")
 _AUTO_WEIGHTS = {"kl": 0.1, "l1": 0.01}  # of standardised data under squared error
-_SPARSITIES = {"kl", "l1", "topk", "batch_topk", "winner_take_all"}
+_READS = {  # which parameters each method reads
+    "kl": ("sparsity_weight", "sparsity_target", "sparsity_warm_up"),
+    "l1": ("sparsity_weight", "sparsity_warm_up"),
+    "topk": ("n_active", "auxiliary_weight"),
+    "batch_topk": ("n_active", "auxiliary_weight"),
+    "winner_take_all": ("sparsity_target",),
+}
 _BEST_RATE = 0.01  # of Adam for a top-k code without hidden layers: lower and higher ones leave more units dead
 
 
@@ -61,26 +68,25 @@ class SparseAutoencoder(TakesSampleWeight):
     n_components : int, default=16
         Width of the code. It may exceed the number of features.
     sparsity : {'kl', 'l1', 'topk', 'batch_topk', 'winner_take_all'}, default='kl'
-        Method that makes the codes sparse, see above.
+        Method that makes the codes sparse, see above. `fit` warns of parameters of other methods that are not at
+        their defaults, since they are ignored.
     sparsity_weight : float or 'auto', default='auto'
         Strength of the penalty of 'kl' and 'l1'. 'auto' goes with the scale of the data, so that their units do
         not matter: with L the loss of reconstructing each row as the column means, and s the root of the mean
         variance of a column, it is 0.1 L for 'kl' and 0.01 L / s for 'l1', or 0.01 L where codes are those of rows
         that have been divided by s (see ``unit_``). On standardised data under squared error, these are 0.1 and
-        0.01. A callable ``loss`` is taken for a squared error here. ``sparsity_weight_`` is what was used. The
-        other methods ignore it.
+        0.01. A callable ``loss`` is taken for a squared error here. ``sparsity_weight_`` is what was used.
     sparsity_target : float, default=0.1
         For 'kl', the target of the mean activation; for 'winner_take_all', the fraction of a batch's rows in which
-        a unit is kept; in (0, 1). The other methods ignore it.
+        a unit is kept; in (0, 1).
     sparsity_warm_up : int, default=0
         Number of epochs over which the strength of the penalty of 'kl' and 'l1' grows linearly from zero.
         `partial_fit` counts its passes; a warm start begins at full strength.
     n_active : int or None, default=None
         Number of units kept in each row by 'topk', and on average by 'batch_topk'; at most ``n_components``. None
-        is the square root of ``n_components``, rounded. The other methods ignore it.
+        is the square root of ``n_components``, rounded.
     auxiliary_weight : float, default=1.0
-        Weight of the auxiliary loss of 'topk' and 'batch_topk', which revives dead units; see Notes. The other
-        methods ignore it.
+        Weight of the auxiliary loss of 'topk' and 'batch_topk', which revives dead units; see Notes.
     sparse_output : bool, default=False
         Whether `transform` returns a SciPy sparse matrix in CSR format. It still returns a tensor for a tensor,
         and a data frame if `set_output` asks for one.
@@ -344,9 +350,10 @@ class SparseAutoencoder(TakesSampleWeight):
 
     _automatic = STEADY
     _reads_code_activation = True  # to select units, and to tell dead ones
+    _reads_by_choice = MappingProxyType({"sparsity": _READS})
 
     code_activation: str = parameter(StrOptions({"auto", *ACTIVATIONS}), default="auto")
-    sparsity: Any = parameter(StrOptions(_SPARSITIES), default="kl")
+    sparsity: Any = parameter(StrOptions(set(_READS)), default="kl")
     sparsity_weight: Any = parameter(StrOptions({"auto"}), NON_NEGATIVE, default="auto")
     sparsity_target: float = parameter(FRACTION, default=0.1)
     sparsity_warm_up: int = parameter(AT_LEAST_ZERO, default=0)

@@ -32,6 +32,14 @@ def shallow(n_components, kind, **parameters):
     return SparseAutoencoder(n_components, **{**settings, **parameters})
 
 
+READERS = {"n_active": SELECTING, "sparsity_target": ["kl", "winner_take_all"], "sparsity_warm_up": ["kl", "l1"]}
+
+
+def read_by(kind, **parameters):
+    """Leave out what the method does not read, which is warned of."""
+    return {name: value for name, value in parameters.items() if kind in READERS[name]}
+
+
 # Gradients -------------------------------------------------------------------------------------------------
 
 GRADIENTS = {
@@ -86,7 +94,7 @@ def own_error(reconstruction, target):
 def test_whole_fits_agree(kind, wine):
     """A loss of the user's own takes the autograd step; with the same formula, the fit is the same."""
     X = wine - wine.mean(0)  # a callable gets no centring
-    settings = {"batch_size": 50, "max_iter": 5, "sparsity_warm_up": 2, "n_active": 2}
+    settings = {"batch_size": 50, "max_iter": 5, **read_by(kind, sparsity_warm_up=2, n_active=2)}
     ours, theirs = (shallow(24, kind, loss=loss, **settings).fit(X) for loss in ("squared_error", own_error))
     assert_allclose(ours.loss_curve_, theirs.loss_curve_, rtol=1e-7)
     assert_allclose(ours.transform(X), theirs.transform(X), rtol=1e-5, atol=1e-6)
@@ -254,7 +262,7 @@ def test_sparse_codes_tell_classes_apart(kind):
     X, y = load_digits(return_X_y=True)
     X = X / 16
     train, test = slice(0, None, 2), slice(1, None, 2)
-    parameters = {"n_active": 25, "sparsity_target": 0.1, "max_iter": 100, "learning_rate": 3e-3}
+    parameters = {**read_by(kind, n_active=25), "max_iter": 100, "learning_rate": 3e-3}
     model = make_pipeline(shallow(300, kind, **parameters), LogisticRegression(max_iter=2000))
     raw = LogisticRegression(max_iter=2000).fit(X[train], y[train]).score(X[test], y[test])
     assert model.fit(X[train], y[train]).score(X[test], y[test]) > raw
@@ -276,7 +284,7 @@ def test_codes_depend_on_their_own_row_alone(kind, digits):
 @pytest.mark.parametrize("hidden", [(), (64,)])
 def test_shifted_data_keep_their_units_alive(kind, hidden, digits):
     """Ten standard deviations off."""
-    model = shallow(64, kind, hidden_layer_sizes=hidden, n_active=6).fit(digits[:1000] + 10)
+    model = shallow(64, kind, hidden_layer_sizes=hidden, **read_by(kind, n_active=6)).fit(digits[:1000] + 10)
     assert model.dead_fraction_ < 0.5
 
 
@@ -485,13 +493,54 @@ def test_values_that_are_refused(name, value):
         SparseAutoencoder(**{name: value}).fit(rows())
 
 
+IDLE = [
+    ("kl", {"n_active": 5}, "n_active=5, which is for 'topk' and 'batch_topk'"),
+    ("l1", {"sparsity_target": 0.2}, "sparsity_target=0.2, which is for 'kl' and 'winner_take_all'"),
+    ("topk", {"sparsity_weight": 0.3}, "sparsity_weight=0.3, which is for 'kl' and 'l1'"),
+    ("batch_topk", {"sparsity_warm_up": 3}, "sparsity_warm_up=3, which is for 'kl' and 'l1'"),
+    ("winner_take_all", {"auxiliary_weight": 2}, "auxiliary_weight=2, which is for 'topk' and 'batch_topk'"),
+]
+
+
+@pytest.mark.parametrize(("kind", "idle", "named"), IDLE)
+def test_a_parameter_of_another_method_is_told_of(kind, idle, named):
+    message = rf"^Without effect with sparsity='{kind}': {named}\. Choose sparsity .* leave it at its default\.$"
+    model = shallow(6, kind, warm_start=True, learning_rate=0.01, **idle)
+    with pytest.warns(UserWarning, match=message) as caught:
+        model.fit(rows())
+    assert len(caught) == 1
+    plain = shallow(6, kind, learning_rate=0.01).fit(rows())
+    assert_same(model.transform(rows()), plain.transform(rows()))
+    model.fit(rows())  # warnings are errors: a warm start is not the first fit
+    model = shallow(6, kind, **idle)
+    with pytest.warns(UserWarning, match=message):
+        model.partial_fit(rows())
+    model.partial_fit(rows())
+
+
+def test_several_idle_parameters_are_one_warning():
+    model = shallow(6, "topk", sparsity_weight=0.3, sparsity_target=0.2)
+    message = "'topk': sparsity_weight=0.3, which .*; sparsity_target=0.2, which .* leave them at their defaults"
+    with pytest.warns(UserWarning, match=message) as caught:
+        model.fit(rows())
+    assert len(caught) == 1
+
+
+@every_kind
+def test_parameters_that_a_method_reads_are_not_told_of(kind):
+    """Nor those of others at their defaults."""
+    settings = read_by(kind, n_active=2, sparsity_target=0.3, sparsity_warm_up=1)
+    defaults = {"sparsity_weight": "auto", "sparsity_target": 0.1, "n_active": None, "auxiliary_weight": 1}
+    shallow(6, kind, **{**defaults, **settings}).fit(rows())
+
+
 @pytest.mark.parametrize("loss", ["squared_error", own_error])
 @every_kind
 def test_a_diverged_fit_says_so(kind, loss, digits):
     """Also where units compete by numbers that are none."""
-    X = digits.astype(np.float32)
+    X, few = digits.astype(np.float32), read_by(kind, n_active=1)
     with pytest.raises(ValueError, match=r"Training diverged.*learning_rate"):
-        shallow(150, kind, n_active=1, learning_rate=1e30, max_iter=20, batch_size=100, loss=loss).fit(X)
+        shallow(150, kind, learning_rate=1e30, max_iter=20, batch_size=100, loss=loss, **few).fit(X)
 
 
 def test_a_change_of_kind_goes_on_from_the_weights(wine):
@@ -505,7 +554,7 @@ def test_a_change_of_kind_goes_on_from_the_weights(wine):
 @every_kind
 def test_mixed_precision(kind, digits):
     X = digits[:600].astype(np.float32)
-    settings = {"max_iter": 10, "batch_size": 50, "n_active": 6}
+    settings = {"max_iter": 10, "batch_size": 50, **read_by(kind, n_active=6)}
     full, mixed = (shallow(40, kind, dtype=dtype, **settings).fit(X) for dtype in ("float32", "bfloat16"))
     assert_allclose(mixed.loss_curve_, full.loss_curve_, rtol=0.03)
 

@@ -1,5 +1,6 @@
 """What is warned of after a fit: units, channels, codes that copy, an early end."""
 
+from collections import defaultdict
 from inspect import signature
 from typing import Any
 
@@ -51,6 +52,7 @@ def complaints_of(fit: Any) -> list[str]:
         *_narrow_layers(setup),
         *_repeats_held_out(setup.data),
         *_without_effect(setup.estimator),
+        *_not_read(setup.estimator),
     ]
 
 
@@ -153,6 +155,27 @@ def _without_effect(estimator: Any) -> list[str]:
         f"Without effect beside your own {own}: {told}. Only networks that skae builds read such parameters. "
         "Build what they stand for into your modules, and leave them at their defaults."
     ]
+
+
+def _not_read(estimator: Any) -> list[str]:
+    """Return what to say of parameters that were set, but are for other methods than the one that was chosen."""
+    complaints = []
+    for choice, methods in estimator._reads_by_choice.items():
+        chosen, readers = getattr(estimator, choice), defaultdict(list)
+        for method, names in methods.items():
+            for name in names:
+                readers[name].append(method)
+        told = [
+            f"{name}={getattr(estimator, name)!r}, which is for {' and '.join(map(repr, those))}"
+            for name, those in readers.items()
+            if chosen not in those and not _is_default(estimator, name)
+        ]
+        if told:
+            complaints.append(
+                f"Without effect with {choice}={chosen!r}: {'; '.join(told)}. Choose {choice} by what you set, or "
+                f"leave {'it at its default' if len(told) == 1 else 'them at their defaults'}."
+            )
+    return complaints
 
 
 def _is_default(estimator: Any, name: str) -> bool:

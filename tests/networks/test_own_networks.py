@@ -40,7 +40,7 @@ def own(n_in=5, n_code=WIDTH, n_out=5, last=()):
 
 
 def sparse(sparsity, *last, **parameters):
-    settings = {"sparsity": sparsity, "n_components": WIDTH, "sparsity_target": 0.4, **parameters}
+    settings = {"sparsity": sparsity, "n_components": WIDTH, **parameters}
     return configured(SparseAutoencoder, **own(last=last), **settings)
 
 
@@ -52,11 +52,11 @@ def vae(n_in=5, n_out=5, **parameters):
 CASES = {
     "base": (configured(BaseAutoencoder, n_components=WIDTH, **own()), X),
     "denoising": (configured(DenoisingAutoencoder, n_components=WIDTH, **own()), X),
-    "kl": (sparse("kl", nn.Sigmoid()), X),
+    "kl": (sparse("kl", nn.Sigmoid(), sparsity_target=0.4), X),
     "l1": (sparse("l1", nn.ReLU()), X),
     "topk": (sparse("topk"), X),
     "batch_topk": (sparse("batch_topk"), X),
-    "winner_take_all": (sparse("winner_take_all"), X),
+    "winner_take_all": (sparse("winner_take_all", sparsity_target=0.4), X),
     "adversarial": (configured(AdversarialAutoencoder, n_components=WIDTH, **own()), X),
     "hasher": (configured(SemanticHasher, n_bits=WIDTH, noise_warm_up=1, **own()), X),
     "vae": (vae(), X),
