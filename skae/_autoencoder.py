@@ -193,7 +193,8 @@ class AutoencoderTransformer(TakesSampleWeight):
         Variance that each unit explains in addition to the units before it, summed over features, in squared units
         of X. The variance explained by the first k units is that of the rows around their mean, minus the squared
         error of the reconstruction from these units; it can fall, and an entry then is negative. Measured on the
-        held-out rows with ``early_stopping``, otherwise on the training rows. Only with ``ordered=True``.
+        held-out rows with ``early_stopping``, otherwise on the training rows, on recent ones after `partial_fit`.
+        Only with ``ordered=True``.
     explained_variance_ratio_ : ndarray of shape (`n_components_`,)
         ``explained_variance_`` divided by the total variance of the same rows. The sum is `score` on these rows.
         Only with ``ordered=True``.

@@ -165,10 +165,11 @@ class SemanticHasher(BaseAutoencoder):
         Decoder, on ``device_`` and in evaluation mode: maps codes of shape (n, n_bits) to reconstructions of shape
         (n, n_features), in units of X.
     bit_frequencies_ : ndarray of shape (n_bits,)
-        Fraction of the training rows in which each bit is set, of the floating dtype of X. One half is best; a bit
-        that is rarely or nearly always set carries little information.
+        Fraction of the training rows, of recent ones after `partial_fit`, in which each bit is set; of the
+        floating dtype of X. One half is best; a bit that is rarely or nearly always set carries little
+        information.
     saturation_ : float
-        Fraction of the training rows' codes, over rows and units, that are within 0.1 of 0 or 1 before rounding,
+        Fraction of the codes of the same rows, over rows and units, that are within 0.1 of 0 or 1 before rounding,
         without noise.
     components_ : ndarray of shape (n_bits, n_features)
         What each bit adds to a row, in units of X: the decoder's weights, before the output

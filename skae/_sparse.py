@@ -227,14 +227,15 @@ class SparseAutoencoder(TakesSampleWeight):
     sparsity_weight_ : float
         Strength of the penalty that was used. Only with 'kl' and 'l1'.
     mean_activation_ : ndarray of shape (n_components,)
-        Mean code of each unit over the training rows (held-out rows excluded), weighted by ``sample_weight``.
+        Mean code of each unit over the training rows (held-out rows excluded), weighted by ``sample_weight``; over
+        recent ones after `partial_fit`, see Notes.
     dead_fraction_ : float
         Fraction of dead units. With 'topk', 'batch_topk' or a 'relu' code, these are units that are zero for every
         training row; with a 'sigmoid' or 'tanh' code, units whose range over the training rows is below 0.01; with
         other codes, units whose range is at most a hundredth of the largest range. `fit` warns if the fraction is
-        above one half.
+        above one half. After `partial_fit`, the training rows are recent ones, see Notes.
     dead_units_ : ndarray of int of shape (n_dead_units,)
-        Numbers of the dead units, in ascending order.
+        Numbers of the dead units, those of ``dead_fraction_``, in ascending order.
     components_ : ndarray of shape (n_components, n_features)
         What each unit of the code adds to a row, in units of X: the decoder's weights, before the output
         activation and the link of the loss. Only with a decoder of a single dense layer, as with
@@ -309,6 +310,13 @@ class SparseAutoencoder(TakesSampleWeight):
     returns fewer nonzero codes.
 
     *Held-out rows* are evaluated without the penalties, with units selected as in training.
+
+    *After* `partial_fit`, ``mean_activation_``, ``dead_fraction_``, ``dead_units_`` and the threshold of
+    'batch_topk' describe recent rows: each call measures its own rows, as the networks encode them after its pass,
+    and what it finds is joined with that of the calls before, `fit` included. Each time that 2000 more rows
+    have come together, all before them is forgotten. So a small portion does not make units look dead, and a unit
+    that dies counts as dead some thousands of rows later. ``(model.transform(X) != 0).any(axis=0)`` tells which
+    units are active for X by now.
 
     *Sample weights.* An integer weight is equivalent to repeating the row, as long as one batch holds all the
     copies. Where the rows of a batch compete, the selection is weighted: 'winner_take_all' keeps a unit in the

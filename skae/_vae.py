@@ -222,7 +222,7 @@ class VAESampler(TakesMissingValues):
         Its ``degrees_of_freedom`` are those of each 'student_t' column.
     n_active_units_ : int
         Number of latent variables in use: those whose posterior mean has a variance above 0.01 over the training
-        rows [2]_. Of more than 5,000 rows, an evenly spaced subset is used.
+        rows, or recent ones after `partial_fit` [2]_. Of more than 5,000 rows, an evenly spaced subset is used.
     reconstruction_curve_ : list of float
         Reconstruction term of each epoch: the negative log-likelihood in nats per row, or the plain loss per row.
     kl_curve_ : list of float

@@ -203,7 +203,8 @@ def with_recent(
 ) -> tuple[Record, tuple[Tensor, ...]]:
     """Join what a portion adds up to with what those shortly before it did.
 
-    Older portions are forgotten, since the networks have changed since.
+    Older portions are forgotten, since the networks have changed since. Users read of it in the Notes of
+    `SparseAutoencoder` and in the guide on training.
 
     Parameters
     ----------

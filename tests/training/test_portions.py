@@ -167,6 +167,19 @@ def test_other_statistics_are_those_of_all_portions(digits, size):
     assert_allclose(ordered.explained_variance_, -np.diff(errors) / len(digits), rtol=0.2, atol=0.1)
 
 
+def test_rows_count_until_the_next_window_is_full():
+    """A window ends at 2000 rows or more, of which those of `fit` may be the first."""
+    portions = np.split(around(7200, 0), 8)
+    model = SparseAutoencoder(16, sparsity="topk", max_iter=1, tol=None, **STILL)
+    model.fit(portions[0])
+    first_of_those_that_count = [0, 0, 0, 0, 3, 3, 3]
+    for n, first in enumerate(first_of_those_that_count, 1):
+        model.partial_fit(portions[n])
+        codes = model.transform(np.concatenate(portions[first : n + 1]))
+        assert_allclose(model.mean_activation_, codes.mean(0), rtol=1e-4, atol=1e-6)
+        assert_array_equal(model.dead_units_, np.flatnonzero((codes == 0).all(0)))
+
+
 def test_old_portions_are_forgotten(digits):
     """Units that have died since count as dead."""
     model = in_portions(SparseAutoencoder(32, sparsity="topk", **STILL), digits, 100)
