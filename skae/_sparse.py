@@ -88,8 +88,8 @@ class SparseAutoencoder(TakesSampleWeight):
     auxiliary_weight : float, default=1.0
         Weight of the auxiliary loss of 'topk' and 'batch_topk', which revives dead units; see Notes.
     sparse_output : bool, default=False
-        Whether `transform` returns a SciPy sparse matrix in CSR format. It still returns a tensor for a tensor,
-        and a data frame if `set_output` asks for one.
+        Whether `transform` returns a SciPy sparse matrix in CSR format. Without effect where it has to return
+        something else, all of it dense: a tensor for a tensor, and a data frame if `set_output` asks for one.
     hidden_layer_sizes : int or array-like of int, default=(128,)
         Widths of the encoder's hidden layers, from the input to the code. An int is a single layer; ``()`` is no
         hidden layer. With ``image_shape``, the numbers of channels of the convolution blocks.
@@ -380,8 +380,8 @@ class SparseAutoencoder(TakesSampleWeight):
         Returns
         -------
         Z : {ndarray, sparse matrix} of shape (n_samples, n_components)
-            Codes, of X's floating dtype; in CSR format with ``sparse_output=True``. The code of a row does not
-            depend on the other rows.
+            Codes, of X's floating dtype; in CSR format with ``sparse_output=True``, unless `set_output` asks for
+            data frames, whose columns are dense. The code of a row does not depend on the other rows.
 
         Raises
         ------
