@@ -100,6 +100,7 @@ sphinx_gallery_conf = {
     "doc_module": ("skae",),
     "backreferences_dir": "api/generated/backreferences",
     "inspect_global_variables": False,
+    "capture_repr": ("_repr_html_",),  # of data frames and estimators, no others
     "download_all_examples": False,
     "show_signature": False,
     "remove_config_comments": True,

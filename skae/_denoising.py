@@ -306,6 +306,9 @@ class DenoisingAutoencoder(TakesMissingValues):
     True
     >>> denoiser.sample(3, random_state=0).shape
     (3, 64)
+
+    A code of 32 numbers does for digits. Photographs and faces need their full resolution, a convolutional code
+    with ``image_shape`` and ``downsampling_factor=1``: see :ref:`the guide <full-resolution>`.
     """
 
     noise: str | Callable = parameter(StrOptions(set(NOISES)), callable, default="gaussian")

@@ -2,16 +2,17 @@
 Variational autoencoder
 =======================
 
-A variational autoencoder is a probability density that can be sampled. Factor analysis is its linear
-counterpart: normally distributed codes, a linear map to the data, and noise with a variance for each feature.
-Both are fitted to the digits; the held-out log-likelihood tells which density is better, and the samples show
-why.
+A variational autoencoder draws new rows: here, digits that can be read. It is a probability density as well.
+Factor analysis is its linear counterpart: normally distributed codes, a linear map to the data, and noise with
+a variance for each feature. Both are fitted to the digits; the held-out log-likelihood tells which density is
+better, and the samples show why.
 """
 
 # %%
-# Pixels are integers, at which a density can be made arbitrarily high: uniform noise of width 1 makes them
-# continuous (dequantisation). Pixels that hardly ever vary are left out. The others are standardised: both models
-# have a variance for each pixel, so that none counts more than another because of its scale.
+# Digits that can be read
+# -----------------------
+# For pictures, means of the Bernoulli likelihood are clean, a ``beta`` below 1 keeps more units in use, and a
+# Gaussian mixture draws codes where those of digits are. It does so component by component: they are shuffled.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -27,6 +28,26 @@ from skae import VAESampler
 from skae.inspection import SampleDisplay
 
 digits = load_digits().data
+grey = VAESampler(8, likelihood="bernoulli", beta=0.3, random_state=0)
+model = make_pipeline(MinMaxScaler(clip=True), grey).fit(digits)
+mixture = GaussianMixture(30, random_state=0).fit(model.transform(digits))
+codes = shuffle(mixture.sample(200)[0], random_state=0)
+SampleDisplay.from_samples(
+    model.inverse_transform(codes[:30]),
+    image_shape=(8, 8),
+    n_columns=10,
+    im_kw={"vmin": 0, "vmax": 16},
+)
+plt.show()
+
+# %%
+# A density of digits
+# -------------------
+# Both models are Gaussian here. Pixels are integers, at which a density can be made arbitrarily high: uniform
+# noise of width 1 makes them continuous (dequantisation). Pixels that hardly ever vary are left out. The others
+# are standardised: both models have a variance for each pixel, so that none counts more than another because of
+# its scale.
+
 varies = digits.std(axis=0) > 0.3
 rng = np.random.default_rng(0)
 X = digits[:, varies] + rng.uniform(-0.5, 0.5, size=(len(digits), varies.sum()))
@@ -59,7 +80,8 @@ for name, score in scores.items():
 print(f"{vae.n_active_units_} of {vae.n_components} units are active")
 
 # %%
-# Samples: a code from the prior, decoded. The mean of the pixels given the code is shown, without noise.
+# Samples: a code from the prior, decoded. The mean of the pixels given the code is shown, without noise. Many
+# cannot be read: in much of the prior there are no codes of digits.
 
 n = 12
 codes = np.random.default_rng(0).standard_normal((n, 8))
@@ -85,22 +107,4 @@ for row_axes, (name, row) in zip(axes, rows.items(), strict=True):
         axis.imshow(image.reshape(8, 8), cmap="gray_r", vmin=0, vmax=16)
         axis.set(xticks=[], yticks=[])
 figure.suptitle("Held-out digits, and samples of both models")
-
-# %%
-# Readable digits
-# ---------------
-# In much of the prior there are no codes of digits. For pictures, means of the Bernoulli likelihood are cleaner, a
-# ``beta`` below 1 keeps more units in use, and a Gaussian mixture draws codes where those of digits are. It does
-# so component by component: they are shuffled.
-
-grey = VAESampler(8, likelihood="bernoulli", beta=0.3, random_state=0)
-model = make_pipeline(MinMaxScaler(clip=True), grey).fit(digits)
-mixture = GaussianMixture(30, random_state=0).fit(model.transform(digits))
-codes = shuffle(mixture.sample(200)[0], random_state=0)
-SampleDisplay.from_samples(
-    model.inverse_transform(codes[:30]),
-    image_shape=(8, 8),
-    n_columns=10,
-    im_kw={"vmin": 0, "vmax": 16},
-)
 plt.show()

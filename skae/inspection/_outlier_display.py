@@ -5,12 +5,14 @@ from sklearn.utils.validation import check_consistent_length
 
 from .._support.warnings import warn
 from ._drawing import GREY, MISSING, Display, plain_text, shortened, with_parameters_of, written
+from ._legend import legend_above
 from ._rows import labels_of, names_of_rows, rows_to_explain, take, to_numpy
 from ._steps import find_detector, values_of
 
 _PANEL = 3.0, 2.4  # inches
 _BAR, _LETTER = 0.3, 0.055  # inches: the height of a bar, the width of a letter beside it
 _LONGEST = 30  # letters of a name
+_OUT = "out of range"  # of an expected value that steps before the detector cannot bring back
 
 
 class OutlierDisplay(Display):
@@ -42,7 +44,9 @@ class OutlierDisplay(Display):
     usual_values : ndarray of shape (n_features,) or None, default=None
         What is usual of each feature: the median of the training rows, or the most frequent value.
     expected_values : ndarray of shape (len(rows), n_features) or None, default=None
-        What each feature is expected to be, given the others of its row.
+        What each feature is expected to be, given the others of its row. Where it is NaN or infinite, "out of
+        range" is written: it lies where a step before the detector has no way back, such as beyond the values that
+        ``PowerTransformer`` can return.
     row_names : list of str or None, default=None
         What the rows to explain are called. None is by their numbers.
     score_unit : str, default=''
@@ -103,7 +107,8 @@ class OutlierDisplay(Display):
         Parameters
         ----------
         ax : Axes, array-like of Axes or None, default=None
-            Where to draw: one Axes to be subdivided, or one for each panel. None makes a new figure.
+            Where to draw: one Axes to be subdivided, or one for each panel. None makes a new figure. The legend is
+            above the first panel: ``layout="constrained"`` makes room for it in a figure of yours.
         n_features : int, default=8
             Number of features in the panel of a row, those that contribute most.
         max_rows : int, default=12
@@ -139,7 +144,9 @@ class OutlierDisplay(Display):
         width = max(_PANEL[0], 1.7 + _LETTER * longest)
         height = max(_PANEL[1], 0.9 + _BAR * max((len(names) for _, names in bars), default=0))
         self.axes_ = self._make_axes(ax, n_rows, n_columns, (n_columns * width, n_rows * height), n_panels)
-        self._draw_scores(self.axes_[0], bins, hist_kw)
+        legend = self._draw_scores(self.axes_[0], bins, hist_kw)
+        if ax is None:
+            self.figure_.set_figheight(self.figure_.get_figheight() + legend)
         self._draw_p_values(self.axes_[1], bins, hist_kw)
         if len(self.rows) == 0:
             self.axes_[1].set_title("no row to explain", fontsize="small")
@@ -175,14 +182,16 @@ class OutlierDisplay(Display):
         name, others = plain_text(shortened(str(self.feature_names[column]), _LONGEST)), []
         if self.values is None:
             return name
-        if self.expected_values is not None and np.isfinite(self.expected_values[number][column]):
-            others.append(f"expected: {written(self.expected_values[number][column], _LONGEST // 2)}")
+        if self.expected_values is not None:
+            expected = self.expected_values[number][column]
+            others.append(f"expected: {written(expected, _LONGEST // 2) if np.isfinite(expected) else _OUT}")
         if self.usual_values is not None:
             others.append(f"usual: {written(self.usual_values[column], _LONGEST // 2)}")
         beside = f" ({', '.join(others)})" if others else ""
         return f"{name}\n{written(self.values[number][column], _LONGEST // 2)}{beside}"
 
-    def _draw_scores(self, ax, bins: int, hist_kw: dict | None) -> None:
+    def _draw_scores(self, ax, bins: int, hist_kw: dict | None) -> float:
+        """Draw the scores; return how high the legend above them is, in inches."""
         has_threshold = np.isfinite(self.threshold)
         finite = self.scores[np.isfinite(self.scores)]
         shown = finite[finite >= np.quantile(finite, 0.02)] if len(finite) else finite
@@ -195,14 +204,12 @@ class OutlierDisplay(Display):
         self._histogram(ax, scores, edges, hist_kw)
         if has_threshold:
             ax.axvline(self.threshold, color="k", linestyle="--", linewidth=1, label="threshold")
-        else:
-            ax.set_title("no row can be an outlier", fontsize="small")
-        if has_threshold or self.labels is not None:
-            ax.legend(frameon=False, fontsize="small")
+        height = legend_above(ax, "" if has_threshold else "no row can be an outlier")
         unit = f": {self.score_unit}" if self.score_unit else ""
         lower = "\n(the first bar has all that are lower)" if (self.scores < low).any() else ""
         ax.set_xlabel(f"score{unit}{lower}", fontsize="small")
         ax.set_ylabel("rows" if self.labels is None else "rows, stacked")
+        return height
 
     def _draw_p_values(self, ax, bins: int, hist_kw: dict | None) -> None:
         self._histogram(ax, self.p_values, np.linspace(0, 1, bins + 1), hist_kw)

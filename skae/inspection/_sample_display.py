@@ -35,11 +35,23 @@ class SampleDisplay(PanelDisplay):
 
     Examples
     --------
-    >>> import numpy as np
+    Digits, of codes that a Gaussian mixture draws where the codes of real digits are:
+
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn.mixture import GaussianMixture
+    >>> from skae import VAESampler
     >>> from skae.inspection import SampleDisplay
-    >>> samples = np.random.default_rng(0).uniform(size=(9, 64))
-    >>> SampleDisplay.from_samples(samples, image_shape=(8, 8)).axes_.shape
+    >>> X = load_digits().data / 16
+    >>> vae = VAESampler(8, likelihood="bernoulli", beta=0.3, random_state=0).fit(X)
+    >>> mixture = GaussianMixture(30, random_state=0).fit(vae.transform(X))
+    >>> drawn = vae.inverse_transform(mixture.sample(9)[0])
+    >>> SampleDisplay.from_samples(drawn, image_shape=(8, 8)).axes_.shape
     (9,)
+
+    `from_estimator` draws codes from the model's prior, of which fewer digits can be read; see :doc:`the guide
+    </guide/generation>`:
+
+    >>> display = SampleDisplay.from_estimator(vae, 9, image_shape=(8, 8), random_state=0)
     """
 
     def __init__(self, samples, *, image_shape=None, feature_names=None):

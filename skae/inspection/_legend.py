@@ -1,0 +1,48 @@
+"""A legend above a panel, where it covers nothing that is drawn."""
+
+import numpy as np
+
+_LINE, _HANDLE, _LETTER = 0.16, 0.35, 0.062  # inches: an entry's height, what is beside its letters, a letter
+
+
+def legend_above(ax, title: str = "") -> float:
+    """Put a legend of what has labels above a panel, with a title; the title alone if nothing has.
+
+    Returns
+    -------
+    height : float
+        What it takes above the panel, in inches.
+    """
+    handles, names = ax.get_legend_handles_labels()
+    if not names:
+        ax.set_title(title, fontsize="small")
+        return 0.0
+    n_columns = _n_columns(names, ax.bbox.width / ax.figure.dpi)
+    ax.legend(
+        handles,
+        names,
+        title=title,
+        ncols=n_columns,
+        loc="lower right",  # to the left there is room, beside the labels of the axis
+        bbox_to_anchor=(1.0, 1.0),
+        frameon=False,
+        fontsize="small",
+        title_fontsize="small",
+        alignment="left",
+        borderpad=0.2,
+        borderaxespad=0.0,
+        labelspacing=0.3,
+        handlelength=1.5,
+        handletextpad=0.5,
+        columnspacing=1.0,
+    )
+    return _LINE * (-(-len(names) // n_columns) + bool(title))
+
+
+def _n_columns(names: list[str], width: float) -> int:
+    """Return how many columns of entries, one below the other, are as wide as this together, in inches."""
+    for n_columns in range(len(names), 1, -1):
+        longest = [max(map(len, column)) for column in np.array_split(names, n_columns)]
+        if sum(_HANDLE + _LETTER * letters for letters in longest) <= width:
+            return n_columns
+    return 1

@@ -1,0 +1,47 @@
+"""The panels of `OutlierDisplay`: what is written and where, so that it can be read."""
+
+import numpy as np
+import pytest
+from estimators import detector, rows
+from sklearn.datasets import load_breast_cancer
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import PowerTransformer
+
+from skae.inspection import OutlierDisplay
+
+LABELS = {
+    "none": None,
+    "two": np.arange(30) % 2,
+    "many": np.arange(30),
+    "long": [f"rows of kind {number % 4}" for number in range(30)],
+}
+
+
+@pytest.mark.parametrize("y", LABELS.values(), ids=LABELS)
+@pytest.mark.parametrize("has_threshold", [True, False], ids=["threshold", "no threshold"])
+def test_the_legend_is_above_lines_and_bars(y, has_threshold):
+    display = OutlierDisplay.from_estimator(detector().fit(rows(100)), rows(30, seed=1), y, rows=1)
+    if not has_threshold:
+        display.threshold = -np.inf  # as with too few training rows
+    panel = display.plot().axes_[0]
+    display.figure_.canvas.draw()
+    legend, box = panel.get_legend(), panel.get_window_extent()
+    above = (legend or panel.title).get_window_extent()
+    assert box.y1 - 1 <= above.y0 < above.y1 <= display.figure_.bbox.y1
+    assert box.height > 100  # of the figure's pixels, as without a legend
+    texts = [panel.get_title(), legend.get_title().get_text() if legend else ""]
+    assert ("no row can be an outlier" in texts) == (not has_threshold)
+
+
+def test_expected_values_that_a_step_cannot_bring_back():
+    """PowerTransformer returns numbers below a bound only, where its exponent is negative."""
+    X, y = load_breast_cancer(return_X_y=True)
+    model = make_pipeline(PowerTransformer(), detector()).fit(X[y == 1, :10])
+    display = OutlierDisplay.from_estimator(model, X[y == 0, :10], n_features=10)
+    is_out = ~np.isfinite(display.expected_values)
+    assert is_out.any(axis=1).all()
+    for number, panel in enumerate(display.axes_[2:]):
+        labels = dict(text.get_text().split("\n") for text in panel.get_yticklabels())
+        for column, name in enumerate(display.feature_names):
+            assert "(expected: " in labels[name]
+            assert ("(expected: out of range, usual: " in labels[name]) == is_out[number, column]
