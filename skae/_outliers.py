@@ -264,7 +264,7 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
             ``score_samples(X) - offset_``, of X's floating dtype; infinite where `offset_` is.
         """
         given, X = X, self._check(X)
-        return _like(given, X, self._above_threshold(X))
+        return _like(given, X, self._above_threshold(self._oddness(X)))
 
     def predict(self, X):
         """Tell outliers from inliers.
@@ -286,10 +286,10 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
             learned them. To members that have not, those with ``left_out_scores_ < offset_`` are outliers.
         """
         X = self._check(X)
-        above = self._above_threshold(X)
+        oddness = self._oddness(X)
         if self.contamination == "auto":
-            self._tell_of_rows_seen(X, above)
-        return arrays.to_namespace_of(X, np.where(above < 0, -1, 1))
+            self._tell_of_rows_seen(X, oddness)
+        return arrays.to_namespace_of(X, np.where(self._above_threshold(oddness) < 0, -1, 1))
 
     def fit_predict(self, X, y=None, **kwargs):
         """Fit to rows and tell the outliers among them, as `fit` and then `predict` do.
@@ -343,7 +343,7 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
         """
         X = self._check(X)
         oddness = self._oddness(X)
-        self._tell_of_rows_seen(X, -oddness - self.offset_)
+        self._tell_of_rows_seen(X, oddness)
         return arrays.to_namespace_of(X, conformal.p_values(oddness, self._reference()))
 
     def select(self, X, alpha=0.1):
@@ -378,7 +378,7 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
             raise ValueError(f"alpha={alpha!r} must be a number in (0, 1), the share of false discoveries.")
         X = self._check(X)
         oddness, reference = self._oddness(X), self._reference()
-        self._tell_of_rows_seen(X, -oddness - self.offset_)
+        self._tell_of_rows_seen(X, oddness)
         chosen = conformal.select(conformal.p_values(oddness, reference), alpha, len(reference), self._n_to_fit)
         return arrays.to_namespace_of(X, chosen)
 
@@ -558,18 +558,23 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
         total[np.isnan(total)] = np.inf
         return total
 
-    def _tell_of_rows_seen(self, X, above_threshold: np.ndarray) -> None:
-        """Warn where validated rows are those of `fit` and fewer are outliers than to members without them."""
+    def _tell_of_rows_seen(self, X, oddness: np.ndarray) -> None:
+        """Warn where rows are those of `fit`, and fewer have small p-values than to members without them."""
         if not has_fingerprint(X, getattr(self, "_rows_of_fit", None)):
             return
-        found, unseen = int((above_threshold < 0).sum()), int((self.left_out_scores_ < self.offset_).sum())
-        if found < unseen / 2 and unseen - found >= _TOO_FEW:
-            warn(
-                f"X are the rows of fit, which members have learned: their p-values are too large, and {found} of "
-                f"{len(above_threshold)} are outliers. To members that have not seen them, {unseen} are: those "
-                "with left_out_scores_ < offset_. To find the oddest share of the rows of fit, give it as "
-                "contamination."
-            )
+        reference, rate = self._reference(), self.false_alarm_rate
+        threshold = conformal.threshold(reference, rate)
+        found, unseen = int((oddness > threshold).sum()), int((reference > threshold).sum())
+        if found >= unseen / 2 or unseen - found < _TOO_FEW:
+            return
+        instead = "predict tells which ones are the share of them that contamination asks for"
+        if self.contamination == "auto":
+            instead = "These have left_out_scores_ < offset_; or give the share to find as contamination"
+        warn(
+            f"X are the rows of fit, which members have learned, so that their p-values are too large: {found} of "
+            f"{len(oddness)} are at most {rate}. To members that have not seen them, {unseen} rows are as odd as "
+            f"that. {instead}."
+        )
 
     def _empty(self, X) -> np.ndarray:
         """Tell which validated rows have no value at all."""
@@ -577,9 +582,9 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
             return np.zeros(X.shape[0], dtype=bool)
         return empty_rows(X, _marker(self.autoencoder))
 
-    def _above_threshold(self, X) -> np.ndarray:
+    def _above_threshold(self, oddness: np.ndarray) -> np.ndarray:
         with np.errstate(invalid="ignore"):
-            return np.nan_to_num(-self._oddness(X) - self.offset_, nan=0.0, posinf=np.inf, neginf=-np.inf)
+            return np.nan_to_num(-oddness - self.offset_, nan=0.0, posinf=np.inf, neginf=-np.inf)
 
     def _threshold(self, X) -> float:
         """Return the score below which rows are outliers; warn if there are too few training rows for any."""
