@@ -560,6 +560,11 @@ class VAESampler(TakesMissingValues):
         return loss.per_row(output, x.masked_fill(missing, 0), (~missing).to(x.dtype))
 
     @property
+    def _holds_out_extremes(self) -> bool:  # type: ignore[override]
+        """Minus the log-likelihood of one row may be more than that of all others."""
+        return self.loss is not None
+
+    @property
     def _supports(self) -> Sequence[Support]:
         parts = self._objective["likelihood"]
         return likelihoods.supports(parts) if parts else super()._supports

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from .._support.ranks import current
-from .chunks import Reader, chunks, spread
+from .chunks import Reader, chunk_rows, chunks, fold, spread
 
 # Bits of the mantissa that a row's number is made of: the fewest that tell as many rows apart as all do.
 MANTISSAS = (11, 40, 52)
@@ -20,7 +20,7 @@ FEWEST_KINDS = 10  # of rows to watch
 MANY_TIMES = 5  # that each is there
 
 
-def hold_out(X, weight: Tensor, fraction: float, generator: torch.Generator) -> Tensor:
+def hold_out(X, weight: Tensor, fraction: float, generator: torch.Generator, extremes: bool = True) -> Tensor:
     """Choose rows that carry at least ``fraction`` of the weight of all ranks, equal rows of more than that apart.
 
     Parameters
@@ -30,6 +30,8 @@ def hold_out(X, weight: Tensor, fraction: float, generator: torch.Generator) -> 
         Rows of weight zero are never chosen.
     fraction : float
     generator : torch.Generator
+    extremes : bool
+        Whether rows `far_beyond` those that are not chosen may be among them.
 
     Returns
     -------
@@ -48,7 +50,41 @@ def hold_out(X, weight: Tensor, fraction: float, generator: torch.Generator) -> 
     of_group[of_group > (1 + 1e-9) * lightest.clamp_min(fraction * weight.sum())] = 0
     before = of_group.cumsum(0) - of_group
     chosen = (of_group > 0) & (before < fraction * of_group.sum() - 1e-9)
-    return (chosen[group] & (weight > 0))[first : first + own]
+    used = (weight > 0)[first : first + own]
+    held_out = chosen[group][first : first + own] & used
+    return held_out if extremes else held_out & ~far_beyond(X, held_out, used & ~held_out)
+
+
+def far_beyond(X, held_out: Tensor, kept: Tensor) -> Tensor:
+    """Tell which rows held out have a value further beyond the range of a column than that is wide.
+
+    What a network makes of such rows is extrapolation, and no sign of how well it fits the others. None are told
+    where they are most of those held out.
+
+    Parameters
+    ----------
+    X : Tensor or scipy.sparse CSR matrix of shape (n, d)
+    held_out, kept : bool Tensor of shape (n,), on the CPU
+        The range is that of rows kept.
+
+    Returns
+    -------
+    far : bool Tensor of shape (n,), on the CPU
+    """
+    ranks, reader, far = current(), Reader(X), torch.zeros_like(held_out)
+
+    def parts(rows: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        for index in rows.nonzero()[:, 0].split(chunk_rows(8 * X.shape[1])):
+            yield index, reader.gather(index)
+
+    # Missing values are NaN, and beyond no range.
+    extremes = ((x.nan_to_num(torch.inf).amin(0), x.nan_to_num(-torch.inf).amax(0)) for _, x in parts(kept))
+    lowest, highest = fold(extremes, torch.minimum, torch.maximum)
+    width = highest - lowest
+    for index, x in parts(held_out):
+        far[index] = ((x > highest + width) | (x < lowest - width)).any(1).cpu()
+    few = 2 * ranks.count(int(far.sum())) < ranks.count(int(held_out.sum()))
+    return far if few else torch.zeros_like(far)
 
 
 def are_few_kinds(X, rows: Tensor | None, weight: Tensor | None) -> bool:

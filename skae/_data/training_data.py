@@ -104,7 +104,9 @@ class TrainingData:
     def train_rows(self, rows: Tensor) -> None:
         self._train_rows, self.n_train = rows, current().count(len(rows))
 
-    def split(self, fraction: float, generator: torch.Generator, groups: Tensor | None = None) -> None:
+    def split(
+        self, fraction: float, generator: torch.Generator, groups: Tensor | None = None, extremes: bool = True
+    ) -> None:
         """Hold rows out for validation; with ``groups``, numbers of classes, of each class that can spare some.
 
         Raises
@@ -112,14 +114,12 @@ class TrainingData:
         ValueError
             If no row would be left to train on, or to hold out.
         """
-        weight = self._used.double() if self._weight is None else self._weight.cpu() * self._used
-        ranks = current()
-        if groups is None:
-            groups = torch.zeros(len(weight), dtype=torch.int64)
+        weight, ranks = self._used.double() if self._weight is None else self._weight.cpu() * self._used, current()
+        groups = torch.zeros(len(weight), dtype=torch.int64) if groups is None else groups
         held_out = torch.zeros(len(weight), dtype=torch.bool)
         for group in groups.unique():
             members = groups == group
-            chosen = hold_out(self._inputs, weight * members, fraction, generator)
+            chosen = hold_out(self._inputs, weight * members, fraction, generator, extremes)
             if len(groups.unique()) == 1 or not (chosen == (members & self._used)).all():
                 held_out |= chosen
         kept = self._used & ~held_out

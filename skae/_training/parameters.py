@@ -33,3 +33,4 @@ class TrainingParameters(Parameters):
     verbose: Any = parameter("verbose", default=False)
 
     _automatic: ClassVar[Automatic] = Automatic()  # what "auto" stands for
+    _holds_out_extremes = True  # whether epochs are judged by rows far beyond the others, too

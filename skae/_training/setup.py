@@ -275,7 +275,7 @@ def hold_out(estimator, data: TrainingData, generator: torch.Generator, groups: 
             return
         fraction = share_to_hold_out(data.total_weight, fraction)
     try:
-        data.split(fraction, generator, groups)
+        data.split(fraction, generator, groups, estimator._holds_out_extremes)
     except ValueError:
         if given != "auto":
             raise

@@ -20,7 +20,7 @@ from skae import (
     StackedAutoencoder,
     VAESampler,
 )
-from skae._data.split import hold_out
+from skae._data.split import far_beyond, hold_out
 
 
 def split(X, weight=None, fraction=0.1, seed=0):
@@ -223,3 +223,31 @@ def test_it_is_told_where_it_was_asked_for():
         warnings.simplefilter("error")
         AutoencoderTransformer(3, early_stopping=True, **settings).fit(distinct_rows(30))
         AutoencoderTransformer(3, early_stopping=True, **settings).fit(kinds(6), X_val=kinds(6, 60))
+
+
+# Rows far beyond the others --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [torch.from_numpy, sparse.csr_matrix], ids=["dense", "csr"])
+@pytest.mark.parametrize(("highest", "far"), [(2.0, [0, 1, 2]), (90.0, [0, 2])])
+def test_rows_beyond_the_range_of_the_others_by_more_than_its_width_are_told(kind, highest, far):
+    X = np.random.default_rng(0).uniform(1, 2, size=(40, 3))
+    X[:, 2] = 5.0
+    X[0, 0], X[1, 1], X[2, 2], X[3, 0] = 3.5, -0.5, 5.1, 2.5
+    X[30, 1] = highest  # of a row that is trained on
+    held_out = torch.arange(40) < 10
+    assert far_beyond(kind(X), held_out, ~held_out).nonzero()[:, 0].tolist() == far
+
+
+def test_missing_values_are_beyond_no_range():
+    X = torch.rand(20, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    X[:, 1] = torch.nan
+    X[0, 0] = torch.nan
+    held_out = torch.arange(20) < 6
+    assert not far_beyond(X, held_out, ~held_out).any()
+
+
+def test_where_most_rows_are_beyond_the_others_none_is_told():
+    X = torch.eye(30, dtype=torch.float64)  # such as words that one document each has
+    held_out = torch.arange(30) < 8
+    assert not far_beyond(X, held_out, ~held_out).any()
