@@ -13,6 +13,7 @@ from .._data.remedies import listed
 from .._data.split import FEWEST_KINDS
 from .._data.training_data import TrainingData
 from .._networks.custom import without_effect
+from .._support.parameters import GROUPS
 from .._support.warnings import warn
 from . import outweighed, principal_axes
 from .history import History
@@ -27,6 +28,7 @@ _CAME_BACK = (
 )
 # Of rows like the first fit's, at most a ninth are three times its unit from the centre (Markov's inequality).
 _WIDER, _SHARE, _ROWS_TO_MEASURE = 3, 0.2, 400
+_IMAGES = tuple(name for name in GROUPS["Images"] if name != "image_shape")
 _FEW_ROWS = 50  # of which half have to be
 
 
@@ -53,6 +55,7 @@ def complaints_of(fit: Any) -> list[str]:
         *_repeats_held_out(setup.data),
         *_without_effect(setup.estimator),
         *_not_read(setup.estimator),
+        *_of_images(setup.estimator),
     ]
 
 
@@ -176,6 +179,19 @@ def _not_read(estimator: Any) -> list[str]:
                 f"leave {'it at its default' if len(told) == 1 else 'them at their defaults'}."
             )
     return complaints
+
+
+def _of_images(estimator: Any) -> list[str]:
+    """Return what to say of parameters of convolutional networks where dense ones are built."""
+    if estimator.image_shape is not None or estimator.encoder is not None or estimator.decoder is not None:
+        return []
+    told = [f"{name}={getattr(estimator, name)!r}" for name in _IMAGES if not _is_default(estimator, name)]
+    if not told:
+        return []
+    return [
+        f"Without effect without image_shape, which makes networks convolutional: {', '.join(told)}. Set "
+        "image_shape=(height, width) if rows are images, or leave them at their defaults."
+    ]
 
 
 def _is_default(estimator: Any, name: str) -> bool:

@@ -28,6 +28,8 @@ class ReconstructionDisplay(PanelDisplay):
         lines.
     feature_names : array-like of str or None, default=None
         Names of the features, written below bars and lines of at most twenty features.
+    limits : tuple of float or None, default=None
+        (lowest, highest) value of the scale of images. None is the range of the inputs.
 
     Attributes
     ----------
@@ -57,7 +59,7 @@ class ReconstructionDisplay(PanelDisplay):
     ...     model, X, corrupt=True, image_shape=(8, 8), random_state=0
     ... )
     >>> [panel.get_ylabel() for panel in display.axes_[:, 0]]
-    ['input', 'noise added', 'reconstruction']
+    ['clean', 'noise added', 'reconstruction']
     """
 
     def __init__(
@@ -69,17 +71,19 @@ class ReconstructionDisplay(PanelDisplay):
         corrupted_label="corrupted",
         image_shape=None,
         feature_names=None,
+        limits=None,
     ):
         super().__init__(image_shape, feature_names)
         self.inputs = inputs
         self.reconstructions = reconstructions
         self.corrupted = corrupted
         self.corrupted_label = corrupted_label
+        self.limits = limits
 
     def plot(self, ax=None, *, kind="auto", cmap="gray_r", im_kw=None, bar_kw=None, line_kw=None):
         """Draw the rows.
 
-        All panels have the same scale: for images, that of the inputs.
+        All panels have the same scale: for images, ``limits``, or the range of the inputs.
 
         Parameters
         ----------
@@ -101,12 +105,13 @@ class ReconstructionDisplay(PanelDisplay):
             The display itself.
         """
         table = {
-            "input": self.inputs,
+            "input" if self.corrupted is None else "clean": self.inputs,
             self.corrupted_label: self.corrupted,
             "reconstruction": self.reconstructions,
         }
         table = {label: rows for label, rows in table.items() if rows is not None}
-        limits = limits_of(*table.values()) if self.image_shape is None else limits_of(self.inputs)
+        given = self.limits or limits_of(self.inputs)
+        limits = limits_of(*table.values()) if self.image_shape is None else given
         rows, style = np.concatenate([*table.values()]), Style(kind, cmap, im_kw, bar_kw, line_kw)
         return self._draw(ax, rows, style, limits=limits, n_columns=len(self.inputs), row_labels=[*table])
 
@@ -133,7 +138,7 @@ class ReconstructionDisplay(PanelDisplay):
             transformer with an ``inverse_transform`` works too, such as PCA for comparison.
         X : {array-like, sparse matrix} of shape (n_samples_X, n_features)
             Rows, as the estimator takes them; the first ``n_samples`` are drawn. Noisy rows are denoised as they
-            are.
+            are; the scale of images then is the range of the denoised ones.
         X_corrupted : {array-like, sparse matrix} of shape (n_samples_X, n_features), default=None
             A corrupted version of each row, to be reconstructed instead: X are then the clean rows.
         corrupt : bool, default=False
@@ -185,6 +190,8 @@ class ReconstructionDisplay(PanelDisplay):
         rows, corrupted = to_numpy(rows), to_numpy(corrupted)
         panels = model.panel_options(image_shape, rows.shape[1])
         panels["corrupted_label"] = "noise added" if corrupt else "corrupted"
+        if corrupted is None and hasattr(model.autoencoder, "denoise"):
+            panels["limits"] = limits_of(reconstructions)  # noise would make them grey
         return cls(rows, reconstructions, corrupted=corrupted, **panels).plot(**drawing)
 
     @classmethod

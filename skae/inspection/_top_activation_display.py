@@ -27,6 +27,8 @@ class TopActivationDisplay(PanelDisplay):
         lines.
     feature_names : array-like of str or None, default=None
         Names of the features, written below bars and lines of at most twenty features.
+    dead_units : sequence of int, default=()
+        Those whose labels are to say that they are dead: no row activates them, so that any rows are drawn.
 
     Attributes
     ----------
@@ -52,8 +54,11 @@ class TopActivationDisplay(PanelDisplay):
     (5, 8, 64)
     """
 
-    def __init__(self, samples, activations, indices, units, *, image_shape=None, feature_names=None):
+    def __init__(
+        self, samples, activations, indices, units, *, image_shape=None, feature_names=None, dead_units=()
+    ):
         super().__init__(image_shape, feature_names)
+        self.dead_units = dead_units
         self.samples = samples
         self.activations = activations
         self.indices = indices
@@ -87,7 +92,7 @@ class TopActivationDisplay(PanelDisplay):
         """
         samples = self.samples.reshape(-1, self.samples.shape[2])
         titles = [f"{a:.3g}" for a in self.activations.ravel()] if show_activations else None
-        labels = [f"unit {unit}" for unit in self.units]
+        labels = [f"unit {unit}{' (dead)' * (unit in self.dead_units)}" for unit in self.units]
         style, n_columns = Style(kind, cmap, im_kw, bar_kw, line_kw), self.activations.shape[1]
         return self._draw(ax, samples, style, n_columns=n_columns, titles=titles, row_labels=labels)
 
@@ -138,4 +143,5 @@ class TopActivationDisplay(PanelDisplay):
         )
         samples = to_numpy(take(X, indices.ravel())).reshape(*indices.shape, -1)
         panels = model.panel_options(image_shape, samples.shape[2])
+        panels["dead_units"] = getattr(model.autoencoder, "dead_units_", ()) if layer is None else ()
         return cls(samples, activations, indices, units, **panels).plot(**drawing)

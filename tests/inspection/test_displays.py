@@ -62,7 +62,7 @@ def test_a_denoisers_own_noise(noise, X):
     pipe = make_pipeline(scaler, configured(DenoisingAutoencoder, noise=noise, noise_level=0.5)).fit(X)
     draw = partial(ReconstructionDisplay.from_estimator, pipe, X, image_shape=SHAPE)
     display = draw(corrupt=True, random_state=0)
-    assert [ax.get_ylabel() for ax in display.axes_[:, 0]] == ["input", "noise added", "reconstruction"]
+    assert [ax.get_ylabel() for ax in display.axes_[:, 0]] == ["clean", "noise added", "reconstruction"]
     spoilt, scaled = scaler.transform(display.corrupted), scaler.transform(X[:8])
     assert_allclose(display.reconstructions, pipe.inverse_transform(pipe.transform(display.corrupted)), atol=1e-6)
     assert_allclose(drawn(display.axes_[1, 3]), display.corrupted[3].reshape(SHAPE))
@@ -92,7 +92,7 @@ def test_noisy_rows_are_denoised_as_they_are(X):
     assert_allclose(display.reconstructions, model.denoise(noisy)[:3])
     given = ReconstructionDisplay.from_estimator(model, X, X_corrupted=noisy, n_samples=3, image_shape=SHAPE)
     assert_allclose(given.reconstructions, model.denoise(noisy)[:3])
-    assert [ax.get_ylabel() for ax in given.axes_[:, 0]] == ["input", "corrupted", "reconstruction"]
+    assert [ax.get_ylabel() for ax in given.axes_[:, 0]] == ["clean", "corrupted", "reconstruction"]
     for wrong in ({"corrupt": "auto"}, {"corrupt": True, "X_corrupted": noisy}):
         with pytest.raises(ValueError, match=r"corrupt=.* must be True or False, and False with X_corrupted"):
             ReconstructionDisplay.from_estimator(model, X, **wrong)
