@@ -138,7 +138,7 @@ class ReconstructionDisplay(PanelDisplay):
             transformer with an ``inverse_transform`` works too, such as PCA for comparison.
         X : {array-like, sparse matrix} of shape (n_samples_X, n_features)
             Rows, as the estimator takes them; the first ``n_samples`` are drawn. Noisy rows are denoised as they
-            are; the scale of images then is the range of the denoised ones.
+            are; the scale of images then is where both ranges overlap.
         X_corrupted : {array-like, sparse matrix} of shape (n_samples_X, n_features), default=None
             A corrupted version of each row, to be reconstructed instead: X are then the clean rows.
         corrupt : bool, default=False
@@ -191,7 +191,8 @@ class ReconstructionDisplay(PanelDisplay):
         panels = model.panel_options(image_shape, rows.shape[1])
         panels["corrupted_label"] = "noise added" if corrupt else "corrupted"
         if corrupted is None and hasattr(model.autoencoder, "denoise"):
-            panels["limits"] = limits_of(reconstructions)  # noise would make them grey
+            ranges = limits_of(rows), limits_of(reconstructions)  # noise is no reason for grey pictures
+            panels["limits"] = max(low for low, _ in ranges), min(high for _, high in ranges)
         return cls(rows, reconstructions, corrupted=corrupted, **panels).plot(**drawing)
 
     @classmethod

@@ -12,7 +12,7 @@ from sklearn.decomposition import PCA
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
-from skae import AdversarialAutoencoder, AutoencoderTransformer, DenoisingAutoencoder
+from skae import AdversarialAutoencoder, AutoencoderTransformer, DenoisingAutoencoder, SparseAutoencoder
 from skae.inspection import (
     FeatureDisplay,
     PreferredInputDisplay,
@@ -193,6 +193,31 @@ def test_style_arguments_replace_the_defaults(X, model):
     assert bars.axes_[0].patches[0].get_facecolor() == (1, 0, 0, 1)
     lines = SampleDisplay.from_samples(rows(4), kind="line", line_kw={"linewidth": 5})
     assert lines.axes_[0].lines[0].get_linewidth() == 5
+
+
+def test_noise_of_rows_to_denoise_is_not_the_scale_of_the_pictures():
+    X = load_digits().data / 16
+    model = DenoisingAutoencoder(8, max_iter=20, tol=None, random_state=0).fit(X)
+    noisy = X[:4] + np.random.default_rng(0).normal(scale=2, size=(4, 64))
+    restored = model.denoise(noisy)
+    of_noisy = ReconstructionDisplay.from_estimator(model, noisy, image_shape=(8, 8))
+    low, high = of_noisy.axes_[0, 0].images[0].get_clim()
+    assert_allclose([low, high], [restored.min(), restored.max()])
+    of_clean = ReconstructionDisplay.from_estimator(model, X[:4], image_shape=(8, 8))
+    assert of_clean.axes_[0, 0].images[0].get_clim()[0] == 0
+    both = ReconstructionDisplay.from_estimator(model, X[:4], X_corrupted=noisy, image_shape=(8, 8))
+    assert both.axes_[0, 0].images[0].get_clim() == (0, X[:4].max())
+
+
+@pytest.mark.filterwarnings("ignore:.*dead")
+def test_top_samples_of_dead_units_are_marked():
+    X = load_digits().data
+    model = SparseAutoencoder(100, sparsity="topk", n_active=1, hidden_layer_sizes=(), max_iter=5, random_state=0)
+    dead = model.fit(X).dead_units_[0]
+    alive = np.setdiff1d(np.arange(100), model.dead_units_)[0]
+    display = TopActivationDisplay.from_estimator(model, X, units=[dead, alive], image_shape=(8, 8))
+    labels = [panel.get_ylabel() for panel in display.axes_[:, 0]]
+    assert labels == [f"unit {dead} (dead)", f"unit {alive}"]
 
 
 def test_top_samples_are_drawn_as_they_are(X, model):

@@ -337,6 +337,16 @@ def test_a_loss_above_the_means_beside_a_penalty_is_told_with_both_causes():
     assert re.search(OUTWEIGHED, message)
 
 
+@pytest.mark.parametrize("name", ["kernel_size", "downsampling", "downsampling_factor", "code_layer"])
+def test_parameters_of_images_are_told_where_no_image_shape_is_given(name):
+    value = {"downsampling": "pool", "code_layer": "convolution"}.get(name, 1)
+    X = load_digits().data[:200]
+    settings = {"hidden_layer_sizes": (4,), "max_iter": 1, name: value}
+    (message,) = warnings_of(lambda: DenoisingAutoencoder(64, **settings).fit(X))
+    assert f"Without effect without image_shape, which makes networks convolutional: {name}={value!r}. Set" in message
+    assert not warnings_of(lambda: DenoisingAutoencoder(64, image_shape=(8, 8), **settings).fit(X))
+
+
 # Codes wider than the rows ---------------------------------------------------------------------------------
 
 WIDE = r"n_components=\d+ is more than the .* of X, and nothing keeps such a code from copying"
