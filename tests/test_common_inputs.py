@@ -257,7 +257,7 @@ def test_fitted_models_complain_of_values_as_scikit_learn_does(estimator, monkey
     "estimator", [AutoencoderTransformer(2), AutoencoderOutlierDetector(), AutoencoderImputer()]
 )
 def test_tables_as_people_have_them_are_refused_with_a_remedy(estimator):
-    """Of missing values the message stays scikit-learn's, as its checks ask for; a note says what takes them."""
+    """Of missing values the message begins as scikit-learn's, and goes on to say what takes them."""
     table = pd.DataFrame({"size": np.arange(20.0), "kind": ["a", "b"] * 10})
     with pytest.raises(ValueError, match=r"could not convert string.*Column 'kind' holds text.*TabularVAESampler"):
         clone(estimator).fit(table)
@@ -270,7 +270,7 @@ def test_tables_as_people_have_them_are_refused_with_a_remedy(estimator):
     if not isinstance(estimator, AutoencoderImputer):
         with pytest.raises(ValueError, match="contains NaN") as caught:
             clone(estimator).fit(np.where(np.eye(20, 3) > 0, np.nan, 1.0))
-        assert "AutoencoderImputer fills missing values" in caught.value.__notes__[0]
+        assert "AutoencoderImputer fills missing values" in str(caught.value)
 
 
 REFUSING = [

@@ -11,6 +11,10 @@ UNLABELLED = (
     "Mark rows without a label by the number -1: of a pandas Series of numbers, y.fillna(-1) does, and of one of "
     "strings y.astype(object).fillna(-1)."
 )
+_MISSING = (
+    "In skae, AutoencoderImputer fills missing values; DenoisingAutoencoder and VAESampler take rows with "
+    "missing_values=np.nan, and TabularVAESampler takes tables as they are."
+)
 _TEXT = ("object", "str", "string", "category")
 _DATES = ("date", "time", "period", "duration")  # as names of dtypes begin, in pandas, polars and pyarrow
 _OF_DATES = (datetime.date, datetime.time, datetime.timedelta, np.datetime64, np.timedelta64)
@@ -36,10 +40,7 @@ def with_remedy(X) -> Iterator[None]:
         if "Input y contains NaN" in str(error):
             raise ValueError(f"{error} {UNLABELLED}") from error
         if "contains NaN" in str(error):
-            error.add_note(
-                "In skae, AutoencoderImputer fills missing values; DenoisingAutoencoder and VAESampler take rows "
-                "with missing_values=np.nan, and TabularVAESampler takes tables as they are."
-            )
+            error.args = (f"{error}\n{_MISSING}",)
         elif "could not convert string" in str(error) or "Cannot cast str" in str(error):
             raise ValueError(
                 f"{error}. {_columns_of_text(X)}. Encode text first, for instance by OneHotEncoder in a "

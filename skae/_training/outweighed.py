@@ -37,7 +37,9 @@ def above_means(fit: Any) -> str | None:
     if loss <= (1 - _NO_BETTER if held_back else 1 + _MARGIN) * means.loss:
         return _undone(fit, own, set_to) if held_back else None
     falling = len(curve) < 2 or curve[-1] <= min(curve[:-1])
-    advice = "Train longer (max_iter) or faster (learning_rate)" if falling else "Lower learning_rate"
+    advice = f"Lower learning_rate={setup.learning_rate:.3g}"
+    if falling:
+        advice = "Train longer (max_iter) or faster (learning_rate)"
     scale = "" if fit.objective.loss.supports else f", or scale X, for instance with {data.scaler}"
     if own or set_to:
         less = " and ".join([f"weigh {own} less"] * bool(own) + [f"lower {set_to}"] * bool(set_to))

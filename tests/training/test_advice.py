@@ -343,7 +343,7 @@ def test_parameters_of_images_are_told_where_no_image_shape_is_given(name):
     X = load_digits().data[:200]
     settings = {"hidden_layer_sizes": (4,), "max_iter": 1, name: value}
     (message,) = warnings_of(lambda: DenoisingAutoencoder(64, **settings).fit(X))
-    assert f"Without effect without image_shape, which makes networks convolutional: {name}={value!r}. Set" in message
+    assert f"Without effect without image_shape, which makes networks convolutional: {name}={value!r}." in message
     assert not warnings_of(lambda: DenoisingAutoencoder(64, image_shape=(8, 8), **settings).fit(X))
 
 
