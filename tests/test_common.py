@@ -111,7 +111,7 @@ def test_scikit_learn_more(estimator, check):
     ids=checks._get_check_estimator_ids,
 )
 @pytest.mark.parametrize("estimator", [pytest.param(value, id=name) for name, value in DETECTORS.items()])
-@pytest.mark.filterwarnings("ignore:X .* feature names:UserWarning")
+@pytest.mark.filterwarnings("ignore:X .* feature names:UserWarning", "ignore:X are the rows of fit:UserWarning")
 def test_scikit_learn_more_of_detectors(estimator, check):
     check(type(estimator).__name__, clone(estimator))
 

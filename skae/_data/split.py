@@ -73,7 +73,12 @@ def far_beyond(X, held_out: Tensor, kept: Tensor) -> Tensor:
     """
     ranks, reader, far = current(), Reader(X), torch.zeros_like(held_out)
 
+    if not ranks.any(bool(kept.any())):
+        return far
+
     def parts(rows: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        if not rows.any():
+            return
         for index in rows.nonzero()[:, 0].split(chunk_rows(8 * X.shape[1])):
             yield index, reader.gather(index)
 

@@ -9,6 +9,7 @@ _FAR_BELOW = 1000  # times the loss of the column means: what no penalty that is
 _STILL_FALLING = 0.1  # of what it ends at, in the last quarter of the epochs
 _MARGIN = 1e-3  # of a loss that is no worse than the means' but for rounding, and for noise
 _NO_BETTER = 0.01  # than the means': by no more than this share of their loss
+_ABOUT = 1.2  # times the means' loss of rows held out: training that has gone further up than that has run away
 _STEPS_TO_BEGIN = 100  # after which a loss has left the means', unless a penalty keeps it there
 _WEAKEST = 0.01  # alpha, times the columns, over the means' loss: less than this holds no component back
 _WEAKEST_DECAY = 1.0  # alpha where it is a decay beside steps of one size
@@ -61,7 +62,7 @@ def _undone(fit: Any, own: str, set_to: str) -> str | None:
         return None
     of = (data, data.validation_rows) if data.watched is None else (data.watched, None)
     means = baseline(fit.objective.loss, *of).loss
-    if held_out[-1] < (1 - _NO_BETTER) * means:
+    if not (1 - _NO_BETTER) * means <= held_out[-1] <= _ABOUT * means:
         return None
     when = f"epoch {held_out.index(best) + 1}" if best in held_out else "the start"
     less = " and ".join([f"weigh {own} less"] * bool(own) + [f"lower {set_to}"] * bool(set_to))
