@@ -7,7 +7,8 @@ from .._support.warnings import warn
 from ._drawing import GREY, MISSING, Display, plain_text, shortened, with_parameters_of, written
 from ._legend import legend_above
 from ._rows import labels_of, names_of_rows, rows_to_explain, take, to_numpy
-from ._steps import find_detector, values_of
+from ._steps import find_detector
+from ._values import expected_of, values_of
 
 _PANEL = 3.0, 2.4  # inches
 _BAR, _LETTER = 0.3, 0.055  # inches: the height of a bar, the width of a letter beside it
@@ -279,7 +280,7 @@ class OutlierDisplay(Display):
         reasons = np.empty((0, len(found.names)))
         if len(numbers):
             reasons = to_numpy(detector.score_features(take(prepared, numbers)))
-        values = values_of(found, X, numbers)
+        values = values_of(found, X, numbers, expected_of(detector, take(prepared, numbers)))
         score_unit, reason_unit = getattr(detector, "_units", ("", "contribution"))
         of_scores = getattr(detector, "contamination", "auto") != "auto"  # is the threshold
         return cls(

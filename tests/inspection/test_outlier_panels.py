@@ -5,7 +5,7 @@ import pytest
 from estimators import detector, rows
 from sklearn.datasets import load_breast_cancer
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import PowerTransformer
+from sklearn.preprocessing import FunctionTransformer, PowerTransformer
 
 from skae.inspection import OutlierDisplay
 
@@ -33,11 +33,16 @@ def test_the_legend_is_above_lines_and_bars(y, has_threshold):
     assert ("no row can be an outlier" in texts) == (not has_threshold)
 
 
-def test_expected_values_that_a_step_cannot_bring_back():
+DOUBLED = FunctionTransformer(lambda X: 2 * X, lambda X: X / 2, validate=True)
+
+
+@pytest.mark.parametrize("before", [[], [DOUBLED]], ids=["alone", "after a step that takes only numbers"])
+def test_expected_values_that_a_step_cannot_bring_back(before):
     """PowerTransformer returns numbers below a bound only, where its exponent is negative."""
     X, y = load_breast_cancer(return_X_y=True)
-    model = make_pipeline(PowerTransformer(), detector()).fit(X[y == 1, :10])
+    model = make_pipeline(*before, PowerTransformer(), detector()).fit(X[y == 1, :10])
     display = OutlierDisplay.from_estimator(model, X[y == 0, :10], n_features=10)
+    np.testing.assert_allclose(display.values, X[y == 0, :10][display.rows])
     is_out = ~np.isfinite(display.expected_values)
     assert is_out.any(axis=1).all()
     for number, panel in enumerate(display.axes_[2:]):
