@@ -29,7 +29,8 @@ from ._data.standardization import Standardization
 from ._data.usual import usual_values
 from ._fitted import conformal
 from ._fitted.distances import Gaussian
-from ._fitted.members import DistanceMember, ScoreMember
+from ._fitted.members import DistanceMember, ScoreMember, mean_of, mean_of_unseen
+from ._fitted.verdicts import Verdicts
 from ._networks.units import to_units
 from ._objectives.losses import Loss, loss_by
 from ._objectives.trimming import trimmed
@@ -140,7 +141,8 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
 
     P-values are valid for rows that are exchangeable with the training rows: drawn from where these come from, in
     any order. They are not for rows of another time or place, nor for the training rows themselves, which most
-    members have seen; of these, ``left_out_scores_`` tells more.
+    members have seen; of these, ``left_out_scores_`` tells more. :class:`~skae.inspection.OutlierDisplay` draws
+    it, with p-values and reasons by the members that have not seen the row.
 
     References
     ----------
@@ -399,7 +401,9 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
             member's ``score_features`` is below its mean over rows left out, or else the squared error of the
             feature.
             Contributions of residuals are conditional on the other features: the first reason may be a value near
-            the usual one, where the others let expect another. Of X's floating dtype.
+            the usual one, where the others let expect another. Rows of `fit` get smaller ones, since most members
+            have learned them: :class:`~skae.inspection.OutlierDisplay` of all these rows has those by the others.
+            Of X's floating dtype.
 
         Raises
         ------
@@ -407,17 +411,7 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
             If ``autoencoder`` has neither ``score_features`` nor ``reconstruction_error``.
         """
         given, X = X, self._check(X)
-        scores = "score_features", "reconstruction_error"
-        if self.autoencoder is not None and not any(hasattr(self.estimators_[0], name) for name in scores):
-            kind = type(self.estimators_[0]).__name__
-            raise AttributeError(
-                "score_features needs members that score features (score_features) or reconstruct rows "
-                f"(reconstruction_error), which {kind} does not: leave autoencoder at None, or give one of skae's "
-                "autoencoders."
-            )
-        contribution = self._mean_of_members("per_column", X)
-        contribution[self._empty(X)] = 0
-        return _like(given, X, contribution)
+        return _like(given, X, self._contributions(X))
 
     def expected_values(self, X):
         """Compute what each feature is expected to be, given the other features of the row.
@@ -434,6 +428,7 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
             features being what they are; the mean over members. Values are put in the place of what was found,
             feature by feature, so that a row costs as much as d rows of d features; beyond 2048 features, the
             reconstruction stays that of the row. With ``autoencoder``, the mean of the members' reconstructions.
+            Of rows of `fit`, what is found draws them along, as members have learned it: see `score_features`.
             In the units of X, of its floating dtype.
 
         Raises
@@ -442,13 +437,7 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
             If ``autoencoder`` has no ``reconstruct``.
         """
         given, X = X, self._check(X)
-        if self.autoencoder is not None and not hasattr(self.estimators_[0], "reconstruct"):
-            kind = type(self.estimators_[0]).__name__
-            raise AttributeError(
-                f"expected_values needs members that reconstruct rows, which {kind} does not: leave autoencoder "
-                "at None, or give one of skae's autoencoders of numbers."
-            )
-        return _like(given, X, self._mean_of_members("expected", X))
+        return _like(given, X, self._expectations(X))
 
     # How it is done ---------------------------------------------------------------------------------------
 
@@ -532,13 +521,65 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
             for model, gaussians in zip(self.estimators_, self._gaussians, strict=True)
         ]
 
-    def _mean_of_members(self, method: str, X) -> np.ndarray:
-        """Return the mean over members of what a method of theirs returns, float64."""
+    def _mean_of_members(self, method: str, X, unseen: np.ndarray | None = None) -> np.ndarray:
+        """Return the mean over members of what a method of theirs returns, float64.
+
+        ``unseen``, (n_members, n_rows), is of rows of `fit`: which of them are new to which members.
+        """
         members = self._members()
-        total = getattr(members[0], method)(X)
-        for member in members[1:]:
-            total += getattr(member, method)(X)
-        return total / len(members)
+        return mean_of(members, method, X) if unseen is None else mean_of_unseen(members, method, X, unseen)
+
+    def _contributions(self, X, unseen: np.ndarray | None = None) -> np.ndarray:
+        """Return what each column of validated rows contributes to their oddness, to members."""
+        scores = "score_features", "reconstruction_error"
+        if self.autoencoder is not None and not any(hasattr(self.estimators_[0], name) for name in scores):
+            kind = type(self.estimators_[0]).__name__
+            raise AttributeError(
+                "score_features needs members that score features (score_features) or reconstruct rows "
+                f"(reconstruction_error), which {kind} does not: leave autoencoder at None, or give one of skae's "
+                "autoencoders."
+            )
+        contribution = self._mean_of_members("per_column", X, unseen)
+        contribution[self._empty(X)] = 0
+        return contribution
+
+    def _expectations(self, X, unseen: np.ndarray | None = None) -> np.ndarray:
+        """Return what each column of validated rows is expected to be, by members."""
+        if self.autoencoder is not None and not hasattr(self.estimators_[0], "reconstruct"):
+            kind = type(self.estimators_[0]).__name__
+            raise AttributeError(
+                f"expected_values needs members that reconstruct rows, which {kind} does not: leave autoencoder "
+                "at None, or give one of skae's autoencoders of numbers."
+            )
+        return self._mean_of_members("expected", X, unseen)
+
+    def _of_left_out(self, X) -> Verdicts | None:
+        """Return what members that have not seen them say of rows of `fit`, for displays; None of other rows.
+
+        P-values are those of new rows with these scores, which count the row itself among the others: so they are
+        at most `false_alarm_rate` exactly where ``left_out_scores_ < offset_``. A row that all members have seen
+        has none; its reasons are by all of them.
+        """
+        X = self._check(X)
+        if not has_fingerprint(X, getattr(self, "_rows_of_fit", None), in_all=True):
+            return None
+        unseen = np.ones((len(self.estimators_), _num_samples(X)), dtype=bool)
+        for is_unseen, seen in zip(unseen, self.estimators_samples_, strict=True):
+            is_unseen[seen] = False
+        reference = self._reference()
+        scores = self.left_out_scores_.copy()
+        if len(reference):
+            scores[self._empty(X)] = -reference[0]  # as new ones
+        p = np.where(np.isnan(scores), np.nan, conformal.p_values(-scores, reference))
+        if self.contamination != "auto":  # `offset_`, and so `predict`, is of these scores
+            scores = -self._oddness(X)
+
+        return Verdicts(
+            scores,
+            p,
+            lambda numbers: self._contributions(_safe_indexing(X, numbers), unseen[:, numbers]),
+            lambda numbers: self._expectations(_safe_indexing(X, numbers), unseen[:, numbers]),
+        )
 
     def _oddness(self, X) -> np.ndarray:
         """Return the mean over members of how odd validated rows are, (n,), float64.

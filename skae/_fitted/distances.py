@@ -137,34 +137,50 @@ def left_out(gaussian: Gaussian, rows: Tensor, as_new: Tensor) -> Tensor:
     It is fitted to ``rows``, among others. What is added to the covariance, the share that is left of it and its
     divisor stay as they are.
     """
-    n = gaussian.n_rows
-    own = _whiten(gaussian, rows)
-    new = _whiten(gaussian, as_new) + own / (n - 1)
-    weight = gaussian.share * n / (n - 1) ** 2
-    product, length = (own * new).sum(1), own.square().sum(1)
-    return new.square().sum(1) + weight * product.square() / (1 - weight * length)
+    own, new, weight = _without(gaussian, rows, as_new)
+    return new.square().sum(1) + weight[:, 0] * (own * new).sum(1).square()
 
 
-def fall_when_free(gaussian: Gaussian, rows: Tensor) -> Tensor:
-    """Return by how much the squared distance falls when one column is free to take any value, (n, d)."""
-    return _pull(gaussian, rows).square_().div_(_precision(gaussian))
+def fall_when_free(gaussian: Gaussian, rows: Tensor, known: Tensor | None = None) -> Tensor:
+    """Return by how much the squared distance falls when one column is free to take any value, (n, d).
+
+    The distance is that from a Gaussian that does not know the rows ``known``, each on its own, if there are any.
+    """
+    pull, precision = _pull(gaussian, rows, known)
+    return pull.square_().div_(precision)
 
 
-def beyond(gaussian: Gaussian, rows: Tensor) -> Tensor:
+def beyond(gaussian: Gaussian, rows: Tensor, known: Tensor | None = None) -> Tensor:
     """Return by how much each column is above the value that it takes when it is free, (n, d)."""
-    return _pull(gaussian, rows).div_(_precision(gaussian))
+    pull, precision = _pull(gaussian, rows, known)
+    return pull.div_(precision)
 
 
-def _pull(gaussian: Gaussian, rows: Tensor) -> Tensor:
-    """Return S^-1 d of each row, (n, d)."""
-    whitened, root = _whiten(gaussian, rows), as_tensor(gaussian.root)
-    return whitened * root if root.ndim == 1 else whitened @ root.mT
+def _pull(gaussian: Gaussian, rows: Tensor, known: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Return S^-1 d of each row, (n, d), and the diagonal of S^-1, (d,) or of each row, (n, d)."""
+    root = as_tensor(gaussian.root)
+
+    def from_white(rows: Tensor) -> Tensor:
+        return rows * root if root.ndim == 1 else rows @ root.mT
+
+    precision = root.square() if root.ndim == 1 else root.square().sum(1)
+    if known is None:
+        return from_white(_whiten(gaussian, rows)), precision
+    own, new, weight = _without(gaussian, known, rows)
+    pull = from_white(new + weight * own * (own * new).sum(1, keepdim=True))
+    return pull, precision + weight * from_white(own).square()
 
 
-def _precision(gaussian: Gaussian) -> Tensor:
-    """Return the diagonal of S^-1, (d,)."""
-    squares = as_tensor(gaussian.root).square()
-    return squares if squares.ndim == 1 else squares.sum(1)
+def _without(gaussian: Gaussian, known: Tensor, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return ``known``, (n, d), whitened, ``rows`` likewise, less the mean of the others, and weights, (n, 1).
+
+    Without a known row, whitened k, the inverse of the covariance is that of white rows, I, plus weight * k k'.
+    """
+    n = gaussian.n_rows
+    own = _whiten(gaussian, known)
+    new = _whiten(gaussian, rows) + own / (n - 1)
+    weight = gaussian.share * n / (n - 1) ** 2
+    return own, new, weight / (1 - weight * own.square().sum(1, keepdim=True))
 
 
 def _whiten(gaussian: Gaussian, rows: Tensor) -> Tensor:

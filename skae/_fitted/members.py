@@ -2,6 +2,7 @@
 
 A member is a fitted autoencoder with three methods: ``oddness(X)``, (n,), higher for odder rows,
 ``per_column(X)``, (n, n_features), not negative, and ``expected(X)``, (n, n_features), what the columns should be.
+The last two take rows of `fit` that it was not trained on, too (``is_new=False``), and answer as of new ones.
 """
 
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.pipeline import Pipeline
+from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _get_feature_names
 from torch import Tensor
 
@@ -91,11 +93,11 @@ class DistanceMember:
             squared += self.code_weight * squared_distance(self.codes, code)
         return squared.numpy()
 
-    def per_column(self, X) -> np.ndarray:
+    def per_column(self, X, *, is_new: bool = True) -> np.ndarray:
         """Return by how much the distance of the residual falls when one column is free."""
-        return self._of_residuals(fall_when_free, X)
+        return self._of_residuals(fall_when_free, X, None if is_new else self._residuals(X))
 
-    def expected(self, X) -> np.ndarray:
+    def expected(self, X, *, is_new: bool = True) -> np.ndarray:
         """Return the value of each column at which the distance of the residual is least, the others as they are.
 
         A value that is far off draws the reconstruction along. So each is put in the place of what was found, one
@@ -103,24 +105,32 @@ class DistanceMember:
         """
         rows = arrays.to_torch(X)
         values = rows.cpu().double().numpy() if isinstance(rows, Tensor) else rows.toarray()
-        result = values + self.scale.numpy() * self._of_residuals(beyond, X)  # of the reconstruction, less the row
+        scale, known = self.scale.numpy(), None if is_new else self._residuals(X)
+        result = values + scale * self._of_residuals(beyond, X, known)  # of the reconstruction, less the row
         d = values.shape[1]
         if d > MOST_COLUMNS:
             return result
         dtype, column = np.dtype(str(_dtype(self.autoencoder, X)).removeprefix("torch.")), np.arange(d)
         for part in slices(len(values), 8 * d * d):
             free = np.repeat(values[part, None], d, axis=1)  # row, which column is free, column
+            own = None if known is None else known[part].repeat_interleave(d, 0)
             for _ in range(ROUNDS):
                 free[:, column, column] = result[part]
-                above = self._of_residuals(beyond, free.reshape(-1, d).astype(dtype)).reshape(free.shape)
-                result[part] += self.scale.numpy() * above[:, column, column]
+                above = self._of_residuals(beyond, free.reshape(-1, d).astype(dtype), own).reshape(free.shape)
+                result[part] += scale * above[:, column, column]
         return result
 
-    def _of_residuals(self, measure: Callable[[Gaussian, Tensor], Tensor], X) -> np.ndarray:
+    def _residuals(self, X) -> Tensor:
+        with threads.for_work(_work(self.autoencoder, X.shape[0])):
+            return torch.cat([residual for _, residual, _ in _parts(self.autoencoder, self.scale, X)])
+
+    def _of_residuals(self, measure: Callable[..., Tensor], X, known: Tensor | None) -> np.ndarray:
+        """Measure residuals of rows; ``known`` are those that the Gaussian is to forget, each for its row."""
         result = np.empty(tuple(X.shape))
         with threads.for_work(_work(self.autoencoder, len(result))):
             for part, residual, _ in _parts(self.autoencoder, self.scale, X):
-                result[part] = measure(self.residuals, residual).numpy()
+                own = None if known is None else known[part]
+                result[part] = measure(self.residuals, residual, own).numpy()
         return result
 
 
@@ -190,14 +200,14 @@ class ScoreMember:
         """Return minus the score of each row."""
         return -_numbers(_named_as(self.autoencoder, X).score_samples(X))
 
-    def per_column(self, X) -> np.ndarray:
+    def per_column(self, X, *, is_new: bool = True) -> np.ndarray:
         """Return by how much the score of a column is below the usual, or else its squared error."""
         autoencoder = _named_as(self.autoencoder, X)
         if self.usual is not None:
             return np.maximum(self.usual - _numbers(autoencoder.score_features(X)), 0)
         return _numbers(autoencoder.reconstruction_error(X, per_feature=True))
 
-    def expected(self, X) -> np.ndarray:
+    def expected(self, X, *, is_new: bool = True) -> np.ndarray:
         """Return its reconstruction."""
         return _numbers(_named_as(self.autoencoder, X).reconstruct(X))
 
@@ -226,3 +236,29 @@ def _named_as(estimator: Any, X) -> Any:
     else:
         vars(twin)["feature_names_in_"] = names
     return twin
+
+
+# Together --------------------------------------------------------------------------------------------------
+
+
+def mean_of(members: list, method: str, X) -> np.ndarray:
+    """Return the mean over members of what a method of theirs returns of rows."""
+    total = getattr(members[0], method)(X)
+    for member in members[1:]:
+        total += getattr(member, method)(X)
+    return total / len(members)
+
+
+def mean_of_unseen(members: list, method: str, X, unseen: np.ndarray) -> np.ndarray:
+    """Return the mean of `per_column` or `expected` of rows of `fit`, each by the members that have not seen it.
+
+    ``unseen``, (n_members, n_rows), tells which have not. Rows that all have seen are as new ones to all.
+    """
+    result, n_judges = np.zeros(tuple(X.shape)), unseen.sum(0)
+    for member, new in zip(members, unseen, strict=True):
+        if new.any():
+            result[new] += getattr(member, method)(_safe_indexing(X, np.flatnonzero(new)), is_new=False)
+    result /= np.maximum(n_judges, 1)[:, np.newaxis]
+    if not n_judges.all():
+        result[n_judges == 0] = mean_of(members, method, _safe_indexing(X, np.flatnonzero(n_judges == 0)))
+    return result

@@ -6,9 +6,10 @@ from sklearn.utils.validation import check_consistent_length
 from .._support.warnings import warn
 from ._drawing import GREY, MISSING, Display, plain_text, shortened, with_parameters_of, written
 from ._legend import legend_above
-from ._rows import labels_of, names_of_rows, rows_to_explain, take, to_numpy
+from ._rows import labels_of, names_of_rows, rows_to_explain
 from ._steps import find_detector
-from ._values import expected_of, values_of
+from ._values import values_of
+from ._verdicts import explain, told_of_panels, verdicts_of
 
 _PANEL = 3.0, 2.4  # inches
 _BAR, _LETTER = 0.3, 0.055  # inches: the height of a bar, the width of a letter beside it
@@ -20,9 +21,8 @@ class OutlierDisplay(Display):
     """What an outlier detector says of rows: scores, p-values, and which features make single rows odd.
 
     The first panel has a histogram of the scores, with the threshold; the second one of the p-values, which would
-    be flat if all rows were normal, with the rate of false alarms. Then comes a panel for each row that is
-    explained: bars of the features that contribute most, each with the value in the row, the one that the other
-    features of the row let expect, and the usual one. Use `from_estimator` to make a display.
+    be flat if all rows were normal, with the rate of false alarms. Then come panels of rows to explain: bars of
+    the features that contribute most, with values found, expected and usual. Use `from_estimator` to make one.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ class OutlierDisplay(Display):
     threshold : float
         Rows that score less are outliers; -inf if there can be none.
     p_values : ndarray of shape (n_samples,)
-        P-values.
+        P-values, NaN where there is none.
     rows : list of int
         Numbers of the rows to explain, from 0.
     reasons : ndarray of shape (len(rows), n_features)
@@ -94,10 +94,9 @@ class OutlierDisplay(Display):
         reason_unit="contribution",
         false_alarm_rate=None,
     ):
-        self.scores, self.threshold, self.p_values = scores, threshold, p_values
+        self.scores, self.threshold, self.p_values, self.labels = scores, threshold, p_values, labels
         self.rows, self.reasons, self.feature_names = rows, reasons, feature_names
-        self.labels, self.values = labels, values
-        self.usual_values, self.expected_values = usual_values, expected_values
+        self.values, self.usual_values, self.expected_values = values, usual_values, expected_values
         self.row_names = [f"row {row}" for row in rows] if row_names is None else row_names
         self.score_unit, self.reason_unit = score_unit, reason_unit
         self.false_alarm_rate = false_alarm_rate
@@ -137,7 +136,7 @@ class OutlierDisplay(Display):
         UserWarning
             If there are more rows to explain than ``max_rows``.
         """
-        drawn = self._drawn(max_rows)
+        drawn, n_all = self._drawn(max_rows), len(self.feature_names)
         bars = [self._bars(number, n_features) for number in drawn]
         longest = max((len(line) for _, names in bars for name in names for line in name.split("\n")), default=0)
         n_columns = min(3 if longest <= _LONGEST else 2, n_panels := 2 + len(drawn))  # to be read on a page
@@ -155,9 +154,9 @@ class OutlierDisplay(Display):
             places = np.arange(len(lengths))
             panel.barh(places, lengths, **{"color": "C3", **(bar_kw or {})})
             panel.set_yticks(places, names, fontsize="x-small")
-            p = self.p_values[self.rows[number]]
-            panel.set_title(f"{plain_text(self.row_names[number])}, p = {p:.2g}", fontsize="small", loc="right")
-            n_all = len(self.feature_names)
+            title, p = plain_text(self.row_names[number]), self.p_values[self.rows[number]]
+            title += ", no p-value" if np.isnan(p) else f", p = {p:.2g}"
+            panel.set_title(title, fontsize="small", loc="right")
             which = f"\nthe {len(lengths)} largest of {n_all} features" if len(lengths) < n_all else ""
             panel.set_xlabel(self.reason_unit + which, fontsize="small", loc="right")
         return self
@@ -219,6 +218,8 @@ class OutlierDisplay(Display):
         if self.false_alarm_rate is not None:
             ax.axvline(self.false_alarm_rate, color="k", linestyle="--", linewidth=1)
             label += f"\n(line: false_alarm_rate={self.false_alarm_rate:g})"
+        if n_without := int(np.isnan(self.p_values).sum()):
+            label += f"\n({n_without} rows have none)"
         ax.set_xlabel(label, fontsize="small")
 
     def _histogram(self, ax, values: np.ndarray, edges: np.ndarray, hist_kw: dict | None) -> None:
@@ -247,13 +248,13 @@ class OutlierDisplay(Display):
             Fitted :class:`~skae.AutoencoderOutlierDetector`, or a fitted :class:`~sklearn.pipeline.Pipeline` that
             ends in one.
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows to judge: not those of `fit`, since p-values are not valid for them.
+            Rows to judge: new ones, or all those of `fit`, as they were: see the notes.
         y : array-like of shape (n_samples,) or None, default=None
             Labels, to draw a histogram for each; that of rows whose label is missing is grey.
         rows : int or array-like of int or bool, default=3
             Rows to explain: so many, the oddest; or their numbers, from 0, whatever the index of a data frame, in
-            the order to draw them; or a mask of all rows, such as ``estimator.predict(X) == -1``, drawn oddest
-            first. Titles have the index, too; where there is no row to explain, a title says so.
+            the order to draw them; or a mask of all rows, such as ``estimator.predict(X) == -1`` or, of rows of
+            `fit`, ``left_out_scores_ < offset_``, drawn oddest first. Titles have the index, too.
         **drawing : dict
             Parameters of `plot`.
 
@@ -269,24 +270,24 @@ class OutlierDisplay(Display):
         TypeError
             If the estimator has no p-values.
         ValueError
-            If X has no row of a number in ``rows``, or a mask has another length than X.
+            If X has no row of a number in ``rows``, or a mask has another length.
+
+        Notes
+        -----
+        Of rows of `fit`, scores are ``left_out_scores_``, p-values are at most ``false_alarm_rate`` where they are
+        below ``offset_``, and all is by members that have not seen the row: where there are none, no p-value. With
+        a number as ``contamination``, scores are by all members, as ``offset_`` is.
         """
         found = find_detector(estimator, X)
-        detector, prepared = found.estimator, found.rows
-        scores = to_numpy(detector.score_samples(prepared))
-        if y is not None:
-            check_consistent_length(scores, y)
-        numbers = rows_to_explain(rows, scores)
-        reasons = np.empty((0, len(found.names)))
-        if len(numbers):
-            reasons = to_numpy(detector.score_features(take(prepared, numbers)))
-        values = values_of(found, X, numbers, expected_of(detector, take(prepared, numbers)))
-        score_unit, reason_unit = getattr(detector, "_units", ("", "contribution"))
-        of_scores = getattr(detector, "contamination", "auto") != "auto"  # is the threshold
+        verdicts = verdicts_of(found)
+        check_consistent_length(verdicts.scores, y)
+        numbers = rows_to_explain(rows, verdicts.scores)
+        reasons, expected = explain(verdicts, numbers, len(found.names))
+        values = values_of(found, X, numbers, expected)
         return cls(
-            scores,
-            detector.offset_,
-            to_numpy(detector.p_values(prepared)),
+            verdicts.scores,
+            found.estimator.offset_,
+            verdicts.p_values,
             numbers.tolist(),
             reasons,
             found.names,
@@ -295,7 +296,5 @@ class OutlierDisplay(Display):
             usual_values=values.usual,
             expected_values=values.expected,
             row_names=names_of_rows(X, numbers, _LONGEST),
-            score_unit=score_unit,
-            reason_unit=reason_unit,
-            false_alarm_rate=None if of_scores else getattr(detector, "false_alarm_rate", None),
+            **told_of_panels(found.estimator),
         ).plot(**drawing)

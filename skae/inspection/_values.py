@@ -5,7 +5,6 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from sklearn.utils.validation import _num_samples
 
 from .._data.chunks import evenly
 from .._data.tables.frames import is_missing, library_of, objects
@@ -55,14 +54,6 @@ def values_of(found: Found, X, numbers: np.ndarray, expected: np.ndarray | None)
     if restored is None:
         return here
     return Values(_cells(take(X, numbers)), restored[0], None if expected is None else restored[1:])
-
-
-def expected_of(detector, rows) -> np.ndarray | None:
-    """Return the values that are expected of rows; None if neither the detector nor its members know."""
-    try:
-        return to_numpy(detector.expected_values(rows)) if _num_samples(rows) else None
-    except AttributeError:
-        return None
 
 
 # The way back ----------------------------------------------------------------------------------------------

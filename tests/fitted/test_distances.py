@@ -70,6 +70,21 @@ def test_left_out_is_the_distance_from_the_others(n_rows, n_columns):
     assert (left_out(gaussian, X, X) > squared_distance(gaussian, X)).all()
 
 
+@pytest.mark.parametrize(("n_rows", "n_columns"), [(12, 20), (60, 4)])
+def test_falls_from_the_others(n_rows, n_columns):
+    """By the distance that is least: a column that takes the value it is to have."""
+    X, moved = (torch.from_numpy(rows(n_rows, n_columns, seed=seed)) for seed in (0, 1))
+    gaussian = fitted(X.numpy())
+    fall, above = (measure(gaussian, moved, X) for measure in (fall_when_free, beyond))
+    for j in range(n_columns):
+        free, near = moved.clone(), moved.clone()
+        free[:, j] -= above[:, j]
+        near[:, j] -= 1.01 * above[:, j]
+        least = left_out(gaussian, X, free)
+        assert_allclose(left_out(gaussian, X, moved) - least, fall[:, j], rtol=1e-6, atol=1e-8)
+        assert (left_out(gaussian, X, near) > least).all()
+
+
 def test_the_covariance_is_shrunk_as_ledoit_and_wolf_do():
     for n_rows, n_columns in ((1000, 10), (300, 100)):
         X = rows(n_rows, n_columns)

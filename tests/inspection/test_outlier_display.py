@@ -131,13 +131,12 @@ def test_values_are_in_the_units_of_the_pipelines_input(steps):
     ids=["wrong", "mixed", "none"],
 )
 def test_values_are_in_the_units_of_the_detector_where_there_is_no_way_back(step):
-    X = 1000 + 50 * pd.DataFrame(rows(61), columns=NAMES)
+    X, new = (1000 + 50 * pd.DataFrame(rows(n, seed=n), columns=NAMES) for n in (61, 30))
     model = make_pipeline(step, detector()).fit(X)
-    display = OutlierDisplay.from_estimator(model, X, rows=[7])
-    prepared = np.asarray(model[:-1].transform(X))
-    assert_allclose(display.values[0], prepared[7])
-    assert_allclose(display.usual_values, np.median(prepared, axis=0))
-    assert_allclose(display.expected_values, model[-1].expected_values(model[:-1].transform(X.iloc[[7]])))
+    display = OutlierDisplay.from_estimator(model, new, rows=[7])
+    assert_allclose(display.values, np.asarray(model[:-1].transform(new))[[7]])
+    assert_allclose(display.usual_values, np.median(model[:-1].transform(X), axis=0))
+    assert_allclose(display.expected_values, model[-1].expected_values(model[:-1].transform(new.iloc[[7]])))
 
 
 def test_tables_of_categories():
