@@ -74,13 +74,12 @@ def far_beyond(X, held_out: Tensor, kept: Tensor) -> Tensor:
     ranks, reader, far = current(), Reader(X), torch.zeros_like(held_out)
 
     if not ranks.any(bool(kept.any())):
-        return far
+        return far  # which `split` refuses
 
     def parts(rows: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        if not rows.any():
-            return
-        for index in rows.nonzero()[:, 0].split(chunk_rows(8 * X.shape[1])):
-            yield index, reader.gather(index)
+        index = rows.nonzero()[:, 0]
+        for some in index.split(chunk_rows(8 * X.shape[1])) if len(index) else ():
+            yield some, reader.gather(some)
 
     # Missing values are NaN, and beyond no range.
     extremes = ((x.nan_to_num(torch.inf).amin(0), x.nan_to_num(-torch.inf).amax(0)) for _, x in parts(kept))
