@@ -332,7 +332,8 @@ class AdversarialAutoencoder(BaseAutoencoder):
             If ``n_samples`` is not an integer, or is below 1.
         """
         check_is_fitted(self)
-        return generate(self, n_samples, random_state, self._prior)
+        prior, width = self._prior, self._n_features_out
+        return generate(self, n_samples, random_state, lambda n, *how: priors.draw(prior, n, width, *how))
 
     def _bottleneck(self, setup: Setup) -> Adversary:
         width = setup.architecture.encoder_layer_sizes[-1]

@@ -324,6 +324,8 @@ class TabularVAESampler(
         given |= {
             "likelihood": self._codec.likelihood,
             "hidden_groups": self._codec.groups,
+            "learnt_prior": self.prior,
+            "prior": "normal",  # after training, too: the table's mixture is one of draws, for scores
             "missing_values": np.nan,
             "learning_rate": bearable(auto.learning_rate, self)
             if self.learning_rate == "auto"
@@ -641,12 +643,12 @@ class _TableVAE(VAESampler):
 
     _against_inactive_units = _fewer_columns = ""
 
-    prior: str = parameter(StrOptions({"mixture", "normal"}), default="mixture")
+    learnt_prior: str = parameter(StrOptions({"mixture", "normal"}), default="mixture")
     hidden_groups: Any = parameter("array-like", None, default=None)
 
     def _bottleneck(self, setup: Setup) -> GaussianBottleneck:
         n_rows = setup.data.n_train
-        if self.prior == "normal" or n_rows >= MANY_ROWS:
+        if self.learnt_prior == "normal" or n_rows >= MANY_ROWS:
             return VAESampler._bottleneck(self, setup)
         n_steps = self.max_iter * math.ceil(n_rows / setup.batch_size)
         return MixtureBottleneck(

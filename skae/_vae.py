@@ -6,12 +6,14 @@ from typing import Any, ClassVar
 
 import torch
 from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from ._base import TakesMissingValues, is_empty
 from ._bottleneck.gaussian import GaussianBottleneck
 from ._data import arrays
 from ._fitted.activity import active_units
+from ._fitted.mixture import Mixture, mixture_of_means
 from ._fitted.sampling import Densities, check_n_samples, generate, standard_normal
 from ._networks.activations import bounded
 from ._networks.building import Architecture
@@ -19,6 +21,7 @@ from ._networks.inference import forward
 from ._objectives import likelihoods
 from ._objectives.losses import Loss, loss_by
 from ._objectives.support import Support, SupportWatch
+from ._support.devices import normal
 from ._support.parameters import AT_LEAST_ONE, NON_NEGATIVE, POSITIVE, parameter
 from ._support.warnings import warn
 from ._training.fitting import Fit
@@ -26,6 +29,16 @@ from ._training.history import History
 from ._training.setup import Mode, Setup
 
 WORTHLESS = 0.5  # nats a row that codes cost more than they save; less may be due to the draws
+
+
+def _takes_portions(self) -> bool:
+    if self.prior != "mixture":
+        return True
+    raise AttributeError(
+        f"{type(self).__name__} has no partial_fit with prior={self.prior!r}: the mixture is fitted to the codes "
+        "of all rows, of which partial_fit sees a portion. Use fit, with warm_start=True to go on from the "
+        "weights that there are, or prior='normal'."
+    )
 
 
 class VAESampler(TakesMissingValues):
@@ -58,9 +71,14 @@ class VAESampler(TakesMissingValues):
         decoder for each row and column, for columns whose spread depends on the row [6]_. A learned or conditional
         variance starts at the column's own and stays above 1e-4 times that; for a constant column, above a
         hundredth of the others' mean. Conditional variances fit few rows too closely: use ``early_stopping``.
+    prior : {'normal', 'mixture'}, default='normal'
+        Distribution of the codes that `sample` draws: 'normal', the standard normal one, in much of which there
+        are no codes of real rows; or 'mixture', at most 20 normal distributions that `fit`, in the end, fits to
+        the posterior means of its rows [8]_. Training and scores are the same. For pictures, use 'mixture' and
+        draw means: ``sample(n, mean=True)``. With 'mixture' there is no `partial_fit`.
     beta : float, default=1.0
-        Weight of the KL divergence. Above 1, codes are closer to the prior [4]_; below 1, reconstructions are
-        better.
+        Weight of the KL divergence. Above 1, codes are closer to the standard normal distribution [4]_; below 1,
+        reconstructions are better.
     kl_warm_up : float, default=0.0
         Number of epochs over which the weight of the KL divergence grows linearly from 0 to ``beta``. They are
         counted over all passes of `partial_fit`; a warm start begins at full strength. ``tol`` and
@@ -337,22 +355,22 @@ class VAESampler(TakesMissingValues):
        distribution. ICNN.
     .. [7] P.-A. Mattei and J. Frellsen (2019). MIWAE: deep generative modelling and imputation of incomplete data
        sets. ICML.
+    .. [8] P. Ghosh, M. S. M. Sajjadi, A. Vergari, M. Black and B. Schoelkopf (2020). From variational to
+       deterministic autoencoders. ICLR. (Ex-post density estimation.)
 
     Examples
     --------
-    Pictures: the means of codes that a Gaussian mixture draws where those of real digits are. Of codes from the
-    prior, by `sample`, fewer digits can be read; see :doc:`the guide </guide/generation>`.
+    Pictures: means, of codes that a Gaussian mixture draws where those of real digits are; see :doc:`the guide
+    </guide/generation>`.
 
     >>> import numpy as np
     >>> from sklearn.datasets import load_breast_cancer, load_digits
-    >>> from sklearn.mixture import GaussianMixture
     >>> from sklearn.pipeline import make_pipeline
     >>> from sklearn.preprocessing import StandardScaler
     >>> from skae import VAESampler
     >>> digits = load_digits().data / 16
-    >>> vae = VAESampler(8, likelihood="bernoulli", beta=0.3, random_state=0).fit(digits)
-    >>> mixture = GaussianMixture(30, random_state=0).fit(vae.transform(digits))
-    >>> vae.inverse_transform(mixture.sample(5)[0]).shape
+    >>> vae = VAESampler(8, likelihood="bernoulli", beta=0.3, prior="mixture", random_state=0)
+    >>> vae.fit(digits).sample(5, random_state=0, mean=True).shape
     (5, 64)
 
     Rows of a table, and log-likelihoods:
@@ -371,6 +389,7 @@ class VAESampler(TakesMissingValues):
     loss: Any = parameter(*TakesMissingValues._parameter_constraints["loss"], None, default=None)
     likelihood: Any = parameter(StrOptions(set(likelihoods.LIKELIHOODS)), "array-like", default="gaussian")
     decoder_variance: Any = parameter(StrOptions({"learned", "conditional"}), POSITIVE, default="learned")
+    prior: str = parameter(StrOptions({"normal", "mixture"}), default="normal")
     beta: float = parameter(NON_NEGATIVE, default=1.0)
     kl_warm_up: float = parameter(NON_NEGATIVE, default=0.0)
     free_bits: float = parameter(NON_NEGATIVE, default=0.0)
@@ -379,9 +398,34 @@ class VAESampler(TakesMissingValues):
 
     tied_weights: ClassVar = False  # type: ignore[misc]  # no parameter: the encoder has two heads
 
+    _mixture = None  # that codes are drawn from, as plain arrays; files of earlier versions have none
     _score_unit = "log-likelihood in nats"
     _against_inactive_units = "set free_bits or kl_warm_up, "  # what else helps, of the parameters there are
     _fewer_columns = ", or make fewer columns of X first, for instance with sklearn.decomposition.TruncatedSVD(20)"
+
+    # Fitting ----------------------------------------------------------------------------------------------
+
+    @available_if(_takes_portions)
+    def partial_fit(self, X, y=None):
+        """Take one pass over X, from the current weights and the current solver state.
+
+        Call it repeatedly for data that come in chunks. No rows are held out for ``early_stopping``, and there is
+        no :class:`~sklearn.exceptions.ConvergenceWarning`. Not with ``prior='mixture'``, which is fitted to the
+        codes of all rows: go on with `fit` and ``warm_start=True`` there.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Training data, real and finite.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self : object
+            Fitted estimator.
+        """
+        return super().partial_fit(X, y)
 
     # Using the model --------------------------------------------------------------------------------------
 
@@ -422,10 +466,10 @@ class VAESampler(TakesMissingValues):
         )
 
     def sample(self, n_samples=1, random_state=None, *, mean=False):
-        """Draw new rows: codes from the prior, then a row for each code from p(x|z).
+        """Draw new rows: codes from the ``prior``, then a row for each code from p(x|z).
 
-        In a pipeline after a scaler, ``pipe[:-1].inverse_transform(pipe[-1].sample(n))`` brings them back to the
-        original units.
+        For pictures, draw means, with ``prior='mixture'``. In a pipeline after a scaler,
+        ``pipe[:-1].inverse_transform(pipe[-1].sample(n))`` brings them back to the original units.
 
         Parameters
         ----------
@@ -435,7 +479,9 @@ class VAESampler(TakesMissingValues):
             Seed of the draws. None draws different rows each time.
         mean : bool, default=False
             Whether to return the mean of p(x|z) for each code instead of a draw from it. Means are smoother and
-            vary less than data do. With a plain ``loss`` there are only means.
+            vary less than data do: take them for pictures, and draws for rows of data. Of grey levels,
+            ``likelihood='bernoulli'`` draws pixels that are black or white. With a plain ``loss`` there are only
+            means.
 
         Returns
         -------
@@ -449,7 +495,12 @@ class VAESampler(TakesMissingValues):
         """
         check_is_fitted(self)
         draws = self._objective["likelihood"] and not mean
-        return generate(self, n_samples, random_state, "normal", self._draw_rows if draws else None)
+        return generate(self, n_samples, random_state, self._draw_codes, self._draw_rows if draws else None)
+
+    def _draw_codes(self, n: int, like: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        if self._mixture is None:
+            return normal((n, self._n_features_out), like, generator)
+        return Mixture(*self._mixture).draw(n, like, generator)
 
     def _draw_rows(self, output: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         return likelihoods.draw(self._objective["likelihood"], self.decoder_, output, generator)
@@ -459,7 +510,8 @@ class VAESampler(TakesMissingValues):
 
         The estimate is the logarithm of the mean of ``p(x|z) p(z) / q(z|x)`` over ``n_importance_samples`` draws z
         of q(z|x) (Burda et al. 2016). Its expectation lies between the ELBO and log p(x). All rows share the
-        draws, so that their errors are correlated.
+        draws, so that their errors are correlated. p(z) is the standard normal distribution that the model was
+        trained with, also with ``prior='mixture'``.
 
         Parameters
         ----------
@@ -650,6 +702,7 @@ class VAESampler(TakesMissingValues):
             "reconstruction_curve_": setup.curve("reconstruction_curve_", parts.get("reconstruction", [])),
             "kl_curve_": setup.curve("kl_curve_", parts.get("kl", [])),
             "n_active_units_": active_units(encoder.forward_centred, fit),
+            "_mixture": tuple(mixture_of_means(encoder.forward_centred, fit)) if self.prior == "mixture" else None,
             "_objective": {"likelihood": self._parts(setup.architecture), "loss": self.loss},
         }
 

@@ -97,6 +97,7 @@ CONFIGURATIONS = {
     "vae_own_loss": configured(VAESampler, loss=fourth_power),
     "vae_student_t": configured(VAESampler, likelihood="student_t"),
     "vae_conditional": configured(VAESampler, decoder_variance="conditional"),
+    "vae_mixture": configured(VAESampler, prior="mixture"),
     "hasher": configured(SemanticHasher, noise_warm_up=2),
     "hasher_watched": configured(
         SemanticHasher, n_bits=11, alpha=0.01, early_stopping=True, hidden_layer_sizes=()
@@ -230,6 +231,9 @@ EVERY_ESTIMATOR = [
     *ESTIMATORS,
     *(pytest.param(estimator, id=name) for name, estimator in {**CLASSIFIERS, **CLASSIFIERS_OF_IMAGES}.items()),
 ]
+
+# Those that take rows portion by portion.
+CONTINUING = [p for p in ESTIMATORS if hasattr(p.values[0], "partial_fit")]
 
 # Those whose score is R^2 and whose rows score minus their error; the others have a likelihood.
 BY_ERROR = [p for p in ESTIMATORS if type(p.values[0]).score_samples is BaseAutoencoder.score_samples]

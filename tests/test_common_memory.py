@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from estimators import (
-    ESTIMATORS,
+    CONTINUING,
     EVERY_ESTIMATOR,
     classifier,
     configured,
@@ -39,7 +39,7 @@ from skae._training.step import Step
 @pytest.mark.parametrize("estimator", EVERY_ESTIMATOR)
 def test_neither_rows_nor_solver_are_kept(estimator):
     """What stays after a fit does not grow with the rows; weights lose their gradients and their solver."""
-    few, many = (fitted(estimator, rows(n)) for n in (60, 600))
+    few, many = (fitted(estimator, rows(n)) for n in (1000, 2000))
     kept = reachable(many)
     assert n_bytes(kept) == n_bytes(reachable(few)) > 0
     assert not [thing for thing in kept if isinstance(thing, Optimizer | Rows | TrainingData | Run | Fit | Step)]
@@ -48,7 +48,7 @@ def test_neither_rows_nor_solver_are_kept(estimator):
         assert all(p.grad is None for p in network.parameters())
 
 
-@pytest.mark.parametrize("estimator", ESTIMATORS)
+@pytest.mark.parametrize("estimator", CONTINUING)
 def test_a_fit_ends_what_partial_fit_carries_on(estimator):
     model = clone(estimator).partial_fit(rows())
     assert (

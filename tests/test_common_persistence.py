@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from estimators import (
+    CONTINUING,
     DETECTORS,
     ESTIMATORS,
     EVERY_ESTIMATOR,
@@ -130,7 +131,7 @@ def test_a_loaded_model_has_the_same_attributes(estimator, round_trip, tmp_path)
 
 
 @pytest.mark.parametrize("round_trip", ROUND_TRIPS)
-@pytest.mark.parametrize("estimator", ESTIMATORS)
+@pytest.mark.parametrize("estimator", CONTINUING)
 def test_a_loaded_model_trains_on_and_leaves_the_original_alone(estimator, round_trip, tmp_path):
     X = rows()
     model = clone(estimator).fit(X)
@@ -166,8 +167,14 @@ def fitted_on(estimator, method):
     return getattr(clone(estimator), method)(rows())
 
 
-@pytest.mark.parametrize("method", ["fit", "partial_fit"])
-@pytest.mark.parametrize("estimator", ESTIMATORS)
+FITTED = [
+    pytest.param(*p.values, method, id=f"{p.id}-{method}")
+    for method, those in (("fit", ESTIMATORS), ("partial_fit", CONTINUING))
+    for p in those
+]
+
+
+@pytest.mark.parametrize(("estimator", "method"), FITTED)
 def test_the_state_holds_plain_values_only(estimator, method):
     state = fitted_on(estimator, method).__getstate__()
     for value in contents(state):
@@ -175,8 +182,7 @@ def test_the_state_holds_plain_values_only(estimator, method):
         assert plain or value is estimator.loss, type(value)
 
 
-@pytest.mark.parametrize("method", ["fit", "partial_fit"])
-@pytest.mark.parametrize("estimator", ESTIMATORS)
+@pytest.mark.parametrize(("estimator", "method"), FITTED)
 def test_a_pickle_names_nothing_of_torch(estimator, method):
     pickled = pickle.dumps(fitted_on(estimator, method))
     words = [argument for _, argument, _ in pickletools.genops(pickled) if isinstance(argument, str)]
@@ -201,7 +207,7 @@ def test_files_name_classes_by_their_public_place(estimator):
         assert not [word for word in words if word.startswith("skae._")]
 
 
-@pytest.mark.parametrize("estimator", ESTIMATORS)
+@pytest.mark.parametrize("estimator", CONTINUING)
 def test_saving_leaves_the_model_alone(estimator):
     model = clone(estimator).partial_fit(rows())
     twin = clone(estimator).partial_fit(rows())

@@ -30,7 +30,7 @@ OTHERS = {
 UNITLESS = [
     pytest.param(estimator, id=name)
     for name, estimator in {**CONFIGURATIONS, **INEXACT_WEIGHTS, **CONVOLUTIONAL, **OTHERS, **MISSING}.items()
-    if name not in HAVE_A_UNIT and not callable(estimator.loss)
+    if name not in HAVE_A_UNIT and not callable(estimator.loss) and hasattr(estimator, "partial_fit")
 ]
 
 

@@ -10,6 +10,8 @@ import sys
 import numpy as np
 import torch
 
+import skae
+
 N_ROWS, N_OF_FIRST = 60, 38  # unequal shards
 
 
@@ -39,14 +41,13 @@ def results(model):
         and not isinstance(value, str | torch.nn.Module | torch.device)
         and name not in ("feature_names_in_", "layer_loss_curves_")
     }
-    return networks | plain
+    drawn = {"sample": model.sample(3, random_state=0, mean=True)} if isinstance(model, skae.VAESampler) else {}
+    return networks | plain | drawn
 
 
 def every_estimator(rank):
     """Fit every configuration of the common contract to a shard."""
     from parallel_cases import CASES, rows_of
-
-    import skae
 
     found = {}
     for name, (estimator, parameters, data) in CASES.items():
@@ -61,8 +62,6 @@ def failures(rank):
     """Fail on one rank in many ways, one after the other; return what each rank is told."""
     from estimators import configured, rows
     from recorder import Recorder
-
-    import skae
 
     X = shard(rows(), rank)
     bad = np.where(X[0, 0] == X, np.nan, X) if rank else X
@@ -135,8 +134,6 @@ def failures(rank):
 def killed(rank):
     """Fit for ever, until rank 1 is killed in the midst."""
     from estimators import configured, rows
-
-    import skae
 
     def loss(reconstruction, target):
         loss.calls += 1

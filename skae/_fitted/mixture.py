@@ -17,7 +17,11 @@ from sklearn.mixture import GaussianMixture
 from torch import Tensor
 
 from .._data.arrays import as_tensor
+from .._data.chunks import spread
+from .._support import threads
 from .._support.devices import normal
+from .._support.ranks import current
+from .._training.fitting import Fit
 
 MOST_ROWS = 20_000  # that a mixture is fitted to
 MOST_COMPONENTS = 20
@@ -47,10 +51,10 @@ class Mixture(NamedTuple):
         if len(codes) < 2:  # too few for a covariance
             codes = np.vstack([codes, -codes])
         mixture = GaussianMixture(n_components, max_iter=N_ITERATIONS, tol=0, reg_covar=1e-4, random_state=seed)
-        with config_context(array_api_dispatch=False), warnings.catch_warnings():
+        with config_context(array_api_dispatch=False), threads.one_for_all(), warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # near a maximum is near enough
             mixture.fit(codes)
-        return cls(mixture.weights_, mixture.means_, np.linalg.cholesky(mixture.covariances_))
+            return cls(mixture.weights_, mixture.means_, np.linalg.cholesky(mixture.covariances_))
 
     @classmethod
     def standard(cls, n_components: int) -> "Mixture":
@@ -84,3 +88,22 @@ class Mixture(NamedTuple):
             return torch.logsumexp(log_scale - 0.5 * squares, -1)
 
         return log_density
+
+
+@torch.no_grad()
+def mixture_of_means(encode: Callable[[Tensor], Tensor], fit: Fit) -> Mixture:
+    """Fit a mixture to the posterior means of the rows of a fit; of many, of evenly spaced ones.
+
+    Those held out are among them. ``encode`` maps centred rows to both heads, (n, 2 n_components).
+    """
+    data, ranks = fit.setup.data, current()
+    order, held_out = data.train_rows, data.validation_rows
+    if held_out is not None:
+        order = torch.cat([order, held_out]).sort()[0]
+    means = torch.empty(0, fit.architecture.encoder_layer_sizes[-1], dtype=torch.float64)
+    of_chunks = (encode(x).chunk(2, 1)[0] for _, x in fit.inputs.chunks(spread(order, MOST_ROWS)))
+    means = ranks.gather(torch.cat([means, *(mean.cpu().to(means, copy=True) for mean in of_chunks)]))
+    mixture = Mixture.fit(means.numpy(), fit.setup.streams.split.initial_seed() % 2**31)
+    # Machines may round differently: all ranks have what the first has found.
+    shared = ranks.join(tuple(map(as_tensor, mixture)), [lambda first, other: first] * len(mixture))
+    return Mixture(*(part.numpy() for part in shared))

@@ -10,7 +10,6 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 from torch.quasirandom import SobolEngine
 
-from .._bottleneck.prior import Prior, draw
 from .._data import arrays
 from .._data.chunks import chunk_rows, slices
 from .._networks.activations import bounded
@@ -44,7 +43,7 @@ def generate(
     estimator,
     n_samples,
     random_state,
-    prior: Prior,
+    draw_codes: Callable[[int, Tensor, torch.Generator], Tensor],
     draw_rows: Callable[[Tensor, torch.Generator], Tensor] | None = None,
 ):
     """Return new rows, (n_samples, n_features), of the kind and dtype of the data that were given to ``fit``.
@@ -57,8 +56,8 @@ def generate(
         Fitted, or `sklearn.exceptions.NotFittedError` is raised.
     n_samples : int
     random_state : int, RandomState instance or None
-    prior : Prior
-        Of the codes.
+    draw_codes : callable (n, like, generator) -> Tensor of shape (n, n_components)
+        From the prior, of the dtype of ``like``, on the CPU.
     draw_rows : callable (output, generator) -> Tensor or None
         From what the decoder's link takes to the rows that are returned; None returns what the link gives.
     """
@@ -70,7 +69,7 @@ def generate(
     like = torch.empty(0, dtype=dtype)
     with estimator._inference(n_samples):
         for part in slices(n_samples, estimator._widest * dtype.itemsize):
-            z = draw(prior, part.stop - part.start, estimator._n_features_out, like, streams.weights)
+            z = draw_codes(part.stop - part.start, like, streams.weights)
             x = decode(z.to(estimator.device_), None).cpu()
             output.tensor[part] = x if draw_rows is None else draw_rows(x, streams.noise)
     return arrays.framed(estimator, output.array())
