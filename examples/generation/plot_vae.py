@@ -11,29 +11,27 @@ better, and the samples show why.
 # %%
 # Digits that can be read
 # -----------------------
-# For pictures, means of the Bernoulli likelihood are clean, a ``beta`` below 1 keeps more units in use, and a
-# Gaussian mixture draws codes where those of digits are. It does so component by component: they are shuffled.
+# For pictures, means of the Bernoulli likelihood are clean, a ``beta`` below 1 keeps more units in use, and
+# ``prior="mixture"`` draws codes where those of digits are.
 
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import load_digits
 from sklearn.decomposition import FactorAnalysis
-from sklearn.mixture import GaussianMixture
 from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
-from sklearn.utils import shuffle
 
 from skae import VAESampler
 from skae.inspection import SampleDisplay
 
 digits = load_digits().data
-grey = VAESampler(8, likelihood="bernoulli", beta=0.3, random_state=0)
+grey = VAESampler(8, likelihood="bernoulli", beta=0.3, prior="mixture", random_state=0)
 model = make_pipeline(MinMaxScaler(clip=True), grey).fit(digits)
-mixture = GaussianMixture(30, random_state=0).fit(model.transform(digits))
-codes = shuffle(mixture.sample(200)[0], random_state=0)
-SampleDisplay.from_samples(
-    model.inverse_transform(codes[:30]),
+SampleDisplay.from_estimator(
+    model,
+    30,
+    random_state=0,
     image_shape=(8, 8),
     n_columns=10,
     im_kw={"vmin": 0, "vmax": 16},
@@ -80,8 +78,8 @@ for name, score in scores.items():
 print(f"{vae.n_active_units_} of {vae.n_components} units are active")
 
 # %%
-# Samples: a code from the prior, decoded. The mean of the pixels given the code is shown, without noise. Many
-# cannot be read: in much of the prior there are no codes of digits.
+# Samples: a code from the standard normal prior, decoded. The mean of the pixels given the code is shown, without
+# noise. Many cannot be read: in much of that prior there are no codes of digits.
 
 n = 12
 codes = np.random.default_rng(0).standard_normal((n, 8))

@@ -14,7 +14,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import load_digits, load_wine
 from sklearn.decomposition import PCA
-from sklearn.mixture import GaussianMixture
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
 
@@ -112,16 +111,21 @@ LatentDisplay.from_estimator(flat, X, y, spacing="quantile", image_shape=(8, 8))
 # %%
 # Samples, and filled values
 # --------------------------
-# A variational autoencoder makes new digits of codes that a Gaussian mixture draws, where those of digits are. An
+# A variational autoencoder makes new digits of codes that a mixture draws, where those of digits are. An
 # imputer fills measurements of wines that are missing: where the distributions of filled values differ from those
 # of observed ones, and how large its errors are.
 
-vae = VAESampler(8, likelihood="bernoulli", beta=0.3, max_iter=60, random_state=0)
+vae = VAESampler(
+    8,
+    likelihood="bernoulli",
+    beta=0.3,
+    prior="mixture",
+    max_iter=60,
+    random_state=0,
+)
 generator = make_pipeline(MinMaxScaler(clip=True), vae).fit(X)
-mixture = GaussianMixture(30, random_state=0).fit(generator.transform(X))
-codes = np.random.default_rng(0).permutation(mixture.sample(200)[0])[:20]
-SampleDisplay.from_samples(
-    generator.inverse_transform(codes), n_columns=10, image_shape=(8, 8)
+SampleDisplay.from_estimator(
+    generator, 20, random_state=0, n_columns=10, image_shape=(8, 8)
 )
 
 wines = load_wine(as_frame=True).data

@@ -35,23 +35,16 @@ class SampleDisplay(PanelDisplay):
 
     Examples
     --------
-    Digits, of codes that a Gaussian mixture draws where the codes of real digits are:
+    Digits, of codes that a mixture draws where those of real digits are; with the default ``prior``, fewer can be
+    read (see :doc:`the guide </guide/generation>`):
 
     >>> from sklearn.datasets import load_digits
-    >>> from sklearn.mixture import GaussianMixture
     >>> from skae import VAESampler
     >>> from skae.inspection import SampleDisplay
     >>> X = load_digits().data / 16
-    >>> vae = VAESampler(8, likelihood="bernoulli", beta=0.3, random_state=0).fit(X)
-    >>> mixture = GaussianMixture(30, random_state=0).fit(vae.transform(X))
-    >>> drawn = vae.inverse_transform(mixture.sample(9)[0])
-    >>> SampleDisplay.from_samples(drawn, image_shape=(8, 8)).axes_.shape
+    >>> vae = VAESampler(8, likelihood="bernoulli", beta=0.3, prior="mixture", random_state=0).fit(X)
+    >>> SampleDisplay.from_estimator(vae, 9, image_shape=(8, 8), random_state=0).axes_.shape
     (9,)
-
-    `from_estimator` draws codes from the model's prior, of which fewer digits can be read; see :doc:`the guide
-    </guide/generation>`:
-
-    >>> display = SampleDisplay.from_estimator(vae, 9, image_shape=(8, 8), random_state=0)
     """
 
     def __init__(self, samples, *, image_shape=None, feature_names=None):
