@@ -16,7 +16,7 @@ from ._drawing import (
     plain_text,
     with_parameters_of,
 )
-from ._latent_grid import check_components, latent_grid
+from ._latent_grid import check_components, latent_grid, tick_labels, warn_of_inactive_axes
 from ._model import Model, NoWayBackError
 from ._rows import column_of, labels_of, to_numpy
 
@@ -206,7 +206,7 @@ class LatentDisplay(Display):
                 self.cells_[i, j].set(xticks=[], yticks=[])
                 self.cells_[i, j].spines[:].set_visible(False)
         shown = np.arange(0, n_points, -(-n_points // 6))
-        across, up = ([f"{values[i]:.3g}" for i in shown] for values in self.grid_values)
+        across, up = (tick_labels(np.asarray(values)[shown]) for values in self.grid_values)
         ax.set_xticks(shown + 0.5, across)
         ax.set_yticks((shown + 0.5) * height, up)
 
@@ -276,6 +276,7 @@ class LatentDisplay(Display):
         Z, y = model.encode(X), None if y is None else np.ravel(to_numpy(y))
         columns = check_components(components, Z.shape[1])
         check_consistent_length(Z, y)
+        warn_of_inactive_axes(model.autoencoder, Z, columns)
         options = {}
         if n_points is not None:
             place |= {"components": components, "n_points": n_points}

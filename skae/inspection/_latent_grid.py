@@ -1,4 +1,4 @@
-"""A grid of codes in latent space, decoded."""
+"""A grid of codes in latent space, decoded; and what its axes say."""
 
 from numbers import Integral, Real
 
@@ -6,6 +6,8 @@ import numpy as np
 from scipy.special import ndtri
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
+from .._fitted.activity import ACTIVE_VARIANCE
+from .._support.warnings import warn
 from ._model import Model
 
 
@@ -146,3 +148,40 @@ def check_components(components, width: int) -> list[int]:
             f"counted from 0 to {width - 1}."
         )
     return columns
+
+
+# Axes ------------------------------------------------------------------------------------------------------
+
+
+def tick_labels(values: np.ndarray) -> list[str]:
+    """Write values of a component, increasing ones, with the same number of decimals.
+
+    These are as many as give the largest two significant digits, and more where values would look alike.
+    """
+    largest = np.abs(values).max()
+    if not 1e-4 <= largest < 1e6:
+        return [f"{value:.2g}" for value in values]
+    decimals = max(0, 1 - int(np.floor(np.log10(largest))))
+    while True:
+        labels = [f"{value:.{decimals}f}" for value in np.round(values, decimals) + 0.0]  # no minus before zero
+        if decimals >= 6 or len(set(labels)) == len(set(values)):
+            return labels
+        decimals += 1
+
+
+def warn_of_inactive_axes(autoencoder, codes: np.ndarray, columns: list[int]) -> None:
+    """Warn where a component that is drawn is a unit that a variational autoencoder leaves inactive."""
+    active, width = getattr(autoencoder, "n_active_units_", None), codes.shape[1]
+    inactive = codes.var(axis=0) <= ACTIVE_VARIANCE
+    # Where more units look inactive than training left so, it is the rows that are alike.
+    if active is None or inactive.sum() > width - active:
+        return
+    drawn = [
+        f"component {column} (deviation {codes[:, column].std():.2g})" for column in columns if inactive[column]
+    ]
+    if drawn:
+        others = ", or draw other components" if active > 1 else ""
+        warn(
+            "The map stretches what hardly differs from row to row, the codes of inactive units: "
+            f"{' and '.join(drawn)}. Train longer (max_iter) or lower beta, which is {autoencoder.beta:g}{others}."
+        )

@@ -60,9 +60,8 @@ def test_codes_by_class_and_the_grid(X, y, model):
     assert_allclose((right - left, top - bottom), (4, 4))
     assert_allclose(left + 5 * (right - left) / 36, display.axes_[1].get_xticks()[0])  # images above their labels
     assert_allclose(top - 32 * (top - bottom) / 36, display.axes_[1].get_yticks()[0])
-    assert [text.get_text() for text in display.axes_[1].get_xticklabels()] == [
-        f"{value:.3g}" for value in display.grid_values[0]
-    ]
+    ticks = [text.get_text() for text in display.axes_[1].get_xticklabels()]
+    assert_allclose([float(tick) for tick in ticks], display.grid_values[0], atol=0.05)
     assert [ax.get_xlabel() for ax in display.axes_] == ["component 0"] * 2
 
 
