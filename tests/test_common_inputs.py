@@ -251,7 +251,7 @@ def test_fitted_models_complain_of_values_as_scikit_learn_does(estimator, monkey
             for method in row_methods(model) if is_classifier(model) else [*row_methods(model), "score"]:
                 with pytest.raises(ValueError, match="Input X contains") as found:
                     getattr(model, method)(given)
-                assert str(found.value) == str(expected.value)
+                assert str(found.value).startswith(str(expected.value))
 
 
 @pytest.mark.parametrize(
