@@ -606,7 +606,7 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
         reference, rate = self._reference(), self.false_alarm_rate
         threshold = conformal.threshold(reference, rate)
         found, unseen = int((oddness > threshold).sum()), int((reference > threshold).sum())
-        if found >= unseen / 2 or unseen - found < _TOO_FEW:
+        if unseen - found < _TOO_FEW:
             return
         instead = "predict tells which ones are the share of them that contamination asks for"
         if self.contamination == "auto":

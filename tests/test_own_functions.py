@@ -269,3 +269,30 @@ def test_one_call_of_many_is_enough(n_calls, odd):
         own.look(torch.full((3,), np.inf), given * np.inf)
     assert f"of magnitude {2 + odd % n_calls:.4g} at most" in own.blame()
     assert len(own._calls) < 64
+
+
+def test_a_penalty_that_fails_for_its_dtype_is_told_how_to_bring_its_constants():
+    class Constant(AutoencoderTransformer):
+        def _penalty(self, x, code):
+            return (code @ torch.ones(2, 2)).square().sum(1)
+
+    with pytest.raises(
+        ValueError, match=r"Bring tensors of your own to the dtype .* constant.to\(code\)\. A _penalty"
+    ):
+        Constant(2, dtype="float64", max_iter=1).fit(np.random.default_rng(0).normal(size=(30, 4)))
+
+
+@pytest.mark.filterwarnings("ignore:std")
+@pytest.mark.parametrize(("n_rows", "told"), [(41, "The batch had a single row.* correction=0"), (40, None)])
+def test_a_penalty_that_is_nan_for_a_batch_of_one_row_is_told_why(n_rows, told):
+    class Spread(AutoencoderTransformer):
+        def _penalty(self, x, code):
+            return (code / (code.std(0) + 1e-6)).square().sum(1) * 1e-3
+
+    model = Spread(2, batch_size=20, max_iter=2, early_stopping=False, random_state=0)
+    X = np.random.default_rng(0).normal(size=(n_rows, 4))
+    if told is None:
+        model.fit(X)
+        return
+    with pytest.raises(ValueError, match=told):
+        model.fit(X)

@@ -14,6 +14,10 @@ _OF_EITHER = (
     *("activation", "normalization", "dropout", "init"),
     *("kernel_size", "downsampling", "downsampling_factor", "code_layer"),
 )
+_DTYPES = (
+    "Modules are called in the dtype of training and in that of X. Let constants that a module holds be buffers "
+    "(register_buffer), or bring them to the dtype of its input by .to(x)."
+)
 
 
 class Linked(nn.Module):
@@ -167,7 +171,9 @@ def check_own_networks(encoder: Any, decoder: Any, a: Architecture, like: Tensor
             with torch.no_grad():
                 result = network(like.new_zeros(2, width))
         except (RuntimeError, TypeError, ValueError, IndexError) as error:
-            raise ValueError(f"{rule}, but it failed on shape (2, {width}): {error}") from error
+            cause = f". {_DTYPES}" if "dtype" in str(error) else ""
+            of = f"shape (2, {width})" + (f", {like.dtype}" if cause else "")
+            raise ValueError(f"{rule}, but it failed on {of}: {error}{cause}") from error
         if not isinstance(result, Tensor):
             raise ValueError(f"{rule}, but it returned {type(result).__name__}, which is no tensor.")
         got = tuple(result.shape)
@@ -177,6 +183,5 @@ def check_own_networks(encoder: Any, decoder: Any, a: Architecture, like: Tensor
             )
         if result.dtype != like.dtype:
             raise ValueError(
-                f"{rule}, and to keep the dtype, but it returned {result.dtype} for {like.dtype}. Let its "
-                "constants be buffers (register_buffer), or bring them to that of its input by .to(x)."
+                f"{rule}, and to keep the dtype, but it returned {result.dtype} for {like.dtype}. {_DTYPES}"
             )

@@ -24,7 +24,7 @@ _POWERS = {"squared_error": 2, "absolute_error": 1, "huber": 1}  # of a column's
 _CAME_BACK = (
     "The warm start has changed nothing: the weights that it started from are the best for the rows held out. "
     "Each fit draws these anew, so that they may have been trained on before. Pass rows that no fit has trained "
-    "on as X_val, or set early_stopping=False."
+    "on as X_val; or, if there are thousands of rows, set early_stopping=False."
 )
 # Of rows like the first fit's, at most a ninth are three times its unit from the centre (Markov's inequality).
 _WIDER, _SHARE, _ROWS_TO_MEASURE = 3, 0.2, 400

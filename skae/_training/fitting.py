@@ -80,6 +80,10 @@ def _networks(setup: Setup) -> tuple[Any, Any]:
         network.to(setup.device, setup.dtype)
     like = torch.empty(0, dtype=setup.dtype, device=setup.device)
     check_own_networks(*own, setup.architecture, like)
+    of_rows = arrays.torch_dtype(setup.data.X)
+    if of_rows != setup.dtype and any(own):  # in which `transform` calls them
+        encoder_twin, decoder_twin = (module and module.to(of_rows) for module in copy.deepcopy(own))
+        check_own_networks(encoder_twin, decoder_twin, setup.architecture, like.to(of_rows))
     return networks
 
 

@@ -207,7 +207,10 @@ def with_parameters_of(**functions):
 
         @functools.wraps(method)
         def checked(cls, *args, **kwargs):
-            checked.__signature__.bind(cls, *args, **kwargs)
+            try:
+                checked.__signature__.bind(cls, *args, **kwargs)
+            except TypeError as error:
+                raise TypeError(f"{cls.__name__}.{method.__name__}(): {error}") from None
             require_matplotlib(f"{cls.__name__}.{method.__name__}")
             options = {key: {n: kwargs.pop(n) for n in names[key] & kwargs.keys()} for key in names}
             return method(cls, *args, **kwargs, **options)

@@ -18,7 +18,7 @@ from ._drawing import (
 )
 from ._latent_grid import check_components, latent_grid, tick_labels, warn_of_inactive_axes
 from ._model import Model, NoWayBackError
-from ._rows import column_of, labels_of, to_numpy
+from ._rows import column_of, labels_of, palette_of, to_numpy
 
 _MOST_CLASSES = 20
 _PAD_ABOVE_LEGEND = 22.0  # points between a panel and its title, where a legend of one line is between them
@@ -143,8 +143,6 @@ class LatentDisplay(Display):
 
     def _draw_codes(self, ax, options: dict) -> float | None:
         """Draw the codes; return how far from the panel titles have to be, or None for the usual."""
-        from matplotlib import pyplot as plt
-
         if self.y is None:
             self.scatter_ = [ax.scatter(*self.codes.T, **options)]
             return None
@@ -152,9 +150,9 @@ class LatentDisplay(Display):
         classes = np.unique(y[known])
         if y.dtype.kind in "iuf" and (len(classes) > _MOST_CLASSES or np.any(classes != np.floor(classes))):
             return self._draw_values(ax, np.ma.masked_array(y, ~known), options)
-        palette, self.scatter_ = plt.get_cmap("tab10" if len(classes) <= 10 else "tab20"), []
+        palette, self.scatter_ = palette_of(len(classes)), []
         groups = [(y == label) & known for label in classes]
-        styles = [{"color": palette(i % palette.N), "label": plain_text(str(c))} for i, c in enumerate(classes)]
+        styles = [{"color": palette[i], "label": plain_text(str(c))} for i, c in enumerate(classes)]
         if not known.all():
             groups.append(~known)
             styles.append({"color": GREY, "label": MISSING})
@@ -217,8 +215,7 @@ class LatentDisplay(Display):
 
         if style.kind != "bar" or not style.names or "color" in (style.bar_kw or {}):
             return style
-        palette = plt.get_cmap("tab10" if len(style.names) <= 10 else "tab20")
-        colors = [palette(i) for i in range(len(style.names))]
+        colors = palette_of(len(style.names))
         handles = [plt.Rectangle((0, 0), 1, 1, color=color) for color in colors]
         beside = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5), "fontsize": "small", "frameon": False}
         ax.legend(handles, style.names, **beside)

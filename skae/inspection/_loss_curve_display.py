@@ -16,6 +16,7 @@ _CURVES = {
 class LossCurveDisplay(Display):
     """Loss curves: training and validation loss by epoch, and the two terms of a variational autoencoder's loss.
 
+    The term "KL" is the divergence itself; the loss has ``beta`` times that, and less while it warms up.
     The phases of training are drawn from left to right: for a stacked autoencoder its layers, then fine-tuning;
     for a classifier pretraining, then fine-tuning. Use `from_estimator` or `from_curves` to make one.
 

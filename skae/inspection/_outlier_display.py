@@ -6,7 +6,7 @@ from sklearn.utils.validation import check_consistent_length
 from .._support.warnings import warn
 from ._drawing import GREY, MISSING, Display, plain_text, shortened, with_parameters_of, written
 from ._legend import legend_above
-from ._rows import labels_of, names_of_rows, rows_to_explain
+from ._rows import column_of, labels_of, names_of_rows, rows_to_explain
 from ._steps import find_detector
 from ._values import values_of
 from ._verdicts import explain, told_of_panels, verdicts_of
@@ -249,8 +249,8 @@ class OutlierDisplay(Display):
             ends in one.
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows to judge: new ones, or all those of `fit`, as they were: see the notes.
-        y : array-like of shape (n_samples,) or None, default=None
-            Labels, to draw a histogram for each; that of rows whose label is missing is grey.
+        y : array-like of shape (n_samples,), str or None, default=None
+            Labels, or the column of X that has them, to draw a histogram for each; of missing ones it is grey.
         rows : int or array-like of int or bool, default=3
             Rows to explain: so many, the oddest; or their numbers, from 0, whatever the index of a data frame, in
             the order to draw them; or a mask of all rows, such as ``estimator.predict(X) == -1`` or, of rows of
@@ -280,7 +280,7 @@ class OutlierDisplay(Display):
         """
         found = find_detector(estimator, X)
         verdicts = verdicts_of(found)
-        check_consistent_length(verdicts.scores, y)
+        check_consistent_length(verdicts.scores, y := column_of(X, y) if isinstance(y, str) else y)
         numbers = rows_to_explain(rows, verdicts.scores)
         reasons, expected = explain(verdicts, numbers, len(found.names))
         values = values_of(found, X, numbers, expected)

@@ -1,6 +1,7 @@
 """Rows in whatever container they come: chosen by number, and as arrays; labels of rows, some of them missing."""
 
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -93,3 +94,14 @@ def column_of(X, name: str):
         known = f"X has the columns {', '.join(map(str, names[:10]))}" if names else "X is no data frame"
         raise ValueError(f"y={name!r} names no column: {known}. Give a column's name, or a value for each row.")
     return X[name]
+
+
+def palette_of(n_colours: int) -> list[Any]:
+    """Return colours to tell classes by, which repeat beyond twenty; none is that of missing ones."""
+    from matplotlib import pyplot as plt
+
+    if n_colours <= 10:
+        return [plt.get_cmap("tab10")(i) for i in range(n_colours)]
+    colours: list[Any] = [plt.get_cmap("tab20")(i) for i in range(20)]
+    colours[14:16] = ["black", "darkkhaki"]  # in place of two greys
+    return [colours[i % 20] for i in range(n_colours)]

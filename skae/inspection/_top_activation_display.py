@@ -28,7 +28,8 @@ class TopActivationDisplay(PanelDisplay):
     feature_names : array-like of str or None, default=None
         Names of the features, written below bars and lines of at most twenty features.
     dead_units : sequence of int, default=()
-        Those whose labels are to say that they are dead: no row activates them, so that any rows are drawn.
+        Those whose labels are to say that they are dead: no training row activates them, so that any rows are
+        drawn. Others that are zero for all rows to choose from are labelled as silent.
 
     Attributes
     ----------
@@ -92,7 +93,11 @@ class TopActivationDisplay(PanelDisplay):
         """
         samples = self.samples.reshape(-1, self.samples.shape[2])
         titles = [f"{a:.3g}" for a in self.activations.ravel()] if show_activations else None
-        labels = [f"unit {unit}{' (dead)' * (unit in self.dead_units)}" for unit in self.units]
+        silent = (self.activations == 0).all(axis=1)  # for all rows: any of them are drawn
+        labels = [
+            f"unit {unit}{' (dead)' if unit in self.dead_units else ' (silent)' * is_silent}"
+            for unit, is_silent in zip(self.units, silent.tolist(), strict=True)
+        ]
         style, n_columns = Style(kind, cmap, im_kw, bar_kw, line_kw), self.activations.shape[1]
         return self._draw(ax, samples, style, n_columns=n_columns, titles=titles, row_labels=labels)
 

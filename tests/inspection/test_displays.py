@@ -273,3 +273,18 @@ def test_images_are_drawn_as_means_unless_draws_are_asked_for(X):
     adversarial = configured(AdversarialAutoencoder).fit(X)  # whose sample knows of no means
     display = SampleDisplay.from_estimator(adversarial, 4, random_state=3, image_shape=SHAPE)
     assert_allclose(display.samples, adversarial.sample(4, 3))
+
+
+def test_units_that_no_row_to_choose_from_activates_are_marked():
+    X = load_digits().data
+    settings = {"sparsity": "topk", "n_active": 1, "hidden_layer_sizes": (), "max_iter": 5, "random_state": 0}
+    model = SparseAutoencoder(30, **settings).fit(X)
+    unit = next(int(k) for k in np.argsort(-(model.transform(X) != 0).mean(0)) if k not in model.dead_units_)
+    others = X[model.transform(X)[:, unit] == 0]
+    display = TopActivationDisplay.from_estimator(model, others, units=[unit], image_shape=(8, 8))
+    assert display.axes_[0, 0].get_ylabel() == f"unit {unit} (silent)"
+
+
+def test_a_forgotten_argument_is_told_with_the_name_of_the_method(model):
+    with pytest.raises(TypeError, match=r"TopActivationDisplay.from_estimator\(\): missing .*'X'"):
+        TopActivationDisplay.from_estimator(model)

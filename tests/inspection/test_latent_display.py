@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from estimators import CLASSIFIERS, configured, fitted, labels, rows
 from inspected import drawn, heights, variational
-from matplotlib.colors import to_rgba
+from matplotlib.colors import to_rgb, to_rgba
 from numpy.testing import assert_allclose
 from sklearn.base import clone
 from sklearn.compose import make_column_transformer
@@ -246,3 +246,13 @@ def test_all_missing(plain, nothing):
     assert len(display.scatter_[0].get_offsets()) == 60
     assert texts_of(display.axes_[0].get_legend()) == ["missing"]
     assert len(display.figure_.axes) == 1  # no colour bar
+
+
+@pytest.mark.parametrize("n_classes", [3, 17, 20])
+def test_no_class_has_the_colour_of_missing_ones(n_classes):
+    codes, y = np.random.default_rng(0).normal(size=(60, 2)), np.r_[np.arange(59.0) % n_classes, np.nan]
+    display = LatentDisplay(codes, y=y).plot()
+    *classes, missing = ((to_rgb(s.get_facecolor()[0])) for s in display.scatter_)
+    assert missing == to_rgb("0.75")
+    assert len(set(classes)) == n_classes
+    assert all(max(colour) - min(colour) > 0.1 or max(colour) < 0.55 for colour in classes)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from estimators import detector, rows
+from numpy.testing import assert_array_equal
 from sklearn.datasets import load_breast_cancer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, PowerTransformer
@@ -50,3 +51,12 @@ def test_expected_values_that_a_step_cannot_bring_back(before):
         for column, name in enumerate(display.feature_names):
             assert "(expected: " in labels[name]
             assert ("(expected: out of range, usual: " in labels[name]) == is_out[number, column]
+
+
+def test_labels_may_be_named_as_a_column():
+    X = load_breast_cancer(as_frame=True).data.iloc[:120, :4].assign(group=np.arange(120) % 2)
+    model = detector(n_estimators=2).fit(X[:80])
+    by_name, by_values = (
+        OutlierDisplay.from_estimator(model, X[80:], y, rows=1) for y in ("group", X["group"][80:])
+    )
+    assert_array_equal(by_name.labels, by_values.labels)

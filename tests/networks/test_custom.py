@@ -210,3 +210,25 @@ def test_a_decoder_under_binary_cross_entropy_gives_logits():
         expected = torch.sigmoid(copy.deepcopy(given).double()(torch.tensor(codes)))
     assert_allclose(model.inverse_transform(codes), expected, rtol=1e-5)
     assert_allclose(model.decoder_(torch.tensor(codes)).detach(), expected, rtol=1e-5)
+
+
+class HoldsConstant(nn.Module):
+    """Multiplies by a tensor that is neither a parameter nor a buffer."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear, self.constant = nn.Linear(2, 2), [torch.ones(5, 2)]
+
+    def forward(self, x):
+        return self.linear(x @ self.constant[0])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_constants_of_another_dtype_are_told_in_fit(dtype):
+    """Also where training has their dtype, but X has not, in which `transform` calls the module."""
+    X = rows()
+    model = AutoencoderTransformer(2, encoder=HoldsConstant(), dtype=dtype, max_iter=1)
+    with pytest.raises(ValueError, match=r"torch.float64: .*same dtype.*register_buffer.* \.to\(x\)"):
+        model.fit(X)
+    if dtype == "float32":
+        model.fit(X.astype(np.float32)).transform(X.astype(np.float32))
