@@ -5,6 +5,7 @@ from sklearn.utils.validation import check_consistent_length
 
 from .._support.warnings import warn
 from ._drawing import GREY, MISSING, Display, plain_text, shortened, with_parameters_of, written
+from ._edges import edges_at, edges_of_p_values
 from ._legend import legend_above
 from ._rows import column_of, labels_of, names_of_rows, rows_to_explain
 from ._steps import find_detector
@@ -166,8 +167,8 @@ class OutlierDisplay(Display):
         if len(self.rows) <= max_rows:
             return [*range(len(self.rows))]
         warn(
-            f"There are {len(self.rows)} rows to explain, of which the {max_rows} oddest are drawn. Pass fewer as "
-            f"rows, or max_rows={len(self.rows)} to draw all of them."
+            f"There are {len(self.rows)} rows to explain, of which the {max_rows} oddest are drawn; ``reasons`` "
+            f"has all. Pass fewer as rows, or max_rows={len(self.rows)} to draw all of them."
         )
         return np.argsort(self.scores[self.rows], kind="stable")[:max_rows].tolist()
 
@@ -197,11 +198,10 @@ class OutlierDisplay(Display):
         shown = finite[finite >= np.quantile(finite, 0.02)] if len(finite) else finite
         ends = [*shown, self.threshold] if has_threshold else [*shown] or [0.0]
         low, high = min(ends), max(ends)
+        if has_threshold and low == self.threshold and (finite < low).any():
+            low -= (high - low) / bins or 1.0  # a bar for them on their side
         scores = np.clip(self.scores, low, high)  # a few that are far away would hide all others
-        edges = np.linspace(low, high, bins + 1)
-        if has_threshold:  # no bar is on both sides of it
-            edges = np.union1d(edges, [self.threshold])
-        self._histogram(ax, scores, edges, hist_kw)
+        self._histogram(ax, scores, edges_at(low, high, bins, self.threshold), hist_kw)
         if has_threshold:
             ax.axvline(self.threshold, color="k", linestyle="--", linewidth=1, label="threshold")
         height = legend_above(ax, "" if has_threshold else "no row can be an outlier")
@@ -212,7 +212,7 @@ class OutlierDisplay(Display):
         return height
 
     def _draw_p_values(self, ax, bins: int, hist_kw: dict | None) -> None:
-        self._histogram(ax, self.p_values, np.linspace(0, 1, bins + 1), hist_kw)
+        self._histogram(ax, self.p_values, edges_of_p_values(bins, self.false_alarm_rate), hist_kw)
         ax.set(ylabel="rows", xlim=(0, 1), xticks=[0, 0.5, 1])
         label = "p-value"
         if self.false_alarm_rate is not None:
