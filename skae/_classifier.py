@@ -130,7 +130,8 @@ class AutoencoderClassifier(ClassifierMixin, UsesEncoder):
         Objective of each epoch, the L2 penalty included. In fine-tuning, that is the cross-entropy, in nats per
         labelled row.
     loss_ : float
-        Last entry of ``loss_curve_``.
+        Last entry of ``loss_curve_``. With ``early_stopping`` the weights that are kept are those of the best
+        epoch, which need not be the last.
     validation_loss_curve_ : list of float
         Cross-entropy of the held-out rows after each epoch, in nats per row. Only with ``early_stopping``.
     best_loss_ : float

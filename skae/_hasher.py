@@ -196,7 +196,8 @@ class SemanticHasher(BaseAutoencoder):
         Objective of each epoch: the loss, averaged over rows and features, plus the penalties. Passes of
         `partial_fit` add one each.
     loss_ : float
-        Last entry of ``loss_curve_``.
+        Last entry of ``loss_curve_``. With ``early_stopping`` the weights that are kept are those of the best
+        epoch, which need not be the last.
     validation_loss_curve_ : list of float
         Loss of the held-out rows after each epoch, without penalties. Only with ``early_stopping``.
     best_loss_ : float

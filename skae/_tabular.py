@@ -161,7 +161,8 @@ class TabularVAESampler(
     loss_curve_ : list of float
         Objective of each epoch, in nats per row: minus the ELBO, with ``beta=1``.
     loss_ : float
-        Last entry of ``loss_curve_``.
+        Last entry of ``loss_curve_``. With ``early_stopping`` the weights that are kept are those of the best
+        epoch, which need not be the last.
     validation_loss_curve_ : list of float
         Loss of the held-out rows after each epoch. Only with ``early_stopping`` or ``X_val``.
     best_loss_ : float

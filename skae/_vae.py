@@ -270,7 +270,8 @@ class VAESampler(TakesMissingValues):
         Objective of each epoch, averaged over rows. With ``beta=1``, ``free_bits=0`` and ``alpha=0`` it is the
         negative ELBO, in nats per row. Passes of `partial_fit` add one each.
     loss_ : float
-        Last entry of ``loss_curve_``.
+        Last entry of ``loss_curve_``. With ``early_stopping`` the weights that are kept are those of the best
+        epoch, which need not be the last.
     validation_loss_curve_ : list of float
         Loss of the held-out rows after each epoch, KL divergence included, without the L2 penalty. Only with
         ``early_stopping``.

@@ -92,7 +92,9 @@ class TopActivationDisplay(PanelDisplay):
             The display itself.
         """
         samples = self.samples.reshape(-1, self.samples.shape[2])
-        titles = [f"{a:.3g}" for a in self.activations.ravel()] if show_activations else None
+        titles = (
+            [f"{a:.3g}" if a else "0, not active" for a in self.activations.ravel()] if show_activations else None
+        )
         silent = (self.activations == 0).all(axis=1)  # for all rows: any of them are drawn
         labels = [
             f"unit {unit}{' (dead)' if unit in self.dead_units else ' (silent)' * is_silent}"

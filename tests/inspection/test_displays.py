@@ -283,6 +283,7 @@ def test_units_that_no_row_to_choose_from_activates_are_marked():
     others = X[model.transform(X)[:, unit] == 0]
     display = TopActivationDisplay.from_estimator(model, others, units=[unit], image_shape=(8, 8))
     assert display.axes_[0, 0].get_ylabel() == f"unit {unit} (silent)"
+    assert display.axes_[0, 0].get_title() == "0, not active"
 
 
 def test_a_forgotten_argument_is_told_with_the_name_of_the_method(model):
