@@ -72,7 +72,6 @@ def far_beyond(X, held_out: Tensor, kept: Tensor) -> Tensor:
     far : bool Tensor of shape (n,), on the CPU
     """
     ranks, reader, far = current(), Reader(X), torch.zeros_like(held_out)
-
     if not ranks.any(bool(kept.any())):
         return far  # which `split` refuses
 

@@ -76,9 +76,8 @@ class OwnFunction:
         is_odd = ~made.isfinite() & (largest <= _LARGEST)
         odd = torch.where(is_odd, largest, -1).amax()
         self._found = odd if self._found is None else torch.maximum(self._found, odd)
-        self._of_one = (
-            self._of_one.to(odd.device) | (is_odd & (torch.tensor(self._n_rows, device=odd.device) == 1)).any()
-        )
+        single = torch.tensor(self._n_rows, device=odd.device) == 1
+        self._of_one = self._of_one.to(odd.device) | (is_odd & single).any()
         self._calls.clear()
         self._n_rows.clear()
 

@@ -41,7 +41,7 @@ def product_into(left: Tensor, right: Tensor, out: Tensor) -> Callable[[], objec
 def add_product(bias: Tensor, left: Tensor, right: Tensor, out: Tensor) -> Tensor:
     """Put ``bias + left @ right`` into ``out``, with one bias for each of its columns; return it."""
     if is_for_onednn(left, right):
-        return out.copy_(torch.ops.mkldnn._linear_pointwise(left, right.t(), bias, "none", [], ""))
+        return _by_onednn(left, right, out, bias)
     return torch.addmm(bias, left, right, out=out)
 
 
@@ -60,9 +60,9 @@ def is_for_onednn(left: Tensor, right: Tensor) -> bool:
     )
 
 
-def _by_onednn(left: Tensor, right: Tensor, out: Tensor) -> None:
+def _by_onednn(left: Tensor, right: Tensor, out: Tensor, bias: Tensor | None = None) -> Tensor:
     # torch has no other way to oneDNN's product of float32 matrices; `torch.compile` calls the same one.
-    out.copy_(torch.ops.mkldnn._linear_pointwise(left, right.t(), None, "none", [], ""))
+    return out.copy_(torch.ops.mkldnn._linear_pointwise(left, right.t(), bias, "none", [], ""))
 
 
 def _each_by_onednn(left: Tensor, right: Tensor, out: Tensor) -> None:
