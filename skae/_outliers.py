@@ -284,8 +284,8 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
         Warns
         -----
         UserWarning
-            If X are the rows of `fit` and ``contamination="auto"`` calls too few of them outliers: members have
-            learned them. To members that have not, those with ``left_out_scores_ < offset_`` are outliers.
+            If X are the rows of `fit` and ``contamination="auto"`` misses five or more outliers: members have
+            learned these. To members that have not, those with ``left_out_scores_ < offset_`` are outliers.
         """
         X = self._check(X)
         oddness = self._oddness(X)
@@ -341,7 +341,8 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
         Warns
         -----
         UserWarning
-            If X are the rows of `fit`, whose p-values are too large.
+            If X are the rows of `fit`, whose p-values are too large, and five or more are outliers by
+            ``left_out_scores_`` alone.
         """
         X = self._check(X)
         oddness = self._oddness(X)
