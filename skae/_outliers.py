@@ -21,7 +21,7 @@ from ._autoencoder import AutoencoderTransformer
 from ._base import as_one_of
 from ._data import arrays
 from ._data.empty import empty_rows
-from ._data.fingerprint import fingerprint, has_fingerprint
+from ._data.fingerprint import fingerprint
 from ._data.magnitude import fits_single, magnitude_error
 from ._data.remedies import refuse_doubled, refuse_lazy
 from ._data.split import subsets
@@ -30,6 +30,7 @@ from ._data.usual import usual_values
 from ._fitted import conformal
 from ._fitted.distances import Gaussian
 from ._fitted.members import DistanceMember, ScoreMember, mean_of, mean_of_unseen
+from ._fitted.rows_of_fit import RowsOfFit
 from ._fitted.verdicts import Verdicts
 from ._networks.units import to_units
 from ._objectives.losses import Loss, loss_by
@@ -44,7 +45,6 @@ from ._training.setup import Setup
 from ._training.together import fit_together
 
 N_STEPS, BATCH_SIZE = 300, 128
-_TOO_FEW = 5  # outliers among rows of `fit` that are missed: from so many on it is told
 # Fitted attributes: what scoring needs beside the members.
 _PRIVATE = ("_scale", "_gaussians", "_usual", "_rows_of_fit")
 
@@ -284,13 +284,13 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
         Warns
         -----
         UserWarning
-            If X are the rows of `fit` and ``contamination="auto"`` misses five or more outliers: members have
-            learned these. To members that have not, those with ``left_out_scores_ < offset_`` are outliers.
+            If there are rows of `fit` in X, and ``contamination="auto"`` misses five or more outliers among them:
+            members have learned these. To members that have not, those with ``left_out_scores_ < offset_`` are.
         """
         X = self._check(X)
         oddness = self._oddness(X)
         if self.contamination == "auto":
-            self._tell_of_rows_seen(X, oddness)
+            self._known().tell_of_p_values(X, oddness, is_share=False)
         return arrays.to_namespace_of(X, np.where(self._above_threshold(oddness) < 0, -1, 1))
 
     def fit_predict(self, X, y=None, **kwargs):
@@ -341,12 +341,12 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
         Warns
         -----
         UserWarning
-            If X are the rows of `fit`, whose p-values are too large, and five or more are outliers by
+            If there are rows of `fit` in X, whose p-values are too large, and five or more are outliers by
             ``left_out_scores_`` alone.
         """
         X = self._check(X)
         oddness = self._oddness(X)
-        self._tell_of_rows_seen(X, oddness)
+        self._known().tell_of_p_values(X, oddness, self.contamination != "auto")
         return arrays.to_namespace_of(X, conformal.p_values(oddness, self._reference()))
 
     def select(self, X, alpha=0.1):
@@ -381,7 +381,7 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
             raise ValueError(f"alpha={alpha!r} must be a number in (0, 1), the share of false discoveries.")
         X = self._check(X)
         oddness, reference = self._oddness(X), self._reference()
-        self._tell_of_rows_seen(X, oddness)
+        self._known().tell_of_p_values(X, oddness, self.contamination != "auto")
         chosen = conformal.select(conformal.p_values(oddness, reference), alpha, len(reference), self._n_to_fit)
         return arrays.to_namespace_of(X, chosen)
 
@@ -403,16 +403,22 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
             feature.
             Contributions of residuals are conditional on the other features: the first reason may be a value near
             the usual one, where the others let expect another. Rows of `fit` get smaller ones, since most members
-            have learned them: :class:`~skae.inspection.OutlierDisplay` of all these rows has those by the others.
+            have learned them: :class:`~skae.inspection.OutlierDisplay` of these rows has those by the others.
             Of X's floating dtype.
 
         Raises
         ------
         AttributeError
             If ``autoencoder`` has neither ``score_features`` nor ``reconstruction_error``.
+
+        Warns
+        -----
+        UserWarning
+            If there are rows of `fit` in X that are odd to members that have not seen them, but not to all: five
+            or more, or half of X.
         """
         given, X = X, self._check(X)
-        return _like(given, X, self._contributions(X))
+        return _like(given, X, self._explained(X, self._contributions(X)))
 
     def expected_values(self, X):
         """Compute what each feature is expected to be, given the other features of the row.
@@ -436,9 +442,14 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
         ------
         AttributeError
             If ``autoencoder`` has no ``reconstruct``.
+
+        Warns
+        -----
+        UserWarning
+            As `score_features` does, of rows of `fit`.
         """
         given, X = X, self._check(X)
-        return _like(given, X, self._expectations(X))
+        return _like(given, X, self._explained(X, self._expectations(X)))
 
     # How it is done ---------------------------------------------------------------------------------------
 
@@ -554,27 +565,21 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
             )
         return self._mean_of_members("expected", X, unseen)
 
-    def _of_left_out(self, X) -> Verdicts | None:
-        """Return what members that have not seen them say of rows of `fit`, for displays; None of other rows.
+    def _of_left_out(self, X) -> Verdicts:
+        """Return what is said of rows, for displays: of rows of `fit` by members that have not seen them.
 
-        P-values are those of new rows with these scores, which count the row itself among the others: so they are
-        at most `false_alarm_rate` exactly where ``left_out_scores_ < offset_``. A row that all members have seen
-        has none; its reasons are by all of them.
+        P-values of these are those of new rows with their scores, which count the row itself among the others: so
+        they are at most `false_alarm_rate` exactly where ``left_out_scores_ < offset_``. A row that all members
+        have seen has none; its reasons are by all of them, as those of other rows are.
         """
         X = self._check(X)
-        if not has_fingerprint(X, getattr(self, "_rows_of_fit", None), in_all=True):
-            return None
-        unseen = np.ones((len(self.estimators_), _num_samples(X)), dtype=bool)
-        for is_unseen, seen in zip(unseen, self.estimators_samples_, strict=True):
-            is_unseen[seen] = False
-        reference = self._reference()
-        scores = self.left_out_scores_.copy()
-        if len(reference):
-            scores[self._empty(X)] = -reference[0]  # as new ones
-        p = np.where(np.isnan(scores), np.nan, conformal.p_values(-scores, reference))
-        if self.contamination != "auto":  # `offset_`, and so `predict`, is of these scores
-            scores = -self._oddness(X)
-
+        known = self._known()
+        which, by_all = known.places(X), self._oddness(X)
+        unseen = known.unseen(which, self.estimators_samples_)
+        oddness = np.where((which >= 0) & ~self._empty(X), known.oddness[which], by_all)
+        p = np.where(np.isnan(oddness), np.nan, conformal.p_values(oddness, self._reference()))
+        # With a share as contamination, `offset_`, and so `predict`, is of the scores by all members.
+        scores = -(oddness if self.contamination == "auto" else by_all)
         return Verdicts(
             scores,
             p,
@@ -600,23 +605,16 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
         total[np.isnan(total)] = np.inf
         return total
 
-    def _tell_of_rows_seen(self, X, oddness: np.ndarray) -> None:
-        """Warn where rows are those of `fit`, and fewer have small p-values than to members without them."""
-        if not has_fingerprint(X, getattr(self, "_rows_of_fit", None)):
-            return
-        reference, rate = self._reference(), self.false_alarm_rate
-        threshold = conformal.threshold(reference, rate)
-        found, unseen = int((oddness > threshold).sum()), int((reference > threshold).sum())
-        if unseen - found < _TOO_FEW:
-            return
-        instead = "predict tells which ones are the share of them that contamination asks for"
-        if self.contamination == "auto":
-            instead = "These have left_out_scores_ < offset_; or give the share to find as contamination"
-        warn(
-            f"X are the rows of fit, which members have learned, so that their p-values are too large: {found} of "
-            f"{len(oddness)} are at most {rate}. To members that have not seen them, {unseen} rows are as odd as "
-            f"that. {instead}."
-        )
+    def _known(self) -> RowsOfFit:
+        return RowsOfFit(getattr(self, "_rows_of_fit", None), -self.left_out_scores_, self.false_alarm_rate)
+
+    def _explained(self, X, values: np.ndarray) -> np.ndarray:
+        """Return what explains validated rows, having told of rows of `fit` among them."""
+        known = self._known()
+        which = known.places(X)
+        if (which >= 0).any():
+            known.tell_of_reasons(which, self._oddness(X))
+        return values
 
     def _empty(self, X) -> np.ndarray:
         """Tell which validated rows have no value at all."""

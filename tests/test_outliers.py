@@ -180,7 +180,7 @@ def test_an_outlier_is_a_row_below_the_threshold(estimator):
 @pytest.mark.parametrize("rate", [0.01, 0.02, 0.07, 1 / 3, 0.58, 1 - 1e-13])
 def test_the_rate_of_false_alarms_is_that_of_p_values(rate, autoencoder):
     """Where p-values are multiples of 0.01, some of which are no such float."""
-    X, new = rows(99), np.vstack([rows(99), rows(150, seed=1), 3 * rows(50, seed=2)])
+    X, new = rows(99), np.vstack([rows(99) + 1e-9, rows(150, seed=1), 3 * rows(50, seed=2)])
     model = detector(autoencoder, false_alarm_rate=rate).fit(X)
     expected = model.p_values(new) <= rate
     assert 0 < expected.sum() < len(new) + (rate > 0.9)
@@ -411,6 +411,7 @@ def test_data_frames_go_to_the_members_as_they_are():
 # Data of all kinds -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore:150 rows of X are rows of fit:UserWarning")
 def test_sparse_rows_are_dense_rows():
     X = sparse.random_array((150, 20), density=0.3, rng=0, format="csr")
     dense, same = detector().fit(X.toarray()), detector().fit(X)
@@ -665,12 +666,39 @@ def test_rows_of_fit_are_told_where_their_p_values_are_asked_for(kind):
         assert (clone(model).fit_predict(X) == 1).all()
 
 
+def test_parts_of_the_rows_of_fit_among_others_are_told(recwarn):
+    X = load_wine().data
+    model = AutoencoderOutlierDetector(random_state=0).fit(X[:150])
+    assert (model.left_out_scores_ < model.offset_).sum() > 4
+    with pytest.warns(UserWarning, match=r"^150 rows of X are rows of fit.* 0 of 150 are at most"):
+        model.p_values(X[::-1])
+    recwarn.clear()
+    model.p_values(X[:20])  # none of them is missed
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize("method", ["score_features", "expected_values"])
+def test_reasons_of_odd_rows_of_fit_are_told_to_be_weak(method, recwarn):
+    X = load_wine().data
+    model = AutoencoderOutlierDetector(random_state=0).fit(X)
+    is_odd = model.left_out_scores_ < model.offset_
+    explain = getattr(model, method)
+    told = (
+        rf"^{is_odd.sum()} rows of X are rows of fit.* {is_odd.sum()} of them are odd .*, 0 to all.*OutlierDisplay"
+    )
+    with pytest.warns(UserWarning, match=told):
+        explain(X[is_odd])
+    recwarn.clear()
+    explain(X[~is_odd])
+    explain(X[is_odd] + 1e-9)  # others
+    assert not recwarn.list
+
+
 def test_other_rows_and_shares_of_the_rows_of_fit_are_not_told():
     X = load_wine().data
     model = AutoencoderOutlierDetector(random_state=0).fit(X)
-    for others in (X[:100], X[::-1], X + 1e-9):
-        model.predict(others)
-        model.p_values(others)
+    model.predict(X + 1e-9)
+    model.p_values(X + 1e-9)
     model.score_samples(X)
     model.decision_function(X)
     model.set_params(contamination=0.05)

@@ -1,36 +1,84 @@
-"""Telling whether rows are those that a model was fitted to, without keeping them."""
+"""Telling whether rows are among those that a model was fitted to, without keeping them: by a hash of each."""
 
+import hashlib
 from typing import Any
 
-import joblib
+import numpy as np
+from scipy import sparse
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _num_samples
 
 from .chunks import slices
 
-Fingerprint = tuple[int, str, str]
+_ODD = np.uint64(0x9E3779B97F4A7C15)  # 2**64 over the golden ratio, as in Knuth's multiplicative hashing
 
 
-def fingerprint(X) -> Fingerprint:
-    """Return how many rows there are, a hash of three of them, and one of all; of any container of rows."""
-    parts = [_hash(_safe_indexing(X, part)) for part in slices(_num_samples(X), 8 * X.shape[1])]
-    return _num_samples(X), _of_three(X), joblib.hash(parts)
+def fingerprint(X) -> np.ndarray:
+    """Return a hash of each row, sorted, and the numbers of the rows, (2, n) uint64; of any container of rows."""
+    hashes = _hashes_of_all(X)
+    order = np.argsort(hashes, kind="stable")
+    return np.stack([hashes[order], order.astype(np.uint64)])
 
 
-def has_fingerprint(X, of_fit: tuple | None, *, in_all: bool = False) -> bool:
-    """Tell whether rows are those of a fingerprint, by three of them or all; None stands for the lack of one.
+def places(X, of_fit: Any) -> np.ndarray:
+    """Return which row of a fingerprint each row is, (n,) int, -1 for others; equal rows by their order.
 
-    Fingerprints of older files do not know all rows.
+    Fingerprints of older files, of another form, know no row.
     """
-    if of_fit is None or _num_samples(X) != of_fit[0] or _of_three(X) != of_fit[1]:
-        return False
-    return not in_all or fingerprint(X) == tuple(of_fit)
+    if not isinstance(of_fit, np.ndarray):
+        return np.full(_num_samples(X), -1)
+    known, numbers = of_fit
+    given, order = fingerprint(X)
+    first, last = (np.searchsorted(known, given, side=side) for side in ("left", "right"))
+    place = first + np.arange(len(given)) - np.searchsorted(given, given)
+    found = np.empty(len(given), dtype=np.int64)
+    found[order] = np.where(first < last, numbers[np.minimum(place, last - 1)].astype(np.int64), -1)
+    return found
 
 
-def _of_three(X) -> str:
-    n = _num_samples(X)
-    return _hash(_safe_indexing(X, sorted({0, n // 2, n - 1})))
+def _hashes_of_all(X) -> np.ndarray:
+    return np.concatenate([_hashes(_safe_indexing(X, part)) for part in slices(_num_samples(X), 8 * X.shape[1])])
 
 
-def _hash(rows: Any) -> str:
-    return joblib.hash(rows.detach().cpu().numpy() if hasattr(rows, "detach") else rows, coerce_mmap=True)
+def _hashes(rows: Any) -> np.ndarray:
+    if hasattr(rows, "columns"):
+        numbers = np.column_stack([_numbers(np.asarray(rows[name])) for name in rows.columns])
+    elif sparse.issparse(rows):
+        return _of_stored(rows.tocsr())
+    else:
+        rows = np.asarray(rows.detach().cpu() if hasattr(rows, "detach") else rows)
+        is_plain = rows.dtype.kind in "fiub"
+        numbers = _bits(rows) if is_plain else np.column_stack([_numbers(column) for column in rows.T])
+    return _mixed(numbers, _factors(numbers.shape[1])).sum(axis=1)
+
+
+def _of_stored(rows: sparse.csr_array) -> np.ndarray:
+    """Hash rows by their stored entries: zeros count nothing in dense rows, too."""
+    mixed = _mixed(_bits(rows.data), _factors(rows.shape[1])[rows.indices])
+    total = np.concatenate([np.zeros(1, np.uint64), np.cumsum(mixed)])
+    return total[rows.indptr[1:]] - total[rows.indptr[:-1]]
+
+
+def _numbers(column: np.ndarray) -> np.ndarray:
+    """Return 64 bits for each entry of a column of any kind."""
+    if column.dtype.kind in "fiub":
+        return _bits(column)
+    different, which = np.unique(column.astype(str), return_inverse=True)
+    hashes = [int.from_bytes(hashlib.blake2b(word.encode(), digest_size=8).digest(), "big") for word in different]
+    return np.array(hashes, dtype=np.uint64)[which.ravel()]
+
+
+def _bits(numbers: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(numbers.astype(np.float64) + 0.0).view(np.uint64)  # one zero for both signs
+
+
+def _factors(n_columns: int) -> np.ndarray:
+    """Return an odd factor for each column, the first ones whatever their number."""
+    return np.random.RandomState(0).randint(2**63, size=n_columns, dtype=np.uint64) * 2 + 1
+
+
+def _mixed(bits: np.ndarray, factors: np.ndarray) -> np.ndarray:
+    """Mix the bits of numbers, so that sums over columns tell rows apart; 0 stays 0."""
+    mixed = (bits ^ (bits >> np.uint64(32))) * factors
+    mixed ^= mixed >> np.uint64(29)
+    return mixed * _ODD

@@ -248,7 +248,7 @@ class OutlierDisplay(Display):
             Fitted :class:`~skae.AutoencoderOutlierDetector`, or a fitted :class:`~sklearn.pipeline.Pipeline` that
             ends in one.
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows to judge: new ones, or all those of `fit`, as they were: see the notes.
+            Rows to judge: new ones, or rows of `fit`, see the notes.
         y : array-like of shape (n_samples,), str or None, default=None
             Labels, or the column of X that has them, to draw a histogram for each; of missing ones it is grey.
         rows : int or array-like of int or bool, default=3

@@ -13,9 +13,8 @@ def verdicts_of(found: Found) -> Verdicts:
     """Return scores and p-values of rows, and what tells the reasons of some of them."""
     detector, rows = found.estimator, found.rows
     of_left_out = getattr(detector, "_of_left_out", None)
-    verdicts = None if of_left_out is None else of_left_out(rows)
-    if verdicts is not None:
-        return verdicts
+    if of_left_out is not None:
+        return of_left_out(rows)
     return Verdicts(
         to_numpy(detector.score_samples(rows)),
         to_numpy(detector.p_values(rows)),

@@ -105,14 +105,33 @@ def test_rows_that_all_members_have_seen(wine):
     display.figure_.canvas.draw()
 
 
-def test_one_row_that_differs_makes_them_others(fitted, wine):
+def test_a_row_that_differs_is_judged_by_all_and_the_others_as_before(fitted, wine):
     other = wine.copy()
     other.iloc[20, 3] += 1
-    with pytest.warns(UserWarning, match="X are the rows of fit"):  # nearly
-        display = OutlierDisplay.from_estimator(fitted, other)
-    assert_array_equal(display.scores, fitted.score_samples(other))
-    part = OutlierDisplay.from_estimator(fitted, wine[:100], rows=[20])
-    assert_allclose(part.reasons, fitted.score_features(wine.iloc[[20]]))
+    display = OutlierDisplay.from_estimator(fitted, other, rows=[20, 21])
+    whole = OutlierDisplay.from_estimator(fitted, wine, rows=[21])
+    same = np.arange(len(wine)) != 20
+    assert_array_equal(display.scores[same], fitted.left_out_scores_[same])
+    assert_allclose(display.scores[20], fitted.score_samples(other)[20])
+    assert_allclose(display.p_values[20], fitted.p_values(other.iloc[[20]])[0])
+    assert_allclose(display.reasons[0], fitted.score_features(other.iloc[[20]])[0])
+    assert_allclose(display.reasons[1], whole.reasons[0])
+
+
+def test_parts_and_other_orders_of_the_rows(fitted, wine):
+    chosen = [121, 3, 177, 20]
+    whole = OutlierDisplay.from_estimator(fitted, wine, rows=chosen)
+    part = OutlierDisplay.from_estimator(fitted, wine.iloc[chosen], rows=range(4))
+    assert_array_equal(part.scores, fitted.left_out_scores_[chosen])
+    assert_array_equal(part.p_values, whole.p_values[chosen])
+    assert_allclose(part.reasons, whole.reasons)
+    assert_allclose(part.expected_values, whole.expected_values, rtol=1e-5)
+
+
+def test_equal_rows_keep_their_own_scores():
+    X = np.repeat(rows(60), 2, axis=0)
+    model = detector().fit(X)
+    assert_array_equal(OutlierDisplay.from_estimator(model, X).scores, model.left_out_scores_)
 
 
 def test_in_a_pipeline(wine):
