@@ -18,7 +18,7 @@ from ._drawing import (
 )
 from ._latent_grid import check_components, latent_grid, tick_labels, warn_of_inactive_axes
 from ._model import Model, NoWayBackError
-from ._rows import column_of, labels_of, palette_of, to_numpy
+from ._rows import labels_of, palette_of, rows_and_labels, to_numpy
 
 _MOST_CLASSES = 20
 _PAD_ABOVE_LEGEND = 22.0  # points between a panel and its title, where a legend of one line is between them
@@ -237,7 +237,8 @@ class LatentDisplay(Display):
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows, as the estimator takes them.
         y : array-like of shape (n_samples,) or str, default=None
-            Classes or values that give the codes their colours, or the name of a column of X, a data frame. Up to
+            Classes or values that give the codes their colours, or the name of a column of X, a data frame, in
+            which it need not have been in `fit`. Up to
             20 different whole numbers are classes, other numbers values; bins of counts, such as ``y // 5``, or
             ``y + 0.5`` for a colour bar, say what is meant. Rows whose class or value is missing are grey. The
             name of the column, or that of a Series, is the title of the legend or of the colour bar.
@@ -267,8 +268,7 @@ class LatentDisplay(Display):
             fit.
         """
         model = Model(estimator)
-        if isinstance(y, str):
-            y = column_of(X, y)
+        X, y = rows_and_labels(estimator, X, y)
         y_name = getattr(y, "name", None)
         Z, y = model.encode(X), None if y is None else np.ravel(to_numpy(y))
         columns = check_components(components, Z.shape[1])

@@ -4,11 +4,11 @@ import numpy as np
 from sklearn.utils.validation import check_consistent_length
 
 from .._support.warnings import warn
-from ._drawing import GREY, MISSING, Display, plain_text, shortened, with_parameters_of, written
-from ._edges import edges_at, edges_of_p_values
+from ._drawing import Display, plain_text, shortened, with_parameters_of, written
+from ._histograms import edges_at, edges_of_p_values, histogram
 from ._legend import legend_above
-from ._rows import column_of, labels_of, names_of_rows, rows_to_explain
-from ._steps import find_detector
+from ._rows import names_of_rows, rows_and_labels, rows_to_explain
+from ._steps import find_detector, without_prefixes
 from ._values import values_of
 from ._verdicts import explain, told_of_panels, verdicts_of
 
@@ -57,6 +57,8 @@ class OutlierDisplay(Display):
         What ``reasons`` are, for the axes of the bars.
     false_alarm_rate : float or None, default=None
         Rows whose p-value is at most this are outliers; None where the threshold is none of p-values.
+    transformed_by : str, default=''
+        Which step returns the values, for the axes of the bars; empty if columns have the units of the data.
 
     Attributes
     ----------
@@ -94,13 +96,14 @@ class OutlierDisplay(Display):
         score_unit="",
         reason_unit="contribution",
         false_alarm_rate=None,
+        transformed_by="",
     ):
         self.scores, self.threshold, self.p_values, self.labels = scores, threshold, p_values, labels
         self.rows, self.reasons, self.feature_names = rows, reasons, feature_names
         self.values, self.usual_values, self.expected_values = values, usual_values, expected_values
         self.row_names = [f"row {row}" for row in rows] if row_names is None else row_names
         self.score_unit, self.reason_unit = score_unit, reason_unit
-        self.false_alarm_rate = false_alarm_rate
+        self.false_alarm_rate, self.transformed_by = false_alarm_rate, transformed_by
 
     def plot(self, ax=None, *, n_features=8, max_rows=12, bins=20, hist_kw=None, bar_kw=None):
         """Draw scores, p-values and reasons.
@@ -138,12 +141,16 @@ class OutlierDisplay(Display):
             If there are more rows to explain than ``max_rows``.
         """
         drawn, n_all = self._drawn(max_rows), len(self.feature_names)
-        bars = [self._bars(number, n_features) for number in drawn]
+        names = without_prefixes([str(name) for name in self.feature_names])
+        bars = [self._bars(number, n_features, names) for number in drawn]
         longest = max((len(line) for _, names in bars for name in names for line in name.split("\n")), default=0)
         n_columns = min(3 if longest <= _LONGEST else 2, n_panels := 2 + len(drawn))  # to be read on a page
         n_rows = -(-n_panels // n_columns)
         width = max(_PANEL[0], 1.7 + _LETTER * longest)
-        height = max(_PANEL[1], 0.9 + _BAR * max((len(names) for _, names in bars), default=0))
+        height = max(
+            _PANEL[1],
+            (1.05 if self.transformed_by else 0.9) + _BAR * max((len(names) for _, names in bars), default=0),
+        )
         self.axes_ = self._make_axes(ax, n_rows, n_columns, (n_columns * width, n_rows * height), n_panels)
         legend = self._draw_scores(self.axes_[0], bins, hist_kw)
         if ax is None:
@@ -159,7 +166,8 @@ class OutlierDisplay(Display):
             title += ", no p-value" if np.isnan(p) else f", p = {p:.2g}"
             panel.set_title(title, fontsize="small", loc="right")
             which = f"\nthe {len(lengths)} largest of {n_all} features" if len(lengths) < n_all else ""
-            panel.set_xlabel(self.reason_unit + which, fontsize="small", loc="right")
+            units = f"\nvalues as {self.transformed_by} returns them" if self.transformed_by else ""
+            panel.set_xlabel(self.reason_unit + which + units, fontsize="small", loc="right")
         return self
 
     def _drawn(self, max_rows: int) -> list[int]:
@@ -172,15 +180,15 @@ class OutlierDisplay(Display):
         )
         return np.argsort(self.scores[self.rows], kind="stable")[:max_rows].tolist()
 
-    def _bars(self, number: int, n_features: int) -> tuple[np.ndarray, list[str]]:
+    def _bars(self, number: int, n_features: int, names: list[str]) -> tuple[np.ndarray, list[str]]:
         """Return the longest bars of a row to explain, and what is written beside them, from below."""
         reasons = self.reasons[number]
         most = np.argsort(-reasons, kind="stable")[:n_features][::-1]  # the longest at the top
-        return reasons[most], [self._feature(number, column) for column in most]
+        return reasons[most], [self._feature(number, column, names[column]) for column in most]
 
-    def _feature(self, number: int, column: int) -> str:
+    def _feature(self, number: int, column: int, name: str) -> str:
         """Write the name of a feature, its value in a row to explain, and those to compare it with."""
-        name, others = plain_text(shortened(str(self.feature_names[column]), _LONGEST)), []
+        name, others = plain_text(shortened(name, _LONGEST)), []
         if self.values is None:
             return name
         if self.expected_values is not None:
@@ -201,7 +209,7 @@ class OutlierDisplay(Display):
         if has_threshold and low == self.threshold and (finite < low).any():
             low -= (high - low) / bins or 1.0  # a bar for them on their side
         scores = np.clip(self.scores, low, high)  # a few that are far away would hide all others
-        self._histogram(ax, scores, edges_at(low, high, bins, self.threshold), hist_kw)
+        histogram(ax, scores, edges_at(low, high, bins, self.threshold), self.labels, hist_kw)
         if has_threshold:
             ax.axvline(self.threshold, color="k", linestyle="--", linewidth=1, label="threshold")
         height = legend_above(ax, "" if has_threshold else "no row can be an outlier")
@@ -212,7 +220,8 @@ class OutlierDisplay(Display):
         return height
 
     def _draw_p_values(self, ax, bins: int, hist_kw: dict | None) -> None:
-        self._histogram(ax, self.p_values, edges_of_p_values(bins, self.false_alarm_rate), hist_kw)
+        edges = edges_of_p_values(bins, self.false_alarm_rate)
+        histogram(ax, self.p_values, edges, self.labels, hist_kw)
         ax.set(ylabel="rows", xlim=(0, 1), xticks=[0, 0.5, 1])
         label = "p-value"
         if self.false_alarm_rate is not None:
@@ -221,21 +230,6 @@ class OutlierDisplay(Display):
         if n_without := int(np.isnan(self.p_values).sum()):
             label += f"\n({n_without} rows have none)"
         ax.set_xlabel(label, fontsize="small")
-
-    def _histogram(self, ax, values: np.ndarray, edges: np.ndarray, hist_kw: dict | None) -> None:
-        options = {"stacked": True, **(hist_kw or {})}
-        groups = [values]
-        if self.labels is not None:
-            of_rows, known = labels_of(self.labels)
-            different = np.unique(of_rows[known])
-            groups = [values[(of_rows == label) & known] for label in different]
-            names = [plain_text(str(label)) for label in different]
-            if not known.all():
-                groups, names = [*groups, values[~known]], [*names, MISSING]
-                colours = [f"C{i % 10}" for i in range(len(different))]
-                options = {"color": [*colours, GREY], **options}
-            options = {"label": names, **options}
-        ax.hist(groups, edges, **options)
 
     @classmethod
     @with_parameters_of(drawing=plot)
@@ -250,7 +244,7 @@ class OutlierDisplay(Display):
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows to judge: new ones, or rows of `fit`, see the notes.
         y : array-like of shape (n_samples,), str or None, default=None
-            Labels, or the column of X that has them, to draw a histogram for each; of missing ones it is grey.
+            Labels, or the column of X that has them, a feature or not, for a histogram of each, grey if missing.
         rows : int or array-like of int or bool, default=3
             Rows to explain: so many, the oddest; or their numbers, from 0, whatever the index of a data frame, in
             the order to draw them; or a mask of all rows, such as ``estimator.predict(X) == -1`` or, of rows of
@@ -277,10 +271,15 @@ class OutlierDisplay(Display):
         Of rows of `fit`, scores are ``left_out_scores_``, p-values are at most ``false_alarm_rate`` where they are
         below ``offset_``, and all is by members that have not seen the row: where there are none, no p-value. With
         a number as ``contamination``, scores are by all members, as ``offset_`` is.
+
+        Values are in the units of X where the steps before the detector keep the columns and have a way back, in
+        a :class:`~sklearn.compose.ColumnTransformer` each of its transformers. Else they are as a step returns
+        them, which is written below the bars. Prefixes of names are left out where names differ without them.
         """
+        X, y = rows_and_labels(estimator, X, y)
         found = find_detector(estimator, X)
         verdicts = verdicts_of(found)
-        check_consistent_length(verdicts.scores, y := column_of(X, y) if isinstance(y, str) else y)
+        check_consistent_length(verdicts.scores, y)
         numbers = rows_to_explain(rows, verdicts.scores)
         reasons, expected = explain(verdicts, numbers, len(found.names))
         values = values_of(found, X, numbers, expected)
@@ -295,6 +294,7 @@ class OutlierDisplay(Display):
             values=values.found,
             usual_values=values.usual,
             expected_values=values.expected,
+            transformed_by=values.unit,
             row_names=names_of_rows(X, numbers, _LONGEST),
             **told_of_panels(found.estimator),
         ).plot(**drawing)

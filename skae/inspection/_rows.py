@@ -87,13 +87,16 @@ def rows_to_explain(rows, scores: np.ndarray) -> np.ndarray:
     return np.argsort(scores, kind="stable")[:rows]
 
 
-def column_of(X, name: str):
-    """Return a column of a data frame by its name."""
+def rows_and_labels(estimator, X, y):
+    """Return rows and labels; labels may be named, as a column of a data frame that was there in `fit` or not."""
+    if not isinstance(y, str):
+        return X, y
     names = [*getattr(X, "columns", ())]
-    if name not in names:
+    if y not in names:
         known = f"X has the columns {', '.join(map(str, names[:10]))}" if names else "X is no data frame"
-        raise ValueError(f"y={name!r} names no column: {known}. Give a column's name, or a value for each row.")
-    return X[name]
+        raise ValueError(f"y={y!r} names no column: {known}. Give a column's name, or a value for each row.")
+    is_feature = y in getattr(getattr(estimator, "best_estimator_", estimator), "feature_names_in_", [y])
+    return X if is_feature else X[[name for name in names if name != y]], X[y]
 
 
 def palette_of(n_colours: int) -> list[Any]:

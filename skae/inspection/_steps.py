@@ -112,6 +112,12 @@ def names_in(before: Steps) -> list[str]:
     return [f"x{i}" for i in range(getattr(first, "n_features_in_", 0))] if names is None else [*map(str, names)]
 
 
+def without_prefixes(names: list[str]) -> list[str]:
+    """Return names without what steps have put before two underscores, if they differ without it."""
+    short = [name.rpartition("__")[2] or name for name in names]
+    return short if len({*short}) == len(names) else names
+
+
 def _names_out(before: Steps) -> list[str]:
     """Return the names of what steps make; a step that does not tell them is taken to keep its features."""
     names = names_in(before) if before else []

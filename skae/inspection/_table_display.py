@@ -6,6 +6,8 @@ from .._data.tables import frames
 from .._data.tables.association import associations
 from .._data.tables.columns import sorted_values
 from ._drawing import Display, plain_text, with_parameters_of
+from ._histograms import edges_of
+from ._legend import legend_above
 
 _PANEL = 3.0, 2.4  # inches
 _LABELS = "real", "drawn"
@@ -95,8 +97,8 @@ class TableDisplay(Display):
                 _histograms(panel, columns, bins, hist_kw)
             else:
                 _bars(panel, columns, n_categories, bar_kw)
-            panel.set_title(plain_text(str(columns[0].name)), fontsize="small")
-        self.axes_[0].legend(frameon=False, fontsize="small")
+            panel.set_xlabel(plain_text(str(columns[0].name)), fontsize="small")
+        legend_above(self.axes_[0])
         for panel, ties, label in zip(self.axes_[-2:], self.associations_, _LABELS, strict=True):
             panel.imshow(ties, cmap=cmap, vmin=0, vmax=1)
             panel.set_title(f"ties, {label}", fontsize="small")
@@ -171,7 +173,7 @@ class TableDisplay(Display):
 def _histograms(ax, columns, bins: int, hist_kw: dict | None) -> None:
     values = [column.values[~column.missing] for column in columns]
     together = np.concatenate(values)
-    edges = np.histogram_bin_edges(together, bins) if len(together) else np.linspace(0, 1, bins + 1)
+    edges = edges_of(together, bins) if len(together) else np.linspace(0, 1, bins + 1)
     for one, label in zip(values, _LABELS, strict=True):
         ax.hist(one, edges, **{"density": True, "alpha": 0.5, "label": label, **(hist_kw or {})})
 

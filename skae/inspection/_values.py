@@ -5,11 +5,13 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
+from sklearn.compose import ColumnTransformer
+from sklearn.utils import _safe_indexing
 
 from .._data.chunks import evenly
 from .._data.tables.frames import is_missing, library_of, objects
 from ._rows import take, to_numpy
-from ._steps import Found, Steps, names_in
+from ._steps import Found, Steps, names_in, steps_of
 
 _MOST_ROWS = 500  # by which a way back is judged
 _NEAR = 1e-3  # of the distance from the usual value: so far off is the same
@@ -26,11 +28,14 @@ class Values(NamedTuple):
     usual : ndarray of shape (n_features,) or None
     expected : ndarray of shape (n_rows, n_features) or None
         None if the detector does not know; NaN or infinite where a step before it has no way back.
+    unit : str
+        The step that returns them, if some are not as in X though their column is.
     """
 
     found: np.ndarray
     usual: np.ndarray | None
     expected: np.ndarray | None
+    unit: str = ""
 
 
 def values_of(found: Found, X, numbers: np.ndarray, expected: np.ndarray | None) -> Values:
@@ -38,22 +43,58 @@ def values_of(found: Found, X, numbers: np.ndarray, expected: np.ndarray | None)
 
     It can be where the features are those of the input, and each step before the detector has a way back for
     values as they are found in most rows, whichever are chosen. Else they are in the units of the detector, as
-    ``expected`` is, which None stands for the lack of.
+    ``expected`` is, which None stands for the lack of. Behind a ``ColumnTransformer`` as first step, that holds
+    for each of its transformers.
     """
     usual = getattr(found.estimator, "usual_values_", None)
     values = _cells(take(found.rows, numbers))
     if usual is not None and usual.dtype != object:
         values = values.astype(np.float64)  # the detector's numbers, such as 1 for True
-    here = Values(values, usual, expected)
-    if not found.before or not len(numbers) or usual is None or names_in(found.before) != found.names:
+    here = Values(values, usual, expected, type(found.before[-1][1]).__name__ if found.before else "")
+    if not found.before or not len(numbers) or usual is None:
         return here
     others = [usual, *(() if expected is None else expected)]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # such as of arrays without names, and of numbers that overflow
+        if isinstance(found.before[0][1], ColumnTransformer):
+            return _by_columns(found.before, X, numbers, others) or here
+        if names_in(found.before) != found.names:
+            return here
         restored = _way_back(found.before, take(X, evenly(found.rows.shape[0], _MOST_ROWS)), others)
+    return here if restored is None else _of_rows(_cells(take(X, numbers)), restored)
+
+
+def _of_rows(values: np.ndarray, others: np.ndarray, unit: str = "") -> Values:
+    return Values(values, others[0], others[1:] if len(others) > 1 else None, unit)
+
+
+def _by_columns(before: Steps, X, numbers: np.ndarray, others: list[np.ndarray]) -> Values | None:
+    """Return values behind a ``ColumnTransformer``, each in the units of the input whose column has a way back.
+
+    None if the steps after it have none.
+    """
+    (_, columns), *later = before
+    stage = columns.transform(X)
+    sample = evenly(stage.shape[0], _MOST_ROWS)
+    restored = _way_back(later, take(stage, sample), others)
     if restored is None:
-        return here
-    return Values(_cells(take(X, numbers)), restored[0], None if expected is None else restored[1:])
+        return None
+    values, units = _cells(take(stage, numbers)).astype(object), []
+    for name, transformer, chosen in columns.transformers_:
+        place = columns.output_indices_[name]
+        if place.start == place.stop:  # dropped, or none
+            continue
+        given = _safe_indexing(X, chosen, axis=1)
+        back = (
+            _way_back(steps_of(transformer), take(given, sample), list(restored[:, place]))
+            if given.ndim == 2
+            else None
+        )
+        if back is not None:
+            restored[:, place], values[:, place] = back, _cells(take(given, numbers))
+        elif given.ndim == 2 and given.shape[1] == place.stop - place.start:
+            units.append(type(transformer).__name__)
+    return _of_rows(values, restored, " and ".join(dict.fromkeys(units)))
 
 
 # The way back ----------------------------------------------------------------------------------------------

@@ -2,11 +2,12 @@
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 from estimators import CLASSIFIERS, configured, fitted, labels, rows
 from inspected import drawn, heights, variational
 from matplotlib.colors import to_rgb, to_rgba
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.compose import make_column_transformer
 from sklearn.datasets import load_digits
@@ -148,6 +149,17 @@ def test_bars_have_the_colours_of_their_features():
     plain = LatentDisplay.from_estimator(model, frame, n_points=3, bar_kw={"color": "red"})
     assert plain.axes_[1].get_legend() is None
     assert plain.cells_[0, 0].patches[1].get_facecolor() == (1, 0, 0, 1)
+
+
+@pytest.mark.parametrize("make", [pd.DataFrame, pl.DataFrame])
+def test_colours_by_a_column_that_was_not_there_in_fit(make):
+    columns = pd.DataFrame(rows(30), columns=list("abcde")).to_dict("list")
+    X, kind = make(columns), ["x", "y"] * 15
+    model = configured(AutoencoderTransformer, n_components=2).fit(X)
+    display = LatentDisplay.from_estimator(model, make({"kind": kind, **columns}), "kind", n_points=None)
+    assert display.y_name == "kind"
+    assert_array_equal(display.y, kind)
+    assert_allclose(display.codes, model.transform(X))
 
 
 def test_colours_by_a_column_of_the_frame():

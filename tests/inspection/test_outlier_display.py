@@ -12,7 +12,7 @@ from sklearn.decomposition import PCA
 from sklearn.ensemble import IsolationForest
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
 from skae import AutoencoderTransformer, TabularVAESampler, VAESampler
 from skae.inspection import OutlierDisplay
@@ -113,6 +113,7 @@ def test_values_are_in_the_units_of_the_pipelines_input(steps):
     model = make_pipeline(*steps, detector()).fit(X)
     display = OutlierDisplay.from_estimator(model, new, rows=[7], n_features=5)
     assert_allclose(display.usual_values, X.median(), rtol=1e-9)
+    assert "values as" not in display.axes_[2].get_xlabel()
     np.testing.assert_array_equal(display.values[0].astype(float), new.iloc[7])
     labels = [label.get_text() for label in display.axes_[2].get_yticklabels()]
     expected = model[-1].expected_values(model[:-1].transform(new.iloc[[7]]))
@@ -126,9 +127,8 @@ def test_values_are_in_the_units_of_the_pipelines_input(steps):
     [
         FunctionTransformer(np.cbrt, feature_names_out="one-to-one"),  # says that it is its own inverse
         PCA(5),
-        make_column_transformer((StandardScaler(), NAMES), verbose_feature_names_out=False),
     ],
-    ids=["wrong", "mixed", "none"],
+    ids=["wrong", "mixed"],
 )
 def test_values_are_in_the_units_of_the_detector_where_there_is_no_way_back(step):
     X, new = (1000 + 50 * pd.DataFrame(rows(n, seed=n), columns=NAMES) for n in (61, 30))
@@ -137,6 +137,54 @@ def test_values_are_in_the_units_of_the_detector_where_there_is_no_way_back(step
     assert_allclose(display.values, np.asarray(model[:-1].transform(new))[[7]])
     assert_allclose(display.usual_values, np.median(model[:-1].transform(X), axis=0))
     assert_allclose(display.expected_values, model[-1].expected_values(model[:-1].transform(new.iloc[[7]])))
+    assert display.axes_[2].get_xlabel().endswith(f"\nvalues as {type(step).__name__} returns them")
+
+
+@pytest.mark.parametrize("output", ["default", "pandas"])
+def test_values_behind_a_column_transformer_are_in_the_units_of_the_input(output):
+    """Of the columns of each transformer that has a way back, through steps after it, too."""
+    X, new = (1000 + 50 * pd.DataFrame(rows(n, seed=n), columns=NAMES) for n in (61, 30))
+    X["kind"], new["kind"] = ["x", "y", "y"] * 20 + ["y"], ["x", "y"] * 15
+    columns = make_column_transformer(
+        (make_pipeline(SimpleImputer(), StandardScaler()), ["b", "a"]),
+        (OneHotEncoder(sparse_output=False), ["kind"]),
+        (FunctionTransformer(np.cbrt, feature_names_out="one-to-one"), ["c"]),
+        ("drop", ["d"]),
+        remainder="passthrough",
+    )
+    model = make_pipeline(columns, StandardScaler(), detector()).set_output(transform=output).fit(X)
+    display = OutlierDisplay.from_estimator(model, new, rows=[7, 8])
+    names = [name.rpartition("__")[2] for name in display.feature_names]
+    assert names == ["b", "a", "kind_x", "kind_y", "c", "e"]
+    found = pd.DataFrame(display.values.astype(float), columns=names)
+    assert_allclose(found[["b", "a", "e"]], new.loc[[7, 8], ["b", "a", "e"]])
+    assert_allclose(found[["kind_x", "kind_y"]], [[0, 1], [1, 0]])
+    assert_allclose(found["c"], np.cbrt(new.loc[[7, 8], "c"]))
+    usual = pd.Series(display.usual_values, index=names)
+    assert_allclose(usual[["b", "a", "e"]], X[["b", "a", "e"]].median(), rtol=1e-6)
+    assert (usual["kind_x"], usual["kind_y"]) == pytest.approx((0, 1))
+    expected = model[-1].expected_values(model[:-1].transform(new.iloc[[7, 8]]))
+    as_scaled = np.asarray(model[1].inverse_transform(expected))
+    scaler = columns_of(model)["pipeline"][-1]
+    assert_allclose(display.expected_values[:, :2], scaler.inverse_transform(as_scaled[:, :2]))
+    assert_allclose(display.expected_values[:, 2:].astype(float), as_scaled[:, 2:])
+    assert display.axes_[2].get_xlabel().endswith("\nvalues as FunctionTransformer returns them")
+
+
+def columns_of(model):
+    return model[0].named_transformers_
+
+
+def test_prefixes_of_names_are_written_where_they_tell_columns_apart():
+    X = pd.DataFrame(rows(61), columns=NAMES)
+    written = []
+    for chosen in (["c"], ["a"]):
+        columns = make_column_transformer((StandardScaler(), ["a", "b"]), ("passthrough", chosen))
+        model = make_pipeline(columns, detector()).fit(X)
+        display = OutlierDisplay.from_estimator(model, X[:9], rows=[7])
+        assert display.feature_names[0] == "standardscaler__a"
+        written.append({label.get_text().partition("\n")[0] for label in display.axes_[2].get_yticklabels()})
+    assert written == [{"a", "b", "c"}, {"standardscaler__a", "standardscaler__b", "passthrough__a"}]
 
 
 def test_tables_of_categories():

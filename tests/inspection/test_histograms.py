@@ -8,7 +8,7 @@ from sklearn.datasets import load_breast_cancer
 from sklearn.model_selection import train_test_split
 
 from skae.inspection import OutlierDisplay
-from skae.inspection._edges import edges_at, edges_of_p_values
+from skae.inspection._histograms import edges_at, edges_of, edges_of_p_values
 
 
 @pytest.mark.parametrize("threshold", [-3.0, -2.9, 0.0, 6.9, 7.0, 9.0, -np.inf, np.nan])
@@ -43,3 +43,18 @@ def test_outliers_are_drawn_on_their_side_of_the_threshold():
         for axes, end in zip(display.axes_, (model.offset_, 0.02), strict=False)
     )
     assert left == below == n_odd
+
+
+@pytest.mark.parametrize(
+    ("values", "edges"),
+    [
+        ([1, 5, 3], [0.5, 1.5, 2.5, 3.5, 4.5, 5.5]),
+        ([0, 11], [-0.5, 2.5, 5.5, 8.5, 11.5]),  # 12 values in at most 5 bars
+        ([7], [6.5, 7.5]),
+        ([-2, 3], [-2.5, -0.5, 1.5, 3.5]),
+        ([0.5, 3], np.linspace(0.5, 3, 6)),
+        ([0, 1e300], np.linspace(0, 1e300, 6)),
+    ],
+)
+def test_bars_of_integers_have_as_many_of_them(values, edges):
+    assert_allclose(edges_of(np.array(values, dtype=float), 5), edges)
