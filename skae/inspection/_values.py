@@ -87,12 +87,12 @@ def _by_columns(before: Steps, X, numbers: np.ndarray, others: list[np.ndarray])
         given = _safe_indexing(X, chosen, axis=1)
         back = (
             _way_back(steps_of(transformer), take(given, sample), list(restored[:, place]))
-            if given.ndim == 2
+            if len(given.shape) == 2
             else None
         )
         if back is not None:
             restored[:, place], values[:, place] = back, _cells(take(given, numbers))
-        elif given.ndim == 2 and given.shape[1] == place.stop - place.start:
+        elif len(given.shape) == 2 and given.shape[1] == place.stop - place.start:
             units.append(type(transformer).__name__)
     return _of_rows(values, restored, " and ".join(dict.fromkeys(units)))
 
