@@ -82,17 +82,13 @@ def _by_columns(before: Steps, X, numbers: np.ndarray, others: list[np.ndarray])
     values, units = _cells(take(stage, numbers)).astype(object), []
     for name, transformer, chosen in columns.transformers_:
         place = columns.output_indices_[name]
-        if place.start == place.stop:  # dropped, or none
-            continue
         given = _safe_indexing(X, chosen, axis=1)
-        back = (
-            _way_back(steps_of(transformer), take(given, sample), list(restored[:, place]))
-            if len(given.shape) == 2
-            else None
-        )
+        if place.start == place.stop or len(given.shape) == 1:  # dropped; texts
+            continue
+        back = _way_back(steps_of(transformer), take(given, sample), list(restored[:, place]))
         if back is not None:
             restored[:, place], values[:, place] = back, _cells(take(given, numbers))
-        elif len(given.shape) == 2 and given.shape[1] == place.stop - place.start:
+        elif given.shape[1] == place.stop - place.start:
             units.append(type(transformer).__name__)
     return _of_rows(values, restored, " and ".join(dict.fromkeys(units)))
 
