@@ -9,7 +9,7 @@ import torch
 from sklearn.base import _fit_context
 from sklearn.callback import with_callbacks
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import _get_feature_names, check_is_fitted
 
 from ._base import TakesMissingValues
 from ._data import arrays
@@ -426,7 +426,7 @@ class DenoisingAutoencoder(TakesMissingValues):
         """
         rows = self._check(X, "score")
         _tell_clean_y(X, y, X_clean, "score")
-        return self._r2(rows, self._check_clean(rows, X_clean), sample_weight)
+        return self._r2(rows, self._check_clean(X, X_clean), sample_weight)
 
     def sample(self, n_samples=1, random_state=None, *, n_steps=1, burn_in=100, X_init=None):
         """Draw new rows by a Markov chain that corrupts, reconstructs and draws in turn.
@@ -517,6 +517,7 @@ class DenoisingAutoencoder(TakesMissingValues):
     def _check_clean(self, X, X_clean):
         if X_clean is None:
             return None
+        _check_order(_get_feature_names(X), _get_feature_names(X_clean))
         X_clean = arrays.check_unnamed(X_clean, "X_clean", self.missing_values)
         if X_clean.shape != np.shape(X):
             raise ValueError(
@@ -524,6 +525,19 @@ class DenoisingAutoencoder(TakesMissingValues):
                 "hold the clean row of each noisy row in X."
             )
         return X_clean
+
+
+def _check_order(names, clean_names) -> None:
+    """Refuse columns of clean rows that stand elsewhere in X; other names are those of other tables."""
+    if names is None or clean_names is None:
+        return
+    places = {name: place for place, name in enumerate(names)}
+    for place, name in enumerate(clean_names):
+        if places.get(name, place) != place:
+            raise ValueError(
+                f"The feature names of X_clean should be in the order of X: {name!r} is column {place} of X_clean, "
+                f"but column {places[name]} of X. Pass X_clean[X.columns]."
+            )
 
 
 def _tell_clean_y(X, y, X_clean, method: str) -> None:

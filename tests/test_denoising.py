@@ -4,6 +4,7 @@ import pickle
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 import torch
 from estimators import assert_same, assert_same_model, configured, rows
@@ -169,6 +170,15 @@ PAIRS = {
 }
 
 
+def counting(x, generator):
+    """Noise that a pickled model finds again."""
+    return counting.noise(x, generator)
+
+
+def clone_by_pickle(model):
+    return pickle.loads(pickle.dumps(model))
+
+
 @pytest.mark.parametrize("kind", PAIRS)
 @pytest.mark.parametrize("method", ["fit", "partial_fit"])
 def test_pairs_of_any_kind(kind, method):
@@ -197,6 +207,41 @@ def test_pairs_of_other_shapes_are_refused(cut, method):
     with pytest.raises(ValueError, match=r"X_clean has shape \(.*X has shape \(60, 5\)"):
         getattr(model, method)(X, X_clean=cut(clean))
     assert not hasattr(model, "encoder_")
+
+
+@pytest.mark.parametrize("make", [pd.DataFrame, pl.DataFrame])
+@pytest.mark.parametrize("method", ["fit", "partial_fit", "score"])
+def test_columns_of_clean_rows_in_another_order_are_refused(method, make):
+    X, clean = (make(dict(zip("abcde", values.T, strict=True))) for values in pairs())
+    model = denoiser().fit(X, X_clean=clean)
+    with pytest.raises(ValueError, match=r"in the order of X: 'c' is column 0 of X_clean, but column 2 of X"):
+        getattr(model, method)(X, X_clean=clean[list("cabde")])
+    getattr(model, method)(X, X_clean=clean)
+    with pytest.raises(ValueError, match=r"X_clean has shape \(60, 4\)"):
+        getattr(model, method)(X, X_clean=clean[list("abcd")])
+
+
+@pytest.mark.parametrize("through", [lambda model: model, clone_by_pickle], ids=["kept", "pickled"])
+def test_portions_with_and_without_clean_rows_take_turns(through):
+    """Noise is added to clean rows alone, whatever the portions before had."""
+    X, clean = pairs()
+    calls = []
+
+    def noise(x, generator):
+        calls.append(len(x))
+        return x + 1
+
+    counting.noise = noise
+    model = denoiser(noise=counting, clean_fraction=0)
+    for paired in (True, False, True, False):
+        calls.clear()
+        model = through(model).partial_fit(X, X_clean=clean if paired else None)
+        assert bool(calls) != paired
+        if paired:
+            with pytest.raises(ValueError, match="fitted with X_clean"):
+                model.sample(2)
+        else:
+            assert model.sample(2, random_state=0).shape == (2, 5)
 
 
 def test_clean_rows_are_checked_under_their_name():

@@ -30,7 +30,7 @@ def update_networks(estimator, X, **data):
     with restore_on_failure(estimator), threads.for_work(0):
         X = arrays.check_rows(estimator, X, reset=not hasattr(estimator, "encoder_"))
         ongoing, saved = vars(estimator).get("_ongoing"), vars(estimator).get("_left_by_partial_fit")
-        if ongoing is None or not ongoing.goes_on_with(estimator):
+        if ongoing is None or not ongoing.goes_on_with(estimator, data.get("X_clean") is not None):
             state = saved if ongoing is None else ongoing.state()
             ongoing = OngoingFit(prepare(estimator, X, Mode.INCREMENTAL, **data), estimator, state)
         else:
@@ -61,6 +61,7 @@ class OngoingFit:
 
     def __init__(self, fit: Fit, estimator, state: dict[str, Any] | None) -> None:
         self.fit, self._parameters, self._trained = fit, _parameters(estimator), _weights(fit)
+        self._paired = fit.setup.data.paired
         step = fit.step
         if state is not None and tuple(state["kind"]) == self._kind:
             state = _on(fit.setup.device, state)
@@ -73,8 +74,10 @@ class OngoingFit:
     def _kind(self) -> tuple[str, int]:
         return type(self.fit.step.optimizer).__name__, len(self.fit.step.parameters)
 
-    def goes_on_with(self, estimator) -> bool:
-        """Tell whether the estimator still has the parameters and the networks of this fit."""
+    def goes_on_with(self, estimator, paired: bool) -> bool:
+        """Tell whether the estimator still has the parameters and the networks of this fit, and rows are alike."""
+        if paired != self._paired:  # noise is added to clean rows alone
+            return False
         decoder = getattr(estimator.decoder_, "unlinked", estimator.decoder_)
         networks = self.fit.encoder is estimator.encoder_ and self.fit.decoder is decoder
         kept = networks and all(map(operator.is_, _weights(self.fit), self._trained))
