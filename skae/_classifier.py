@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.sparse import issparse
 from sklearn.base import ClassifierMixin, _fit_context, clone
 from sklearn.callback import with_callbacks
 from sklearn.utils._param_validation import Options, StrOptions
@@ -242,6 +243,7 @@ class AutoencoderClassifier(ClassifierMixin, UsesEncoder):
         with restore_on_failure(self), threads.for_work(0):
             labels.refuse_missing(y)
             X, y = arrays.check_rows(self, X, y)
+            _refuse_marker(self.autoencoder, X)
             weights = arrays.check_weights(sample_weight, X)
             weight = None if weights is None else weights.cpu().numpy()
             labelled, codes = self._check_labels(X, y)
@@ -287,8 +289,9 @@ class AutoencoderClassifier(ClassifierMixin, UsesEncoder):
             weights = {} if sample_weight is None else {"sample_weight": sample_weight}
         else:
             weight = arrays.check_weights(sample_weight, X)
-            kept = distinct(arrays.to_torch(X), weight, random_streams(autoencoder.random_state).split)
-            X = X if kept is None else arrays.take(X, kept)
+            X = arrays.take(
+                X, distinct(arrays.to_torch(X), weight, random_streams(autoencoder.random_state).split)
+            )
         task = context.subcontext(task_name="pretrain")
         with task.propagate_callback_context(autoencoder):
             task.call_on_fit_task_begin(estimator=self, X=X)
@@ -361,6 +364,11 @@ class AutoencoderClassifier(ClassifierMixin, UsesEncoder):
         """
         return self._classify(X, "predict_log_proba", torch.log_softmax)
 
+    def _check(self, X, method: str | None = None):
+        X = super()._check(X, method)
+        _refuse_marker(self.autoencoder_, X)
+        return X
+
     def _classify(self, X, method: str, normalize):
         X = self._check(X, method)
         dtype = arrays.torch_dtype(X)
@@ -422,4 +430,16 @@ def default_autoencoder() -> DenoisingAutoencoder:
         learning_rate=1e-3,
         batch_size=100,
         max_iter=40,
+    )
+
+
+def _refuse_marker(autoencoder, X) -> None:
+    """Refuse rows with a number that stands for missing values to the autoencoder: here it would be one."""
+    marker = getattr(autoencoder, "missing_values", None)
+    if marker is None or arrays.is_nan(marker) or issparse(X) or not bool((marker == X).any()):
+        return
+    raise ValueError(
+        f"X contains {marker}, which stands for a missing value to the autoencoder (missing_values={marker}), but "
+        "AutoencoderClassifier does not accept missing values. Fill them in a step before it, such as "
+        f"AutoencoderImputer(missing_values={marker})."
     )

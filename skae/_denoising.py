@@ -535,8 +535,8 @@ def _check_order(names, clean_names) -> None:
     for place, name in enumerate(clean_names):
         if places.get(name, place) != place:
             raise ValueError(
-                f"The feature names of X_clean should be in the order of X: {name!r} is column {place} of X_clean, "
-                f"but column {places[name]} of X. Pass X_clean[X.columns]."
+                f"The feature names of X_clean should be in the order of X: {name!r} is column {place} there, but "
+                f"column {places[name]} of X. Pass X_clean[X.columns]."
             )
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 import polars as pl
 import pytest
 import torch
-from estimators import assert_same, assert_same_model, classifier, configured, fourth_power, rows
+from estimators import assert_same, assert_same_model, classifier, configured, fourth_power, labels, rows
 from numpy.testing import assert_allclose
 from recorder import Recorder
 from scipy import sparse
@@ -26,7 +26,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import nn
 
-from skae import AutoencoderClassifier, AutoencoderTransformer, DenoisingAutoencoder, StackedAutoencoder
+from skae import (
+    AutoencoderClassifier,
+    AutoencoderTransformer,
+    DenoisingAutoencoder,
+    StackedAutoencoder,
+    VAESampler,
+)
 from skae._training.fine_tuning import FineTuning
 
 skops_io = pytest.importorskip("skops.io")
@@ -443,6 +449,34 @@ def test_early_stopping_with_one_row_a_class():
     with pytest.raises(ValueError, match=r"n_samples=3\b.*validation_fraction=0.1"):
         short(early_stopping=True).fit(X, few)
     assert short().fit(X, few).n_iter_ == 10
+
+
+@pytest.mark.parametrize("scale", [1, 100])
+def test_rows_of_weight_zero_are_as_good_as_left_out_and_weights_of_one_as_none(scale):
+    """Wherever they lie. The default autoencoder takes no weights."""
+    rng = np.random.default_rng(0)
+    X, y, weight = rng.normal(size=(90, 4)), rng.integers(0, 2, 90), np.r_[np.ones(60), np.zeros(30)]
+    X[60:] *= scale
+    model = AutoencoderClassifier(max_iter=5, random_state=0)
+    expected = clone(model).fit(X[:60], y[:60]).predict_proba(X)
+    assert_allclose(clone(model).fit(X, y, sample_weight=weight).predict_proba(X), expected, atol=1e-10)
+    assert_allclose(
+        clone(model).fit(X[:60], y[:60], sample_weight=np.ones(60)).predict_proba(X), expected, atol=1e-10
+    )
+
+
+@pytest.mark.parametrize("autoencoder", [VAESampler, DenoisingAutoencoder])
+def test_what_stands_for_missing_values_is_refused(autoencoder):
+    X, marked = rows(), rows()
+    marked[3, 1] = -999
+    member = configured(autoencoder, missing_values=-999, random_state=None)
+    told = r"^X contains -999, which stands for a missing value.*AutoencoderImputer\(missing_values=-999\)\.$"
+    with pytest.raises(ValueError, match=told):
+        classifier(member).fit(marked, labels(X))
+    model = classifier(member).fit(X, labels(X))
+    for method in ("predict", "predict_proba", "predict_log_proba", "transform"):
+        with pytest.raises(ValueError, match=told):
+            getattr(model, method)(marked)
 
 
 def test_early_stopping_gives_back_the_best_weights():

@@ -10,10 +10,13 @@ import pytest
 import torch
 from estimators import (
     BY_ERROR,
+    DETECTORS,
     ESTIMATORS,
     EVERY_ESTIMATOR,
+    IMPUTERS,
     PUBLIC_CLASSES,
     SPARSE_OUTPUT,
+    TABULAR,
     assert_same,
     assert_same_model,
     fitted,
@@ -117,6 +120,23 @@ def test_one_seed_one_model(estimator):
     assert_same_model(fitted(estimator), fitted(estimator))
     states = [np.random.RandomState(7) for _ in range(2)]
     assert_same_model(*(fitted(estimator, random_state=state) for state in states))
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+@pytest.mark.parametrize(
+    "estimator",
+    [*EVERY_ESTIMATOR, *(pytest.param(e, id=name) for name, e in {**DETECTORS, **IMPUTERS, **TABULAR}.items())],
+)
+def test_a_fit_does_not_depend_on_the_gradient_mode_of_torch(estimator, mode):
+    X = rows()
+    with mode():
+        model = fitted(estimator)
+    expected = fitted(estimator)
+    for method in ("transform", "score_samples", "impute"):
+        if hasattr(model, method):
+            assert_same(getattr(model, method)(X), getattr(expected, method)(X))
+    if hasattr(estimator, "partial_fit"):  # outside of the mode, too
+        assert_same_model(model.partial_fit(X), expected.partial_fit(X))
 
 
 @every_estimator

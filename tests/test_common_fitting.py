@@ -171,6 +171,14 @@ def test_fit_ignores_y(estimator):
 
 
 @pytest.mark.filterwarnings("ignore:Training stopped at max_iter:sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("public", [c for c in WITH_CODES if hasattr(c(), "normalization")])
+def test_one_row_cannot_be_normalised_over_a_batch(public):
+    model = public(2, normalization="batch")
+    with pytest.raises(ValueError, match=r"Batch normalization .* needs at least two, but n_samples=1"):
+        model.fit(rows(1))
+    assert not hasattr(model, "encoder_")
+
+
 @pytest.mark.parametrize("estimator_class", WITH_CODES, ids=lambda c: c.__name__)
 def test_defaults_fit_standardised_data(estimator_class, breast_cancer):
     """The constructor alone is a fair start: two thirds of the variance of unseen rows, in 200 epochs."""

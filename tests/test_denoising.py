@@ -214,7 +214,7 @@ def test_pairs_of_other_shapes_are_refused(cut, method):
 def test_columns_of_clean_rows_in_another_order_are_refused(method, make):
     X, clean = (make(dict(zip("abcde", values.T, strict=True))) for values in pairs())
     model = denoiser().fit(X, X_clean=clean)
-    with pytest.raises(ValueError, match=r"in the order of X: 'c' is column 0 of X_clean, but column 2 of X"):
+    with pytest.raises(ValueError, match=r"in the order of X: 'c' is column 0 there, but column 2 of X"):
         getattr(model, method)(X, X_clean=clean[list("cabde")])
     getattr(model, method)(X, X_clean=clean)
     with pytest.raises(ValueError, match=r"X_clean has shape \(60, 4\)"):

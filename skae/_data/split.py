@@ -104,19 +104,13 @@ def are_few_kinds(X, rows: Tensor | None, weight: Tensor | None) -> bool:
     return n_kinds < FEWEST_KINDS and float(n_rows) >= MANY_TIMES * n_kinds
 
 
-def distinct(X, weight: Tensor | None, generator: torch.Generator) -> Tensor | None:
-    """Number each row of positive weight once, however often it is there, in an order that is not theirs.
-
-    None if rows have no weights, and no two are equal: then there is nothing to leave out.
-    """
-    everything = torch.ones(X.shape[0], dtype=torch.bool)
-    keys = _telling(_keys(X, generator, everything), everything)
-    used = torch.arange(len(keys)) if weight is None else weight.cpu().nonzero()[:, 0]
+def distinct(X, weight: Tensor | None, generator: torch.Generator) -> Tensor:
+    """Number each row of positive weight once, however often it is there, in an order that is not theirs."""
+    used = torch.ones(X.shape[0], dtype=torch.bool) if weight is None else weight.cpu() > 0
+    keys, numbers = _telling(_keys(X, generator, used), used), used.nonzero()[:, 0]
     unique, group = torch.unique(keys[used], return_inverse=True)
-    if weight is None and len(unique) == len(keys):
-        return None
     last = torch.empty(len(unique), dtype=torch.int64)
-    last[group] = used
+    last[group] = numbers
     return last
 
 

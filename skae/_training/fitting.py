@@ -107,10 +107,11 @@ def _give_weights(setup: Setup, encoder: Any, decoder: Any) -> None:
 
 @contextlib.contextmanager
 def restore_on_failure(estimator) -> Iterator[None]:
-    """Leave the estimator as it was where what is done inside fails."""
+    """Leave the estimator as it was where what is done inside fails, whatever torch's gradient mode is outside."""
     before = dict(vars(estimator))
     try:
-        yield
+        with torch.inference_mode(False), torch.enable_grad():
+            yield
     except BaseException:
         vars(estimator).clear()
         vars(estimator).update(before)
