@@ -13,7 +13,6 @@ from ._networks.inference import forward
 from ._objectives.penalties import WarmUp
 from ._objectives.support import SupportWatch
 from ._support.parameters import AT_LEAST_ONE, AT_LEAST_ZERO, NON_NEGATIVE, parameter
-from ._support.ranks import current
 from ._training.automatic import STEADY
 from ._training.fitting import Fit
 from ._training.setup import Mode, Setup
@@ -339,8 +338,7 @@ class SemanticHasher(BaseAutoencoder):
         return architecture._replace(selection=("bits",))
 
     def _initialize_weights(self, setup: Setup, encoder: Any, decoder: Any) -> None:
-        if current().count(len(setup.data.train_rows)) > 1:  # a row alone has no balance
-            balance(encoder, some_rows(setup.data.inputs(), setup.data.train_rows))
+        balance(encoder, some_rows(setup.data.inputs(), setup.data.train_rows))
 
     def _bottleneck(self, setup: Setup) -> NoisySigmoid:
         return NoisySigmoid(WarmUp(self.noise_level, self.noise_warm_up), setup.generator)

@@ -41,8 +41,7 @@ class AutogradStep(Step):
         self.parameters = self._gathered().to(device)
         self.gradient = torch.zeros_like(self.parameters)
         of_weights = [torch.full((p.numel(),), id(p) in weight_ids, device=device) for p in self._trained]
-        modules = [module for network in self.networks for module in network.modules()]
-        self.needs_two_rows = any(isinstance(module, _BatchNorm) for module in modules)
+        self.needs_two_rows = normalize_batches(*self.networks)
         self.multiply_adds = multiply_adds(self.networks)
         self._attach()
         self._begin(torch.cat(of_weights))
@@ -176,6 +175,11 @@ def evaluating(*networks: nn.Module) -> Iterator[None]:
     yield
     for network in networks:
         network.train()
+
+
+def normalize_batches(*networks: nn.Module) -> bool:
+    """Tell whether networks take means over the rows of a batch."""
+    return any(isinstance(module, _BatchNorm) for network in networks for module in network.modules())
 
 
 def with_dropout(network: nn.Module, dropout: Dropout | None) -> Callable[[Tensor], Tensor]:

@@ -22,6 +22,7 @@ from .._objectives.support import check_support
 from .._support import threads
 from .._support.ranks import alone, current, together
 from .advice import complain
+from .autograd import normalize_batches
 from .fit import Fit, Phase
 from .history import History
 from .hooks import definitions, the_one
@@ -43,6 +44,7 @@ def assemble(setup: Setup) -> Fit:
     """Make the networks with their first weights, and the objective."""
     estimator = setup.estimator
     encoder, decoder = _networks(setup)
+    setup.check_batches(normalize_batches(encoder, decoder))  # before first weights are measured on rows
     bottleneck = the_one(estimator, "_bottleneck", setup)  # first, to say so where there are two
     drawn = setup.previous is not None or estimator.init not in ("auto", "pca")
     start = None if drawn else PrincipalStart.of(setup, encoder, decoder)

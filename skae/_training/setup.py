@@ -87,6 +87,20 @@ class Run(ValuesUsed):
         rate = self.raised_rate(objective.bottleneck)
         return functools.partial(kind, learning_rate=rate, alpha=alpha, momentum=e.momentum)
 
+    def check_batches(self, needs_two_rows: bool) -> None:
+        """Refuse batches of one row where networks have batch normalization.
+
+        Raises
+        ------
+        ValueError
+        """
+        if needs_two_rows and self.batch_size < 2:
+            raise ValueError(
+                "Batch normalization takes means over the rows of a batch and needs at least two, but n_samples="
+                f"{self.data.n_train} and batch_size={self.estimator.batch_size}. Use a larger batch, or layer "
+                "normalization."
+            )
+
     def schedule(self, step: Step, max_iter: int) -> Schedule:
         """Return how to walk through the rows, and when to stop.
 
@@ -95,19 +109,14 @@ class Run(ValuesUsed):
         ValueError
             If batches are too small for batch normalization.
         """
-        e, batch_size = self.estimator, self.batch_size
-        if step.needs_two_rows and batch_size < 2:
-            raise ValueError(
-                "Batch normalization takes means over the rows of a batch and needs at least two, but n_samples="
-                f"{self.data.n_train} and batch_size={e.batch_size}. Use a larger batch, or layer "
-                "normalization."
-            )
+        self.check_batches(step.needs_two_rows)
+        e = self.estimator
         rates = e.learning_rate_schedule
         if rates == "auto":
             rates = e._automatic.rates if e.learning_rate == "auto" else "constant"
         return Schedule(
             max_iter,
-            batch_size,
+            self.batch_size,
             e.shuffle,
             e.tol,
             e.n_iter_no_change,
