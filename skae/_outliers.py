@@ -3,6 +3,7 @@
 import math
 import sys
 from bisect import bisect_left
+from collections.abc import Callable
 from numbers import Real
 from typing import Any
 
@@ -290,7 +291,7 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
         X = self._check(X)
         oddness = self._oddness(X)
         if self.contamination == "auto":
-            self._known().tell_of_p_values(X, oddness, is_share=False)
+            self._known().tell_of_p_values(X, oddness, of_predict=True)
         return arrays.to_namespace_of(X, np.where(self._above_threshold(oddness) < 0, -1, 1))
 
     def fit_predict(self, X, y=None, **kwargs):
@@ -321,7 +322,7 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
         """
         return super().fit_predict(X, y, **kwargs)
 
-    def p_values(self, X):
+    def p_values(self, X, *, left_out=False):
         """Compute how probable it is that a normal row is as odd as each row.
 
         Of a new row from where the training rows come from, the p-value is at most 0.05 with a probability of at
@@ -331,12 +332,16 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Data to judge.
+        left_out : bool, default=False
+            Whether rows of `fit` that are in X are judged by those members alone that have not seen them. They are
+            then at most ``false_alarm_rate`` where ``left_out_scores_ < offset_``, with "auto".
 
         Returns
         -------
         p : ndarray of shape (n_samples,)
             Conformal p-values in (0, 1]. The smallest there can be is ``1 / (1 + n)`` with n rows to compare with:
             those trained on, or fewer if ``n_estimators`` is so small that not each is left out by some member.
+            With ``left_out``, a row of `fit` that is left out by none has NaN.
 
         Warns
         -----
@@ -345,11 +350,9 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
             ``left_out_scores_`` alone.
         """
         X = self._check(X)
-        oddness = self._oddness(X)
-        self._known().tell_of_p_values(X, oddness, self.contamination != "auto")
-        return arrays.to_namespace_of(X, conformal.p_values(oddness, self._reference()))
+        return arrays.to_namespace_of(X, self._p_values(X, left_out))
 
-    def select(self, X, alpha=0.1):
+    def select(self, X, alpha=0.1, *, left_out=False):
         """Choose rows among which few are normal: at most a share ``alpha``, on average.
 
         The method is Benjamini and Hochberg's, on the p-values of all rows of X together, so that a row may be
@@ -358,9 +361,11 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Data to choose from. Not the training rows.
+            Data to choose from. Rows of `fit` only with ``left_out``.
         alpha : float, default=0.1
             The share of normal rows among the chosen that is tolerated (the false discovery rate), in (0, 1).
+        left_out : bool, default=False
+            As for `p_values`. Rows without a p-value are not chosen.
 
         Returns
         -------
@@ -380,18 +385,19 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
         if not (isinstance(alpha, Real) and 0 < alpha < 1):
             raise ValueError(f"alpha={alpha!r} must be a number in (0, 1), the share of false discoveries.")
         X = self._check(X)
-        oddness, reference = self._oddness(X), self._reference()
-        self._known().tell_of_p_values(X, oddness, self.contamination != "auto")
-        chosen = conformal.select(conformal.p_values(oddness, reference), alpha, len(reference), self._n_to_fit)
+        p = np.nan_to_num(self._p_values(X, left_out), nan=1.0)
+        chosen = conformal.select(p, alpha, len(self._reference()), self._n_to_fit)
         return arrays.to_namespace_of(X, chosen)
 
-    def score_features(self, X):
+    def score_features(self, X, *, left_out=False):
         """Compute what each feature contributes to how odd rows are.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Data to explain.
+        left_out : bool, default=False
+            Whether rows of `fit` that are in X are explained by those members alone that have not seen them.
 
         Returns
         -------
@@ -403,8 +409,7 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
             feature.
             Contributions of residuals are conditional on the other features: the first reason may be a value near
             the usual one, where the others let expect another. Rows of `fit` get smaller ones, since most members
-            have learned them: :class:`~skae.inspection.OutlierDisplay` of these rows has those by the others.
-            Of X's floating dtype.
+            have learned them: ``left_out=True`` asks the others. Of X's floating dtype.
 
         Raises
         ------
@@ -418,15 +423,17 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
             or more, or half of X.
         """
         given, X = X, self._check(X)
-        return _like(given, X, self._explained(X, self._contributions(X)))
+        return _like(given, X, self._explained(X, left_out, self._contributions))
 
-    def expected_values(self, X):
+    def expected_values(self, X, *, left_out=False):
         """Compute what each feature is expected to be, given the other features of the row.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Data to explain.
+        left_out : bool, default=False
+            Whether rows of `fit` that are in X are explained by those members alone that have not seen them.
 
         Returns
         -------
@@ -449,7 +456,7 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
             As `score_features` does, of rows of `fit`.
         """
         given, X = X, self._check(X)
-        return _like(given, X, self._explained(X, self._expectations(X)))
+        return _like(given, X, self._explained(X, left_out, self._expectations))
 
     # How it is done ---------------------------------------------------------------------------------------
 
@@ -568,24 +575,47 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
     def _of_left_out(self, X) -> Verdicts:
         """Return what is said of rows, for displays: of rows of `fit` by members that have not seen them.
 
-        P-values of these are those of new rows with their scores, which count the row itself among the others: so
-        they are at most `false_alarm_rate` exactly where ``left_out_scores_ < offset_``. A row that all members
-        have seen has none; its reasons are by all of them, as those of other rows are.
+        A row of `fit` that all members have seen has no p-value; its reasons are by all, as those of others are.
         """
         X = self._check(X)
-        known = self._known()
-        which, by_all = known.places(X), self._oddness(X)
-        unseen = known.unseen(which, self.estimators_samples_)
-        oddness = np.where((which >= 0) & ~self._empty(X), known.oddness[which], by_all)
-        p = np.where(np.isnan(oddness), np.nan, conformal.p_values(oddness, self._reference()))
+        by_all = self._oddness(X)
+        oddness, unseen = self._unseen(X, by_all)
         # With a share as contamination, `offset_`, and so `predict`, is of the scores by all members.
-        scores = -(oddness if self.contamination == "auto" else by_all)
         return Verdicts(
-            scores,
-            p,
+            -(oddness if self.contamination == "auto" else by_all),
+            conformal.p_values(oddness, self._reference()),
             lambda numbers: self._contributions(_safe_indexing(X, numbers), unseen[:, numbers]),
             lambda numbers: self._expectations(_safe_indexing(X, numbers), unseen[:, numbers]),
         )
+
+    def _unseen(self, X, by_all: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return how odd rows are to members that have not seen them, others to all, and which have not."""
+        known = self._known()
+        which = known.places(X)
+        oddness = np.where((which >= 0) & ~self._empty(X), known.oddness[which], by_all)
+        return oddness, known.unseen(which, self.estimators_samples_)
+
+    def _p_values(self, X, left_out: bool) -> np.ndarray:
+        """Return p-values of validated rows, NaN of rows that each member has seen, where these are left out.
+
+        Those of rows of `fit` are as of new rows with their scores: they count the row itself among the others.
+        """
+        oddness = self._oddness(X)
+        if left_out:
+            oddness, _ = self._unseen(X, oddness)
+        else:
+            self._known().tell_of_p_values(X, oddness)
+        return conformal.p_values(oddness, self._reference())
+
+    def _explained(self, X, left_out: bool, explain: Callable[..., np.ndarray]) -> np.ndarray:
+        """Explain validated rows, those of `fit` by all members, which is told, or by those without them."""
+        known = self._known()
+        which = known.places(X)
+        if left_out:
+            return explain(X, known.unseen(which, self.estimators_samples_))
+        if (which >= 0).any():
+            known.tell_of_reasons(which, self._oddness(X))
+        return explain(X)
 
     def _oddness(self, X) -> np.ndarray:
         """Return the mean over members of how odd validated rows are, (n,), float64.
@@ -607,14 +637,6 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
 
     def _known(self) -> RowsOfFit:
         return RowsOfFit(getattr(self, "_rows_of_fit", None), -self.left_out_scores_, self.false_alarm_rate)
-
-    def _explained(self, X, values: np.ndarray) -> np.ndarray:
-        """Return what explains validated rows, having told of rows of `fit` among them."""
-        known = self._known()
-        which = known.places(X)
-        if (which >= 0).any():
-            known.tell_of_reasons(which, self._oddness(X))
-        return values
 
     def _empty(self, X) -> np.ndarray:
         """Tell which validated rows have no value at all."""

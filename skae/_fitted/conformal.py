@@ -15,9 +15,9 @@ from .._support.warnings import warn
 
 
 def p_values(oddness: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """Return the p-value of each row by the oddness, sorted, of ``reference`` rows."""
+    """Return the p-value of each row by the oddness, sorted, of ``reference`` rows; NaN of NaN."""
     as_odd = len(reference) - np.searchsorted(reference, oddness, side="left")
-    return (1 + as_odd) / (1 + len(reference))
+    return np.where(np.isnan(oddness), np.nan, (1 + as_odd) / (1 + len(reference)))
 
 
 def smallest(n_reference: int) -> float:

@@ -39,14 +39,17 @@ class RowsOfFit(NamedTuple):
             is_unseen[of_fit] = ~np.isin(which[of_fit], seen)
         return unseen
 
-    def tell_of_p_values(self, X, oddness: np.ndarray, is_share: bool) -> None:
+    def tell_of_p_values(self, X, oddness: np.ndarray, *, of_predict: bool = False) -> None:
         """Warn where fewer rows of `fit` have small p-values, by their oddness, than to members without them."""
         n, found, unseen = self._count(self.places(X), oddness)
         if unseen - found < _TOO_FEW:
             return
-        instead = "These have left_out_scores_ < offset_; or give the share to find as contamination"
-        if is_share:
-            instead = "predict tells which ones are the share of them that contamination asks for"
+        instead = "Pass left_out=True to judge rows by members that have not seen them"
+        if of_predict:
+            instead = (
+                "These have left_out_scores_ < offset_, attributes of the detector; or give the share to find as "
+                "contamination"
+            )
         which = "X are the rows of fit" if n == len(oddness) else f"{n} rows of X are rows of fit"
         warn(
             f"{which}, which members have learned, so that their p-values are too large: {found} of {n} are at "
@@ -61,8 +64,7 @@ class RowsOfFit(NamedTuple):
             warn(
                 f"{n} rows of X are rows of fit, which most members have learned: reasons are too weak, and "
                 f"expected values too near to those found. {unseen} of them are odd to members that have not seen "
-                f"them, {found} to all members. What the former say is in the reasons and expected_values of "
-                "skae.inspection.OutlierDisplay.from_estimator(..., X, rows=...)."
+                f"them, {found} to all members. Pass left_out=True to ask the former."
             )
 
     def _count(self, which: np.ndarray, oddness: np.ndarray) -> tuple[int, int, int]:
