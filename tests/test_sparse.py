@@ -302,7 +302,16 @@ def test_one_warning_where_most_units_are_dead(digits):
 @pytest.mark.parametrize(
     ("kind", "parameters", "advice"),
     [
-        ("topk", {}, "Try in this order: raise learning_rate to 0.01, which was 0.001; raise max_iter, .* 1; "),
+        (
+            "topk",
+            {},
+            "in this order: raise learning_rate to 0.01, which was 0.001, and max_iter, which was 1, both at once; raise a",
+        ),
+        (
+            "topk",
+            {"max_iter": 100},
+            "order: raise learning_rate to 0.01, which was 0.001; raise max_iter, .* 100; ",
+        ),
         ("topk", {}, "; raise auxiliary_weight, .* 1; raise n_active, .* 14; lower n_components, .* is 200.$"),
         ("batch_topk", {"n_active": 3, "hidden_layer_sizes": 64}, "order: raise max_iter, .* n_active, .* 3;"),
         ("topk", {"learning_rate": 0.5}, "order: lower learning_rate, which was 0.5; raise max_iter, which"),

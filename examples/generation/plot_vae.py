@@ -27,9 +27,9 @@ from skae.inspection import SampleDisplay
 
 digits = load_digits().data
 grey = VAESampler(8, likelihood="bernoulli", beta=0.3, prior="mixture", random_state=0)
-model = make_pipeline(MinMaxScaler(clip=True), grey).fit(digits)
+pictures = make_pipeline(MinMaxScaler(clip=True), grey).fit(digits)
 SampleDisplay.from_estimator(
-    model,
+    pictures,
     30,
     random_state=0,
     image_shape=(8, 8),
@@ -105,4 +105,20 @@ for row_axes, (name, row) in zip(axes, rows.items(), strict=True):
         axis.imshow(image.reshape(8, 8), cmap="gray_r", vmin=0, vmax=16)
         axis.set(xticks=[], yticks=[])
 figure.suptitle("Held-out digits, and samples of both models")
+plt.show()
+
+# %%
+# Between two rows
+# ----------------
+# Codes between those of two digits decode to digits in between. The digits themselves stand at both ends, beside
+# their reconstructions.
+
+first, second = pictures.transform(digits[[13, 18]])
+path = first + np.linspace(0, 1, 7)[:, None] * (second - first)
+SampleDisplay.from_samples(
+    np.vstack([digits[[13]], pictures.inverse_transform(path), digits[[18]]]),
+    image_shape=(8, 8),
+    n_columns=9,
+    im_kw={"vmin": 0, "vmax": 16},
+)
 plt.show()
