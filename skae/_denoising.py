@@ -15,6 +15,7 @@ from ._base import TakesMissingValues
 from ._data import arrays
 from ._data.chunks import chunks
 from ._data.corruption import NOISES, Corruption
+from ._data.training_data import TrainingData
 from ._fitted import chain
 from ._fitted.sampling import check_n_samples
 from ._support.devices import random_streams
@@ -200,6 +201,9 @@ class DenoisingAutoencoder(TakesMissingValues):
     residual_variance_ : ndarray of shape (n_features,)
         Mean squared error of each feature, in squared units of X, when training rows (at most 10,000) are
         corrupted once and reconstructed. `sample` draws with this variance.
+    noise_scale_ : ndarray of shape (n_features,) or None
+        Standard deviation of the noise on each feature, in units of X: what ``noise_level`` comes to. None with
+        other noise than 'gaussian' and 'isotropic', or with ``X_clean``.
     components_ : ndarray of shape (n_components, n_features)
         What each unit of the code adds to a row, in units of X: the decoder's weights, before the output
         activation and the link of the loss. Only with a decoder of a single dense layer, as with
@@ -511,8 +515,17 @@ class DenoisingAutoencoder(TakesMissingValues):
         data = fit.setup.data
         return {
             "residual_variance_": arrays.array_like(data.X, chain.residual_variance(fit, encoder, decoder)),
+            "noise_scale_": self._noise_scale(data, fit.objective.corruption),
             "_chain": None if data.paired else (self.noise, self.noise_level, self.loss),
         }
+
+    def _noise_scale(self, data: TrainingData, corruption: Corruption | None):
+        if corruption is None or self.noise not in ("gaussian", "isotropic"):
+            return None
+        deviation = arrays.as_tensor(corruption.statistics[0])
+        if self.noise == "isotropic":
+            deviation = deviation.square().mean().sqrt().expand_as(deviation)
+        return arrays.array_like(data.X, self.noise_level * deviation)
 
     def _check_clean(self, X, X_clean):
         if X_clean is None:

@@ -398,6 +398,22 @@ def test_clean_rows_given_as_y_are_told_of(method):
     call(X, clean[:, 0])
 
 
+@pytest.mark.parametrize("noise", [*NOISES, lambda x, generator: x])
+def test_the_scale_of_the_noise_is_told_in_units_of_the_rows(noise):
+    X = rows(300) * [1, 2, 3, 4, 5] + 7
+    model = denoiser(noise=noise, noise_level=0.5).fit(X)
+    if noise not in ("gaussian", "isotropic"):
+        assert model.noise_scale_ is None
+        return
+    expected = {"gaussian": X.std(0), "isotropic": np.full(5, np.sqrt(X.var(0).mean()))}[noise]
+    assert_allclose(model.noise_scale_, 0.5 * expected)
+    assert model.fit(X, X_clean=X).noise_scale_ is None
+    first, second = X[:100], X[100:]
+    both = denoiser(noise=noise, noise_level=0.5).partial_fit(first).partial_fit(second)
+    assert_allclose(both.noise_scale_, model.fit(X).noise_scale_)
+    assert model.fit(X.astype(np.float32)).noise_scale_.dtype == np.float32
+
+
 # The score of restored rows --------------------------------------------------------------------------------
 
 

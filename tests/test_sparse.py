@@ -305,7 +305,7 @@ def test_one_warning_where_most_units_are_dead(digits):
         (
             "topk",
             {},
-            "order: raise learning_rate to 0.01, which was 0.001, and max_iter, which was 1, both at once; raise a",
+            "order: raise learning_rate to 0.01, which was 0.001, and max_iter, which was 1, both at once;",
         ),
         (
             "topk",
