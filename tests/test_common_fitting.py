@@ -23,7 +23,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import r2_score
 from sklearn.pipeline import make_pipeline
 
-from skae import StackedAutoencoder
+from skae import AutoencoderTransformer, StackedAutoencoder
 
 every_estimator = pytest.mark.parametrize("estimator", ESTIMATORS)
 every_continuing = pytest.mark.parametrize("estimator", CONTINUING)
@@ -171,6 +171,28 @@ def test_fit_ignores_y(estimator):
 
 
 @pytest.mark.filterwarnings("ignore:Training stopped at max_iter:sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"n_components": 4}, r"but n_components is 4, and was 2\."),
+        ({"hidden_layer_sizes": 9}, r"but hidden_layer_sizes is \(9,\), and was \(8,\)\."),
+        ({"decoder_hidden_layer_sizes": (7,)}, r"but decoder_hidden_layer_sizes is \(7,\), and was \(8,\)\."),
+        (
+            {"n_components": 3, "normalization": "layer"},
+            r"but n_components is 3, and was 2; normalization is 'layer', and was None\.",
+        ),
+        ({"encoder": torch.nn.Linear(5, 2)}, r"encoder or decoder, .*: the networks now have .*weight of shape"),
+    ],
+)
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_parameters_that_no_longer_fit_the_networks_are_named(change, told, method):
+    model = AutoencoderTransformer(2, hidden_layer_sizes=8, max_iter=2, warm_start=True, random_state=0).fit(
+        rows()
+    )
+    with pytest.raises(ValueError, match=told):
+        getattr(model.set_params(**change), method)(rows())
+
+
 @pytest.mark.parametrize("public", [c for c in WITH_CODES if hasattr(c(), "normalization")])
 def test_one_row_cannot_be_normalised_over_a_batch(public):
     model = public(2, normalization="batch")

@@ -45,8 +45,8 @@ def forward_centred(network: nn.Module) -> Callable[[Tensor], Tensor]:
     return getattr(network, "forward_centred", network)
 
 
-def load_weights(network: nn.Module, fitted: nn.Module) -> None:
-    """Give a network the weights of a fitted one.
+def load_weights(network: nn.Module, fitted: nn.Module, changed: list[str]) -> None:
+    """Give a network the weights of a fitted one; ``changed`` says of parameters what they are, and were.
 
     Raises
     ------
@@ -64,12 +64,13 @@ def load_weights(network: nn.Module, fitted: nn.Module) -> None:
         if new.get(name) != old.get(name)
     ]
     if mismatch:
+        what = "; ".join(changed) or (
+            "a parameter that shapes them (image_shape and what goes with it, encoder or decoder, ordered) has "
+            f"changed since: the networks now have {'; '.join(mismatch)}"
+        )
         raise ValueError(
-            "warm_start and partial_fit continue the fitted networks, but a parameter that shapes them "
-            "(n_components or n_bits, hidden_layer_sizes, decoder_hidden_layer_sizes, tied_weights, "
-            "ordered, normalization, image_shape and what goes with it, encoder or decoder) "
-            f"has changed since: the networks now have {'; '.join(mismatch)}. Fit with warm_start=False, or set "
-            "it back."
+            f"warm_start and partial_fit continue the fitted networks, but {what}. Call fit with "
+            "warm_start=False, or set it back."
         )
     network.load_state_dict(then, strict=False)
 

@@ -11,7 +11,7 @@ from scipy.sparse import issparse
 
 from .._data import arrays
 from .._data.training_data import TrainingData
-from .._networks.building import build
+from .._networks.building import Architecture, build, changed
 from .._networks.custom import Linked, check_own_networks, load_weights, redraw, with_own
 from .._networks.initial_weights import initialize
 from .._networks.networks import Decoder, n_parameters, preparation
@@ -97,8 +97,9 @@ def _give_weights(setup: Setup, encoder: Any, decoder: Any) -> None:
             for hook in definitions(estimator, "_initialize_weights"):
                 hook(setup, encoder, decoder)
     else:
-        load_weights(encoder, previous.encoder_)
-        load_weights(decoder, getattr(previous.decoder_, "unlinked", previous.decoder_))
+        what = changed(setup.architecture, Architecture(**previous._architecture), estimator._width_parameter)
+        load_weights(encoder, previous.encoder_, what)
+        load_weights(decoder, getattr(previous.decoder_, "unlinked", previous.decoder_), what)
     if data.offset is not None:  # these stay in the precision of the data
         encoder.offset = data.offset.to(setup.device)
         decoder.offset = data.target_offset.to(setup.device)  # type: ignore[union-attr]
