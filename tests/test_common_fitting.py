@@ -181,7 +181,14 @@ def test_fit_ignores_y(estimator):
             {"n_components": 3, "normalization": "layer"},
             r"but n_components is 3, and was 2; normalization is 'layer', and was None\.",
         ),
-        ({"encoder": torch.nn.Linear(5, 2)}, r"encoder or decoder, .*: the networks now have .*weight of shape"),
+        (
+            {"encoder": torch.nn.Linear(5, 2)},
+            "fitted to centred data, which encoder and decoder of your own do not",
+        ),
+        (
+            {"output_activation": "sigmoid"},
+            "centred data, which loss='squared_error' with output_activation='sigmoid'",
+        ),
     ],
 )
 @pytest.mark.parametrize("method", ["fit", "partial_fit"])

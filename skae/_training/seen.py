@@ -135,10 +135,12 @@ def centre(setup: Any) -> None:
         return
     offset = getattr(previous.encoder_, "offset", None)
     if offset is not None and not architecture.centred:
+        which = f"loss={estimator.loss!r} with output_activation={estimator.output_activation!r} does"
+        if estimator.encoder is not None or estimator.decoder is not None:
+            which = "encoder and decoder of your own do"
         raise ValueError(
-            "warm_start and partial_fit continue networks that were fitted to centred data, which loss="
-            f"{estimator.loss!r} with output_activation={estimator.output_activation!r} does not "
-            "take. Fit with warm_start=False, or set these parameters back."
+            f"warm_start and partial_fit continue networks that were fitted to centred data, which {which} not take. "
+            "Call fit with warm_start=False, or set these parameters back."
         )
     networks = previous.encoder_, previous.decoder_
     setup.data.unit, setup.data.target_unit = (getattr(network, "unit", 1.0) for network in networks)
