@@ -139,8 +139,8 @@ def centre(setup: Any) -> None:
         if estimator.encoder is not None or estimator.decoder is not None:
             which = "encoder and decoder of your own do"
         raise ValueError(
-            f"warm_start and partial_fit continue networks that were fitted to centred data, which {which} not take. "
-            "Call fit with warm_start=False, or set these parameters back."
+            f"warm_start and partial_fit continue networks that were fitted to centred data, which {which} not "
+            "take. Call fit with warm_start=False, or set these parameters back."
         )
     networks = previous.encoder_, previous.decoder_
     setup.data.unit, setup.data.target_unit = (getattr(network, "unit", 1.0) for network in networks)
