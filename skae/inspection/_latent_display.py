@@ -16,11 +16,12 @@ from ._drawing import (
     plain_text,
     with_parameters_of,
 )
+from ._groups import are_values, by_class, palette_of
 from ._latent_grid import check_components, latent_grid, tick_labels, warn_of_inactive_axes
+from ._legend import legend_beside
 from ._model import Model, NoWayBackError
-from ._rows import labels_of, palette_of, rows_and_labels, to_numpy
+from ._rows import labels_of, rows_and_labels, to_numpy
 
-_MOST_CLASSES = 20
 _PAD_ABOVE_LEGEND = 22.0  # points between a panel and its title, where a legend of one line is between them
 
 
@@ -35,7 +36,8 @@ class LatentDisplay(Display):
         Two components of the rows' codes, the horizontal one first.
     y : ndarray of shape (n_samples,) or None, default=None
         Classes or values that give the codes their colours: up to 20 different whole numbers are classes, other
-        numbers values. Rows whose class or value is missing are grey.
+        numbers values. Rows whose class or value is missing are grey. Of more than 20 classes, the most frequent
+        have a colour each, and the others one.
     y_name : str or None, default=None
         What the legend of the classes, or the colour bar of the values, is titled.
     grid : ndarray of shape (n_points, n_points, n_features) or None, default=None
@@ -147,19 +149,13 @@ class LatentDisplay(Display):
             self.scatter_ = [ax.scatter(*self.codes.T, **options)]
             return None
         y, known = labels_of(self.y)
-        classes = np.unique(y[known])
-        if y.dtype.kind in "iuf" and (len(classes) > _MOST_CLASSES or np.any(classes != np.floor(classes))):
+        if are_values(y, known):
             return self._draw_values(ax, np.ma.masked_array(y, ~known), options)
-        palette, self.scatter_ = palette_of(len(classes)), []
-        groups = [(y == label) & known for label in classes]
-        styles = [{"color": palette[i], "label": plain_text(str(c))} for i, c in enumerate(classes)]
-        if not known.all():
-            groups.append(~known)
-            styles.append({"color": GREY, "label": MISSING})
-        for group, style in zip(groups, styles, strict=True):
-            self.scatter_.append(ax.scatter(*self.codes[group].T, **{**style, **options}))
-        beside = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5), "fontsize": "small", "frameon": False}
-        ax.legend(title=self._title_of_y(), title_fontsize="small", markerscale=2, **beside)
+        self.scatter_, groups = [], by_class(y, known)
+        for group in groups:
+            style = {"color": group.colour, "label": group.name, "zorder": 0.9 if group.is_rest else 1.0}
+            self.scatter_.append(ax.scatter(*self.codes[group.rows].T, **{**style, **options}))
+        legend_beside(ax, self._title_of_y(), len(groups), markerscale=2)
         return None
 
     def _title_of_y(self) -> str:
@@ -217,8 +213,7 @@ class LatentDisplay(Display):
             return style
         colors = palette_of(len(style.names))
         handles = [plt.Rectangle((0, 0), 1, 1, color=color) for color in colors]
-        beside = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5), "fontsize": "small", "frameon": False}
-        ax.legend(handles, style.names, **beside)
+        legend_beside(ax, "", len(handles), handles=handles, labels=style.names)
         return style._replace(bar_kw={"color": colors, **(style.bar_kw or {})})
 
     @classmethod
@@ -240,8 +235,9 @@ class LatentDisplay(Display):
             Classes or values that give the codes their colours, or the name of a column of X, a data frame, in
             which it need not have been in `fit`. Up to
             20 different whole numbers are classes, other numbers values; bins of counts, such as ``y // 5``, or
-            ``y + 0.5`` for a colour bar, say what is meant. Rows whose class or value is missing are grey. The
-            name of the column, or that of a Series, is the title of the legend or of the colour bar.
+            ``y + 0.5`` for a colour bar, say what is meant. Rows whose class or value is missing are grey. Of
+            more than 20 classes, the 19 most frequent have a colour each, and the others one. The name of the
+            column, or that of a Series, is the title of the legend or of the colour bar.
         components : (int, int), default=(0, 1)
             The two components of the code to draw, the horizontal one first.
         n_points : int or None, default=10
