@@ -4,8 +4,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ._drawing import GREY, MISSING, plain_text, shortened, written
+from ._drawing import GREY, MISSING
 from ._rows import labels_of
+from ._texts import plain_text, shortened, written
 
 MOST_CLASSES = 20  # whole numbers that are more than this are values; and so many classes have a colour each
 OTHERS_COLOUR = "#e6dfcf"  # light, and none of the palette

@@ -6,9 +6,10 @@ import numpy as np
 from sklearn.utils import check_array
 from sklearn.utils._missing import is_pandas_na
 
-from ._drawing import Display, plain_text, with_parameters_of
+from ._drawing import Display, with_parameters_of
 from ._rows import to_numpy
 from ._steps import find_imputer
+from ._texts import plain_text
 
 _PANEL = 2.6, 2.0  # inches
 

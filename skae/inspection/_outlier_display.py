@@ -4,11 +4,12 @@ import numpy as np
 from sklearn.utils.validation import check_consistent_length
 
 from .._support.warnings import warn
-from ._drawing import Display, plain_text, shortened, with_parameters_of, written
+from ._drawing import Display, with_parameters_of
 from ._histograms import edges_at, edges_of_p_values, histogram
 from ._legend import legend_above
 from ._rows import names_of_rows, rows_and_labels, rows_to_explain
 from ._steps import find_detector, without_prefixes
+from ._texts import plain_text, shortened, written
 from ._values import values_of
 from ._verdicts import explain, told_of_panels, verdicts_of
 
@@ -47,8 +48,7 @@ class OutlierDisplay(Display):
         What is usual of each feature: the median of the training rows, or the most frequent value.
     expected_values : ndarray of shape (len(rows), n_features) or None, default=None
         What each feature is expected to be, given the others of its row. Where it is NaN or infinite, "out of
-        range" is written: it lies where a step before the detector has no way back, such as beyond the values that
-        ``PowerTransformer`` can return.
+        range" is written: a step before the detector has no way back there, such as ``PowerTransformer``.
     row_names : list of str or None, default=None
         What the rows to explain are called. None is by their numbers.
     score_unit : str, default=''

@@ -26,6 +26,9 @@ class PreferredInputDisplay(PanelDisplay):
         lines.
     feature_names : array-like of str or None, default=None
         Names of the features, written below bars and lines of at most twenty features.
+    scales : tuple of two ndarrays of shape (n_features,) or None, default=None
+        Mean and standard deviation of each feature, if bars are to be deviations from the mean in standard
+        deviations.
 
     Attributes
     ----------
@@ -56,8 +59,10 @@ class PreferredInputDisplay(PanelDisplay):
     True
     """
 
-    def __init__(self, inputs, activations, best_activations, units, *, image_shape=None, feature_names=None):
-        super().__init__(image_shape, feature_names)
+    def __init__(
+        self, inputs, activations, best_activations, units, *, image_shape=None, feature_names=None, scales=None
+    ):
+        super().__init__(image_shape, feature_names, scales)
         self.inputs = inputs
         self.activations = activations
         self.best_activations = best_activations
@@ -142,5 +147,5 @@ class PreferredInputDisplay(PanelDisplay):
         options = {"layer": layer, "units": units, "return_activations": True}
         _, best = top_activating_samples(estimator, X, n_samples=1, **options)
         inputs, activations = maximize_activation(estimator, X, **options, **search)
-        panels = model.panel_options(image_shape, inputs.shape[1])
+        panels = model.panel_options(image_shape, inputs.shape[1], X)
         return cls(inputs, activations, best[:, 0], units, **panels).plot(**drawing)

@@ -8,7 +8,7 @@ from sklearn.utils import _safe_indexing
 from torch import Tensor
 
 from .._data.tables.frames import is_missing, library_of
-from ._drawing import shortened
+from ._texts import shortened
 
 
 def to_numpy(X):

@@ -5,9 +5,10 @@ import numpy as np
 from .._data.tables import frames
 from .._data.tables.association import associations
 from .._data.tables.columns import sorted_values
-from ._drawing import Display, plain_text, with_parameters_of
+from ._drawing import Display, with_parameters_of
 from ._histograms import edges_of
 from ._legend import legend_above
+from ._texts import plain_text
 
 _PANEL = 3.0, 2.4  # inches
 _LABELS = "real", "drawn"

@@ -27,6 +27,9 @@ class TopActivationDisplay(PanelDisplay):
         lines.
     feature_names : array-like of str or None, default=None
         Names of the features, written below bars and lines of at most twenty features.
+    scales : tuple of two ndarrays of shape (n_features,) or None, default=None
+        Mean and standard deviation of each feature, if bars are to be deviations from the mean in standard
+        deviations.
     dead_units : sequence of int, default=()
         Those whose labels are to say that they are dead: no training row activates them, so that any rows are
         drawn. Others that are zero for all rows to choose from are labelled as silent.
@@ -56,9 +59,18 @@ class TopActivationDisplay(PanelDisplay):
     """
 
     def __init__(
-        self, samples, activations, indices, units, *, image_shape=None, feature_names=None, dead_units=()
+        self,
+        samples,
+        activations,
+        indices,
+        units,
+        *,
+        image_shape=None,
+        feature_names=None,
+        scales=None,
+        dead_units=(),
     ):
-        super().__init__(image_shape, feature_names)
+        super().__init__(image_shape, feature_names, scales)
         self.dead_units = dead_units
         self.samples = samples
         self.activations = activations
@@ -149,6 +161,6 @@ class TopActivationDisplay(PanelDisplay):
             estimator, X, layer=layer, units=units, n_samples=n_samples, return_activations=True
         )
         samples = to_numpy(take(X, indices.ravel())).reshape(*indices.shape, -1)
-        panels = model.panel_options(image_shape, samples.shape[2])
+        panels = model.panel_options(image_shape, samples.shape[2], X)
         panels["dead_units"] = getattr(model.autoencoder, "dead_units_", ()) if layer is None else ()
         return cls(samples, activations, indices, units, **panels).plot(**drawing)
