@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.utils import check_array
 from sklearn.utils._missing import is_pandas_na
 
+from .._support.texts import first_of
 from ._drawing import Display, with_parameters_of
 from ._rows import to_numpy
 from ._steps import find_imputer
@@ -174,6 +175,6 @@ def _chosen(features, names: list[str], kept: np.ndarray, missing: np.ndarray) -
     if absent:
         raise ValueError(
             f"features={features!r} names {absent}, which are not among the {len(kept)} columns that the imputer "
-            f"fills: {', '.join(names[column] for column in kept[:20])}. Pass numbers or names of these."
+            f"fills: {first_of([names[column] for column in kept], 20)}. Pass numbers or names of these."
         )
     return [places[feature] for feature in features]

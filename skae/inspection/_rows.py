@@ -8,6 +8,7 @@ from sklearn.utils import _safe_indexing
 from torch import Tensor
 
 from .._data.tables.frames import is_missing, library_of
+from .._support.texts import first_of
 from ._texts import shortened
 
 
@@ -92,7 +93,7 @@ def rows_and_labels(estimator, X, y):
         return X, y
     names = [*getattr(X, "columns", ())]
     if y not in names:
-        known = f"X has the columns {', '.join(map(str, names[:10]))}" if names else "X is no data frame"
+        known = f"X has the columns {first_of(names)}" if names else "X is no data frame"
         raise ValueError(f"y={y!r} names no column: {known}. Give a column's name, or a value for each row.")
     is_feature = y in getattr(getattr(estimator, "best_estimator_", estimator), "feature_names_in_", [y])
     return X if is_feature else X[[name for name in names if name != y]], X[y]

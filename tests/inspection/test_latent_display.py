@@ -173,6 +173,13 @@ def test_colours_by_a_column_of_the_frame():
         LatentDisplay.from_estimator(model, frame.to_numpy(), "b")
 
 
+def test_an_error_says_how_many_columns_it_does_not_name():
+    frame = pd.DataFrame(rows(60, 12), columns=list("abcdefghijkl"))
+    model = fitted(configured(AutoencoderTransformer), frame)
+    with pytest.raises(ValueError, match=r"X has the columns a, b, .*, j and 2 more\. Give"):
+        LatentDisplay.from_estimator(model, frame, "z")
+
+
 @pytest.mark.parametrize("kind", ["classes", "values"])
 @pytest.mark.parametrize("name", ["income", "US$ a$", 3])
 def test_colours_are_titled_by_the_name_of_the_column(kind, name):
