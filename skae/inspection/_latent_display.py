@@ -18,7 +18,7 @@ from ._drawing import (
 )
 from ._groups import are_values, by_class, palette_of
 from ._latent_grid import check_components, latent_grid, tick_labels, warn_of_inactive_axes
-from ._legend import legend_beside
+from ._legend import colour_bar_beside, legend_beside
 from ._model import Model, NoWayBackError
 from ._rows import labels_of, rows_and_labels, to_numpy
 from ._texts import plain_text
@@ -177,7 +177,7 @@ class LatentDisplay(Display):
             numbers = np.where(np.isfinite(values.data) & ~values.mask, values.data, np.nan)
             options |= {"c": numbers, "cmap": colours, "plotnonfinite": True}
         self.scatter_ = [ax.scatter(*self.codes.T, **options)]
-        ax.figure.colorbar(self.scatter_[0], ax=ax, label=self._title_of_y())
+        colour_bar_beside(ax, self.scatter_[0], self._title_of_y())
         infinite = not np.isfinite(values.compressed()).all()
         if not infinite and not values.mask.any():
             return None

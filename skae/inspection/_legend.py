@@ -1,4 +1,4 @@
-"""Legends above a panel and to the right of it, where they cover nothing that is drawn."""
+"""Legends above a panel, and legends and colour bars beside it, where they cover nothing that is drawn."""
 
 import math
 
@@ -57,6 +57,17 @@ def legend_beside(ax, title: str, n_entries: int, **options) -> None:
         labelspacing=0.4,
         **options,
     )
+
+
+def colour_bar_beside(ax, colours, label: str) -> None:
+    """Put a colour bar to the right of a panel, at the same place whatever is in the panels above and below.
+
+    Without a layout engine, the panel gives it the room, with its numbers and its label.
+    """
+    bar = ax.figure.colorbar(colours, cax=ax.inset_axes((1.03, 0.0, 0.05, 1.0)), label=label)
+    if ax.figure.get_layout_engine() is None:
+        box, beyond = ax.get_position(), bar.ax.get_tightbbox().x1 - ax.get_window_extent().x1
+        ax.set_position((box.x0, box.y0, box.width - beyond / ax.figure.bbox.width, box.height))
 
 
 def _n_columns(names: list[str], width: float) -> int:
