@@ -5,7 +5,7 @@ import inspect
 import math
 import re
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -143,6 +143,8 @@ class Display:
 class PanelDisplay(Display):
     """A display of rows of data, with a panel for each row."""
 
+    _nothing: ClassVar = "nothing to draw"  # what is written where there is no row
+
     def __init__(self, image_shape, feature_names, scales=None) -> None:
         self.image_shape, self.feature_names, self.scales = image_shape, feature_names, scales
 
@@ -154,6 +156,8 @@ class PanelDisplay(Display):
         ``n_columns`` of None makes about as many rows of panels as columns. ``titles`` has one for each panel, all
         of equally many lines, and ``row_labels`` one for each row of panels; ``axes_`` has these rows then.
         """
+        if len(values) == 0:
+            return self._draw_nothing(ax, has_rows_of_panels=row_labels is not None)
         style = style.of(values[0], self.image_shape, limits or limits_of(values), self.feature_names)
         style, values = style.scaled(values, self.scales)
         n_columns = n_columns or math.ceil(math.sqrt(len(values)))
@@ -181,6 +185,16 @@ class PanelDisplay(Display):
             self.axes_ = self.axes_.reshape(n_rows, n_columns)
         if ax is None:
             self.figure_.get_layout_engine().set(w_pad=0.03, h_pad=0.03)
+        return self
+
+    def _draw_nothing(self, ax, has_rows_of_panels: bool):
+        """Draw an empty panel that says so."""
+        first = ax if ax is None else np.ravel(ax)[0]
+        self.axes_ = self._make_axes(first, 1, 1, (3.0, 1.6))
+        (panel,) = self.axes_
+        panel.set(xticks=[], yticks=[])
+        panel.text(0.5, 0.5, self._nothing, ha="center", va="center", transform=panel.transAxes)
+        self.axes_ = self.axes_.reshape((1, 1) if has_rows_of_panels else 1)
         return self
 
 

@@ -68,6 +68,8 @@ class FeatureDisplay(PanelDisplay):
     (25, 64)
     """
 
+    _nothing = "no unit to draw"
+
     def __init__(self, filters, units, *, image_shape=None, feature_names=None, dead_units=(), title=None):
         super().__init__(image_shape, feature_names)
         self.filters, self.units, self.dead_units, self.title = filters, units, dead_units, title
@@ -97,8 +99,8 @@ class FeatureDisplay(PanelDisplay):
             The display itself.
         """
         style = Style(kind, cmap, im_kw, bar_kw, line_kw)
-        largest = max(map(abs, limits_of(self.filters)))
-        limit = self._limit(largest) if colorbar and self._has_colours(kind) else largest
+        largest = max(map(abs, limits_of(self.filters))) if len(self.filters) else 1.0
+        limit = self._limit(largest) if colorbar and len(self.filters) and self._has_colours(kind) else largest
         titles = [f"{unit} (dead)" if unit in self.dead_units else str(unit) for unit in self.units]
         self._draw(ax, self.filters, style, limits=(-limit, limit), titles=titles)
         if ax is None and self.title is not None:
@@ -144,7 +146,8 @@ class FeatureDisplay(PanelDisplay):
             output if negative; a string is a name in ``encoder_.named_modules()`` or
             ``decoder_.named_modules()``.
         units : int, array-like of int or None, default=None
-            Units of that layer, counted from zero. None is the first 25, or all if there are fewer.
+            Units of that layer, counted from zero. None is the first 25, or all if there are fewer. If there
+            are none in it, such as no ``dead_units_``, a single panel says so.
         combined : bool, default=False
             Whether to multiply the weights of a dense layer by those of the layers between it and the data, as
             if these were linear (Erhan et al. 2009), so that the products have the shape of a row.

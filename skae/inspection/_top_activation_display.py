@@ -1,5 +1,7 @@
 """The samples with the highest activation of each unit."""
 
+import numpy as np
+
 from ._activation import top_activating_samples
 from ._drawing import PanelDisplay, Style, with_parameters_of
 from ._model import Model
@@ -57,6 +59,8 @@ class TopActivationDisplay(PanelDisplay):
     >>> display.samples.shape
     (5, 8, 64)
     """
+
+    _nothing = "no unit to draw"
 
     def __init__(
         self,
@@ -132,7 +136,8 @@ class TopActivationDisplay(PanelDisplay):
             activations included, from the input, or from the code if negative. A string is a name in
             ``encoder_.named_modules()``, such as ``'0.0'`` for the first layer before its activation.
         units : int, array-like of int or None, default=None
-            Units of that layer, counted from zero. None is the first 10, or all if there are fewer.
+            Units of that layer, counted from zero. None is the first 10, or all if there are fewer. If there
+            are none in it, such as no ``dead_units_``, a single panel says so.
         n_samples : int, default=8
             Number of samples for each unit.
         image_shape : tuple of int or None, default=None
@@ -157,10 +162,12 @@ class TopActivationDisplay(PanelDisplay):
         """
         model = Model(estimator)
         units = Units(model, layer, units, at_most=10).chosen
-        indices, activations = top_activating_samples(
-            estimator, X, layer=layer, units=units, n_samples=n_samples, return_activations=True
-        )
-        samples = to_numpy(take(X, indices.ravel())).reshape(*indices.shape, -1)
+        indices, activations = np.empty((0, n_samples), dtype=int), np.empty((0, n_samples))
+        if units:
+            indices, activations = top_activating_samples(
+                estimator, X, layer=layer, units=units, n_samples=n_samples, return_activations=True
+            )
+        samples = to_numpy(take(X, indices.ravel())).reshape(*indices.shape, np.shape(X)[1])
         panels = model.panel_options(image_shape, samples.shape[2], X)
         panels["dead_units"] = getattr(model.autoencoder, "dead_units_", ()) if layer is None else ()
         return cls(samples, activations, indices, units, **panels).plot(**drawing)
