@@ -7,6 +7,8 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from .._support.texts import first_of
+
 UNLABELLED = (
     "Mark rows without a label by the number -1: of a pandas Series of numbers, y.fillna(-1) does, and of one of "
     "strings y.astype(object).fillna(-1)."
@@ -120,5 +122,4 @@ def _dtypes(X) -> list[tuple[str, object]]:
 
 def listed(names: list[str]) -> str:
     """Name columns, the first ones of many."""
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return f"Column{'s' * (len(names) > 1)} {', '.join(names[:5])}{more}"
+    return f"Column{'s' * (len(names) > 1)} {first_of(names, 5)}"

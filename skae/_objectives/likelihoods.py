@@ -12,6 +12,7 @@ from .._networks.activations import Link, link_activation, selector
 from .._networks.blocks import Linear
 from .._networks.gaussian import GaussianEncoder
 from .._networks.networks import Decoder
+from .._support.texts import first_of
 from .likelihood_families import LIKELIHOODS
 from .location_scale import ColumnLayer, Columns, student_quantiles
 from .losses import Loss
@@ -51,7 +52,7 @@ def partition(likelihood: str | Sequence, n_features: int) -> Parts:
     missing = sorted({*range(n_features)} - {*owner})
     if missing:
         raise ValueError(
-            f"likelihood names no distribution for columns {missing[:10]}{'...' if missing[10:] else ''} of the "
+            f"likelihood names no distribution for columns [{first_of(missing)}] of the "
             f"{n_features} features of X. Add them to one of the pairs."
         )
     groups: dict[tuple[str, int], list[int]] = {}

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from .._data.training_data import TrainingData
 from .._networks.activations import selector
+from .._support.texts import first_of
 from .._support.warnings import warn
 
 ROUNDING = 1e-6  # by which scaled data may miss the range that they were scaled to
@@ -40,7 +41,7 @@ class Support(NamedTuple):
     def rule(self, name: str = "X") -> str:
         """Say what the values of rows called ``name`` must be."""
         columns = [*(self.columns or ())]
-        named = f"columns {columns}" if len(columns) <= 10 else f"columns {columns[:10]} and others"
+        named = f"columns [{first_of(columns)}]"
         of = "" if name == "X" else f" of {name}"
         if self.one_hot:
             return f"one-hot {named}{of}, a single 1 in each row and 0 elsewhere"

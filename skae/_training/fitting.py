@@ -264,6 +264,8 @@ def _attributes(fit: Fit, encoder: Any, decoder: Any) -> dict[str, Any]:
     fitted |= history.attributes(setup.curve("loss_curve_", history.loss_curve))
     fitted |= setup.values_used(fit.objective.bottleneck, fit.max_iter)
     fitted["n_iter_"] = setup.n_passes_before + len(history.loss_curve)
+    of_fit = len(history.loss_curve) if setup.has_end else 0  # the others are passes of `partial_fit`
+    fitted["_n_iter_of_fit"] = getattr(setup.previous, "_n_iter_of_fit", None) if setup.goes_on else of_fit
     fitted["_seen"] = setup.seen.record()
     for hook in definitions(estimator, "_fitted_attributes"):
         fitted |= hook(fit, encoder, decoder)

@@ -81,7 +81,7 @@ def top_activating_samples(estimator, X, *, layer=None, units=None, n_samples=9,
     """
     model = Model(estimator)
     rows = model.rows(X)
-    index, activations = top_rows(Units(model, layer, units), rows, n_samples)
+    index, activations = top_rows(_some_units(model, layer, units), rows, n_samples)
     return (index.numpy(), activations.numpy()) if return_activations else index.numpy()
 
 
@@ -211,7 +211,7 @@ def maximize_activation(
         )
     model = Model(estimator)
     rows = model.rows(X)
-    selected = Units(model, layer, units)
+    selected = _some_units(model, layer, units)
     best = top_rows(selected, rows, 1)[0].numpy()
     region = Region.around(rows, selected, best[:, 0], norm, bounded)
     rng = np.random.default_rng(random_seed(random_state))
@@ -223,3 +223,11 @@ def maximize_activation(
         return result
     with torch.no_grad():
         return result, selected(preferred).diagonal().cpu().numpy()
+
+
+def _some_units(model: Model, layer, units) -> Units:
+    """Return units of a layer, one at least."""
+    some = Units(model, layer, units)
+    if not some.chosen:
+        raise ValueError("units is empty: pass at least one unit, or None.")
+    return some

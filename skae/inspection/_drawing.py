@@ -5,17 +5,17 @@ import inspect
 import math
 import re
 from collections.abc import Sequence
-from numbers import Real
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from .._data.tables.frames import is_missing
+from ._texts import plain_text
 
 _KINDS = ("auto", "image", "bar", "line")
 _PANEL_SIZES = {"image": (0.85, 0.85), "bar": (1.7, 1.5), "line": (1.7, 1.2)}  # inches
-_MOST_BARS = 40
+MOST_BARS = 40
 _MOST_NAMES = 20
+IN_DEVIATIONS = "standard deviations\nfrom the mean"
 MISSING, GREY = "missing", "0.75"  # the name and the colour of rows without a label
 
 
@@ -30,6 +30,7 @@ class Style(NamedTuple):
     image_shape: tuple[int, ...] | None = None
     limits: tuple[float, float] = (0.0, 1.0)
     names: Sequence[str] = ()  # below bars and lines
+    in_deviations: bool = False  # whether bars are deviations from means, in standard deviations
 
     def of(self, values: np.ndarray, image_shape, limits: tuple[float, float], feature_names=None) -> "Style":
         """Return the style for rows, or filters that have an image's shape, such as this one."""
@@ -41,11 +42,19 @@ class Style(NamedTuple):
                 f"kind='image', but the shape of an image of {values.size} values is unknown. Pass "
                 "image_shape=(height, width) to the display."
             )
-        fitting = "bar" if values.size <= _MOST_BARS else "line"
+        fitting = "bar" if values.size <= MOST_BARS else "line"
         kind = self.kind if self.kind != "auto" else fitting if shape is None else "image"
         named = kind != "image" and feature_names is not None and len(feature_names) == values.size <= _MOST_NAMES
         names = [plain_text(str(name)) for name in feature_names] if named else []
         return self._replace(kind=kind, image_shape=shape, limits=limits, names=names)
+
+    def scaled(self, rows: np.ndarray, scales) -> tuple["Style", np.ndarray]:
+        """Return the style and rows as they are drawn: for bars, in the columns' means and deviations, if any."""
+        if self.kind != "bar" or scales is None:
+            return self, rows
+        mean, deviation = scales
+        rows = (rows - mean) / deviation
+        return self._replace(limits=limits_of(rows), in_deviations=True), rows
 
     def panel_size(self, values: np.ndarray) -> tuple[float, float]:
         """Return the width and the height of a panel for one row, in inches."""
@@ -134,9 +143,10 @@ class Display:
 class PanelDisplay(Display):
     """A display of rows of data, with a panel for each row."""
 
-    def __init__(self, image_shape, feature_names) -> None:
-        self.image_shape = image_shape
-        self.feature_names = feature_names
+    _nothing: ClassVar = "nothing to draw"  # what is written where there is no row
+
+    def __init__(self, image_shape, feature_names, scales=None) -> None:
+        self.image_shape, self.feature_names, self.scales = image_shape, feature_names, scales
 
     def _draw(
         self, ax, values: np.ndarray, style: Style, *, limits=None, n_columns=None, titles=None, row_labels=None
@@ -146,7 +156,10 @@ class PanelDisplay(Display):
         ``n_columns`` of None makes about as many rows of panels as columns. ``titles`` has one for each panel, all
         of equally many lines, and ``row_labels`` one for each row of panels; ``axes_`` has these rows then.
         """
+        if len(values) == 0:
+            return self._draw_nothing(ax, has_rows_of_panels=row_labels is not None)
         style = style.of(values[0], self.image_shape, limits or limits_of(values), self.feature_names)
+        style, values = style.scaled(values, self.scales)
         n_columns = n_columns or math.ceil(math.sqrt(len(values)))
         n_rows, is_image = math.ceil(len(values) / n_columns), style.kind == "image"
         width, height = style.panel_size(values[0])
@@ -163,13 +176,25 @@ class PanelDisplay(Display):
                 panel.tick_params(labelleft=first, labelbottom=place + n_columns >= len(values))
             if titles:
                 panel.set_title(titles[place], fontsize="x-small", pad=2)
-            if row_labels and first:
+            if first and (row_labels or style.in_deviations):
                 beside = {"rotation": 0, "ha": "right", "va": "center"} if is_image else {}
-                panel.set_ylabel(row_labels[place // n_columns], fontsize="small", **beside)
+                lines = [row_labels[place // n_columns]] if row_labels else []
+                lines += [IN_DEVIATIONS] * style.in_deviations
+                panel.set_ylabel("\n".join(lines), fontsize="small" if row_labels else "x-small", **beside)
         if row_labels:
             self.axes_ = self.axes_.reshape(n_rows, n_columns)
         if ax is None:
             self.figure_.get_layout_engine().set(w_pad=0.03, h_pad=0.03)
+        return self
+
+    def _draw_nothing(self, ax, has_rows_of_panels: bool):
+        """Draw an empty panel that says so."""
+        first = ax if ax is None else np.ravel(ax)[0]
+        self.axes_ = self._make_axes(first, 1, 1, (3.0, 1.6))
+        (panel,) = self.axes_
+        panel.set(xticks=[], yticks=[])
+        panel.text(0.5, 0.5, self._nothing, ha="center", va="center", transform=panel.transAxes)
+        self.axes_ = self.axes_.reshape((1, 1) if has_rows_of_panels else 1)
         return self
 
 
@@ -231,19 +256,6 @@ def mosaic(images: np.ndarray, n_columns: int) -> np.ndarray:
     return rows.reshape(n_rows * height, n_columns * width, *channels)
 
 
-def plain_text(text: str) -> str:
-    """Return text as matplotlib writes it as it is: between two dollar signs it would set a formula."""
-    return text.replace("$", r"\$")
-
-
-def shortened(text: str, at_most: int) -> str:
-    """Return the beginning and the end of a text that is too long."""
-    if len(text) <= at_most:
-        return text
-    half = (at_most - 1) // 2
-    return f"{text[: at_most - 1 - half]}…{text[-half:]}"
-
-
 def are_numbers(array: np.ndarray) -> bool:
     """Tell whether an array can be drawn."""
     return array.dtype.kind in "biuf"
@@ -283,13 +295,3 @@ def check_image_shape(image_shape, n_features: int) -> tuple[int, ...] | None:
             "(height, width) or (height, width, channels) whose product is the number of values."
         )
     return shape
-
-
-def written(value, longest: int) -> str:
-    """Write a value in a few letters."""
-    if is_missing(value):
-        return "missing"
-    if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
-        return plain_text(shortened(str(value), longest))
-    number = float(value)
-    return f"{number:.0f}" if 1000 <= abs(number) < 1e6 else f"{number:.3g}"

@@ -1,5 +1,6 @@
 """The weights of a layer, as the features that its units detect."""
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -8,13 +9,17 @@ from ._drawing import PanelDisplay, Style, limits_of, with_parameters_of
 from ._model import Model, find_layer
 from ._units import choose_units
 
+_SHARE, _FAR = 0.999, 1.5  # of magnitudes that have a colour of their own; how far the largest is beyond them
+
 
 class FeatureDisplay(PanelDisplay):
     """The weights of a layer, unit by unit; as images if they belong to pixels.
 
     Weights of a dense layer next to the data have the shape of a row, those of a convolutional layer the shape
-    of its kernel. All units share one scale, symmetric about zero, so that weights can be compared. Use
-    `from_estimator` to make one.
+    of its kernel. All units share one scale, symmetric about zero, so that weights can be compared. A few extreme
+    weights would leave all others faint: where the largest is more than 1.5 times the magnitude that 99.9 % of
+    them have at most, the colours of images end there. The colour bar has arrows then, and says how far weights
+    go. Other ends are set by ``im_kw={"vmin": -0.2, "vmax": 0.2}``. Use `from_estimator` to make one.
 
     Parameters
     ----------
@@ -63,6 +68,8 @@ class FeatureDisplay(PanelDisplay):
     (25, 64)
     """
 
+    _nothing = "no unit to draw"
+
     def __init__(self, filters, units, *, image_shape=None, feature_names=None, dead_units=(), title=None):
         super().__init__(image_shape, feature_names)
         self.filters, self.units, self.dead_units, self.title = filters, units, dead_units, title
@@ -76,7 +83,7 @@ class FeatureDisplay(PanelDisplay):
             Where to draw: one Axes for each panel, or a single one, which is turned off and subdivided. None
             makes a new figure.
         colorbar : bool, default=True
-            Whether to draw a colorbar beside images with one channel.
+            Whether to draw a colorbar beside images with one channel. Without, the scale has all weights.
         kind : {'auto', 'image', 'bar', 'line'}, default='auto'
             How to draw a row. 'auto' is an image if there is an image shape, else bars for up to 40 features and
             a line for more.
@@ -91,9 +98,11 @@ class FeatureDisplay(PanelDisplay):
         display : FeatureDisplay
             The display itself.
         """
-        style, largest = Style(kind, cmap, im_kw, bar_kw, line_kw), max(map(abs, limits_of(self.filters)))
+        style = Style(kind, cmap, im_kw, bar_kw, line_kw)
+        largest = max(map(abs, limits_of(self.filters))) if len(self.filters) else 1.0
+        limit = self._limit(largest) if colorbar and len(self.filters) and self._has_colours(kind) else largest
         titles = [f"{unit} (dead)" if unit in self.dead_units else str(unit) for unit in self.units]
-        self._draw(ax, self.filters, style, limits=(-largest, largest), titles=titles)
+        self._draw(ax, self.filters, style, limits=(-limit, limit), titles=titles)
         if ax is None and self.title is not None:
             width, height = self.figure_.get_size_inches()
             self.figure_.set_size_inches(max(width, 3.0), height + 0.25)  # room for it
@@ -102,9 +111,19 @@ class FeatureDisplay(PanelDisplay):
         if colorbar and images and images[-1].get_array().ndim == 2:
             if ax is None:  # room for it
                 self.figure_.set_figwidth(self.figure_.get_figwidth() + 0.9)
-            options = {"shrink": 0.7, "aspect": 25, "label": "weight"}
+            options = {"shrink": 0.7, "aspect": 25, **_beyond(images[-1].get_clim(), self.filters)}
             self.colorbar_ = self.figure_.colorbar(images[-1], ax=[*self.axes_], **options)
         return self
+
+    def _has_colours(self, kind: str) -> bool:
+        """Tell whether weights are drawn as images with one channel, or several side by side."""
+        shape = self.filters.shape[1:] if self.filters.ndim > 2 else self.image_shape
+        return kind in ("auto", "image") and shape is not None and tuple(shape[2:]) != (3,)
+
+    def _limit(self, largest: float) -> float:
+        """Return the magnitude at which the colours end."""
+        usual = float(np.quantile(np.abs(self.filters), _SHARE))
+        return usual if 0 < _FAR * usual < largest else largest
 
     @classmethod
     @with_parameters_of(drawing=plot)
@@ -127,7 +146,8 @@ class FeatureDisplay(PanelDisplay):
             output if negative; a string is a name in ``encoder_.named_modules()`` or
             ``decoder_.named_modules()``.
         units : int, array-like of int or None, default=None
-            Units of that layer, counted from zero. None is the first 25, or all if there are fewer.
+            Units of that layer, counted from zero. None is the first 25, or all if there are fewer. If there
+            are none in it, such as no ``dead_units_``, a single panel says so.
         combined : bool, default=False
             Whether to multiply the weights of a dense layer by those of the layers between it and the data, as
             if these were linear (Erhan et al. 2009), so that the products have the shape of a row.
@@ -180,6 +200,15 @@ class FeatureDisplay(PanelDisplay):
             panels = model.panel_options(image_shape, weights.shape[1]) | {"feature_names": names}
         dead = model.autoencoder.dead_units_ if is_dictionary else ()
         return cls(weights[chosen].numpy(), chosen, dead_units=dead, title=title, **panels).plot(**drawing)
+
+
+def _beyond(ends: tuple[float, float], weights: np.ndarray) -> dict:
+    """Return what a colour bar has to say of weights beyond its ends."""
+    (low, high), alike = limits_of(weights), 0.02 * (ends[1] - ends[0])  # in colours
+    below, above = low < ends[0] - alike, high > ends[1] + alike
+    extend = {(True, True): "both", (True, False): "min", (False, True): "max"}.get((below, above), "neither")
+    far = " and ".join([f"{low:.2g}"] * below + [f"{high:.2g}"] * above)
+    return {"extend": extend, "label": f"weight (some up to {far})" if far else "weight"}
 
 
 def _filters(network: nn.Module, layer: int | str | None, decoding: bool, combined: bool) -> tuple[Tensor, str]:

@@ -5,8 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ._drawing import GREY, MISSING, plain_text
-from ._rows import labels_of
+from ._groups import for_bars
 
 _THINNEST = 0.01  # of a bar of p-values
 _EXACT = 2**50  # halves of integers up to this are numbers of double precision
@@ -42,16 +41,9 @@ def edges_of(values: np.ndarray, bins: int) -> np.ndarray:
 
 def histogram(ax, values: np.ndarray, edges: np.ndarray, labels: Any, hist_kw: dict | None) -> None:
     """Draw a histogram, stacked by labels if there are any; that of values without a label is grey."""
-    options = {"stacked": True, **(hist_kw or {})}
-    groups = [values]
+    options, parts = {"stacked": True, **(hist_kw or {})}, [values]
     if labels is not None:
-        of_rows, known = labels_of(labels)
-        different = np.unique(of_rows[known])
-        groups = [values[(of_rows == label) & known] for label in different]
-        names = [plain_text(str(label)) for label in different]
-        if not known.all():
-            groups, names = [*groups, values[~known]], [*names, MISSING]
-            colours = [f"C{i % 10}" for i in range(len(different))]
-            options = {"color": [*colours, GREY], **options}
-        options = {"label": names, **options}
-    ax.hist(groups, edges, **options)
+        groups = for_bars(labels)
+        parts = [values[group.rows] for group in groups]
+        options = {"label": [g.name for g in groups], "color": [g.colour for g in groups], **options}
+    ax.hist(parts, edges, **options)

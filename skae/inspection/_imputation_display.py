@@ -6,9 +6,11 @@ import numpy as np
 from sklearn.utils import check_array
 from sklearn.utils._missing import is_pandas_na
 
-from ._drawing import Display, plain_text, with_parameters_of
+from .._support.texts import first_of
+from ._drawing import Display, with_parameters_of
 from ._rows import to_numpy
 from ._steps import find_imputer
+from ._texts import plain_text
 
 _PANEL = 2.6, 2.0  # inches
 
@@ -173,6 +175,6 @@ def _chosen(features, names: list[str], kept: np.ndarray, missing: np.ndarray) -
     if absent:
         raise ValueError(
             f"features={features!r} names {absent}, which are not among the {len(kept)} columns that the imputer "
-            f"fills: {', '.join(names[column] for column in kept[:20])}. Pass numbers or names of these."
+            f"fills: {first_of([names[column] for column in kept], 20)}. Pass numbers or names of these."
         )
     return [places[feature] for feature in features]

@@ -7,20 +7,22 @@ from sklearn.utils import check_consistent_length
 from .._support.warnings import warn
 from ._drawing import (
     GREY,
+    IN_DEVIATIONS,
     MISSING,
     Display,
     Style,
     are_numbers,
     limits_of,
     mosaic,
-    plain_text,
     with_parameters_of,
 )
+from ._groups import are_values, by_class, palette_of
 from ._latent_grid import check_components, latent_grid, tick_labels, warn_of_inactive_axes
+from ._legend import colour_bar_beside, legend_beside
 from ._model import Model, NoWayBackError
-from ._rows import labels_of, palette_of, rows_and_labels, to_numpy
+from ._rows import labels_of, rows_and_labels, to_numpy
+from ._texts import plain_text
 
-_MOST_CLASSES = 20
 _PAD_ABOVE_LEGEND = 22.0  # points between a panel and its title, where a legend of one line is between them
 
 
@@ -35,7 +37,8 @@ class LatentDisplay(Display):
         Two components of the rows' codes, the horizontal one first.
     y : ndarray of shape (n_samples,) or None, default=None
         Classes or values that give the codes their colours: up to 20 different whole numbers are classes, other
-        numbers values. Rows whose class or value is missing are grey.
+        numbers values. Rows whose class or value is missing are grey. Of more than 20 classes, the most frequent
+        have a colour each, and the others one.
     y_name : str or None, default=None
         What the legend of the classes, or the colour bar of the values, is titled.
     grid : ndarray of shape (n_points, n_points, n_features) or None, default=None
@@ -47,6 +50,9 @@ class LatentDisplay(Display):
     image_shape : tuple of int or None, default=None
         (height, width) or (height, width, channels) if rows are images, flattened in C order. None draws bars or
         lines.
+    scales : tuple of two ndarrays of shape (n_features,) or None, default=None
+        Mean and standard deviation of each feature, if bars are to be deviations from the mean in standard
+        deviations.
     limits : (float, float) or None, default=None
         Values at the ends of the images' colour scale. None is the smallest and the largest in the grid.
     feature_names : array-like of str or None, default=None
@@ -90,6 +96,7 @@ class LatentDisplay(Display):
         grid_values=None,
         components=(0, 1),
         image_shape=None,
+        scales=None,
         limits=None,
         feature_names=None,
     ):
@@ -100,7 +107,7 @@ class LatentDisplay(Display):
         self.grid_values = grid_values
         self.components = components
         self.image_shape = image_shape
-        self.limits = limits
+        self.scales, self.limits = scales, limits
         self.feature_names = feature_names
 
     def plot(self, ax=None, *, kind="auto", cmap="gray_r", scatter_kw=None, im_kw=None, bar_kw=None, line_kw=None):
@@ -127,16 +134,18 @@ class LatentDisplay(Display):
         display : LatentDisplay
             The display itself.
         """
-        n_panels = 1 if self.grid is None else 2
+        n_panels, titles = 1 if self.grid is None else 2, ["codes", "decoded codes"]
         self.axes_ = self._make_axes(ax, 1, n_panels, (5.0 * n_panels, 4.4))
         self.cells_ = None
         pad = self._draw_codes(self.axes_[0], {"s": 8, "linewidths": 0, "alpha": 0.8, **(scatter_kw or {})})
         if self.grid is not None:
             style = Style(kind, cmap, im_kw, bar_kw, line_kw)
             shown = self.image_shape, limits_of(self.grid), self.feature_names
-            self._draw_grid(self.axes_[1], style.of(self.grid[0, 0], *shown))
+            style, grid = style.of(self.grid[0, 0], *shown).scaled(self.grid, self.scales)
+            self._draw_grid(self.axes_[1], grid, style)
+            titles[1] += f", in\n{IN_DEVIATIONS}".replace("\nfrom", " from") * style.in_deviations
         horizontal, vertical = (f"component {number}" for number in self.components)
-        for panel, title in zip(self.axes_, ("codes", "decoded codes"), strict=False):
+        for panel, title in zip(self.axes_, titles, strict=False):
             panel.set(xlabel=horizontal, ylabel=vertical)
             panel.set_title(title, pad=pad)
         return self
@@ -147,19 +156,13 @@ class LatentDisplay(Display):
             self.scatter_ = [ax.scatter(*self.codes.T, **options)]
             return None
         y, known = labels_of(self.y)
-        classes = np.unique(y[known])
-        if y.dtype.kind in "iuf" and (len(classes) > _MOST_CLASSES or np.any(classes != np.floor(classes))):
+        if are_values(y, known):
             return self._draw_values(ax, np.ma.masked_array(y, ~known), options)
-        palette, self.scatter_ = palette_of(len(classes)), []
-        groups = [(y == label) & known for label in classes]
-        styles = [{"color": palette[i], "label": plain_text(str(c))} for i, c in enumerate(classes)]
-        if not known.all():
-            groups.append(~known)
-            styles.append({"color": GREY, "label": MISSING})
-        for group, style in zip(groups, styles, strict=True):
-            self.scatter_.append(ax.scatter(*self.codes[group].T, **{**style, **options}))
-        beside = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5), "fontsize": "small", "frameon": False}
-        ax.legend(title=self._title_of_y(), title_fontsize="small", markerscale=2, **beside)
+        self.scatter_, groups = [], by_class(y, known)
+        for group in groups:
+            style = {"color": group.colour, "label": group.name, "zorder": 0.9 if group.is_rest else 1.0}
+            self.scatter_.append(ax.scatter(*self.codes[group.rows].T, **{**style, **options}))
+        legend_beside(ax, self._title_of_y(), len(groups), markerscale=2)
         return None
 
     def _title_of_y(self) -> str:
@@ -174,7 +177,7 @@ class LatentDisplay(Display):
             numbers = np.where(np.isfinite(values.data) & ~values.mask, values.data, np.nan)
             options |= {"c": numbers, "cmap": colours, "plotnonfinite": True}
         self.scatter_ = [ax.scatter(*self.codes.T, **options)]
-        ax.figure.colorbar(self.scatter_[0], ax=ax, label=self._title_of_y())
+        colour_bar_beside(ax, self.scatter_[0], self._title_of_y())
         infinite = not np.isfinite(values.compressed()).all()
         if not infinite and not values.mask.any():
             return None
@@ -184,11 +187,11 @@ class LatentDisplay(Display):
         ax.legend(handles=[point], fontsize="small", frameon=False, **above)
         return _PAD_ABOVE_LEGEND
 
-    def _draw_grid(self, ax, style: Style) -> None:
-        n_points, height = len(self.grid), 1.0  # of a cell, whose width is 1
+    def _draw_grid(self, ax, grid: np.ndarray, style: Style) -> None:
+        n_points, height = len(grid), 1.0  # of a cell, whose width is 1
         if style.kind == "image":
             style = style._replace(limits=self.limits or style.limits)
-            rows = self.grid[::-1].reshape(n_points**2, -1)
+            rows = grid[::-1].reshape(n_points**2, -1)
             sheet = mosaic(np.stack([style.tile(row) for row in rows]), n_points)
             height, half = sheet.shape[0] / sheet.shape[1], 0.5 * n_points / sheet.shape[1]  # of a pixel
             right, top = n_points, n_points * height
@@ -200,7 +203,7 @@ class LatentDisplay(Display):
             self.cells_ = np.empty((n_points, n_points), dtype=object)
             for i, j in np.ndindex(n_points, n_points):
                 self.cells_[i, j] = ax.inset_axes((j + 0.05, i + 0.05, 0.9, 0.9), transform=ax.transData)
-                style.draw(self.cells_[i, j], self.grid[i, j])
+                style.draw(self.cells_[i, j], grid[i, j])
                 self.cells_[i, j].set(xticks=[], yticks=[])
                 self.cells_[i, j].spines[:].set_visible(False)
         shown = np.arange(0, n_points, -(-n_points // 6))
@@ -217,8 +220,7 @@ class LatentDisplay(Display):
             return style
         colors = palette_of(len(style.names))
         handles = [plt.Rectangle((0, 0), 1, 1, color=color) for color in colors]
-        beside = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5), "fontsize": "small", "frameon": False}
-        ax.legend(handles, style.names, **beside)
+        legend_beside(ax, "", len(handles), handles=handles, labels=style.names)
         return style._replace(bar_kw={"color": colors, **(style.bar_kw or {})})
 
     @classmethod
@@ -240,8 +242,9 @@ class LatentDisplay(Display):
             Classes or values that give the codes their colours, or the name of a column of X, a data frame, in
             which it need not have been in `fit`. Up to
             20 different whole numbers are classes, other numbers values; bins of counts, such as ``y // 5``, or
-            ``y + 0.5`` for a colour bar, say what is meant. Rows whose class or value is missing are grey. The
-            name of the column, or that of a Series, is the title of the legend or of the colour bar.
+            ``y + 0.5`` for a colour bar, say what is meant. Rows whose class or value is missing are grey. Of
+            more than 20 classes, the 19 most frequent have a colour each, and the others one. The name of the
+            column, or that of a Series, is the title of the legend or of the colour bar.
         components : (int, int), default=(0, 1)
             The two components of the code to draw, the horizontal one first.
         n_points : int or None, default=10
@@ -288,7 +291,7 @@ class LatentDisplay(Display):
                     "such as categories. n_points=None asks for none."
                 )
                 return cls(Z[:, columns], y=y, y_name=y_name, components=tuple(columns)).plot(**drawing)
-            options = model.panel_options(image_shape, grid.shape[2])
+            options = model.panel_options(image_shape, grid.shape[2], X)
             has_limits = options["image_shape"] is not None
             limits = limits_of(X.data if sparse.issparse(X) else to_numpy(X)) if has_limits else None
             values = codes[0, :, columns[0]], codes[:, 0, columns[1]]

@@ -1,8 +1,11 @@
-"""A legend above a panel, where it covers nothing that is drawn."""
+"""Legends above a panel, and legends and colour bars beside it, where they cover nothing that is drawn."""
+
+import math
 
 import numpy as np
 
 _LINE, _HANDLE, _LETTER = 0.16, 0.35, 0.062  # inches: an entry's height, what is beside its letters, a letter
+_LINE_BESIDE, _HIGHER = 0.175, 1.2  # inches; of the panel's height
 
 
 def legend_above(ax, title: str = "") -> float:
@@ -37,6 +40,34 @@ def legend_above(ax, title: str = "") -> float:
         columnspacing=1.0,
     )
     return _LINE * (-(-len(names) // n_columns) + bool(title))
+
+
+def legend_beside(ax, title: str, n_entries: int, **options) -> None:
+    """Put a legend to the right of a panel, in as many columns as keep it from being much higher than that."""
+    height = _HIGHER * ax.bbox.height / ax.figure.dpi
+    ax.legend(
+        title=title,
+        ncols=math.ceil(_LINE_BESIDE * (n_entries + bool(title)) / height),
+        loc="center left",
+        bbox_to_anchor=(1.0, 0.5),
+        frameon=False,
+        fontsize="small",
+        title_fontsize="small",
+        columnspacing=1.0,
+        labelspacing=0.4,
+        **options,
+    )
+
+
+def colour_bar_beside(ax, colours, label: str) -> None:
+    """Put a colour bar to the right of a panel, at the same place whatever is in the panels above and below.
+
+    Without a layout engine, the panel gives it the room, with its numbers and its label.
+    """
+    bar = ax.figure.colorbar(colours, cax=ax.inset_axes((1.03, 0.0, 0.05, 1.0)), label=label)
+    if ax.figure.get_layout_engine() is None:
+        box, beyond = ax.get_position(), bar.ax.get_tightbbox().x1 - ax.get_window_extent().x1
+        ax.set_position((box.x0, box.y0, box.width - beyond / ax.figure.bbox.width, box.height))
 
 
 def _n_columns(names: list[str], width: float) -> int:

@@ -18,12 +18,15 @@ class LossCurveDisplay(Display):
 
     The term "KL" is the divergence itself; the loss has ``beta`` times that, and less while it warms up.
     The phases of training are drawn from left to right: for a stacked autoencoder its layers, then fine-tuning;
-    for a classifier pretraining, then fine-tuning. Use `from_estimator` or `from_curves` to make one.
+    for a classifier pretraining, then fine-tuning. Passes of `partial_fit` after `fit` come after a dotted line:
+    the loss of each is that of the rows it was given. Use `from_estimator` or `from_curves` to make one.
 
     Parameters
     ----------
     phases : list of (str, dict)
         Name of each phase, and its curves: sequences of one number for each epoch, by name.
+    n_iter_of_fit : int or None, default=None
+        Number of epochs of the last phase after which passes of `partial_fit` begin; None if there are none.
 
     Attributes
     ----------
@@ -46,8 +49,8 @@ class LossCurveDisplay(Display):
     ['layer 0', 'layer 1', 'fine-tuning']
     """
 
-    def __init__(self, phases):
-        self.phases = phases
+    def __init__(self, phases, *, n_iter_of_fit=None):
+        self.phases, self.n_iter_of_fit = phases, n_iter_of_fit
 
     def plot(self, ax=None, *, yscale="linear", line_kw=None):
         """Draw the curves.
@@ -88,6 +91,9 @@ class LossCurveDisplay(Display):
                 place = {"transform": self.ax_.get_xaxis_transform(), "ha": "center", "fontsize": "small"}
                 self.ax_.text(start + 0.5 + length / 2, 1.02, phase, **place)
             start += length
+        if self.n_iter_of_fit is not None:
+            place = start - length + self.n_iter_of_fit + 0.5
+            self.ax_.axvline(place, color="0.3", linestyle=":", linewidth=1.2, label="partial_fit")
         self.ax_.set(xlabel="epoch", ylabel="loss", yscale=yscale, xlim=(0.5, start + 0.5))
         self.ax_.xaxis.get_major_locator().set_params(integer=True)
         self.ax_.legend(frameon=False, fontsize="small")
@@ -122,7 +128,7 @@ class LossCurveDisplay(Display):
         phases = _phases(autoencoder)
         if not phases:
             raise TypeError(f"{type(autoencoder).__name__} has no loss_curve_. Pass a fitted autoencoder.")
-        return cls(phases).plot(**drawing)
+        return cls(phases, n_iter_of_fit=_n_iter_of_fit(autoencoder)).plot(**drawing)
 
     @classmethod
     @with_parameters_of(drawing=plot)
@@ -163,3 +169,12 @@ def _phases(estimator, last: str | None = None) -> list[tuple[str, dict]]:
     if curves := {name: curve for name, curve in curves.items() if curve}:
         phases.append((last or ("fine-tuning" if phases else "training"), curves))
     return phases
+
+
+def _n_iter_of_fit(estimator) -> int | None:
+    """Return how many entries of the loss curve are epochs of `fit`, if passes of `partial_fit` follow them."""
+    of_fit, n_kept = getattr(estimator, "_n_iter_of_fit", None), len(getattr(estimator, "loss_curve_", ()))
+    if of_fit is None:  # fitted by an older version
+        return None
+    of_fit -= estimator.n_iter_ - n_kept  # the last thousand are kept
+    return of_fit if 0 < of_fit < n_kept else None

@@ -15,6 +15,7 @@ from .._networks.selection import Bits, Selection
 from .._support.devices import random_seed
 from ._drawing import check_image_shape
 from ._rows import to_numpy
+from ._scales import scales_of
 from ._steps import steps_of
 
 
@@ -113,8 +114,8 @@ class Model:
         like = getattr(self.autoencoder, "offset_", None)
         return arrays.to_namespace_of(like, X) if isinstance(X, np.ndarray) and like is not None else X
 
-    def panel_options(self, image_shape, n_features: int) -> dict:
-        """Return a display's image shape and feature names for rows of the pipeline's input.
+    def panel_options(self, image_shape, n_features: int, X=None) -> dict:
+        """Return a display's image shape and feature names for rows of the pipeline's input, and scales by X.
 
         An image shape that is given must fit; the autoencoder's own is used if it does.
         """
@@ -122,7 +123,9 @@ class Model:
         if image_shape is None and own is not None and math.prod(own) == n_features:
             image_shape = tuple(own)
         shape = check_image_shape(image_shape, n_features)
-        return {"image_shape": shape, "feature_names": self.feature_names}
+        options = {"image_shape": shape, "feature_names": self.feature_names}
+        has_scales = X is not None and shape is None and np.shape(X)[1] == n_features
+        return options | ({"scales": scales_of(X)} if has_scales else {})
 
     # Noise -------------------------------------------------------------------------------------------------
 

@@ -4,11 +4,12 @@ import numpy as np
 from sklearn.utils.validation import check_consistent_length
 
 from .._support.warnings import warn
-from ._drawing import Display, plain_text, shortened, with_parameters_of, written
+from ._drawing import Display, with_parameters_of
 from ._histograms import edges_at, edges_of_p_values, histogram
 from ._legend import legend_above
 from ._rows import names_of_rows, rows_and_labels, rows_to_explain
 from ._steps import find_detector, without_prefixes
+from ._texts import plain_text, shortened, written
 from ._values import values_of
 from ._verdicts import explain, told_of_panels, verdicts_of
 
@@ -40,15 +41,14 @@ class OutlierDisplay(Display):
     feature_names : sequence of str
         Names of the features.
     labels : ndarray of shape (n_samples,) or None, default=None
-        Labels of the rows, each with a histogram of its own; that of rows without a label is grey.
+        Labels of the rows, for histograms as of ``y`` in `from_estimator`.
     values : ndarray of shape (len(rows), n_features) or None, default=None
         Values of the features in the rows to explain.
     usual_values : ndarray of shape (n_features,) or None, default=None
         What is usual of each feature: the median of the training rows, or the most frequent value.
     expected_values : ndarray of shape (len(rows), n_features) or None, default=None
         What each feature is expected to be, given the others of its row. Where it is NaN or infinite, "out of
-        range" is written: it lies where a step before the detector has no way back, such as beyond the values that
-        ``PowerTransformer`` can return.
+        range" is written: a step before the detector has no way back there, such as ``PowerTransformer``.
     row_names : list of str or None, default=None
         What the rows to explain are called. None is by their numbers.
     score_unit : str, default=''
@@ -147,10 +147,8 @@ class OutlierDisplay(Display):
         n_columns = min(3 if longest <= _LONGEST else 2, n_panels := 2 + len(drawn))  # to be read on a page
         n_rows = -(-n_panels // n_columns)
         width = max(_PANEL[0], 1.7 + _LETTER * longest)
-        height = max(
-            _PANEL[1],
-            (1.05 if self.transformed_by else 0.9) + _BAR * max((len(names) for _, names in bars), default=0),
-        )
+        most = max((len(names) for _, names in bars), default=0)
+        height = max(_PANEL[1], (1.05 if self.transformed_by else 0.9) + _BAR * most)
         self.axes_ = self._make_axes(ax, n_rows, n_columns, (n_columns * width, n_rows * height), n_panels)
         legend = self._draw_scores(self.axes_[0], bins, hist_kw)
         if ax is None:
@@ -245,6 +243,8 @@ class OutlierDisplay(Display):
             Rows to judge: new ones, or rows of `fit`, see the notes.
         y : array-like of shape (n_samples,), str or None, default=None
             Labels, or the column of X that has them, a feature or not, for a histogram of each, grey if missing.
+            Up to 20 different whole numbers are classes, other numbers values, which are put into four ranges of
+            about as many rows. Of more than ten classes, all but the nine most frequent are one, "others".
         rows : int or array-like of int or bool, default=3
             Rows to explain: so many, the oddest; or their numbers, from 0, whatever the index of a data frame, in
             the order to draw them; or a mask of all rows, such as ``estimator.predict(X) == -1`` or, of rows of

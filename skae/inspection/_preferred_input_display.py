@@ -1,5 +1,7 @@
 """The inputs that maximize the activation of units."""
 
+import numpy as np
+
 from ._activation import maximize_activation, top_activating_samples
 from ._drawing import PanelDisplay, Style, with_parameters_of
 from ._model import Model
@@ -26,6 +28,9 @@ class PreferredInputDisplay(PanelDisplay):
         lines.
     feature_names : array-like of str or None, default=None
         Names of the features, written below bars and lines of at most twenty features.
+    scales : tuple of two ndarrays of shape (n_features,) or None, default=None
+        Mean and standard deviation of each feature, if bars are to be deviations from the mean in standard
+        deviations.
 
     Attributes
     ----------
@@ -56,8 +61,12 @@ class PreferredInputDisplay(PanelDisplay):
     True
     """
 
-    def __init__(self, inputs, activations, best_activations, units, *, image_shape=None, feature_names=None):
-        super().__init__(image_shape, feature_names)
+    _nothing = "no unit to draw"
+
+    def __init__(
+        self, inputs, activations, best_activations, units, *, image_shape=None, feature_names=None, scales=None
+    ):
+        super().__init__(image_shape, feature_names, scales)
         self.inputs = inputs
         self.activations = activations
         self.best_activations = best_activations
@@ -114,7 +123,8 @@ class PreferredInputDisplay(PanelDisplay):
             activations included, from the input, or from the code if negative. A string is a name in
             ``encoder_.named_modules()``, such as ``'0.0'`` for the first layer before its activation.
         units : int, array-like of int or None, default=None
-            Units of that layer, counted from zero. None is the first 25, or all if there are fewer.
+            Units of that layer, counted from zero. None is the first 25, or all if there are fewer. If there
+            are none in it, such as no ``dead_units_``, a single panel says so.
         image_shape : tuple of int or None, default=None
             (height, width) or (height, width, channels) if rows are images, flattened in C order. None is the
             autoencoder's own ``image_shape`` if it has one that fits; else rows are drawn as bars or lines.
@@ -140,7 +150,9 @@ class PreferredInputDisplay(PanelDisplay):
         model = Model(estimator)
         units = Units(model, layer, units, at_most=25).chosen
         options = {"layer": layer, "units": units, "return_activations": True}
-        _, best = top_activating_samples(estimator, X, n_samples=1, **options)
-        inputs, activations = maximize_activation(estimator, X, **options, **search)
-        panels = model.panel_options(image_shape, inputs.shape[1])
+        best, inputs, activations = np.empty((0, 1)), np.empty((0, np.shape(X)[1])), np.empty(0)
+        if units:
+            _, best = top_activating_samples(estimator, X, n_samples=1, **options)
+            inputs, activations = maximize_activation(estimator, X, **options, **search)
+        panels = model.panel_options(image_shape, inputs.shape[1], X)
         return cls(inputs, activations, best[:, 0], units, **panels).plot(**drawing)

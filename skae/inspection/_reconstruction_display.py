@@ -5,6 +5,7 @@ import numpy as np
 from ._drawing import PanelDisplay, Style, limits_of, with_parameters_of
 from ._model import Model
 from ._rows import take, to_numpy
+from ._scales import scales_of
 
 
 class ReconstructionDisplay(PanelDisplay):
@@ -28,6 +29,9 @@ class ReconstructionDisplay(PanelDisplay):
         lines.
     feature_names : array-like of str or None, default=None
         Names of the features, written below bars and lines of at most twenty features.
+    scales : tuple of two ndarrays of shape (n_features,) or None, default=None
+        Mean and standard deviation of each feature, if bars are to be deviations from the mean in standard
+        deviations.
     limits : tuple of float or None, default=None
         (lowest, highest) value of the scale of images. None is the range of the inputs.
 
@@ -71,9 +75,10 @@ class ReconstructionDisplay(PanelDisplay):
         corrupted_label="corrupted",
         image_shape=None,
         feature_names=None,
+        scales=None,
         limits=None,
     ):
-        super().__init__(image_shape, feature_names)
+        super().__init__(image_shape, feature_names, scales)
         self.inputs = inputs
         self.reconstructions = reconstructions
         self.corrupted = corrupted
@@ -188,7 +193,7 @@ class ReconstructionDisplay(PanelDisplay):
             corrupted = model.restore(prepared)
         reconstructions = model.decode(model.autoencoder.transform(prepared))
         rows, corrupted = to_numpy(rows), to_numpy(corrupted)
-        panels = model.panel_options(image_shape, rows.shape[1])
+        panels = model.panel_options(image_shape, rows.shape[1], X)
         panels["corrupted_label"] = "noise added" if corrupt else "corrupted"
         if corrupted is None and hasattr(model.autoencoder, "denoise"):
             ranges = limits_of(rows), limits_of(reconstructions)  # noise is no reason for grey pictures
@@ -230,5 +235,5 @@ class ReconstructionDisplay(PanelDisplay):
         shapes = {rows.shape for rows in (inputs, reconstructions, corrupted) if rows is not None}
         if len(shapes) > 1:
             raise ValueError(f"The arrays differ in shape: {sorted(shapes)}. Pass a reconstruction of each row.")
-        panels = {"image_shape": image_shape, "feature_names": names}
+        panels = {"image_shape": image_shape, "feature_names": names, "scales": scales_of(inputs)}
         return cls(inputs, reconstructions, corrupted=corrupted, **panels).plot(**drawing)

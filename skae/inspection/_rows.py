@@ -1,7 +1,6 @@
 """Rows in whatever container they come: chosen by number, and as arrays; labels of rows, some of them missing."""
 
 from numbers import Integral, Real
-from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -9,7 +8,8 @@ from sklearn.utils import _safe_indexing
 from torch import Tensor
 
 from .._data.tables.frames import is_missing, library_of
-from ._drawing import shortened
+from .._support.texts import first_of
+from ._texts import shortened
 
 
 def to_numpy(X):
@@ -93,18 +93,7 @@ def rows_and_labels(estimator, X, y):
         return X, y
     names = [*getattr(X, "columns", ())]
     if y not in names:
-        known = f"X has the columns {', '.join(map(str, names[:10]))}" if names else "X is no data frame"
+        known = f"X has the columns {first_of(names)}" if names else "X is no data frame"
         raise ValueError(f"y={y!r} names no column: {known}. Give a column's name, or a value for each row.")
     is_feature = y in getattr(getattr(estimator, "best_estimator_", estimator), "feature_names_in_", [y])
     return X if is_feature else X[[name for name in names if name != y]], X[y]
-
-
-def palette_of(n_colours: int) -> list[Any]:
-    """Return colours to tell classes by, which repeat beyond twenty; none is that of missing ones."""
-    from matplotlib import pyplot as plt
-
-    if n_colours <= 10:
-        return [plt.get_cmap("tab10")(i) for i in range(n_colours)]
-    colours: list[Any] = [plt.get_cmap("tab20")(i) for i in range(20)]
-    colours[14:16] = ["black", "darkkhaki"]  # in place of two greys
-    return [colours[i % 20] for i in range(n_colours)]

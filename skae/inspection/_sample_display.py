@@ -5,6 +5,7 @@ import inspect
 from ._drawing import PanelDisplay, Style, with_parameters_of
 from ._model import Model
 from ._rows import to_numpy
+from ._scales import scales_of
 
 
 class SampleDisplay(PanelDisplay):
@@ -21,6 +22,9 @@ class SampleDisplay(PanelDisplay):
         lines.
     feature_names : array-like of str or None, default=None
         Names of the features, written below bars and lines of at most twenty features.
+    scales : tuple of two ndarrays of shape (n_features,) or None, default=None
+        Mean and standard deviation of each feature, if bars are to be deviations from the mean in standard
+        deviations.
 
     Attributes
     ----------
@@ -47,8 +51,8 @@ class SampleDisplay(PanelDisplay):
     (9,)
     """
 
-    def __init__(self, samples, *, image_shape=None, feature_names=None):
-        super().__init__(image_shape, feature_names)
+    def __init__(self, samples, *, image_shape=None, feature_names=None, scales=None):
+        super().__init__(image_shape, feature_names, scales)
         self.samples = samples
 
     def plot(self, ax=None, *, n_columns=None, kind="auto", cmap="gray_r", im_kw=None, bar_kw=None, line_kw=None):
@@ -128,7 +132,7 @@ class SampleDisplay(PanelDisplay):
             mean = is_image and "mean" in inspect.signature(model.autoencoder.sample).parameters
         options = {"mean": True} if mean else {}
         samples = model.restore(model.autoencoder.sample(n_samples, random_state=random_state, **options))
-        return cls(samples, **model.panel_options(image_shape, samples.shape[1])).plot(**drawing)
+        return cls(samples, **model.panel_options(image_shape, samples.shape[1], samples)).plot(**drawing)
 
     @classmethod
     @with_parameters_of(drawing=plot)
@@ -157,4 +161,6 @@ class SampleDisplay(PanelDisplay):
             If ``image_shape`` does not fit.
         """
         names = getattr(samples, "columns", None)
-        return cls(to_numpy(samples), image_shape=image_shape, feature_names=names).plot(**drawing)
+        samples = to_numpy(samples)
+        panels = {"image_shape": image_shape, "feature_names": names, "scales": scales_of(samples)}
+        return cls(samples, **panels).plot(**drawing)

@@ -5,9 +5,10 @@ import numpy as np
 from .._data.tables import frames
 from .._data.tables.association import associations
 from .._data.tables.columns import sorted_values
-from ._drawing import Display, plain_text, with_parameters_of
+from ._drawing import Display, with_parameters_of
 from ._histograms import edges_of
 from ._legend import legend_above
+from ._texts import plain_text, shortened
 
 _PANEL = 3.0, 2.4  # inches
 _LABELS = "real", "drawn"
@@ -190,5 +191,8 @@ def _bars(ax, columns, n_categories: int, bar_kw: dict | None) -> None:
         heights = [share.get(name, 0.0) for name in names]
         ax.bar(places, heights, **{"width": 0.4, "alpha": 0.7, "label": label, **(bar_kw or {})})
     ax.set_xticks(
-        np.arange(len(names)), [plain_text(str(name)[:12]) for name in names], rotation=45, fontsize="x-small"
+        np.arange(len(names)),
+        [plain_text(shortened(str(name), 12)) for name in names],
+        rotation=45,
+        fontsize="x-small",
     )

@@ -1,5 +1,7 @@
 """The samples with the highest activation of each unit."""
 
+import numpy as np
+
 from ._activation import top_activating_samples
 from ._drawing import PanelDisplay, Style, with_parameters_of
 from ._model import Model
@@ -27,6 +29,9 @@ class TopActivationDisplay(PanelDisplay):
         lines.
     feature_names : array-like of str or None, default=None
         Names of the features, written below bars and lines of at most twenty features.
+    scales : tuple of two ndarrays of shape (n_features,) or None, default=None
+        Mean and standard deviation of each feature, if bars are to be deviations from the mean in standard
+        deviations.
     dead_units : sequence of int, default=()
         Those whose labels are to say that they are dead: no training row activates them, so that any rows are
         drawn. Others that are zero for all rows to choose from are labelled as silent.
@@ -55,10 +60,21 @@ class TopActivationDisplay(PanelDisplay):
     (5, 8, 64)
     """
 
+    _nothing = "no unit to draw"
+
     def __init__(
-        self, samples, activations, indices, units, *, image_shape=None, feature_names=None, dead_units=()
+        self,
+        samples,
+        activations,
+        indices,
+        units,
+        *,
+        image_shape=None,
+        feature_names=None,
+        scales=None,
+        dead_units=(),
     ):
-        super().__init__(image_shape, feature_names)
+        super().__init__(image_shape, feature_names, scales)
         self.dead_units = dead_units
         self.samples = samples
         self.activations = activations
@@ -120,7 +136,8 @@ class TopActivationDisplay(PanelDisplay):
             activations included, from the input, or from the code if negative. A string is a name in
             ``encoder_.named_modules()``, such as ``'0.0'`` for the first layer before its activation.
         units : int, array-like of int or None, default=None
-            Units of that layer, counted from zero. None is the first 10, or all if there are fewer.
+            Units of that layer, counted from zero. None is the first 10, or all if there are fewer. If there
+            are none in it, such as no ``dead_units_``, a single panel says so.
         n_samples : int, default=8
             Number of samples for each unit.
         image_shape : tuple of int or None, default=None
@@ -145,10 +162,12 @@ class TopActivationDisplay(PanelDisplay):
         """
         model = Model(estimator)
         units = Units(model, layer, units, at_most=10).chosen
-        indices, activations = top_activating_samples(
-            estimator, X, layer=layer, units=units, n_samples=n_samples, return_activations=True
-        )
-        samples = to_numpy(take(X, indices.ravel())).reshape(*indices.shape, -1)
-        panels = model.panel_options(image_shape, samples.shape[2])
+        indices, activations = np.empty((0, n_samples), dtype=int), np.empty((0, n_samples))
+        if units:
+            indices, activations = top_activating_samples(
+                estimator, X, layer=layer, units=units, n_samples=n_samples, return_activations=True
+            )
+        samples = to_numpy(take(X, indices.ravel())).reshape(*indices.shape, np.shape(X)[1])
+        panels = model.panel_options(image_shape, samples.shape[2], X)
         panels["dead_units"] = getattr(model.autoencoder, "dead_units_", ()) if layer is None else ()
         return cls(samples, activations, indices, units, **panels).plot(**drawing)

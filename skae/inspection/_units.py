@@ -67,13 +67,11 @@ def choose_units(units: Any, n_units: int, at_most: int | None = None) -> list[i
     Raises
     ------
     ValueError
-        If a unit does not exist, or there are none.
+        If a unit does not exist.
     """
     if units is None:
         return [*range(n_units)][:at_most]
     chosen = [*units] if hasattr(units, "__len__") else [units]
-    if not chosen:
-        raise ValueError("units is empty: pass at least one unit, or None.")
     for unit in chosen:
         if isinstance(unit, bool) or not hasattr(unit, "__index__") or not 0 <= unit < n_units:
             raise ValueError(

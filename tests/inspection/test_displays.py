@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from estimators import CLASSIFIERS, assert_same, configured, fitted, rows
@@ -289,3 +290,23 @@ def test_units_that_no_row_to_choose_from_activates_are_marked():
 def test_a_forgotten_argument_is_told_with_the_name_of_the_method(model):
     with pytest.raises(TypeError, match=r"TopActivationDisplay.from_estimator\(\): missing .*'X'"):
         TopActivationDisplay.from_estimator(model)
+
+
+@pytest.mark.parametrize("ax", ["new", "one", "several"])
+@pytest.mark.parametrize("image_shape", [None, SHAPE])
+def test_no_unit_to_draw(X, ax, image_shape):
+    """As of dead units, where all are alive."""
+    model = configured(AutoencoderTransformer).fit(X)
+    displays = [
+        FeatureDisplay.from_estimator,
+        lambda m, **kw: TopActivationDisplay.from_estimator(m, X, **kw),
+        lambda m, **kw: PreferredInputDisplay.from_estimator(m, X, **kw),
+    ]
+    for display in displays:
+        axes = {"new": None, "one": plt.figure().subplots(), "several": plt.figure().subplots(2, 2)}[ax]
+        shown = display(model, units=np.array([], dtype=int), image_shape=image_shape, ax=axes)
+        (panel,) = shown.axes_.flat
+        assert [text.get_text() for text in panel.texts] == ["no unit to draw"]
+        assert axes is None or panel is np.ravel(axes)[0]
+        shown.figure_.canvas.draw()
+        assert len(shown.units) == 0

@@ -127,3 +127,31 @@ def test_the_figure_says_whose_units_are_drawn():
     figure, ax = plt.subplots()
     FeatureDisplay.from_estimator(model, ax=ax)
     assert figure.get_suptitle() == ""  # the caller's figure
+
+
+def test_a_few_extreme_weights_do_not_set_the_scale():
+    filters = np.random.default_rng(0).uniform(-0.1, 0.1, size=(25, 64))
+    filters[3, 5] = largest = 1.5
+
+    def drawn_with(filters=filters, units=25, **options):
+        display = FeatureDisplay(filters, range(units), image_shape=(8, 8)).plot(**options)
+        clims = {panel.images[0].get_clim() for panel in display.axes_ if panel.images}
+        bar = display.colorbar_
+        return display, clims, bar and (bar.extend, bar.ax.get_ylabel())
+
+    _, clims, bar = drawn_with()
+    ((low, high),) = clims
+    assert -low == high == np.quantile(np.abs(filters), 0.999) < 0.11
+    assert bar == ("max", "weight (some up to 1.5)")
+    _, _, bar = drawn_with(np.r_[-2 * filters, filters], 50)
+    assert bar == ("both", "weight (some up to -3 and 1.5)")
+    _, clims, bar = drawn_with(im_kw={"vmin": -0.05, "vmax": 0.05})
+    assert clims == {(-0.05, 0.05)}
+    assert bar == ("both", "weight (some up to -0.1 and 1.5)")
+    _, clims, bar = drawn_with(filters.clip(-0.1, 0.1))  # there is none
+    assert bar == ("neither", "weight")
+    # Nothing would say so: all weights have their own colour, or all of their bars.
+    _, clims, bar = drawn_with(colorbar=False)
+    assert (clims, bar) == ({(-largest, largest)}, None)
+    display, _, _ = drawn_with(kind="line")
+    assert display.axes_[0].get_ylim()[1] > 1.5

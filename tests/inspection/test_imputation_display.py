@@ -104,3 +104,10 @@ def test_another_mark(holes):
 def test_estimators_without_an_imputer(holes):
     with pytest.raises(TypeError, match="StandardScaler contains no imputer"):
         ImputationDisplay.from_estimator(StandardScaler().fit(holes), holes)
+
+
+def test_an_error_says_how_many_columns_it_does_not_name():
+    rng = np.random.default_rng(0)
+    X = np.where(rng.uniform(size=(40, 23)) < 0.1, np.nan, rng.normal(size=(40, 23)))
+    with pytest.raises(ValueError, match=r"fills: x0, x1, .*, x19 and 3 more\. Pass"):
+        ImputationDisplay.from_estimator(KNNImputer().fit(X), X, features=["z"])

@@ -173,6 +173,13 @@ def test_colours_by_a_column_of_the_frame():
         LatentDisplay.from_estimator(model, frame.to_numpy(), "b")
 
 
+def test_an_error_says_how_many_columns_it_does_not_name():
+    frame = pd.DataFrame(rows(60, 12), columns=list("abcdefghijkl"))
+    model = fitted(configured(AutoencoderTransformer), frame)
+    with pytest.raises(ValueError, match=r"X has the columns a, b, .*, j and 2 more\. Give"):
+        LatentDisplay.from_estimator(model, frame, "z")
+
+
 @pytest.mark.parametrize("kind", ["classes", "values"])
 @pytest.mark.parametrize("name", ["income", "US$ a$", 3])
 def test_colours_are_titled_by_the_name_of_the_column(kind, name):
@@ -182,12 +189,31 @@ def test_colours_are_titled_by_the_name_of_the_column(kind, name):
     model = fitted(configured(AutoencoderTransformer), frame)
     for y in [frame[name], *([name] if isinstance(name, str) else [])]:
         display = LatentDisplay.from_estimator(model, frame, y, n_points=None)
-        legend, *bars = display.axes_[0].get_legend(), *display.figure_.axes[1:]
+        legend, bars = display.axes_[0].get_legend(), display.axes_[0].child_axes
         (title,) = [legend.get_title().get_text()] if kind == "classes" else [bar.get_ylabel() for bar in bars]
         assert title.replace("\\$", "$") == str(name)
     plain = LatentDisplay.from_estimator(model, frame, frame[name].to_numpy(), n_points=None)
-    legend, *bars = plain.axes_[0].get_legend(), *plain.figure_.axes[1:]
+    legend, bars = plain.axes_[0].get_legend(), plain.axes_[0].child_axes
     assert (legend.get_title().get_text() if kind == "classes" else bars[0].get_ylabel()) == ""
+
+
+@pytest.mark.parametrize("layout", [None, "constrained"])
+def test_the_colour_bar_stands_between_its_panel_and_the_next(layout):
+    from matplotlib import pyplot as plt
+
+    codes = np.random.default_rng(0).normal(size=(60, 2))
+    figure, axes = plt.subplots(2, 2, layout=layout, figsize=(8, 6))
+    for ax in axes.flat:
+        LatentDisplay(codes, y=codes[:, 0] * 1e4, y_name="a measure").plot(ax)
+    axes[1, 0].legend([plt.Line2D([], [])], ["wide"], loc="center left", bbox_to_anchor=(1.5, 0.5))
+    figure.canvas.draw()
+    for left, right in axes:
+        panel, bar = left.get_window_extent(), left.collections[0].colorbar.ax.get_window_extent()
+        assert 0 < bar.x0 - panel.x1 < 0.1 * panel.width
+        assert_allclose((bar.y0, bar.y1), (panel.y0, panel.y1))
+        end = left.collections[0].colorbar.ax.get_tightbbox().x1  # of its numbers and its label
+        assert end < right.yaxis.get_tightbbox().x0
+        assert panel.width > 100
 
 
 # Rows without a class or a value ---------------------------------------------------------------------------
@@ -257,7 +283,7 @@ def test_all_missing(plain, nothing):
     display = LatentDisplay.from_estimator(plain, rows(60), [nothing] * 60, n_points=None)
     assert len(display.scatter_[0].get_offsets()) == 60
     assert texts_of(display.axes_[0].get_legend()) == ["missing"]
-    assert len(display.figure_.axes) == 1  # no colour bar
+    assert display.scatter_[0].colorbar is None
 
 
 @pytest.mark.parametrize("n_classes", [3, 17, 20])

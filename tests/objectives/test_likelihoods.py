@@ -180,6 +180,14 @@ def test_what_is_no_partition(layout, words):
         VAESampler(likelihood=layout).fit(np.ones((5, 3)))
 
 
+def test_errors_say_how_many_columns_they_do_not_name():
+    with pytest.raises(ValueError, match=r"no distribution for columns \[2, 3, .*, 11 and 8 more\]"):
+        VAESampler(likelihood=[("gaussian", [0, 1])]).fit(np.ones((5, 20)))
+    pairs = [("gaussian", [0, 1]), ("poisson", range(2, 20))]
+    with pytest.raises(ValueError, match=r"columns \[2, 3, .*, 11 and 8 more\]"):
+        VAESampler(likelihood=pairs).fit(-np.ones((5, 20)))
+
+
 @pytest.mark.parametrize(
     ("likelihood", "X", "words"),
     [
