@@ -2,10 +2,14 @@
 
 import inspect
 
-from ._drawing import PanelDisplay, Style, with_parameters_of
+import numpy as np
+
+from ._drawing import MOST_BARS, PanelDisplay, Style, with_parameters_of
 from ._model import Model
 from ._rows import to_numpy
 from ._scales import scales_of
+
+_ENOUGH_FOR_SCALES = 100  # samples, to tell by whether columns are in different units
 
 
 class SampleDisplay(PanelDisplay):
@@ -131,8 +135,14 @@ class SampleDisplay(PanelDisplay):
             is_image = image_shape is not None or getattr(model.autoencoder, "image_shape", None) is not None
             mean = is_image and "mean" in inspect.signature(model.autoencoder.sample).parameters
         options = {"mean": True} if mean else {}
-        samples = model.restore(model.autoencoder.sample(n_samples, random_state=random_state, **options))
-        return cls(samples, **model.panel_options(image_shape, samples.shape[1], samples)).plot(**drawing)
+
+        def draw(n: int) -> np.ndarray:
+            return model.restore(model.autoencoder.sample(n, random_state=random_state, **options))
+
+        samples = draw(n_samples)
+        are_few_bars = len(samples) < _ENOUGH_FOR_SCALES and samples.shape[1] <= MOST_BARS and image_shape is None
+        judged = draw(_ENOUGH_FOR_SCALES) if are_few_bars else samples
+        return cls(samples, **model.panel_options(image_shape, samples.shape[1], judged)).plot(**drawing)
 
     @classmethod
     @with_parameters_of(drawing=plot)
