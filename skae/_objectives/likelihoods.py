@@ -251,7 +251,7 @@ def _set_variances(
     own = torch.where(varies, deviation.square(), pooled)
     constant = ~varies & varies.any()
     # Were they narrower, a value that training did not show would drown all else in a score.
-    floor = torch.where(constant, CONSTANT_FLOOR, VARIANCE_FLOOR) * own
+    floor = torch.where(constant, CONSTANT_FLOOR, VARIANCE_FLOOR).float() * own  # not in torch's default dtype
     picked = selector(numbers)
     decoder.variance_floor[picked] = floor.to(decoder.variance_floor)
     last: Any = decoder.blocks[-1].linear if decoder.own is None else None
