@@ -349,7 +349,7 @@ class TabularVAESampler(
         if self.prior == "normal":
             return Mixture.standard(self.n_components)
         some = torch.randperm(len(matrix), generator=generator)[:MOST_ROWS].numpy()
-        mean, deviation = vae.transform(matrix[some], return_std=True)
+        mean, deviation = arrays.unframed(vae).transform(matrix[some], return_std=True)
         noise = normal(mean.shape, torch.empty(0, dtype=torch.float64), generator).numpy()
         return Mixture.fit(mean + deviation * noise, generator.initial_seed() % 2**31)
 
@@ -379,7 +379,8 @@ class TabularVAESampler(
         TypeError, ValueError
             If X is not like the table that was given to `fit`; the message names the column.
         """
-        return self.vae_.transform(self._encoded(X))
+        matrix = self._encoded(X)
+        return arrays.unframed(self.vae_).transform(matrix)
 
     def inverse_transform(self, Z):
         """Map codes to rows: the most probable categories, and medians of numbers.
@@ -396,7 +397,7 @@ class TabularVAESampler(
             A frame of pandas has the index of Z, if that is one too.
         """
         check_is_fitted(self)
-        return self._codec.decode(self.vae_.inverse_transform(Z), like=Z)
+        return self._codec.decode(arrays.unframed(self.vae_).inverse_transform(Z), like=Z)
 
     # New rows ---------------------------------------------------------------------------------------------
 
