@@ -20,6 +20,7 @@ from ._data import arrays
 from ._data.remedies import refuse_doubled
 from ._data.tables.codec import TableCodec
 from ._data.tables.frames import as_table
+from ._data.tables.given import conditions
 from ._fitted.mixture import MOST_ROWS, Mixture
 from ._fitted.sampling import check_n_samples
 from ._fitted.tables import TableModel
@@ -413,7 +414,8 @@ class TabularVAESampler(
         given : dict or None, default=None
             Values that columns are to have, by their names, such as ``{"sex": "Female"}``: the other columns are
             drawn as they are in rows with these. Integers are names here, too, where columns are called by them;
-            those of arrays are called by their positions. Numbers come back as they are given. See Notes.
+            those of arrays are called by their positions. Numbers come back as they are given; those of
+            :mod:`decimal` and :mod:`fractions` count as floats. See Notes.
         with_missing : bool, default=False
             Whether to leave cells empty, together and as often as in the table that was given to `fit`, whatever
             the row holds.
@@ -434,7 +436,7 @@ class TabularVAESampler(
         n_samples, streams = check_n_samples(n_samples), random_streams(random_state)
         model, missing = self._model(), None
         if given is not None:
-            given = _conditions(given)
+            given = conditions(given)
         matrix = model.draw(n_samples, streams) if given is None else model.draw_given(n_samples, given, streams)
         if with_missing:
             generator = np.random.default_rng(streams.order.initial_seed())
@@ -585,12 +587,6 @@ class TabularVAESampler(
         if "_prior" in state:
             state["_prior"] = Mixture(**state["_prior"])
         super().__setstate__(state)
-
-
-def _conditions(given: Any) -> dict:
-    if not hasattr(given, "items"):
-        raise TypeError(f"given={given!r} must be a dict of columns and values, such as {{'sex': 'Female'}}.")
-    return dict(given.items())
 
 
 def _fitted_attributes(sampler: TabularVAESampler) -> dict[str, Any]:
