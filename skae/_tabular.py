@@ -459,9 +459,9 @@ class TabularVAESampler(
         Returns
         -------
         score : ndarray of shape (n_samples,)
-            Log-likelihoods in nats of the cells that are not missing: of numbers, those of their normal scores.
-            Higher is more normal, and never infinite. Repeatable, and the score of a row does not depend on the
-            other rows. Categories that `fit` did not see count as missing, with a warning.
+            Log-likelihoods in nats of the cells that are not missing, 0 of a row without any: of numbers, those of
+            their normal scores. Higher is more normal, and never infinite. Repeatable, and the score of a row does
+            not depend on the other rows. Categories that `fit` did not see count as missing, with a warning.
         """
         return self._model().log_likelihood(self._encoded(X))
 

@@ -174,6 +174,18 @@ def test_given_numbers_come_back_as_they_were_given(model):
         model.sample(3, given={"age": 12.5})
 
 
+@every_sampler
+def test_a_row_without_any_cell_scores_zero(estimator):
+    X = FRAME[["age", "pet"]].iloc[:200]
+    model = clone(estimator).fit(X)
+    empty = pd.concat([X.iloc[:2], pd.DataFrame({"age": [np.nan], "pet": [None]})])
+    scores = model.score_samples(empty)
+    assert scores[2] == 0
+    assert_same(scores[:2], model.score_samples(X.iloc[:2]))
+    with pytest.warns(UserWarning, match="cow"):
+        assert model.score_samples(empty.assign(pet="cow"))[2] == 0
+
+
 def test_given_decimal_numbers_and_fractions():
     prices = [Decimal(number).scaleb(-2) for number in range(110, 150)]
     large = [2**60 + 3 * number for number in range(40)]
