@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .._data.magnitude import check_squares
 from .._data.training_data import TrainingData
 from .._networks.activations import Link, link_activation, selector
 from .._networks.blocks import Linear
@@ -245,8 +246,11 @@ def _set_variances(
     assert decoder.log_variance is not None
     assert decoder.variance_floor is not None
     deviation, lowest, highest = (torch.as_tensor(s)[list(columns)].double() for s in data.statistics()[:3])
-    rounding = 2 * data.precision * torch.maximum(lowest.abs(), highest.abs())  # all there is in a constant column
-    varies = deviation > rounding.clamp_min(1e-15)
+    magnitude = torch.maximum(lowest.abs(), highest.abs())
+    rounding = 2 * data.precision * magnitude  # all there is in a constant column
+    varies = deviation > rounding.clamp_min(1e-15 * data.unit)
+    info = torch.finfo(decoder.variance_floor.dtype)
+    check_squares(deviation, magnitude, varies, columns, (info.tiny / VARIANCE_FLOOR, info.max))
     pooled = deviation[varies].square().mean() if varies.any() else torch.ones((), dtype=deviation.dtype)
     own = torch.where(varies, deviation.square(), pooled)
     constant = ~varies & varies.any()
