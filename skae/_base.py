@@ -19,6 +19,7 @@ from torch import nn
 
 from ._data import arrays
 from ._data.chunks import chunk_rows, chunks
+from ._data.empty import is_empty
 from ._fitted import persistence
 from ._fitted.explained import r2
 from ._networks.activations import ACTIVATIONS
@@ -544,11 +545,6 @@ def as_one_of(kind: Any, fitted: Any) -> Any:
     result = kind.__new__(kind)
     vars(result).update({name: value for name, value in vars(fitted).items() if name not in own})
     return result
-
-
-def is_empty(x: torch.Tensor) -> torch.Tensor:
-    """Tell which rows have no value at all, (n, 1)."""
-    return x.isnan().all(1, keepdim=True)
 
 
 class TakesMissingValues(BaseAutoencoder):

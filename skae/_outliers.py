@@ -1,9 +1,10 @@
 """An outlier detector: an ensemble of autoencoders with p-values, and reasons by column."""
 
+import contextlib
 import math
 import sys
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from numbers import Real
 from typing import Any
 
@@ -15,7 +16,7 @@ from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.ensemble._base import _set_random_states
 from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing, get_tags
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils._param_validation import HasMethods, Interval, InvalidParameterError, StrOptions
 from sklearn.utils.validation import _num_samples, check_is_fitted, validate_data
 
 from ._autoencoder import AutoencoderTransformer
@@ -197,7 +198,8 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
         Raises
         ------
         ValueError
-            If X is not two-dimensional, contains NaN or infinity, or has too few rows; if training diverges.
+            If X is not two-dimensional, contains NaN or infinity, or has too few rows; if a member cannot be
+            fitted to its rows, or diverges.
         RuntimeError
             If ``device`` is not available.
 
@@ -523,7 +525,8 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
             task = context.subcontext(task_name="member")
             with task.propagate_callback_context(member):
                 task.call_on_fit_task_begin(estimator=self, X=rows)
-                member.fit(rows)
+                with self._telling_of_rows(len(seen), len(empty)):
+                    member.fit(rows)
                 task.call_on_fit_task_end(estimator=self, X=rows)
             self.estimators_.append(member)
             others, nothing = _safe_indexing(X, unseen.numpy()), empty[unseen.numpy()]
@@ -531,6 +534,21 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
             self._usual.append(measured.usual)
             oddness.append(np.where(nothing, np.nan, measured.oddness(others)))
         return oddness
+
+    @contextlib.contextmanager
+    def _telling_of_rows(self, n_rows: int, n_all: int) -> Iterator[None]:
+        """Let an error of a member's fit tell that the member was given some of the rows only."""
+        try:
+            yield
+        except InvalidParameterError:
+            raise
+        except ValueError as error:
+            raise ValueError(
+                f"A member that was fitted to {n_rows} of the {n_all} rows (max_samples={self.max_samples}) has "
+                f"failed: {error} If {type(self.autoencoder).__name__} takes all rows together, these lack values "
+                "that others have, such as those of a column that is nearly empty: drop this column, or raise "
+                "max_samples."
+            ) from error
 
     def _members(self) -> list[Any]:
         if self.autoencoder is not None:

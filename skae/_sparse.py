@@ -479,7 +479,8 @@ class SparseAutoencoder(TakesSampleWeight):
             return []
         weight = self._penalty_weight(self._baseline_of(setup), setup.data.unit)
         weight /= 1.0 if self.loss is None else setup.loss_unit(loss_by(self.loss))
-        strength = WarmUp(weight, self.sparsity_warm_up)
+        largest = torch.finfo(setup.dtype).max  # of rows in tiny units, beside whose loss no penalty is learnt
+        strength = WarmUp(min(weight, largest), self.sparsity_warm_up)
         if self.sparsity == "kl":
             return [sparsity.kl(strength, self.sparsity_target)]
         return [sparsity.l1(strength, self._signed(setup.architecture))]

@@ -20,6 +20,7 @@ from ._data import arrays
 from ._data.remedies import refuse_doubled
 from ._data.tables.codec import TableCodec
 from ._data.tables.frames import as_table
+from ._data.tables.given import conditions
 from ._fitted.mixture import MOST_ROWS, Mixture
 from ._fitted.sampling import check_n_samples
 from ._fitted.tables import TableModel
@@ -349,7 +350,7 @@ class TabularVAESampler(
         if self.prior == "normal":
             return Mixture.standard(self.n_components)
         some = torch.randperm(len(matrix), generator=generator)[:MOST_ROWS].numpy()
-        mean, deviation = vae.transform(matrix[some], return_std=True)
+        mean, deviation = arrays.unframed(vae).transform(matrix[some], return_std=True)
         noise = normal(mean.shape, torch.empty(0, dtype=torch.float64), generator).numpy()
         return Mixture.fit(mean + deviation * noise, generator.initial_seed() % 2**31)
 
@@ -379,7 +380,8 @@ class TabularVAESampler(
         TypeError, ValueError
             If X is not like the table that was given to `fit`; the message names the column.
         """
-        return self.vae_.transform(self._encoded(X))
+        matrix = self._encoded(X)
+        return arrays.unframed(self.vae_).transform(matrix)
 
     def inverse_transform(self, Z):
         """Map codes to rows: the most probable categories, and medians of numbers.
@@ -396,7 +398,7 @@ class TabularVAESampler(
             A frame of pandas has the index of Z, if that is one too.
         """
         check_is_fitted(self)
-        return self._codec.decode(self.vae_.inverse_transform(Z), like=Z)
+        return self._codec.decode(arrays.unframed(self.vae_).inverse_transform(Z), like=Z)
 
     # New rows ---------------------------------------------------------------------------------------------
 
@@ -412,7 +414,8 @@ class TabularVAESampler(
         given : dict or None, default=None
             Values that columns are to have, by their names, such as ``{"sex": "Female"}``: the other columns are
             drawn as they are in rows with these. Integers are names here, too, where columns are called by them;
-            those of arrays are called by their positions. Numbers come back as they are given. See Notes.
+            those of arrays are called by their positions. Numbers come back as they are given; those of
+            :mod:`decimal` and :mod:`fractions` count as floats. See Notes.
         with_missing : bool, default=False
             Whether to leave cells empty, together and as often as in the table that was given to `fit`, whatever
             the row holds.
@@ -433,7 +436,7 @@ class TabularVAESampler(
         n_samples, streams = check_n_samples(n_samples), random_streams(random_state)
         model, missing = self._model(), None
         if given is not None:
-            given = _conditions(given)
+            given = conditions(given)
         matrix = model.draw(n_samples, streams) if given is None else model.draw_given(n_samples, given, streams)
         if with_missing:
             generator = np.random.default_rng(streams.order.initial_seed())
@@ -456,9 +459,9 @@ class TabularVAESampler(
         Returns
         -------
         score : ndarray of shape (n_samples,)
-            Log-likelihoods in nats of the cells that are not missing: of numbers, those of their normal scores.
-            Higher is more normal, and never infinite. Repeatable, and the score of a row does not depend on the
-            other rows. Categories that `fit` did not see count as missing, with a warning.
+            Log-likelihoods in nats of the cells that are not missing, 0 of a row without any: of numbers, those of
+            their normal scores. Higher is more normal, and never infinite. Repeatable, and the score of a row does
+            not depend on the other rows. Categories that `fit` did not see count as missing, with a warning.
         """
         return self._model().log_likelihood(self._encoded(X))
 
@@ -584,12 +587,6 @@ class TabularVAESampler(
         if "_prior" in state:
             state["_prior"] = Mixture(**state["_prior"])
         super().__setstate__(state)
-
-
-def _conditions(given: Any) -> dict:
-    if not hasattr(given, "items"):
-        raise TypeError(f"given={given!r} must be a dict of columns and values, such as {{'sex': 'Female'}}.")
-    return dict(given.items())
 
 
 def _fitted_attributes(sampler: TabularVAESampler) -> dict[str, Any]:

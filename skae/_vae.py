@@ -9,9 +9,10 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from ._base import TakesMissingValues, is_empty
+from ._base import TakesMissingValues
 from ._bottleneck.gaussian import GaussianBottleneck
 from ._data import arrays
+from ._data.empty import is_empty
 from ._fitted.activity import active_units
 from ._fitted.mixture import Mixture, mixture_of_means
 from ._fitted.sampling import Densities, check_n_samples, generate, standard_normal

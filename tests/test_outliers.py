@@ -27,7 +27,13 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils._param_validation import InvalidParameterError
 from test_common_persistence import ROUND_TRIPS
 
-from skae import AutoencoderOutlierDetector, AutoencoderTransformer, DenoisingAutoencoder, VAESampler
+from skae import (
+    AutoencoderOutlierDetector,
+    AutoencoderTransformer,
+    DenoisingAutoencoder,
+    TabularVAESampler,
+    VAESampler,
+)
 from skae._fitted.distances import fit_gaussian, fit_to_closest, squared_distance
 from skae.inspection import OutlierDisplay
 
@@ -746,3 +752,20 @@ def test_other_rows_and_shares_of_the_rows_of_fit_are_not_told():
     assert (model.fit_predict(X) == -1).sum() == 9
     with pytest.warns(UserWarning, match="at most 0.05. .* Pass left_out=True"):
         model.p_values(X)
+
+
+def test_a_column_that_is_empty_among_the_rows_of_a_member():
+    X = pd.DataFrame(rows(), columns=list("abcde"))
+    X["e"] = [1.0] + [np.nan] * 59
+    message = (
+        r"fitted to 36 of the 60 rows \(max_samples=0.6\) has failed: Column 'e' has no value at all. Drop it. If "
+        r"TabularVAESampler takes all rows .* drop this column, or raise max_samples"
+    )
+    with pytest.raises(ValueError, match=message) as caught:
+        detector(configured(TabularVAESampler, random_state=None)).fit(X)
+    assert "no value at all" in str(caught.value.__cause__)
+
+
+def test_parameters_of_members_are_told_as_they_are():
+    with pytest.raises(ValueError, match=r"^The 'max_iter' parameter of"):
+        detector(AutoencoderTransformer(2, max_iter=-1)).fit(rows())

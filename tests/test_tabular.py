@@ -2,6 +2,8 @@
 
 import copy
 import pickle
+from decimal import Decimal
+from fractions import Fraction
 
 import numpy as np
 import pandas as pd
@@ -172,6 +174,32 @@ def test_given_numbers_come_back_as_they_were_given(model):
         model.sample(3, given={"age": 12.5})
 
 
+@every_sampler
+def test_a_row_without_any_cell_scores_zero(estimator):
+    X = FRAME[["age", "pet"]].iloc[:200]
+    model = clone(estimator).fit(X)
+    empty = pd.concat([X.iloc[:2], pd.DataFrame({"age": [np.nan], "pet": [None]})])
+    scores = model.score_samples(empty)
+    assert scores[2] == 0
+    assert_same(scores[:2], model.score_samples(X.iloc[:2]))
+    with pytest.warns(UserWarning, match="cow"):
+        assert model.score_samples(empty.assign(pet="cow"))[2] == 0
+
+
+def test_given_decimal_numbers_and_fractions():
+    prices = [Decimal(number).scaleb(-2) for number in range(110, 150)]
+    large = [2**60 + 3 * number for number in range(40)]
+    X = pl.DataFrame({"price": pl.Series(prices, dtype=pl.Decimal(9, 2)), "share": [0.1, 0.2, 0.3, 1.2] * 10})
+    model = configured(TabularVAESampler).fit(X.with_columns(large=pl.Series(large)))
+    for number in (0, 7, 39):  # the least and the largest, too, which are no floats
+        drawn = model.sample(3, random_state=0, given={"price": prices[number]})
+        assert drawn["price"].to_list() == [prices[number]] * 3
+        drawn = model.sample(3, random_state=0, given={"large": Decimal(large[number])})
+        assert drawn["large"].to_list() == [large[number]] * 3
+    for value in (Decimal("0.1"), Fraction(1, 10)):
+        assert model.sample(3, random_state=0, given={"share": value})["share"].to_list() == [0.1] * 3
+
+
 def test_holes_are_drawn_as_they_are_in_the_data(model):
     rows = model.sample(4000, random_state=0, with_missing=True)
     assert_allclose(rows.isna().mean(), FRAME.isna().mean(), atol=0.03)
@@ -195,6 +223,17 @@ def test_holes_are_drawn_as_they_are_in_the_data(model):
         ({"age": "old"}, TypeError, r"given\['age'\]='old' is no number"),
         ({"age": float("nan")}, ValueError, "nan is a missing value"),
         ({"age": 1e6}, ValueError, r"outside of what the column holds: \d+ to \d+"),
+        ({"weight": Decimal("inf")}, ValueError, r"'weight'\]=inf is outside of what the column holds"),
+        ({"weight": Fraction(10**400)}, ValueError, r"'weight'\]=inf is outside of what the column holds"),
+        ({"weight": Decimal("nan")}, ValueError, r"Decimal\('NaN'\) is a missing value"),
+        ({"age": Decimal("3.5")}, ValueError, r"given\['age'\]=3.5 is no integer, but the column holds integers"),
+        ({"pet": np.array("cat")}, TypeError, r"given\['pet'\], of type ndarray, must be one value"),
+        ({"pet": ("cat", [])}, TypeError, r"given\['pet'\], of type tuple, must be one value"),
+        ({"pet": ["cat"]}, TypeError, r"given\['pet'\], of type list, must be one value"),
+        ({"age": pd.Series([3])}, TypeError, r"given\['age'\], of type Series, must be one value"),
+        (FRAME, TypeError, "given, of type DataFrame, must be a dict of columns and values, one for each column"),
+        (pl.from_pandas(FRAME), TypeError, "given, of type DataFrame, must be a dict"),
+        (np.array(["cat"]), TypeError, "given, of type ndarray, must be a dict"),
     ],
 )
 def test_conditions_that_cannot_be(model, given, error, message):

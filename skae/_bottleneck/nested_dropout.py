@@ -36,11 +36,11 @@ class NestedDropout(Bottleneck):
         self._sizes = self._ends.diff(prepend=self._ends.new_zeros(1))
         self.n_passes = len(self._ends)
         group = torch.bucketize(self._units + 1, self._ends)  # of each unit
-        later = (LATER / (self.n_passes - 1 - group)).clamp_max(1)
+        later = (LATER / (self.n_passes - 1 - group).float()).clamp_max(1)
         own = group == torch.arange(self.n_passes, device=generator.device)[:, None]
         self._shares = torch.where(own, 1.0, later)
         # Relative to the losses' sizes, or wide prefixes, whose losses are small, would hardly count.
-        importance = torch.ones(self.n_passes, device=generator.device)
+        importance = torch.ones(self.n_passes, dtype=torch.float32, device=generator.device)
         importance[: len(FIRST)] = importance.new_tensor(FIRST[: self.n_passes])
         importance[-1:].clamp_(min=WHOLE)
         self._importance = importance / importance.mean()
@@ -58,7 +58,9 @@ class NestedDropout(Bottleneck):
         """Return ones for the units of each prefix, (n_passes, 1, width): the k-th is of the k-th group."""
         widths = self._ends
         if not self.is_held_out:
-            places = torch.rand(self.n_passes, generator=self._generator, device=self._units.device)
+            places = torch.rand(
+                self.n_passes, dtype=torch.float32, generator=self._generator, device=self._units.device
+            )
             widths = widths - (places * self._sizes).floor()
         kept = self._units < widths[:, None]
         self._kept_in_gradient = (kept * self._shares).to(like.dtype)[:, None]

@@ -254,6 +254,16 @@ def framed(estimator, rows, original=None):
     return ADAPTERS_MANAGER.adapters[kind].create_container(rows, original, columns=names)
 
 
+def unframed(estimator):
+    """Return a fitted estimator that returns arrays, whatever `set_output` or the configuration asks for.
+
+    The others that an estimator has inside are called as this.
+    """
+    twin = object.__new__(type(estimator))
+    vars(twin).update(vars(estimator), _sklearn_output_config={"transform": "default"})
+    return twin
+
+
 def array_like(X, tensor: Tensor):
     """Return a tensor as an array of X's kind, floating dtype and device."""
     return to_namespace_of(X, tensor.to("cpu", torch_dtype(X)).numpy())

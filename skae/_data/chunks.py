@@ -194,6 +194,7 @@ def column_statistics(X: "Tensor | sparse.csr_matrix", missing: bool = False) ->
     return tuple(column.cpu().numpy() for column in (*columns, mean))
 
 
+@np.errstate(over="ignore")  # of variances, which are infinite then
 def moments_of_csr(
     X: "sparse.csr_matrix", weight: Tensor | None = None, index: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:

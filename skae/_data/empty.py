@@ -4,9 +4,15 @@ from typing import Any
 
 import numpy as np
 from scipy import sparse
+from torch import Tensor
 
 from . import arrays
 from .tables.frames import is_missing, objects
+
+
+def is_empty(x: Tensor) -> Tensor:
+    """Tell which rows of a tensor have no value at all, (n, 1)."""
+    return x.isnan().all(1, keepdim=True)
 
 
 def empty_rows(X: Any, marker: Any = np.nan) -> np.ndarray:

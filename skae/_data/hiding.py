@@ -34,7 +34,7 @@ class Hiding(TrainingOnly):
         if self.is_held_out:
             return
         n, width = weight.shape
-        number = torch.rand(n, self._n_groups + 1, generator=self.generator, device=x.device)
+        number = torch.rand(n, self._n_groups + 1, dtype=torch.float32, generator=self.generator, device=x.device)
         share = ((number[:, :1] - WHOLE) / (1 - WHOLE)).clamp_min_(0)
         hidden = (number[:, 1:] < share)[:, self._groups]
         x[:, :width].masked_fill_(hidden, 0)

@@ -21,7 +21,7 @@ from .chunks import (
     spread,
     sum_rows,
 )
-from .magnitude import SMALLEST, magnitude_error
+from .magnitude import WITHIN_SINGLE, deviation_error
 
 MOST_ROWS = 10_000  # that columns are measured on
 MOST_IMAGES = 200
@@ -45,7 +45,7 @@ def unit(X: Any, offset: Tensor | None, weight: Tensor | None) -> float:
     Raises
     ------
     ValueError
-        If they vary by too little to be measured.
+        If they vary by too little, or by too much, for what is divided by it and multiplied again.
     """
     weight = None if weight is None else weight.cpu()
     used = torch.arange(X.shape[0]) if weight is None else (weight > 0).nonzero()[:, 0]
@@ -66,29 +66,33 @@ def unit(X: Any, offset: Tensor | None, weight: Tensor | None) -> float:
         parts = some.split(chunk_rows(SMALL_CHUNKS * X.shape[1]))
         total, n = fold((squares(index) for index in parts), torch.add, torch.add)
         deviation = math.sqrt(float(total) / max(float(n), 1.0))
-    if deviation < _smallest(X):
-        _refuse_vanishing(reader, some, offset)
+    _check_deviation(deviation, reader, some, offset)
     if not 0 < deviation < math.inf:
         return 1.0
     mantissa, exponent = math.frexp(deviation)
     return math.ldexp(round(mantissa * 2**DIGITS), min(max(exponent, -LARGEST), LARGEST) - DIGITS)
 
 
-def _smallest(X: Any) -> float:
-    """Return the least deviation that is measured with all its digits: of CSR rows, in their own dtype."""
-    if "float64" in str(X.dtype):
-        return SMALLEST
-    tiny = torch.finfo(torch.float32).tiny
-    return math.sqrt(tiny) if sparse.issparse(X) else tiny
+def _limits(X: Any, device: torch.device) -> tuple[float, float]:
+    """Return the least and the largest deviation whose square, and what is made with it, has all its digits.
+
+    CSR rows are measured in their own dtype.
+    """
+    least, most = WITHIN_SINGLE
+    squares = sum_dtype(device)
+    if sparse.issparse(X) and "float64" not in str(X.dtype):
+        squares = torch.float32
+    info = torch.finfo(squares)
+    return max(least, math.sqrt(info.tiny)), min(most, math.sqrt(info.max))
 
 
-def _refuse_vanishing(reader: Reader, rows: Tensor, offset: Tensor | None) -> None:
-    """Refuse rows that do vary, but by too little to be measured.
+def _check_deviation(deviation: float, reader: Reader, rows: Tensor, offset: Tensor | None) -> None:
+    """Refuse rows that do vary, but by too little or too much.
 
     Raises
     ------
     ValueError
-        With the largest magnitude.
+        With the deviation and the largest magnitude.
     """
 
     def largest(index: Tensor) -> tuple[Tensor, Tensor]:
@@ -96,12 +100,15 @@ def _refuse_vanishing(reader: Reader, rows: Tensor, offset: Tensor | None) -> No
         apart = x if offset is None else x - offset.to(x)
         return apart.abs().amax().cpu(), x.abs().amax().cpu()
 
+    least, most = _limits(reader.X, reader.device)
+    if least <= deviation <= most:
+        return
     parts = rows.split(chunk_rows(SMALL_CHUNKS * reader.X.shape[1]))
     apart, magnitude = (float(found) for found in fold(map(largest, parts), torch.maximum, torch.maximum))
-    smallest = _smallest(reader.X)
     rounding = 8 * torch.finfo(reader.dtype).eps * magnitude  # of the mean
-    if apart > rounding and magnitude < smallest:
-        raise magnitude_error(magnitude, smallest=smallest)
+    if apart > rounding:
+        squares_fit = 0 < deviation < math.inf
+        raise deviation_error(deviation if squares_fit else apart, magnitude, least, most)
 
 
 def _squared(x: Tensor) -> Tensor:

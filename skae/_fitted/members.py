@@ -5,6 +5,7 @@ A member is a fitted autoencoder with three methods: ``oddness(X)``, (n,), highe
 The last two take rows of `fit` that it was not trained on, too (``is_new=False``), and answer as of new ones.
 """
 
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -243,10 +244,8 @@ def _named_as(estimator: Any, X) -> Any:
 
 def mean_of(members: list, method: str, X) -> np.ndarray:
     """Return the mean over members of what a method of theirs returns of rows."""
-    total = getattr(members[0], method)(X)
-    for member in members[1:]:
-        total += getattr(member, method)(X)
-    return total / len(members)
+    each = (getattr(member, method)(X) for member in members)
+    return functools.reduce(np.add, each) / len(members)  # not in place: values in frames are read-only
 
 
 def mean_of_unseen(members: list, method: str, X, unseen: np.ndarray) -> np.ndarray:

@@ -187,6 +187,7 @@ def standard_normal(n_samples: int, width: int, like: Tensor) -> Tensor:
     """
     if width <= SobolEngine.MAXDIM:
         points = SobolEngine(width, scramble=True, seed=SEED).draw(n_samples, dtype=torch.float64)
+        points[:1] = points[:1].float()  # which torch rounds to its default dtype
         return torch.special.ndtri(points + 2.0**-31).to(like)  # from the edges of cells to their middles
     generator = torch.Generator().manual_seed(SEED)
     return torch.empty(n_samples, width, dtype=torch.float64).normal_(generator=generator).to(like)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from .._data import arrays
 from .._data.chunks import slices
+from .._data.empty import is_empty
 from .._data.tables.codec import TableCodec
 from .._networks.inference import forward
 from .._support.devices import Streams
@@ -29,8 +30,13 @@ class TableModel:
     # Scores ---------------------------------------------------------------------------------------------------
 
     def log_likelihood(self, matrix: np.ndarray) -> np.ndarray:
-        """Return log p(x) of each row, (n,)."""
-        return self.vae._stream(matrix, self._densities(matrix).marginal, 1)[:, 0]
+        """Return log p(x) of each row, (n,): exactly zero of one without any value."""
+        marginal = self._densities(matrix).marginal
+
+        def log_likelihood(x: Tensor, out: Tensor) -> Tensor:
+            return marginal(x, out).masked_fill_(is_empty(x), 0)
+
+        return self.vae._stream(matrix, log_likelihood, 1)[:, 0]
 
     def log_conditionals(self, matrix: np.ndarray) -> np.ndarray:
         """Return log p(x_j | all others) of each variable, (n, n_variables); zero where it is missing."""

@@ -1,5 +1,6 @@
 """Blocks: a linear map or a convolution, with its normalization and its activation; rows go in, rows come out."""
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -8,13 +9,16 @@ from .convolutions import Layers, Tied
 
 
 class Linear(nn.Linear):
-    """`torch.nn.Linear` that leaves drawing its weights to `initialize`.
+    """`torch.nn.Linear` in float32, whatever torch's default is, that leaves drawing its weights to `initialize`.
 
     Weights of its last ``n_marks`` inputs, which mark missing entries, start at zero: where nothing is missing,
     they stay there.
     """
 
     n_marks = 0
+
+    def __init__(self, n_in: int, n_out: int) -> None:
+        super().__init__(n_in, n_out, dtype=torch.float32)
 
     def reset_parameters(self) -> None:
         pass

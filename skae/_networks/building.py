@@ -214,6 +214,7 @@ def _images(e: Any, n_features: int, hidden: tuple[int, ...], code_width: int) -
 def build(architecture: Architecture) -> tuple[Encoder, Decoder]:
     """Build both networks with uninitialised weights in float32 on the CPU."""
     encoder, decoder = _encoder_and_decoder(architecture)
+    encoder, decoder = encoder.float(), decoder.float()  # whatever torch's default dtype is
     encoder.unit, decoder.unit = architecture.unit, architecture.target_unit
     return encoder, decoder
 

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .._data.magnitude import check_squares
 from .._data.training_data import TrainingData
 from .._networks.activations import Link, link_activation, selector
 from .._networks.blocks import Linear
@@ -246,13 +247,16 @@ def _set_variances(
     assert decoder.log_variance is not None
     assert decoder.variance_floor is not None
     deviation, lowest, highest = (torch.as_tensor(s)[list(columns)].double() for s in data.statistics()[:3])
-    rounding = 2 * data.precision * torch.maximum(lowest.abs(), highest.abs())  # all there is in a constant column
-    varies = deviation > rounding.clamp_min(1e-15)
+    magnitude = torch.maximum(lowest.abs(), highest.abs())
+    rounding = 2 * data.precision * magnitude  # all there is in a constant column
+    varies = deviation > rounding.clamp_min(1e-15 * data.unit)
+    info = torch.finfo(decoder.variance_floor.dtype)
+    check_squares(deviation, magnitude, varies, columns, (info.tiny / VARIANCE_FLOOR, info.max))
     pooled = deviation[varies].square().mean() if varies.any() else torch.ones((), dtype=deviation.dtype)
     own = torch.where(varies, deviation.square(), pooled)
     constant = ~varies & varies.any()
     # Were they narrower, a value that training did not show would drown all else in a score.
-    floor = torch.where(constant, CONSTANT_FLOOR, VARIANCE_FLOOR) * own
+    floor = torch.where(constant, CONSTANT_FLOOR, VARIANCE_FLOOR).float() * own  # not in torch's default dtype
     picked = selector(numbers)
     decoder.variance_floor[picked] = floor.to(decoder.variance_floor)
     last: Any = decoder.blocks[-1].linear if decoder.own is None else None

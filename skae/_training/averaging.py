@@ -22,7 +22,7 @@ class WeightAverage:
     def __init__(self, parameters: Tensor) -> None:
         self.parameters = parameters
         self._mean, self._reached = parameters.clone(), parameters.clone()
-        self._n_steps = torch.zeros(())
+        self._n_steps = torch.zeros((), dtype=torch.float32)
         self._shown = True
 
     def trust(self) -> None:

@@ -107,7 +107,7 @@ class Adam(Optimizer):
         super().__init__(parameters, gradient, is_weight, **settings)
         self.mean = torch.zeros_like(parameters)
         self.variance = torch.zeros_like(parameters)
-        self.n_steps = torch.zeros((), device=parameters.device)
+        self.n_steps = torch.zeros((), dtype=torch.float32, device=parameters.device)
         self._one = torch.ones_like(self.n_steps)  # adding a Python number costs a conversion each time
         self._kernel: Callable[..., object] = self._formula
         if fused_adam is not None and parameters.device.type in ("cpu", "cuda"):

@@ -156,8 +156,9 @@ class SemiSupervised(Classification):
         width = min(rows.n_features, MOST_COLUMNS)
         projection = None
         if width < rows.n_features:
-            drawn = torch.randn(rows.n_features, width, generator=self.streams.weights) / math.sqrt(width)
-            projection = drawn.to(self.device, self.dtype)
+            size = rows.n_features, width
+            drawn = torch.randn(size, dtype=torch.float32, generator=self.streams.weights)
+            projection = (drawn / math.sqrt(width)).to(self.device, self.dtype)
         scales = [1 / max(root_mean_variance(each, self.used), 1e-12) for each in (rows, codes)]
 
         def points(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

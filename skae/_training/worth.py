@@ -29,7 +29,7 @@ def worth_of_codes(fit: Fit) -> float | None:
     def losses(code: Tensor, target: Tensor, weight: Tensor | None, is_one: bool) -> Tensor:
         z = bottleneck.forward_autograd(code, None)[: len(code)]  # the first pass is enough
         output = decoder.forward_centred(torch.zeros_like(z[:1]) if is_one else z)
-        own = bottleneck.own_loss(torch.zeros((), device=code.device))
+        own = bottleneck.own_loss(torch.zeros((), dtype=torch.float32, device=code.device))
         restored = loss.per_row(output.expand(len(code), -1), target, weight)
         return restored if own is None else restored + own
 

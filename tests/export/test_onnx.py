@@ -173,6 +173,7 @@ def test_detectors(name, dtype, rows):
 
 @pytest.mark.parametrize("rate", [0.3, 0.001])
 @pytest.mark.filterwarnings("ignore:No row can be an outlier:UserWarning")  # at the smaller rate
+@pytest.mark.filterwarnings("ignore:.* are rows of fit, which members have learned:UserWarning")
 def test_detectors_keep_their_rate_of_false_alarms(rate, rows):
     model = AutoencoderOutlierDetector(n_estimators=3, false_alarm_rate=rate, random_state=0).fit(rows)
     Y = np.vstack([rows, 5 * rows])
@@ -250,6 +251,7 @@ def test_rows_that_are_not_finite(name, dtype, rows):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("rate", [0.3, 0.001])
 @pytest.mark.filterwarnings("ignore:No row can be an outlier:UserWarning")  # at the smaller rate
+@pytest.mark.filterwarnings("ignore:.* are rows of fit, which members have learned:UserWarning")
 @pytest.mark.parametrize("name", DETECTORS)
 def test_detectors_call_no_row_normal_that_is_not_finite(name, rate, dtype, rows):
     X, Y = rows.astype(dtype), with_broken(rows, dtype)

@@ -8,7 +8,7 @@ from scipy.special import ndtr, ndtri
 
 from ..magnitude import SMALLEST
 from .frames import Column, objects
-from .given import check_given
+from .given import as_number, check_given
 
 N_QUANTILES = 1000
 MOST_DECIMALS = 9
@@ -199,6 +199,7 @@ class Variable(NamedTuple):
         TypeError, ValueError
             If the column cannot have it.
         """
+        value = as_number(value) if self.is_number else value
         check_given(self, value)
         values = self.constant(value, 1) if self.is_number else objects([value])
         exact = values if self.limits else None
@@ -207,6 +208,7 @@ class Variable(NamedTuple):
 
     def constant(self, value: Any, n: int) -> np.ndarray:
         """Return ``n`` times a number, as `decode` returns numbers."""
+        value = as_number(value)
         if self.limits:
             return objects([round(value)] * n)
         return np.full(n, value, dtype=np.int64 if self.is_integer else np.float64)
