@@ -287,13 +287,14 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
         Warns
         -----
         UserWarning
-            If there are rows of `fit` in X, and ``contamination="auto"`` misses five or more outliers among them:
-            members have learned these. To members that have not, those with ``left_out_scores_ < offset_`` are.
+            If there are rows of `fit` in X, and ``contamination="auto"`` misses outliers among them: five, or
+            three and half of them. Members have learned these; those with ``left_out_scores_ < offset_`` are
+            outliers to members that have not.
         """
         X = self._check(X)
         oddness = self._oddness(X)
         if self.contamination == "auto":
-            self._known().tell_of_p_values(X, oddness, of_predict=True)
+            self._known().tell_of_p_values(X, oddness)
         return arrays.to_namespace_of(X, np.where(self._above_threshold(oddness) < 0, -1, 1))
 
     def fit_predict(self, X, y=None, **kwargs):
@@ -348,13 +349,13 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
         Warns
         -----
         UserWarning
-            If there are rows of `fit` in X, whose p-values are too large, and five or more are outliers by
-            ``left_out_scores_`` alone.
+            If there are rows of `fit` in X, whose p-values are too large, and five, or three and half of the
+            outliers, are outliers by ``left_out_scores_`` alone.
         """
         X = self._check(X)
         return arrays.to_namespace_of(X, self._p_values(X, left_out))
 
-    def select(self, X, alpha=0.1, *, left_out=False):
+    def select(self, X, alpha=0.1):
         """Choose rows among which few are normal: at most a share ``alpha``, on average.
 
         The method is Benjamini and Hochberg's, on the p-values of all rows of X together, so that a row may be
@@ -363,11 +364,9 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Data to choose from. Rows of `fit` only with ``left_out``.
+            Data to choose from. Not rows of `fit`: among these, ranks are p-values, and none is small enough.
         alpha : float, default=0.1
             The share of normal rows among the chosen that is tolerated (the false discovery rate), in (0, 1).
-        left_out : bool, default=False
-            As for `p_values`. Rows without a p-value are not chosen.
 
         Returns
         -------
@@ -387,8 +386,9 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
         if not (isinstance(alpha, Real) and 0 < alpha < 1):
             raise ValueError(f"alpha={alpha!r} must be a number in (0, 1), the share of false discoveries.")
         X = self._check(X)
-        p = np.nan_to_num(self._p_values(X, left_out), nan=1.0)
-        chosen = conformal.select(p, alpha, len(self._reference()), self._n_to_fit)
+        oddness, reference = self._oddness(X), self._reference()
+        self._known().tell_of_p_values(X, oddness)
+        chosen = conformal.select(conformal.p_values(oddness, reference), alpha, len(reference), self._n_to_fit)
         return arrays.to_namespace_of(X, chosen)
 
     def score_features(self, X, *, left_out=False):
@@ -421,8 +421,8 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
         Warns
         -----
         UserWarning
-            If there are rows of `fit` in X that are odd to members that have not seen them, but not to all: five
-            or more, or half of X.
+            If there are rows of `fit` in X that are odd to members that have not seen them, but not to all: five,
+            or three and half of the odd ones, or half of X.
         """
         given, X = X, self._check(X)
         return _like(given, X, self._explained(X, left_out, self._contributions))
@@ -622,7 +622,7 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
         if left_out:
             oddness, _ = self._unseen(X, oddness)
         else:
-            self._known().tell_of_p_values(X, oddness)
+            self._known().tell_of_p_values(X, oddness, has_left_out=True)
         return conformal.p_values(oddness, self._reference())
 
     def _explained(self, X, left_out: bool, explain: Callable[..., np.ndarray]) -> np.ndarray:

@@ -8,7 +8,8 @@ from .._data.fingerprint import places
 from .._support.warnings import warn
 from . import conformal
 
-_TOO_FEW = 5  # outliers that are missed: from so many on it is told
+_TOO_FEW = 5  # outliers that are missed: from so many on it is told, and of a half from so many on:
+_FEWEST = 3
 
 
 class RowsOfFit(NamedTuple):
@@ -39,17 +40,17 @@ class RowsOfFit(NamedTuple):
             is_unseen[of_fit] = ~np.isin(which[of_fit], seen)
         return unseen
 
-    def tell_of_p_values(self, X, oddness: np.ndarray, *, of_predict: bool = False) -> None:
+    def tell_of_p_values(self, X, oddness: np.ndarray, *, has_left_out: bool = False) -> None:
         """Warn where fewer rows of `fit` have small p-values, by their oddness, than to members without them."""
         n, found, unseen = self._count(self.places(X), oddness)
-        if unseen - found < _TOO_FEW:
+        if not _are_missed(found, unseen):
             return
-        instead = "Pass left_out=True to judge rows by members that have not seen them"
-        if of_predict:
-            instead = (
-                "These have left_out_scores_ < offset_, attributes of the detector; or give the share to find as "
-                "contamination"
-            )
+        instead = (
+            "These have left_out_scores_ < offset_, attributes of the detector; or give the share to find as "
+            "contamination"
+        )
+        if has_left_out:
+            instead = "Pass left_out=True to judge rows by members that have not seen them"
         which = "X are the rows of fit" if n == len(oddness) else f"{n} rows of X are rows of fit"
         warn(
             f"{which}, which members have learned, so that their p-values are too large: {found} of {n} are at "
@@ -60,7 +61,7 @@ class RowsOfFit(NamedTuple):
     def tell_of_reasons(self, which: np.ndarray, oddness: np.ndarray) -> None:
         """Warn where odd rows of `fit` are explained, of which members that have learned them find few odd."""
         n, found, unseen = self._count(which, oddness)
-        if unseen - found >= _TOO_FEW or (unseen == len(which) and found <= unseen / 2):
+        if _are_missed(found, unseen) or (unseen == len(which) and found <= unseen / 2):
             warn(
                 f"{n} rows of X are rows of fit, which most members have learned: reasons are too weak, and "
                 f"expected values too near to those found. {unseen} of them are odd to members that have not seen "
@@ -73,3 +74,9 @@ class RowsOfFit(NamedTuple):
         threshold = conformal.threshold(reference, self.false_alarm_rate)
         by_others = self.oddness[which[of_fit]]
         return int(of_fit.sum()), int((oddness[of_fit] > threshold).sum()), int((by_others > threshold).sum())
+
+
+def _are_missed(found: int, unseen: int) -> bool:
+    """Tell whether members that have learned rows find too few of the outliers that members without them find."""
+    n_missed = unseen - found
+    return n_missed >= _TOO_FEW or n_missed >= max(_FEWEST, unseen / 2)
