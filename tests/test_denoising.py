@@ -414,6 +414,20 @@ def test_the_scale_of_the_noise_is_told_in_units_of_the_rows(noise):
     assert model.fit(X.astype(np.float32)).noise_scale_.dtype == np.float32
 
 
+@pytest.mark.parametrize("noise", NOISES[:2])
+def test_noise_that_was_meant_in_units_of_the_rows_is_told(noise, recwarn):
+    X = 40 * rows(100)
+    remedy = "its share of that" if noise == "gaussian" else rf"noise_level={25 / np.sqrt(X.var(0).mean()):.3g}"
+    with pytest.warns(
+        UserWarning, match=rf"^noise_level=25 is noise of 25 times .*, give {remedy} instead; noise_sc"
+    ):
+        denoiser(noise=noise, noise_level=25).fit(X)
+    recwarn.clear()
+    denoiser(noise=noise, noise_level=5).fit(X)
+    denoiser(noise=noise, noise_level=25).fit(X, X_clean=X)
+    assert not [str(told.message) for told in recwarn.list if "noise_level" in str(told.message)]
+
+
 # The score of restored rows --------------------------------------------------------------------------------
 
 

@@ -1,6 +1,7 @@
 """Functions that users bring: what their mistakes are told as."""
 
 import warnings
+from functools import partial
 from numbers import Real
 from typing import ClassVar
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from estimators import configured, rows
+from sklearn.datasets import load_digits
 from torch import nn
 
 from skae import (
@@ -296,3 +298,47 @@ def test_a_penalty_that_is_nan_for_a_batch_of_one_row_is_told_why(n_rows, told):
         return
     with pytest.raises(ValueError, match=told):
         model.fit(X)
+
+
+# What is told at the end -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def grey():
+    return load_digits().data[:400] / 16
+
+
+class Weighed(BaseAutoencoder):
+    """Codes near zero, more or less."""
+
+    weight: float = 0.0
+
+    def _penalty(self, x, code):
+        return self.weight * code.abs().sum(1)
+
+
+def decoder_of_digits(*end):
+    return nn.Sequential(nn.Linear(4, 32), nn.ReLU(), nn.Linear(32, 64), *end)
+
+
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        (partial(Weighed, loss="binary_cross_entropy"), "loss='binary_cross_entropy'"),
+        (partial(VAESampler, likelihood="bernoulli"), "likelihood='bernoulli'"),
+    ],
+)
+def test_a_decoder_that_returns_probabilities_in_place_of_logits_is_told(make, name, grey):
+    settings = {"reset_parameters": True, "max_iter": 20, "random_state": 0}
+    with pytest.warns(UserWarning, match=f"between 0 and 1, but with {name} it has to return logits") as caught:
+        make(4, decoder=decoder_of_digits(nn.Sigmoid()), **settings).fit(grey)
+    assert len(caught) == 1
+    make(4, decoder=decoder_of_digits(), **settings).fit(grey)  # warnings are errors
+    Weighed(4, decoder=decoder_of_digits(nn.Sigmoid()), **settings).fit(grey)
+
+
+def test_a_penalty_is_named_with_its_weight_unless_that_is_zero(grey):
+    with pytest.warns(UserWarning, match=r"codes carry nothing\. Weigh Weighed\._penalty less \(weight=50\); or"):
+        Weighed(4, weight=50.0, max_iter=30, random_state=0).fit(grey)
+    with pytest.warns(UserWarning, match=r"worse than none\. Lower learning_rate=10"):
+        Weighed(4, weight=0.0, max_iter=30, learning_rate=10.0, random_state=0).fit(grey)

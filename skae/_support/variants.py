@@ -5,6 +5,7 @@ import functools
 import inspect
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from numbers import Real
 from typing import Any
 
 from .warnings import warn
@@ -25,6 +26,16 @@ HOOKS: dict[str, tuple[str, ...]] = {
 }
 _DOCUMENTED = ("_penalty", "_fitted_attributes", "_warn_after_fit")
 _ALIKE = 0.85  # of `difflib`: "_penality" is like a hook, "_penalty_weight" is not
+
+
+def own_settings(estimator: Any) -> dict[str, Real]:
+    """Return the numbers among the parameters that a user's class has beside those of skae's."""
+    ours = next((c for c in type(estimator).__mro__ if c.__module__.partition(".")[0] == "skae"), None)
+    names = getattr(ours, "_parameter_names", ())
+    given = {name: value for name, value in estimator.get_params(deep=False).items() if name not in names}
+    return {
+        name: value for name, value in given.items() if isinstance(value, Real) and not isinstance(value, bool)
+    }
 
 
 # Constructors ----------------------------------------------------------------------------------------------

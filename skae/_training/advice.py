@@ -30,13 +30,15 @@ _CAME_BACK = (
 _WIDER, _SHARE, _ROWS_TO_MEASURE = 3, 0.2, 400
 _IMAGES = tuple(name for name in GROUPS["Images"] if name != "image_shape")
 _FEW_ROWS = 50  # of which half have to be
+_MOST_NOISE = 5  # times the deviation, that somebody may mean
 
 
 def complain(fit: Any) -> None:
     """Note in the history what to warn of at the end of a fit, while its rows are there."""
     fit.history.complaints = complaints_of(fit)
-    fit.history.above_means = outweighed.above_means(fit)
-    fit.history.outweighed = fit.history.above_means is not None and outweighed.has_penalties(fit)
+    squashed = outweighed.squashed(fit)
+    fit.history.above_means = squashed or outweighed.above_means(fit)
+    fit.history.outweighed = fit.history.above_means is not None and not squashed and outweighed.has_penalties(fit)
     fit.history.unbounded = outweighed.unbounded(fit)
     if fit.setup.estimator.loss is None and _has_run_its_course(fit):
         fit.history.worth_of_codes = worth_of_codes(fit)  # a likelihood starts at the means
@@ -53,6 +55,7 @@ def complaints_of(fit: Any) -> list[str]:
         *_wide_code(fit),
         *_narrow_layers(setup),
         *_repeats_held_out(setup.data),
+        *_drowned(fit),
         *_without_effect(setup.estimator),
         *_not_read(setup.estimator),
         *_of_images(setup.estimator),
@@ -94,7 +97,8 @@ def _in_another_unit(setup: Setup) -> list[str]:
         f"{share:.0%} of these rows are more than {_WIDER} times as far from the centre as those of the first fit "
         f"were, up to {float(away.nan_to_num().max()):.2g} times. If a scaler comes before the model, new rows "
         "have to pass it too: with a pipeline, give its last step pipeline[:-1].transform(X). If they have, and "
-        "rows before these had not, go back to a saved model; otherwise fit anew, on rows of both kinds."
+        "rows before these had not, go back to a saved model. If they are of another kind than those, mix some of "
+        "those in, or fit anew on both, and watch the score of either."
     ]
 
 
@@ -142,6 +146,26 @@ def _narrow_layers(setup: Setup) -> list[str]:
         f"{name}={width} exceeds the {narrowest} units of the narrowest hidden layer ({told}): at most "
         f"{narrowest} numbers of each row get through, and PCA with {width} components may reconstruct it better. "
         f"Make hidden layers at least {width}{better} units wide, or lower {name} to {narrowest} or less."
+    ]
+
+
+def _drowned(fit: Any) -> list[str]:
+    """Return what to say of normal noise that leaves hardly anything of the rows."""
+    estimator, corruption = fit.setup.estimator, fit.objective.corruption
+    if corruption is None or estimator.noise not in ("gaussian", "isotropic"):
+        return []
+    if (level := estimator.noise_level) <= _MOST_NOISE:
+        return []
+    variance = np.square(np.asarray(corruption.statistics[0]))
+    unit, remedy = "each feature's deviation", "its share of that"
+    if estimator.noise == "isotropic":
+        unit, remedy = (
+            "the root of the features' mean variance",
+            f"noise_level={level / np.sqrt(variance.mean()):.3g}",
+        )
+    return [
+        f"noise_level={level:g} is noise of {level:g} times {unit}, in which rows drown. If it was meant in units "
+        f"of X, give {remedy} instead; noise_scale_ has what it comes to in these."
     ]
 
 

@@ -2,7 +2,14 @@
 
 from typing import Any
 
+import torch
+
+from .._data.chunks import spread
+from .._networks.custom import forward_centred
 from .._objectives.baseline import baseline
+from .._objectives.penalties import Penalty
+from .._support.variants import own_settings
+from .autograd import evaluating
 from .optimizers import OPTIMIZERS
 
 _FAR_BELOW = 1000  # times the loss of the column means: what no penalty that is in balance with the loss reaches
@@ -13,6 +20,8 @@ _ABOUT = 1.2  # times the means' loss of rows held out: training that has gone f
 _STEPS_TO_BEGIN = 100  # after which a loss has left the means', unless a penalty keeps it there
 _WEAKEST = 0.01  # alpha, times the columns, over the means' loss: less than this holds no component back
 _WEAKEST_DECAY = 1.0  # alpha where it is a decay beside steps of one size
+_SOME_ROWS = 50
+_OF_LOGITS = ("binary_cross_entropy", "bernoulli")
 
 
 def above_means(fit: Any) -> str | None:
@@ -43,7 +52,7 @@ def above_means(fit: Any) -> str | None:
         advice = "Train longer (max_iter) or faster (learning_rate)"
     scale = "" if fit.objective.loss.supports else f", or scale X, for instance with {data.scaler}"
     if own or set_to:
-        less = " and ".join([f"weigh {own} less"] * bool(own) + [f"lower {set_to}"] * bool(set_to))
+        less = _less(fit, own, set_to)
         advice = f"{less[0].upper()}{less[1:]}; or, if that is not the cause, {advice[0].lower()}{advice[1:]}"
     without, above = f" without {own or 'penalties'}" if own or set_to else "", loss > (1 + _MARGIN) * means.loss
     how = "above" if above else "no better than"
@@ -65,11 +74,30 @@ def _undone(fit: Any, own: str, set_to: str) -> str | None:
     if not (1 - _NO_BETTER) * means <= held_out[-1] <= _ABOUT * means:
         return None
     when = f"epoch {held_out.index(best) + 1}" if best in held_out else "the start"
-    less = " and ".join([f"weigh {own} less"] * bool(own) + [f"lower {set_to}"] * bool(set_to))
+    less = _less(fit, own, set_to)
     return (
         f"Training ended with a loss of {held_out[-1]:.4g} of the rows held out, no better than the {means:.4g} "
         f"of reconstructing each row as the column means. The weights of {when} were kept, with {best:.4g}: they "
         f"hardly know the penalty. {less[0].upper()}{less[1:]}."
+    )
+
+
+def squashed(fit: Any) -> str | None:
+    """Return what to say of a decoder of the user's that returns probabilities in place of logits, or None."""
+    estimator = fit.setup.estimator
+    given = ("loss", estimator.loss) if estimator.loss is not None else ("likelihood", estimator.likelihood)
+    if estimator.decoder is None or given[1] not in _OF_LOGITS:
+        return None
+    x = fit.served.rows.batch(spread(fit.setup.data.train_rows, _SOME_ROWS))
+    with torch.no_grad(), evaluating(fit.encoder, fit.decoder):
+        code = forward_centred(fit.encoder)(x)[:, : fit.setup.architecture.encoder_layer_sizes[-1]]
+        output = forward_centred(fit.decoder)(code)
+    if not (output.numel() >= _SOME_ROWS and bool(((output >= 0) & (output <= 1)).all())):
+        return None
+    return (
+        f"All that your decoder returns lies between 0 and 1, but with {given[0]}={given[1]!r} it has to return "
+        "logits, to which the sigmoid is applied once more: reconstructions cannot come near to 0. Leave out the "
+        "Sigmoid at its end."
     )
 
 
@@ -89,8 +117,25 @@ def _settings(fit: Any, means: float) -> str:
     return " and ".join(f"{name}={getattr(estimator, name):g}" for name in names)
 
 
+def _less(fit: Any, own: str, set_to: str) -> str:
+    """Say which penalties to make weaker, with the values that the user's class has."""
+    given = own_settings(fit.setup.estimator)
+    values = f" ({', '.join(f'{name}={value:g}' for name, value in given.items())})" if given else ""
+    return " and ".join([f"weigh {own} less{values}"] * bool(own) + [f"lower {set_to}"] * bool(set_to))
+
+
 def _own_penalties(fit: Any) -> str:
-    return " and ".join(penalty.own.name for penalty in fit.objective.penalties if penalty.own is not None)
+    """Name the user's penalties, but those that are nothing, as with a weight of zero."""
+    own = [penalty for penalty in fit.objective.penalties if penalty.own is not None]
+    return " and ".join(penalty.own.name for penalty in own if _value(fit, penalty) != 0)
+
+
+def _value(fit: Any, penalty: Penalty) -> float:
+    """Return what a penalty comes to on some training rows."""
+    rows, encode = fit.served.rows, forward_centred(fit.encoder)
+    with torch.enable_grad(), evaluating(fit.encoder):
+        x = rows.batch(spread(fit.setup.data.train_rows, _SOME_ROWS)).requires_grad_()
+        return float(penalty.value(x, encode(x), None).detach())
 
 
 def unbounded(fit: Any) -> str | None:
