@@ -38,9 +38,10 @@ def complain(fit: Any) -> None:
     fit.history.complaints = complaints_of(fit)
     squashed = outweighed.squashed(fit)
     fit.history.above_means = squashed or outweighed.above_means(fit)
-    fit.history.outweighed = fit.history.above_means is not None and not squashed and outweighed.has_penalties(fit)
+    is_worthless = fit.history.above_means is not None
+    fit.history.outweighed = is_worthless and (squashed is not None or outweighed.has_penalties(fit))
     fit.history.unbounded = outweighed.unbounded(fit)
-    if fit.setup.estimator.loss is None and _has_run_its_course(fit):
+    if fit.setup.estimator.loss is None and squashed is None and _has_run_its_course(fit):
         fit.history.worth_of_codes = worth_of_codes(fit)  # a likelihood starts at the means
 
 

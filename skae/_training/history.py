@@ -30,7 +30,7 @@ class History:
         self.loss = math.nan  # of the weights as they are, where no epoch has measured it
         self.complaints: list[str] = []  # of the rows
         self.above_means: str | None = None  # what to say of a loss no better than the column means'
-        self.outweighed = False  # which may be the work of a user's penalty, and says it all
+        self.outweighed = False  # which a penalty, or a decoder without logits, explains: it says it all
         self.unbounded: str | None = None  # and of a penalty that falls for ever
         self.worth_of_codes: float | None = None  # by how much they lower the loss of a row, where it is measured
 
