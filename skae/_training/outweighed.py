@@ -125,9 +125,11 @@ def _less(fit: Any, own: str, set_to: str) -> str:
 
 
 def _own_penalties(fit: Any) -> str:
-    """Name the user's penalties, but those that are nothing, as with a weight of zero."""
+    """Name the user's penalties, but those that a parameter of zero makes nothing."""
     own = [penalty for penalty in fit.objective.penalties if penalty.own is not None]
-    return " and ".join(penalty.own.name for penalty in own if _value(fit, penalty) != 0)
+    if 0 in own_settings(fit.setup.estimator).values():  # codes of zero make it nothing, too, by its own doing
+        own = [penalty for penalty in own if _value(fit, penalty) != 0]
+    return " and ".join(penalty.own.name for penalty in own)
 
 
 def _value(fit: Any, penalty: Penalty) -> float:

@@ -246,7 +246,8 @@ class Weighed(BaseAutoencoder):
 
 
 OUTWEIGHED = (
-    "without Weighed._penalty, (no better than|above) the .* column means: .* Weigh Weighed._penalty less; or, if "
+    "without Weighed._penalty, (no better than|above) the .* column means: .* "
+    r"Weigh Weighed._penalty less \(weight=[^)]*\); or, if "
     r"that is not the cause, (train longer \(max_iter\)|lower learning_rate)"
 )
 
@@ -320,7 +321,7 @@ def test_a_penalty_in_balance_is_not_told(parameters):
 def test_a_parameter_is_told_beside_a_penalty_of_ones_own():
     X = load_digits().data / 16
     (message,) = warnings_of(lambda: Weighed(weight=1e4, alpha=10.0, max_iter=20, random_state=0).fit(X))
-    assert "Weigh Weighed._penalty less and lower alpha=10; or, if" in message
+    assert "Weigh Weighed._penalty less (weight=10000) and lower alpha=10; or, if" in message
 
 
 @pytest.mark.parametrize("parameters", [{"alpha": 1e-8}, {"alpha": 0.01, "solver": "adamw"}], ids=str)
