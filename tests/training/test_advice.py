@@ -247,7 +247,7 @@ class Weighed(BaseAutoencoder):
 
 OUTWEIGHED = (
     "without Weighed._penalty, (no better than|above) the .* column means: .* "
-    r"Weigh Weighed._penalty less \(weight=[^)]*\); or, if "
+    r"Weigh Weighed._penalty less( \(weight=[^)]*\))?; or, if "
     r"that is not the cause, (train longer \(max_iter\)|lower learning_rate)"
 )
 
