@@ -64,7 +64,7 @@ class TableDisplay(Display):
         ax : Axes, array-like of Axes or None, default=None
             Where to draw: one Axes to be subdivided, or one for each panel. None makes a new figure.
         n_columns : int, default=10
-            Number of columns that get a panel, the first ones.
+            Number of columns that get a panel, the first ones. If there are more, the last panel says so.
         n_categories : int, default=8
             Number of categories that get a bar, the most frequent ones of the real rows.
         bins : int, default=20
@@ -99,6 +99,9 @@ class TableDisplay(Display):
             else:
                 _bars(panel, columns, n_categories, bar_kw)
             panel.set_xlabel(plain_text(str(columns[0].name)), fontsize="small")
+        if shown and len(shown) < len(pair[0]):
+            told = f"the first {len(shown)} of {len(pair[0])} columns\n(n_columns draws more)"
+            panel.set_xlabel(f"{panel.get_xlabel()}\n{told}", fontsize="small")
         legend_above(self.axes_[0])
         for panel, ties, label in zip(self.axes_[-2:], self.associations_, _LABELS, strict=True):
             panel.imshow(ties, cmap=cmap, vmin=0, vmax=1)

@@ -63,3 +63,15 @@ def test_models_of_matrices_draw_no_tables(frame):
     model = configured(VAESampler).fit(frame[["age", "same"]])
     with pytest.raises(TypeError, match=r"VAESampler does not draw tables\. Pass a fitted"):
         TableDisplay.from_estimator(model, frame)
+
+
+def wide(n_columns):
+    names = [f"c{i}" for i in range(n_columns)]
+    return pd.DataFrame(np.random.default_rng(0).normal(size=(30, n_columns)), columns=names)
+
+
+def test_columns_without_a_panel_are_told():
+    display = TableDisplay.from_tables(wide(13), wide(13))
+    assert display.axes_[-3].get_xlabel() == "c9\nthe first 10 of 13 columns\n(n_columns draws more)"
+    assert display.plot(n_columns=13).axes_[-3].get_xlabel() == "c12"
+    assert len(display.plot(n_columns=0).axes_) == 2
