@@ -75,3 +75,13 @@ def test_columns_without_a_panel_are_told():
     assert display.axes_[-3].get_xlabel() == "c9\nthe first 10 of 13 columns\n(n_columns draws more)"
     assert display.plot(n_columns=13).axes_[-3].get_xlabel() == "c12"
     assert len(display.plot(n_columns=0).axes_) == 2
+
+
+@pytest.mark.parametrize(("n_columns", "is_named"), [(12, True), (25, True), (26, False)])
+def test_ties_have_names_and_a_colour_bar(n_columns, is_named):
+    *_, real, drawn = TableDisplay.from_tables(wide(n_columns), wide(n_columns)).axes_
+    names = [f"c{i}" for i in range(n_columns)] if is_named else []
+    for ticks in (real.get_xticklabels(), drawn.get_yticklabels()):
+        assert [tick.get_text() for tick in ticks] == names
+    assert drawn.images[0].colorbar.ax.get_ylabel() == "strength"
+    assert real.images[0].colorbar is None
