@@ -6,6 +6,8 @@ import numpy as np
 
 from .._data.tables.frames import is_missing
 
+_LONGEST_VALUE = 15  # letters
+
 
 def plain_text(text: str) -> str:
     """Return text as matplotlib writes it as it is: between two dollar signs it would set a formula."""
@@ -20,7 +22,7 @@ def shortened(text: str, at_most: int) -> str:
     return f"{text[: at_most - 1 - half]}…{text[-half:]}"
 
 
-def written(value, longest: int) -> str:
+def written(value, longest: int = _LONGEST_VALUE) -> str:
     """Write a value in a few letters."""
     if is_missing(value):
         return "missing"
@@ -28,3 +30,20 @@ def written(value, longest: int) -> str:
         return plain_text(shortened(str(value), longest))
     number = float(value)
     return f"{number:.0f}" if 1000 <= abs(number) < 1e6 else f"{number:.3g}"
+
+
+def expected_text(value, bounds) -> str:
+    """Write what a value is expected to be; beyond the bounds of the rows of `fit`, that it is.
+
+    A number that is none says that a step before the detector has no way back.
+    """
+    if not np.isfinite(value):
+        return "out of range"
+    text = written(value)
+    if bounds[0] == bounds[1]:  # all alike
+        return written(bounds[0])
+    for bound, word in zip(bounds, ("below", "above"), strict=True):
+        is_beyond = np.isfinite(bound) and (value < bound if word == "below" else value > bound)
+        if is_beyond and text != written(bound):  # else it is but rounded
+            return f"{word} {written(bound)}"
+    return text
