@@ -248,10 +248,10 @@ class OutlierDisplay(Display):
             Labels, or the column of X that has them, a feature or not, for a histogram of each, grey if missing.
             Up to 20 different whole numbers are classes, other numbers values, which are put into four ranges of
             about as many rows. Of more than ten classes, all but the nine most frequent are one, "others".
-        rows : int or array-like of int or bool, default=3
-            Rows to explain: so many, the oddest; or their numbers, from 0, whatever the index of a data frame, in
-            the order to draw them; or a mask of all rows, such as ``estimator.predict(X) == -1`` or, of rows of
-            `fit`, ``left_out_scores_ < offset_``, drawn oddest first. Titles have the index, too.
+        rows : int or array-like of int, str or bool, default=3
+            Rows to explain: so many, the oddest; or their numbers, from 0, or strings in the index of a pandas
+            frame, in the order to draw them; or a mask of all rows, such as ``estimator.predict(X) == -1`` or, of
+            rows of `fit`, ``left_out_scores_ < offset_``, drawn oddest first. Titles have the index, too.
         **drawing : dict
             Parameters of `plot`.
 
@@ -283,7 +283,7 @@ class OutlierDisplay(Display):
         found = find_detector(estimator, X)
         verdicts = verdicts_of(found)
         check_consistent_length(verdicts.scores, y)
-        numbers = rows_to_explain(rows, verdicts.scores)
+        numbers = rows_to_explain(rows, verdicts.scores, X)
         reasons, expected = explain(verdicts, numbers, len(found.names))
         return cls(
             verdicts.scores,
