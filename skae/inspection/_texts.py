@@ -6,6 +6,7 @@ import numpy as np
 
 from .._data.tables.frames import is_missing
 
+DEAD = "dead: active for no training row"
 _LONGEST_VALUE = 15  # letters
 
 
