@@ -1,5 +1,6 @@
 """Names and values, as they are written into figures."""
 
+import math
 from numbers import Real
 
 import numpy as np
@@ -8,6 +9,7 @@ from .._data.tables.frames import is_missing
 
 DEAD = "dead: active for no training row"
 _LONGEST_VALUE = 15  # letters
+_FEWEST_PIXELS = 16
 
 
 def plain_text(text: str) -> str:
@@ -48,3 +50,9 @@ def expected_text(value, bounds) -> str:
         if is_beyond and text != written(bound):  # else it is but rounded
             return f"{word} {written(bound)}"
     return text
+
+
+def hint_of_images(n_columns: int) -> str:
+    """Return what to write below columns that are drawn one by one, but may be the pixels of a square image."""
+    is_square = n_columns >= _FEWEST_PIXELS and math.isqrt(n_columns) ** 2 == n_columns
+    return "columns (image_shape draws images)" if is_square else ""
