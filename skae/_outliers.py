@@ -778,18 +778,16 @@ def _range_of(X) -> np.ndarray:
     """Return the lowest and the highest number of each column, (2, n_columns); NaN where there is none."""
     if sparse.issparse(X):
         return np.stack(min_max_axis(X, axis=0, ignore_nan=True)).astype(np.float64)
-    if not hasattr(X, "columns"):
-        rows = arrays.to_numpy(X)
-        rows = rows if rows.dtype.kind in "iuf" else rows.astype(np.float64)
+    rows = None if hasattr(X, "columns") else arrays.to_numpy(X)
+    if rows is not None and rows.dtype.kind in "biuf":
         return np.stack([np.fmin.reduce(rows, axis=0), np.fmax.reduce(rows, axis=0)]).astype(np.float64)
     ranges = []
     for number in range(X.shape[1]):
-        column = X.iloc[:, number] if hasattr(X, "iloc") else X[:, number]
-        values = column.to_numpy()
-        if values.dtype.kind not in "iuf":
-            seen = [np.nan if is_missing(value) else value for value in column.to_list()]
-            values = np.array(seen, dtype=np.float64)
-        ranges.append([np.fmin.reduce(values), np.fmax.reduce(values)])
+        column = X.iloc[:, number].to_numpy() if hasattr(X, "iloc") else np.asarray(X[:, number])
+        if column.dtype.kind not in "iuf":
+            seen = [np.nan if is_missing(value) else value for value in column.tolist()]
+            column = np.array(seen, dtype=np.float64)
+        ranges.append([np.fmin.reduce(column), np.fmax.reduce(column)])
     return np.array(ranges, dtype=np.float64).T
 
 

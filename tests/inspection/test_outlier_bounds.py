@@ -74,7 +74,20 @@ def test_a_constant_column_is_not_beyond_itself():
     assert written(display)["x1"] == "0.1"
 
 
-@pytest.mark.parametrize("make", [np.asarray, pd.DataFrame, pl.from_pandas], ids=["array", "pandas", "polars"])
+def objects(X):
+    return X.astype(object).where(X.notna(), pd.NA).to_numpy()
+
+
+MAKES = {
+    "array": np.asarray,
+    "objects": objects,
+    "pandas": pd.DataFrame,
+    "nullable": pd.DataFrame.convert_dtypes,
+    "polars": pl.from_pandas,
+}
+
+
+@pytest.mark.parametrize("make", MAKES.values(), ids=MAKES)
 def test_missing_values(make):
     X = pd.DataFrame(rows(60), columns=list("abcde"))
     X.iloc[::7, 2] = np.nan
