@@ -17,6 +17,7 @@ from sklearn.ensemble._base import _set_random_states
 from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing, get_tags
 from sklearn.utils._param_validation import HasMethods, Interval, InvalidParameterError, StrOptions
+from sklearn.utils.sparsefuncs import min_max_axis
 from sklearn.utils.validation import _num_samples, check_is_fitted, validate_data
 
 from ._autoencoder import AutoencoderTransformer
@@ -28,6 +29,7 @@ from ._data.magnitude import fits_single, magnitude_error
 from ._data.remedies import refuse_doubled, refuse_lazy
 from ._data.split import subsets
 from ._data.standardization import Standardization
+from ._data.tables.frames import is_missing
 from ._data.usual import usual_values
 from ._fitted import conformal
 from ._fitted.distances import Gaussian
@@ -48,7 +50,7 @@ from ._training.together import fit_together
 
 N_STEPS, BATCH_SIZE = 300, 128
 # Fitted attributes: what scoring needs beside the members.
-_PRIVATE = ("_scale", "_gaussians", "_usual", "_rows_of_fit")
+_PRIVATE = ("_scale", "_gaussians", "_usual", "_rows_of_fit", "_range")
 
 
 class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters, BaseEstimator):
@@ -222,6 +224,7 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
             self.estimators_samples_ = [seen.numpy() for seen, _ in parts]
             self.left_out_scores_ = _mean_scores(_num_samples(X), [unseen.numpy() for _, unseen in parts], oddness)
             self.usual_values_ = usual_values(X)
+            self._range = _range_of(X) if self.usual_values_.dtype != object else None
             self._rows_of_fit = fingerprint(X)
             self.offset_ = self._threshold(X)
             fitted = {name: value for name, value in vars(self).items() if name.endswith("_") or name in _PRIVATE}
@@ -769,6 +772,23 @@ def _mean_scores(n_rows: int, parts: list[np.ndarray], oddness: list[np.ndarray]
         total[numbers] -= values
         n_parts[numbers] += 1
     return np.divide(total, n_parts, out=np.full(n_rows, np.nan), where=n_parts > 0)
+
+
+def _range_of(X) -> np.ndarray:
+    """Return the lowest and the highest number of each column, (2, n_columns); NaN where there is none."""
+    if sparse.issparse(X):
+        return np.stack(min_max_axis(X, axis=0, ignore_nan=True)).astype(np.float64)
+    rows = None if hasattr(X, "columns") else arrays.to_numpy(X)
+    if rows is not None and rows.dtype.kind in "biuf":
+        return np.stack([np.fmin.reduce(rows, axis=0), np.fmax.reduce(rows, axis=0)]).astype(np.float64)
+    ranges = []
+    for number in range(X.shape[1]):
+        column = X.iloc[:, number].to_numpy() if hasattr(X, "iloc") else np.asarray(X[:, number])
+        if column.dtype.kind not in "iuf":
+            seen = [np.nan if is_missing(value) else value for value in column.tolist()]
+            column = np.array(seen, dtype=np.float64)
+        ranges.append([np.fmin.reduce(column), np.fmax.reduce(column)])
+    return np.array(ranges, dtype=np.float64).T
 
 
 def _seeds(n: int, generator: torch.Generator) -> list[int]:

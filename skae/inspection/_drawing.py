@@ -9,7 +9,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from ._texts import plain_text
+from ._texts import hint_of_images, plain_text
 
 _KINDS = ("auto", "image", "bar", "line")
 _PANEL_SIZES = {"image": (0.85, 0.85), "bar": (1.7, 1.5), "line": (1.7, 1.2)}  # inches
@@ -158,6 +158,7 @@ class PanelDisplay(Display):
         """
         if len(values) == 0:
             return self._draw_nothing(ax, has_rows_of_panels=row_labels is not None)
+        unnamed = style.kind == "auto" and values.ndim == 2 and self.image_shape is self.feature_names is None
         style = style.of(values[0], self.image_shape, limits or limits_of(values), self.feature_names)
         style, values = style.scaled(values, self.scales)
         n_columns = n_columns or math.ceil(math.sqrt(len(values)))
@@ -174,6 +175,8 @@ class PanelDisplay(Display):
             style.draw(panel, row)
             if not is_image:
                 panel.tick_params(labelleft=first, labelbottom=place + n_columns >= len(values))
+            if unnamed and first and place + n_columns >= len(values):
+                panel.set_xlabel(hint_of_images(row.size), fontsize="x-small")
             if titles:
                 panel.set_title(titles[place], fontsize="x-small", pad=2)
             if first and (row_labels or style.in_deviations):

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from .._networks.convolutions import Tied
 from ._drawing import PanelDisplay, Style, limits_of, with_parameters_of
 from ._model import Model, find_layer
+from ._texts import DEAD
 from ._units import choose_units
 
 _SHARE, _FAR = 0.999, 1.5  # of magnitudes that have a colour of their own; how far the largest is beyond them
@@ -105,7 +106,7 @@ class FeatureDisplay(PanelDisplay):
         self._draw(ax, self.filters, style, limits=(-limit, limit), titles=titles)
         if ax is None and self.title is not None:
             width, height = self.figure_.get_size_inches()
-            self.figure_.set_size_inches(max(width, 3.0), height + 0.25)  # room for it
+            self.figure_.set_size_inches(max(width, 3.0), height + 0.25 + 0.15 * self.title.count("\n"))  # room
             self.figure_.suptitle(self.title, fontsize="small")
         self.colorbar_, images = None, self.axes_[0].images
         if colorbar and images and images[-1].get_array().ndim == 2:
@@ -199,6 +200,7 @@ class FeatureDisplay(PanelDisplay):
             names = getattr(model.autoencoder, "feature_names_in_", None)
             panels = model.panel_options(image_shape, weights.shape[1]) | {"feature_names": names}
         dead = model.autoencoder.dead_units_ if is_dictionary else ()
+        title += f"\n{DEAD}" * bool({*chosen} & {*map(int, dead)})
         return cls(weights[chosen].numpy(), chosen, dead_units=dead, title=title, **panels).plot(**drawing)
 
 

@@ -57,6 +57,8 @@ class LatentDisplay(Display):
         Values at the ends of the images' colour scale. None is the smallest and the largest in the grid.
     feature_names : array-like of str or None, default=None
         Names of the features. Bars of at most twenty features have a colour for each then, with a legend.
+    n_components : int or None, default=None
+        Number of components of the codes, which the axes tell where it is more than two.
 
     Attributes
     ----------
@@ -99,16 +101,13 @@ class LatentDisplay(Display):
         scales=None,
         limits=None,
         feature_names=None,
+        n_components=None,
     ):
-        self.codes = codes
-        self.y = y
-        self.y_name = y_name
-        self.grid = grid
-        self.grid_values = grid_values
-        self.components = components
-        self.image_shape = image_shape
+        self.codes, self.components, self.n_components = codes, components, n_components
+        self.y, self.y_name = y, y_name
+        self.grid, self.grid_values = grid, grid_values
+        self.image_shape, self.feature_names = image_shape, feature_names
         self.scales, self.limits = scales, limits
-        self.feature_names = feature_names
 
     def plot(self, ax=None, *, kind="auto", cmap="gray_r", scatter_kw=None, im_kw=None, bar_kw=None, line_kw=None):
         """Draw the codes and the grid.
@@ -144,7 +143,8 @@ class LatentDisplay(Display):
             style, grid = style.of(self.grid[0, 0], *shown).scaled(self.grid, self.scales)
             self._draw_grid(self.axes_[1], grid, style)
             titles[1] += f", in\n{IN_DEVIATIONS}".replace("\nfrom", " from") * style.in_deviations
-        horizontal, vertical = (f"component {number}" for number in self.components)
+        of_all = f" of {self.n_components}" if (self.n_components or 2) > 2 else ""
+        horizontal, vertical = (f"component {number}{of_all}" for number in self.components)
         for panel, title in zip(self.axes_, titles, strict=False):
             panel.set(xlabel=horizontal, ylabel=vertical)
             panel.set_title(title, pad=pad)
@@ -277,23 +277,23 @@ class LatentDisplay(Display):
         columns = check_components(components, Z.shape[1])
         check_consistent_length(Z, y)
         warn_of_inactive_axes(model.autoencoder, Z, columns)
-        options = {}
+        options = {"y": y, "y_name": y_name, "components": tuple(columns), "n_components": Z.shape[1]}
         if n_points is not None:
             place |= {"components": components, "n_points": n_points}
             try:
                 grid, codes = latent_grid(estimator, X, return_codes=True, **place)
             except NoWayBackError as error:
                 warn(f"The codes are drawn alone, without a grid. {error} n_points=None asks for none.")
-                return cls(Z[:, columns], y=y, y_name=y_name, components=tuple(columns)).plot(**drawing)
+                return cls(Z[:, columns], **options).plot(**drawing)
             if not are_numbers(grid):
                 warn(
                     "The codes are drawn alone, without a grid: decoded rows hold values that are not numbers, "
                     "such as categories. n_points=None asks for none."
                 )
-                return cls(Z[:, columns], y=y, y_name=y_name, components=tuple(columns)).plot(**drawing)
-            options = model.panel_options(image_shape, grid.shape[2], X)
+                return cls(Z[:, columns], **options).plot(**drawing)
+            options |= model.panel_options(image_shape, grid.shape[2], X)
             has_limits = options["image_shape"] is not None
             limits = limits_of(X.data if sparse.issparse(X) else to_numpy(X)) if has_limits else None
             values = codes[0, :, columns[0]], codes[:, 0, columns[1]]
             options |= {"grid": grid, "grid_values": values, "limits": limits}
-        return cls(Z[:, columns], y=y, y_name=y_name, components=tuple(columns), **options).plot(**drawing)
+        return cls(Z[:, columns], **options).plot(**drawing)

@@ -9,14 +9,13 @@ from ._histograms import edges_at, edges_of_p_values, histogram
 from ._legend import legend_above
 from ._rows import names_of_rows, rows_and_labels, rows_to_explain
 from ._steps import find_detector, without_prefixes
-from ._texts import plain_text, shortened, written
+from ._texts import expected_text, plain_text, shortened, written
 from ._values import values_of
 from ._verdicts import explain, told_of_panels, verdicts_of
 
 _PANEL = 3.0, 2.4  # inches
 _BAR, _LETTER = 0.3, 0.055  # inches: the height of a bar, the width of a letter beside it
 _LONGEST = 30  # letters of a name
-_OUT = "out of range"  # of an expected value that steps before the detector cannot bring back
 
 
 class OutlierDisplay(Display):
@@ -48,7 +47,8 @@ class OutlierDisplay(Display):
         What is usual of each feature: the median of the training rows, or the most frequent value.
     expected_values : ndarray of shape (len(rows), n_features) or None, default=None
         What each feature is expected to be, given the others of its row. Where it is NaN or infinite, "out of
-        range" is written: a step before the detector has no way back there, such as ``PowerTransformer``.
+        range" is written: a step before the detector has no way back there, such as ``PowerTransformer``. Where
+        it is beyond ``bounds``, as after one gross value in a row, "below" the lower or "above" the upper one is.
     row_names : list of str or None, default=None
         What the rows to explain are called. None is by their numbers.
     score_unit : str, default=''
@@ -59,6 +59,8 @@ class OutlierDisplay(Display):
         Rows whose p-value is at most this are outliers; None where the threshold is none of p-values.
     transformed_by : str, default=''
         Which step returns the values, for the axes of the bars; empty if columns have the units of the data.
+    bounds : ndarray of shape (2, n_features) or None, default=None
+        The lowest and the highest value of each feature in the rows of `fit`, NaN where unknown.
 
     Attributes
     ----------
@@ -97,13 +99,14 @@ class OutlierDisplay(Display):
         reason_unit="contribution",
         false_alarm_rate=None,
         transformed_by="",
+        bounds=None,
     ):
         self.scores, self.threshold, self.p_values, self.labels = scores, threshold, p_values, labels
         self.rows, self.reasons, self.feature_names = rows, reasons, feature_names
         self.values, self.usual_values, self.expected_values = values, usual_values, expected_values
         self.row_names = [f"row {row}" for row in rows] if row_names is None else row_names
         self.score_unit, self.reason_unit = score_unit, reason_unit
-        self.false_alarm_rate, self.transformed_by = false_alarm_rate, transformed_by
+        self.false_alarm_rate, self.transformed_by, self.bounds = false_alarm_rate, transformed_by, bounds
 
     def plot(self, ax=None, *, n_features=8, max_rows=12, bins=20, hist_kw=None, bar_kw=None):
         """Draw scores, p-values and reasons.
@@ -186,16 +189,16 @@ class OutlierDisplay(Display):
 
     def _feature(self, number: int, column: int, name: str) -> str:
         """Write the name of a feature, its value in a row to explain, and those to compare it with."""
-        name, others = plain_text(shortened(name, _LONGEST)), []
+        name, others = plain_text(shortened(name, _LONGEST)), {}
         if self.values is None:
             return name
         if self.expected_values is not None:
-            expected = self.expected_values[number][column]
-            others.append(f"expected: {written(expected, _LONGEST // 2) if np.isfinite(expected) else _OUT}")
+            bounds = (np.nan, np.nan) if self.bounds is None else self.bounds[:, column]
+            others["expected"] = expected_text(self.expected_values[number][column], bounds)
         if self.usual_values is not None:
-            others.append(f"usual: {written(self.usual_values[column], _LONGEST // 2)}")
-        beside = f" ({', '.join(others)})" if others else ""
-        return f"{name}\n{written(self.values[number][column], _LONGEST // 2)}{beside}"
+            others["usual"] = written(self.usual_values[column])
+        beside = ", ".join(f"{key}: {text}" for key, text in others.items())
+        return f"{name}\n{written(self.values[number][column])}" + f" ({beside})" * bool(beside)
 
     def _draw_scores(self, ax, bins: int, hist_kw: dict | None) -> float:
         """Draw the scores; return how high the legend above them is, in inches."""
@@ -245,10 +248,10 @@ class OutlierDisplay(Display):
             Labels, or the column of X that has them, a feature or not, for a histogram of each, grey if missing.
             Up to 20 different whole numbers are classes, other numbers values, which are put into four ranges of
             about as many rows. Of more than ten classes, all but the nine most frequent are one, "others".
-        rows : int or array-like of int or bool, default=3
-            Rows to explain: so many, the oddest; or their numbers, from 0, whatever the index of a data frame, in
-            the order to draw them; or a mask of all rows, such as ``estimator.predict(X) == -1`` or, of rows of
-            `fit`, ``left_out_scores_ < offset_``, drawn oddest first. Titles have the index, too.
+        rows : int or array-like of int, str or bool, default=3
+            Rows to explain: so many, the oddest; or their numbers, from 0, or strings in the index of a pandas
+            frame, in the order to draw them; or a mask of all rows, such as ``estimator.predict(X) == -1`` or, of
+            rows of `fit`, ``left_out_scores_ < offset_``, drawn oddest first. Titles have the index, too.
         **drawing : dict
             Parameters of `plot`.
 
@@ -280,9 +283,8 @@ class OutlierDisplay(Display):
         found = find_detector(estimator, X)
         verdicts = verdicts_of(found)
         check_consistent_length(verdicts.scores, y)
-        numbers = rows_to_explain(rows, verdicts.scores)
+        numbers = rows_to_explain(rows, verdicts.scores, X)
         reasons, expected = explain(verdicts, numbers, len(found.names))
-        values = values_of(found, X, numbers, expected)
         return cls(
             verdicts.scores,
             found.estimator.offset_,
@@ -291,10 +293,7 @@ class OutlierDisplay(Display):
             reasons,
             found.names,
             None if y is None else np.asarray(y),
-            values=values.found,
-            usual_values=values.usual,
-            expected_values=values.expected,
-            transformed_by=values.unit,
             row_names=names_of_rows(X, numbers, _LONGEST),
+            **values_of(found, X, numbers, expected)._asdict(),
             **told_of_panels(found.estimator),
         ).plot(**drawing)

@@ -19,9 +19,12 @@ def to_numpy(X):
     return X.detach().cpu().numpy() if isinstance(X, Tensor) else np.asarray(X)
 
 
-def row_numbers(rows, n_rows: int) -> np.ndarray:
-    """Return the numbers of chosen rows, given as such or as a mask of all of them."""
+def row_numbers(rows, n_rows: int, X=None) -> np.ndarray:
+    """Return the numbers of chosen rows, given as such, as a mask of all of them, or as labels of X's index."""
     rows = np.asarray(rows)
+    index, chosen = X.index if library_of(X) == "pandas" else (), rows.ravel().tolist()
+    if chosen and all(isinstance(row, str) for row in chosen) and any(isinstance(label, str) for label in index):
+        return _numbers_of_labels(chosen, index)
     if rows.dtype == bool:
         if rows.shape != (n_rows,):
             raise ValueError(f"rows is a mask of shape {rows.shape}, but X has {n_rows} rows: one entry for each.")
@@ -29,7 +32,7 @@ def row_numbers(rows, n_rows: int) -> np.ndarray:
     if rows.size and rows.dtype.kind not in "iu":
         raise ValueError(
             f"rows holds {rows.ravel()[0]!r}, of dtype {rows.dtype}, but rows are chosen by their places in X, "
-            "integers from 0, or by a mask, booleans."
+            "integers from 0, by a mask, booleans, or by strings in the index of a pandas frame."
         )
     numbers = rows.ravel().astype(int)
     for number in numbers[(numbers < -n_rows) | (numbers >= n_rows)]:
@@ -37,6 +40,21 @@ def row_numbers(rows, n_rows: int) -> np.ndarray:
             f"rows has {number}, but X has {n_rows} rows, from 0 to {n_rows - 1}, whatever its index."
         )
     return numbers % n_rows
+
+
+def _numbers_of_labels(labels: list[str], index) -> np.ndarray:
+    places: dict = {}
+    for number, label in enumerate(index):
+        places.setdefault(label, []).append(number)
+    for label in labels:
+        found = places.get(label, ())
+        if len(found) != 1:
+            has = f"rows {first_of(found)} have" if found else f"none has: it holds {first_of([*index])}"
+            raise ValueError(
+                f"rows has {label!r}, a label that one row must have in the index of X, but {has}. Pass labels "
+                "that are there once, or places of rows in X, integers from 0."
+            )
+    return np.array([places[label][0] for label in labels])
 
 
 def names_of_rows(X, numbers: np.ndarray, longest: int) -> list[str]:
@@ -74,10 +92,10 @@ def labels_of(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return numbers, known
 
 
-def rows_to_explain(rows, scores: np.ndarray) -> np.ndarray:
-    """Return the numbers of the rows to explain, the oddest first unless they are given as numbers."""
+def rows_to_explain(rows, scores: np.ndarray, X=None) -> np.ndarray:
+    """Return the numbers of the rows to explain, the oddest first unless they are given one by one."""
     if not isinstance(rows, Integral):
-        numbers = row_numbers(rows, len(scores))
+        numbers = row_numbers(rows, len(scores), X)
         is_mask = np.asarray(rows).dtype == bool
         return numbers[np.argsort(scores[numbers], kind="stable")] if is_mask else numbers
     if rows < 0:

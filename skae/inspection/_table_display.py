@@ -7,12 +7,13 @@ from .._data.tables.association import associations
 from .._data.tables.columns import sorted_values
 from ._drawing import Display, with_parameters_of
 from ._histograms import edges_of
-from ._legend import legend_above
+from ._legend import colour_bar_beside, legend_above
 from ._texts import plain_text, shortened
 
 _PANEL = 3.0, 2.4  # inches
+_LONGEST = 30  # letters of a name beside ties
 _LABELS = "real", "drawn"
-_MOST_NAMED = 12  # columns beside a picture of ties
+_MOST_NAMED, _MOST_LARGE = 25, 12  # columns beside a picture of ties; of these, in larger letters
 
 
 class TableDisplay(Display):
@@ -64,7 +65,7 @@ class TableDisplay(Display):
         ax : Axes, array-like of Axes or None, default=None
             Where to draw: one Axes to be subdivided, or one for each panel. None makes a new figure.
         n_columns : int, default=10
-            Number of columns that get a panel, the first ones.
+            Number of columns that get a panel, the first ones. If there are more, the last panel says so.
         n_categories : int, default=8
             Number of categories that get a bar, the most frequent ones of the real rows.
         bins : int, default=20
@@ -99,16 +100,16 @@ class TableDisplay(Display):
             else:
                 _bars(panel, columns, n_categories, bar_kw)
             panel.set_xlabel(plain_text(str(columns[0].name)), fontsize="small")
+        if shown and len(shown) < len(pair[0]):
+            told = f"the first {len(shown)} of {len(pair[0])} columns\n(n_columns draws more)"
+            panel.set_xlabel(f"{panel.get_xlabel()}\n{told}", fontsize="small")
         legend_above(self.axes_[0])
+        names = [plain_text(shortened(str(column.name), _LONGEST)) for column in pair[0]]
         for panel, ties, label in zip(self.axes_[-2:], self.associations_, _LABELS, strict=True):
-            panel.imshow(ties, cmap=cmap, vmin=0, vmax=1)
+            image = panel.imshow(ties, cmap=cmap, vmin=0, vmax=1)
             panel.set_title(f"ties, {label}", fontsize="small")
-            few = len(ties) <= _MOST_NAMED
-            ticks, names = (
-                (range(len(ties)), [plain_text(str(column.name)) for column in pair[0]]) if few else ([], [])
-            )
-            panel.set_xticks(ticks, names, fontsize="x-small", rotation=90)
-            panel.set_yticks(ticks, names, fontsize="x-small")
+            _name_ticks(panel, names)
+        colour_bar_beside(panel, image, "strength")
         return self
 
     @classmethod
@@ -169,6 +170,14 @@ class TableDisplay(Display):
             If matplotlib is not installed.
         """
         return cls(real, drawn).plot(**drawing)
+
+
+def _name_ticks(ax, names: list[str]) -> None:
+    """Write the names of columns beside a picture of their ties, where these are not too many to be read."""
+    ticks = range(len(names)) if len(names) <= _MOST_NAMED else []
+    size = "x-small" if len(names) <= _MOST_LARGE else 4.5  # points
+    ax.set_xticks(ticks, names[: len(ticks)], fontsize=size, rotation=90)
+    ax.set_yticks(ticks, names[: len(ticks)], fontsize=size)
 
 
 def _histograms(ax, columns, bins: int, hist_kw: dict | None) -> None:

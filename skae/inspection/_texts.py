@@ -1,10 +1,15 @@
 """Names and values, as they are written into figures."""
 
+import math
 from numbers import Real
 
 import numpy as np
 
 from .._data.tables.frames import is_missing
+
+DEAD = "dead: active for no training row"
+_LONGEST_VALUE = 15  # letters
+_FEWEST_PIXELS = 16
 
 
 def plain_text(text: str) -> str:
@@ -20,7 +25,7 @@ def shortened(text: str, at_most: int) -> str:
     return f"{text[: at_most - 1 - half]}…{text[-half:]}"
 
 
-def written(value, longest: int) -> str:
+def written(value, longest: int = _LONGEST_VALUE) -> str:
     """Write a value in a few letters."""
     if is_missing(value):
         return "missing"
@@ -28,3 +33,26 @@ def written(value, longest: int) -> str:
         return plain_text(shortened(str(value), longest))
     number = float(value)
     return f"{number:.0f}" if 1000 <= abs(number) < 1e6 else f"{number:.3g}"
+
+
+def expected_text(value, bounds) -> str:
+    """Write what a value is expected to be; beyond the bounds of the rows of `fit`, that it is.
+
+    A number that is none says that a step before the detector has no way back.
+    """
+    if not np.isfinite(value):
+        return "out of range"
+    text = written(value)
+    if bounds[0] == bounds[1]:  # all alike
+        return written(bounds[0])
+    for bound, word in zip(bounds, ("below", "above"), strict=True):
+        is_beyond = np.isfinite(bound) and (value < bound if word == "below" else value > bound)
+        if is_beyond and text != written(bound):  # else it is but rounded
+            return f"{word} {written(bound)}"
+    return text
+
+
+def hint_of_images(n_columns: int) -> str:
+    """Return what to write below columns that are drawn one by one, but may be the pixels of a square image."""
+    is_square = n_columns >= _FEWEST_PIXELS and math.isqrt(n_columns) ** 2 == n_columns
+    return "columns (image_shape draws images)" if is_square else ""

@@ -6,6 +6,7 @@ from ._activation import top_activating_samples
 from ._drawing import PanelDisplay, Style, with_parameters_of
 from ._model import Model
 from ._rows import take, to_numpy
+from ._texts import DEAD
 from ._units import Units
 
 
@@ -33,8 +34,8 @@ class TopActivationDisplay(PanelDisplay):
         Mean and standard deviation of each feature, if bars are to be deviations from the mean in standard
         deviations.
     dead_units : sequence of int, default=()
-        Those whose labels are to say that they are dead: no training row activates them, so that any rows are
-        drawn. Others that are zero for all rows to choose from are labelled as silent.
+        Those whose labels are to say that they are dead: no training row activates them. Labels of others that
+        are zero for all rows to choose from say so. Panels of rows that do not activate a unit are blank.
 
     Attributes
     ----------
@@ -111,13 +112,20 @@ class TopActivationDisplay(PanelDisplay):
         titles = (
             [f"{a:.3g}" if a else "0, not active" for a in self.activations.ravel()] if show_activations else None
         )
-        silent = (self.activations == 0).all(axis=1)  # for all rows: any of them are drawn
-        labels = [
-            f"unit {unit}{' (dead)' if unit in self.dead_units else ' (silent)' * is_silent}"
-            for unit, is_silent in zip(self.units, silent.tolist(), strict=True)
-        ]
+        silent = (self.activations == 0).all(axis=1).tolist()  # for all rows
+        labels = [self._label(unit, is_silent) for unit, is_silent in zip(self.units, silent, strict=True)]
         style, n_columns = Style(kind, cmap, im_kw, bar_kw, line_kw), self.activations.shape[1]
-        return self._draw(ax, samples, style, n_columns=n_columns, titles=titles, row_labels=labels)
+        self._draw(ax, samples, style, n_columns=n_columns, titles=titles, row_labels=labels)
+        for panel, activation in zip(self.axes_.flat, self.activations.flat, strict=False):  # or nothing to draw
+            if activation == 0:
+                _make_blank(panel, "" if show_activations else "not active")
+        return self
+
+    def _label(self, unit: int, is_silent: bool) -> str:
+        """Return what is written beside the panels of a unit."""
+        if unit in self.dead_units:
+            return f"unit {unit}\n{DEAD}".replace("for ", "for\n")
+        return f"unit {unit}" + "\nnot active\nfor these rows" * is_silent
 
     @classmethod
     @with_parameters_of(drawing=plot)
@@ -171,3 +179,10 @@ class TopActivationDisplay(PanelDisplay):
         panels = model.panel_options(image_shape, samples.shape[2], X)
         panels["dead_units"] = getattr(model.autoencoder, "dead_units_", ()) if layer is None else ()
         return cls(samples, activations, indices, units, **panels).plot(**drawing)
+
+
+def _make_blank(panel, text: str) -> None:
+    """Remove a row from its panel: one that does not activate a unit is any row, and says nothing of it."""
+    for drawn in (*panel.images, *panel.patches, *panel.lines):
+        drawn.remove()
+    panel.text(0.5, 0.5, text, fontsize="x-small", ha="center", va="center", transform=panel.transAxes)

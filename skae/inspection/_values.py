@@ -24,18 +24,21 @@ class Values(NamedTuple):
 
     Attributes
     ----------
-    found : ndarray of shape (n_rows, n_features)
-    usual : ndarray of shape (n_features,) or None
-    expected : ndarray of shape (n_rows, n_features) or None
+    values : ndarray of shape (n_rows, n_features)
+    usual_values : ndarray of shape (n_features,) or None
+    expected_values : ndarray of shape (n_rows, n_features) or None
         None if the detector does not know; NaN or infinite where a step before it has no way back.
-    unit : str
+    bounds : ndarray of shape (2, n_features) or None
+        The lowest and the highest value in rows of `fit`; NaN where unknown.
+    transformed_by : str
         The step that returns them, if some are not as in X though their column is.
     """
 
-    found: np.ndarray
-    usual: np.ndarray | None
-    expected: np.ndarray | None
-    unit: str = ""
+    values: np.ndarray
+    usual_values: np.ndarray | None
+    expected_values: np.ndarray | None
+    bounds: np.ndarray | None = None
+    transformed_by: str = ""
 
 
 def values_of(found: Found, X, numbers: np.ndarray, expected: np.ndarray | None) -> Values:
@@ -50,10 +53,12 @@ def values_of(found: Found, X, numbers: np.ndarray, expected: np.ndarray | None)
     values = _cells(take(found.rows, numbers))
     if usual is not None and usual.dtype != object:
         values = values.astype(np.float64)  # the detector's numbers, such as 1 for True
-    here = Values(values, usual, expected, type(found.before[-1][1]).__name__ if found.before else "")
+    bounds = getattr(found.estimator, "_range", None)
+    here = Values(values, usual, expected, bounds, type(found.before[-1][1]).__name__ if found.before else "")
     if not found.before or not len(numbers) or usual is None:
         return here
-    others = [usual, *(() if expected is None else expected)]
+    bounds = np.full((2, len(usual)), np.nan) if bounds is None else bounds
+    others = [usual, *bounds, *(() if expected is None else expected)]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # such as of arrays without names, and of numbers that overflow
         if isinstance(found.before[0][1], ColumnTransformer):
@@ -65,7 +70,9 @@ def values_of(found: Found, X, numbers: np.ndarray, expected: np.ndarray | None)
 
 
 def _of_rows(values: np.ndarray, others: np.ndarray, unit: str = "") -> Values:
-    return Values(values, others[0], others[1:] if len(others) > 1 else None, unit)
+    usual, (one, other), expected = others[0], others[1:3].astype(np.float64), others[3:]
+    bounds = np.stack([np.minimum(one, other), np.maximum(one, other)])  # steps may turn the order round
+    return Values(values, usual, expected if len(expected) else None, bounds, unit)
 
 
 def _by_columns(before: Steps, X, numbers: np.ndarray, others: list[np.ndarray]) -> Values | None:

@@ -218,7 +218,9 @@ def test_top_samples_of_dead_units_are_marked():
     alive = np.setdiff1d(np.arange(100), model.dead_units_)[0]
     display = TopActivationDisplay.from_estimator(model, X, units=[dead, alive], image_shape=(8, 8))
     labels = [panel.get_ylabel() for panel in display.axes_[:, 0]]
-    assert labels == [f"unit {dead} (dead)", f"unit {alive}"]
+    assert labels == [f"unit {dead}\ndead: active for\nno training row", f"unit {alive}"]
+    assert not any(panel.images for panel in display.axes_[0])  # blank
+    assert [len(panel.images) for panel in display.axes_[1]] == [int(a != 0) for a in display.activations[1]]
 
 
 def test_top_samples_are_drawn_as_they_are(X, model):
@@ -283,8 +285,13 @@ def test_units_that_no_row_to_choose_from_activates_are_marked():
     unit = next(int(k) for k in np.argsort(-(model.transform(X) != 0).mean(0)) if k not in model.dead_units_)
     others = X[model.transform(X)[:, unit] == 0]
     display = TopActivationDisplay.from_estimator(model, others, units=[unit], image_shape=(8, 8))
-    assert display.axes_[0, 0].get_ylabel() == f"unit {unit} (silent)"
+    assert display.axes_[0, 0].get_ylabel() == f"unit {unit}\nnot active\nfor these rows"
     assert display.axes_[0, 0].get_title() == "0, not active"
+    for kind in ("image", "line"):
+        panel = display.plot(kind=kind, show_activations=False).axes_[0, 0]
+        assert not panel.images
+        assert not panel.lines
+        assert [text.get_text() for text in panel.texts] == ["not active"]
 
 
 def test_a_forgotten_argument_is_told_with_the_name_of_the_method(model):

@@ -105,7 +105,10 @@ def test_titles_of_a_dictionary_tell_dead_elements():
     dictionary = SparseAutoencoder(20, **settings).fit(rows())
     dead = dictionary.dead_units_
     assert 0 < len(dead) < 20
-    titles = [panel.get_title() for panel in FeatureDisplay.from_estimator(dictionary).axes_]
+    display = FeatureDisplay.from_estimator(dictionary)
+    assert display.title.endswith("\ndead: active for no training row")
+    assert "dead" not in FeatureDisplay.from_estimator(dictionary, units=np.setdiff1d(range(20), dead)).title
+    titles = [panel.get_title() for panel in display.axes_]
     assert titles == [f"{unit} (dead)" if unit in dead else str(unit) for unit in range(20)]
     titles = [panel.get_title() for panel in FeatureDisplay.from_estimator(dictionary, network="encoder").axes_]
     assert "0" in titles

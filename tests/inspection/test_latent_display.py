@@ -74,7 +74,8 @@ def test_codes_by_value_and_without_a_grid():
     assert display.axes_.shape == (1,)
     assert_allclose(display.scatter_[0].get_offsets(), model.transform(data)[:, [2, 0]])
     assert_allclose(display.scatter_[0].get_array(), values)
-    assert display.axes_[0].get_ylabel() == "component 0"
+    assert display.axes_[0].get_xlabel() == "component 2 of 3"
+    assert display.axes_[0].get_ylabel() == "component 0 of 3"
     words = np.array(["cat", "dog"])[labels(data) % 2]
     assert len(LatentDisplay.from_estimator(model, data, words, n_points=2).scatter_) == 2
     counts = np.arange(len(data))  # too many values to be classes

@@ -1,6 +1,7 @@
 """The panels of `OutlierDisplay`: what is written and where, so that it can be read."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from estimators import detector, rows
 from numpy.testing import assert_array_equal
@@ -60,3 +61,18 @@ def test_labels_may_be_named_as_a_column():
         OutlierDisplay.from_estimator(model, X[80:], y, rows=1) for y in ("group", X["group"][80:])
     )
     assert_array_equal(by_name.labels, by_values.labels)
+
+
+def test_rows_may_be_chosen_by_labels_of_the_index():
+    names = [f"B{i:03}" for i in range(30)]
+    model, new = detector().fit(rows(60)), pd.DataFrame(rows(30, seed=1), index=names)
+    for chosen in (["B020", "B010"], pd.Series(["B020", "B010"]), np.array(["B020", "B010"])):
+        display = OutlierDisplay.from_estimator(model, new, rows=chosen)
+        assert display.rows == [20, 10]
+        assert display.row_names == ["index B020 (row 20)", "index B010 (row 10)"]
+    with pytest.raises(ValueError, match=r"rows has 'B999', a label .* none has: it holds B000, .*Pass labels"):
+        OutlierDisplay.from_estimator(model, new, rows=["B010", "B999"])
+    with pytest.raises(ValueError, match=r"rows has 'B010', a label that one row must have .* rows 10, 11 have"):
+        OutlierDisplay.from_estimator(model, new.rename({"B011": "B010"}), rows=["B010"])
+    with pytest.raises(ValueError, match=r"rows holds np\.str_\('B010'\).*in the index of a pandas frame"):
+        OutlierDisplay.from_estimator(model, new.to_numpy(), rows=["B010"])

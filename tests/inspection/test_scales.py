@@ -12,6 +12,7 @@ from sklearn.preprocessing import MaxAbsScaler, StandardScaler
 
 from skae import AutoencoderTransformer
 from skae.inspection import (
+    FeatureDisplay,
     LatentDisplay,
     PreferredInputDisplay,
     ReconstructionDisplay,
@@ -121,3 +122,20 @@ def test_sparse_rows():
     model = make_pipeline(MaxAbsScaler(), configured(AutoencoderTransformer)).fit(sparse.csr_matrix(X))
     display = LatentDisplay.from_estimator(model, sparse.csr_matrix(X), n_points=2)
     assert_allclose(heights(display.cells_[0, 0]), scaled(display.grid[0, 0], X), rtol=1e-5)
+
+
+def test_rows_that_may_be_square_images_have_a_hint():
+    def labels(n_columns, n_rows=8, **options):
+        X = pd.DataFrame(rows(40, n_columns), columns=[f"c{i}" for i in range(n_columns)])
+        X = X if options.pop("named", False) else X.to_numpy()
+        display = ReconstructionDisplay.from_arrays(X[:n_rows], X[:n_rows] + 1, **options)
+        return [panel.get_xlabel() for panel in display.axes_.flat]
+
+    hint = "columns (image_shape draws images)"
+    for n_columns in (16, 64):
+        assert labels(n_columns) == [""] * 8 + [hint] + [""] * 7
+    for n_columns, options in ((9, {}), (63, {}), (64, {"named": True}), (64, {"kind": "line"})):
+        assert not any(labels(n_columns, **options))
+    assert not any(labels(64, image_shape=(8, 8)))
+    filters = FeatureDisplay(rows(5, 64), range(5)).plot().axes_
+    assert [panel.get_xlabel() for panel in filters] == ["", "", "", hint, ""]

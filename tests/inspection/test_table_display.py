@@ -63,3 +63,25 @@ def test_models_of_matrices_draw_no_tables(frame):
     model = configured(VAESampler).fit(frame[["age", "same"]])
     with pytest.raises(TypeError, match=r"VAESampler does not draw tables\. Pass a fitted"):
         TableDisplay.from_estimator(model, frame)
+
+
+def wide(n_columns):
+    names = [f"c{i}" for i in range(n_columns)]
+    return pd.DataFrame(np.random.default_rng(0).normal(size=(30, n_columns)), columns=names)
+
+
+def test_columns_without_a_panel_are_told():
+    display = TableDisplay.from_tables(wide(13), wide(13))
+    assert display.axes_[-3].get_xlabel() == "c9\nthe first 10 of 13 columns\n(n_columns draws more)"
+    assert display.plot(n_columns=13).axes_[-3].get_xlabel() == "c12"
+    assert len(display.plot(n_columns=0).axes_) == 2
+
+
+@pytest.mark.parametrize(("n_columns", "is_named"), [(12, True), (25, True), (26, False)])
+def test_ties_have_names_and_a_colour_bar(n_columns, is_named):
+    *_, real, drawn = TableDisplay.from_tables(wide(n_columns), wide(n_columns)).axes_
+    names = [f"c{i}" for i in range(n_columns)] if is_named else []
+    for ticks in (real.get_xticklabels(), drawn.get_yticklabels()):
+        assert [tick.get_text() for tick in ticks] == names
+    assert drawn.images[0].colorbar.ax.get_ylabel() == "strength"
+    assert real.images[0].colorbar is None
