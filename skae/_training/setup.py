@@ -88,12 +88,7 @@ class Run(ValuesUsed):
         return functools.partial(kind, learning_rate=rate, alpha=alpha, momentum=e.momentum)
 
     def check_batches(self, needs_two_rows: bool) -> None:
-        """Refuse batches of one row where networks have batch normalization.
-
-        Raises
-        ------
-        ValueError
-        """
+        """Raise a ValueError of batches of one row, where networks have batch normalization."""
         if needs_two_rows and self.batch_size < 2:
             raise ValueError(
                 "Batch normalization takes means over the rows of a batch and needs at least two, but n_samples="
