@@ -17,9 +17,6 @@ _MISSING = (
     "In skae, AutoencoderImputer fills missing values; DenoisingAutoencoder and VAESampler take rows with "
     "missing_values=np.nan, and TabularVAESampler takes tables as they are."
 )
-_ADVICE = (
-    " For supervised learning, you might want"  # how scikit-learn goes on, to estimators that are none of skae's
-)
 _TEXT = ("object", "str", "string", "category")
 _DATES = ("date", "time", "period", "duration")  # as names of dtypes begin, in pandas, polars and pyarrow
 _OF_DATES = (datetime.date, datetime.time, datetime.timedelta, np.datetime64, np.timedelta64)
@@ -45,7 +42,7 @@ def with_remedy(X) -> Iterator[None]:
         if "Input y contains NaN" in str(error):
             raise ValueError(f"{error} {UNLABELLED}") from error
         if "contains NaN" in str(error):
-            error.args = (f"{str(error).partition(_ADVICE)[0]}\n{_MISSING}",)
+            error.args = (f"{error}\n{_MISSING}",)
         elif "could not convert string" in str(error) or "Cannot cast str" in str(error):
             raise ValueError(
                 f"{error}. {_columns_of_text(X)}. Encode text first, for instance by OneHotEncoder in a "

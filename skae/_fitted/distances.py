@@ -156,6 +156,23 @@ def beyond(gaussian: Gaussian, rows: Tensor, known: Tensor | None = None) -> Ten
     return pull.div_(precision)
 
 
+def along(
+    gaussian: Gaussian, rows: Tensor, directions: Tensor, known: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Return half the slope of the squared distance along m directions, (n, m, d), and half its curvature, (n, m).
+
+    ``known`` is as for `fall_when_free`.
+    """
+    root = as_tensor(gaussian.root)
+    white = directions * root if root.ndim == 1 else directions @ root
+    if known is None:
+        return (white * _whiten(gaussian, rows)[:, None]).sum(2), white.square().sum(2)
+    own, new, weight = _without(gaussian, known, rows)
+    on_own = (white * own[:, None]).sum(2)
+    slope = (white * new[:, None]).sum(2) + weight * on_own * (own * new).sum(1, keepdim=True)
+    return slope, white.square().sum(2) + weight * on_own.square()
+
+
 def _pull(gaussian: Gaussian, rows: Tensor, known: Tensor | None) -> tuple[Tensor, Tensor]:
     """Return S^-1 d of each row, (n, d), and the diagonal of S^-1, (d,) or of each row, (n, d)."""
     root = as_tensor(gaussian.root)
