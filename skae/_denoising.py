@@ -39,22 +39,23 @@ class DenoisingAutoencoder(TakesMissingValues):
     ----------
     n_components : int, default=16
         Width of the code. It may exceed the number of features.
-    noise : {'gaussian', 'isotropic', 'masking', 'salt_and_pepper'} or callable, default='gaussian'
+    noise : {'gaussian', 'isotropic', 'white', 'masking', 'salt_and_pepper'} or callable, default='gaussian'
         Corruption of the inputs, drawn anew for each batch. 'gaussian' adds Gaussian noise that goes with each
-        feature's standard deviation, as suits tables; 'isotropic' adds it with the same standard deviation in all
-        features, as suits pixels; 'masking' sets entries to zero; 'salt_and_pepper' sets entries to the minimum or
-        the maximum of their feature in the training data, with equal probability. A callable ``(X, generator) ->
-        X`` gets a batch in units of the data, a torch tensor of shape (n, n_features), and a `torch.Generator` on
-        its device, and returns the corrupted batch.
+        feature's standard deviation, as suits tables; 'isotropic' and 'white' add it with the same standard
+        deviation in all features, as suits pixels, and differ in the unit of ``noise_level``; 'masking' sets
+        entries to zero; 'salt_and_pepper' sets entries to the minimum or the maximum of their feature in the
+        training data, with equal probability. A callable ``(X, generator) -> X`` gets a batch in units of the
+        data, a torch tensor of shape (n, n_features), and a `torch.Generator` on its device, and returns the
+        corrupted batch.
     noise_level : float, default=0.3
         For 'gaussian', the standard deviation of the noise in units of each feature's standard deviation; for
-        'isotropic', in units of the root of the features' mean variance, so that noise of standard deviation
-        ``sigma`` in units of X has the level ``sigma / np.sqrt(X.var(axis=0).mean())``; for 'masking' and
-        'salt_and_pepper', the probability that an entry is corrupted. A callable ignores it.
+        'isotropic', in units of the root of the features' mean variance, ``np.sqrt(X.var(axis=0).mean())``; for
+        'white', in units of X. For 'masking' and 'salt_and_pepper', the probability that an entry is corrupted. A
+        callable ignores it.
     clean_fraction : float or 'auto', default='auto'
         Probability that a row of a batch stays clean, in [0, 1]. 'auto' is 0.2 for 'masking' and
         'salt_and_pepper', since networks that have only seen rows with missing or wrong entries reconstruct whole
-        rows badly; see Notes. It is 0 for 'gaussian', 'isotropic' and a callable.
+        rows badly; see Notes. It is 0 for 'gaussian', 'isotropic', 'white' and a callable.
     missing_values : int, float or None, default=None
         What stands for a missing value in X, such as ``np.nan``. None refuses NaN. Missing values contribute
         nothing to the loss and to errors; the encoder gets them as the mean of their column, with as many further
@@ -203,7 +204,7 @@ class DenoisingAutoencoder(TakesMissingValues):
         corrupted once and reconstructed. `sample` draws with this variance.
     noise_scale_ : ndarray of shape (n_features,) or None
         Standard deviation of the noise on each feature, in units of X: what ``noise_level`` comes to. None with
-        other noise than 'gaussian' and 'isotropic', or with ``X_clean``.
+        other noise than 'gaussian', 'isotropic' and 'white', or with ``X_clean``.
     components_ : ndarray of shape (n_components, n_features)
         What each unit of the code adds to a row, in units of X: the decoder's weights, before the output
         activation and the link of the loss. Only with a decoder of a single dense layer, as with
@@ -298,11 +299,10 @@ class DenoisingAutoencoder(TakesMissingValues):
     >>> train, clean, sigma = X[:1000], X[1000:], 4
     >>> noisy = clean + np.random.default_rng(0).normal(scale=sigma, size=clean.shape)
 
-    Noise as strong in every pixel is 'isotropic', and its level that of the noise to remove:
+    Noise as strong in every pixel is 'white', and its level that of the noise to remove:
 
-    >>> level = sigma / np.sqrt(train.var(axis=0).mean())
     >>> denoiser = DenoisingAutoencoder(
-    ...     32, noise="isotropic", noise_level=level, max_iter=50, random_state=0
+    ...     32, noise="white", noise_level=sigma, max_iter=50, random_state=0
     ... )
     >>> restored = denoiser.fit(train).denoise(noisy)
     >>> pca = PCA(16).fit(train)
@@ -520,9 +520,11 @@ class DenoisingAutoencoder(TakesMissingValues):
         }
 
     def _noise_scale(self, data: TrainingData, corruption: Corruption | None):
-        if corruption is None or self.noise not in ("gaussian", "isotropic"):
+        if corruption is None or self.noise not in ("gaussian", "isotropic", "white"):
             return None
         deviation = arrays.as_tensor(corruption.statistics[0])
+        if self.noise == "white":
+            deviation = torch.ones_like(deviation)
         if self.noise == "isotropic":
             deviation = deviation.square().mean().sqrt().expand_as(deviation)
         return arrays.array_like(data.X, self.noise_level * deviation)

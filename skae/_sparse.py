@@ -578,12 +578,16 @@ class SparseAutoencoder(TakesSampleWeight):
             f"raise n_active, which was {self._n_active()}",
             f"lower n_components, which is {self.n_components}",
         ]
-        best = self._best_rate()
+        best, single = self._best_rate(), self.sparsity == "topk" and self._n_active() == 1
+        if single:  # more than any rate or number of epochs, but not at a low rate
+            remedies.insert(0, remedies.pop(1))
         if self.learning_rate_ > best and self.learning_rate != "auto":
             remedies.insert(0, rate)
         elif self.learning_rate_ < best and self.solver != "sgd":
             raised = f"raise learning_rate to {best:g}, which was {self.learning_rate_:.4g}"
-            if self.max_iter_ < _SHORT:
+            if single:
+                remedies[0] += f", and {raised}, both at once"
+            elif self.max_iter_ < _SHORT:
                 remedies[0] = f"{raised}, and max_iter, which was {self.max_iter_}, both at once"
             else:
                 remedies.insert(0, raised)

@@ -34,17 +34,20 @@ class StackedAutoencoder(TakesSampleWeight):
         Maximum number of epochs of pretraining for each layer. ``max_iter`` is that of fine-tuning.
     fine_tune : bool, default=True
         Whether to train all layers together after pretraining.
-    noise : {'gaussian', 'isotropic', 'masking', 'salt_and_pepper'}, callable or None, default=None
+    noise : {'gaussian', 'isotropic', 'white', 'masking', 'salt_and_pepper'}, callable or None, default=None
         Corruption of each layer's inputs in pretraining, and of the rows in fine-tuning, as in
         :class:`DenoisingAutoencoder`. This makes a stacked denoising autoencoder [3]_. None is no noise.
     noise_level : float, default=0.3
         For 'gaussian', the standard deviation of the noise in units of each feature's standard deviation; for
         'isotropic', in units of the root of the features' mean variance, ``np.sqrt(X.var(axis=0).mean())``; for
-        'masking' and 'salt_and_pepper', the probability that an entry is corrupted. A callable ignores it.
+        'white', in units of X, and in pretraining of deeper layers, whose inputs are codings, as 'isotropic' noise
+        of as many times that root. For 'masking' and 'salt_and_pepper', the probability that an entry is
+        corrupted. A callable ignores it.
     clean_fraction : float or 'auto', default='auto'
         Probability that a row of a batch stays clean, in [0, 1]. 'auto' is 0.2 for 'masking' and
         'salt_and_pepper', since networks that have only seen rows with missing or wrong entries reconstruct whole
-        rows badly; see Notes of :class:`DenoisingAutoencoder`. It is 0 for 'gaussian', 'isotropic' and a callable.
+        rows badly; see Notes of :class:`DenoisingAutoencoder`. It is 0 for 'gaussian', 'isotropic', 'white' and a
+        callable.
     hidden_layer_sizes : int or array-like of int, default=(128,)
         Widths of the encoder's hidden layers, from the input to the code. An int is a single layer; ``()`` is no
         hidden layer. With ``image_shape``, the numbers of channels of the convolution blocks.

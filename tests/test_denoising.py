@@ -20,7 +20,7 @@ from sklearn.preprocessing import StandardScaler
 
 from skae import AutoencoderTransformer, DenoisingAutoencoder, StackedAutoencoder
 
-NOISES = ["gaussian", "isotropic", "masking", "salt_and_pepper"]
+NOISES = ["gaussian", "isotropic", "white", "masking", "salt_and_pepper"]
 STILL = {"learning_rate": 1e-14, "max_iter": 4}  # the solver stands still: the curves show the noise alone
 
 
@@ -402,10 +402,11 @@ def test_clean_rows_given_as_y_are_told_of(method):
 def test_the_scale_of_the_noise_is_told_in_units_of_the_rows(noise):
     X = rows(300) * [1, 2, 3, 4, 5] + 7
     model = denoiser(noise=noise, noise_level=0.5).fit(X)
-    if noise not in ("gaussian", "isotropic"):
+    if noise not in NOISES[:3]:
         assert model.noise_scale_ is None
         return
-    expected = {"gaussian": X.std(0), "isotropic": np.full(5, np.sqrt(X.var(0).mean()))}[noise]
+    every = {"gaussian": X.std(0), "isotropic": np.full(5, np.sqrt(X.var(0).mean())), "white": np.ones(5)}
+    expected = every[noise]
     assert_allclose(model.noise_scale_, 0.5 * expected)
     assert model.fit(X, X_clean=X).noise_scale_ is None
     first, second = X[:100], X[100:]
@@ -417,7 +418,7 @@ def test_the_scale_of_the_noise_is_told_in_units_of_the_rows(noise):
 @pytest.mark.parametrize("noise", NOISES[:2])
 def test_noise_that_was_meant_in_units_of_the_rows_is_told(noise, recwarn):
     X = 40 * rows(100)
-    remedy = "its share of that" if noise == "gaussian" else rf"noise_level={25 / np.sqrt(X.var(0).mean()):.3g}"
+    remedy = "its share of that" if noise == "gaussian" else "noise='white'"
     with pytest.warns(
         UserWarning, match=rf"^noise_level=25 is noise of 25 times .*, give {remedy} instead; noise_sc"
     ):
@@ -425,7 +426,33 @@ def test_noise_that_was_meant_in_units_of_the_rows_is_told(noise, recwarn):
     recwarn.clear()
     denoiser(noise=noise, noise_level=5).fit(X)
     denoiser(noise=noise, noise_level=25).fit(X, X_clean=X)
+    denoiser(noise="white", noise_level=25).fit(X)
     assert not [str(told.message) for told in recwarn.list if "noise_level" in str(told.message)]
+
+
+@pytest.mark.parametrize("settings", [{}, {"output_activation": "elu"}, {"missing_values": np.nan}])
+def test_white_noise_is_isotropic_noise_in_units_of_the_rows(settings):
+    X = rows(200) * [1, 2, 3, 4, 5] + 7
+    white = denoiser(noise="white", noise_level=1.5, **settings).fit(X)
+    level = 1.5 / np.sqrt(X.var(0).mean())
+    isotropic = denoiser(noise="isotropic", noise_level=level, **settings).fit(X)
+    assert_allclose(white.noise_scale_, isotropic.noise_scale_)
+    assert_allclose(white.loss_curve_, isotropic.loss_curve_, rtol=1e-5)  # numbers are drawn in single precision
+    assert_allclose(white.denoise(X), isotropic.denoise(X), rtol=1e-4, atol=1e-4)
+    if not settings:
+        drawn = (model.sample(20, burn_in=5, random_state=0) for model in (white, isotropic))
+        assert_allclose(*drawn, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("unit", [1000, 1 / 1024])
+def test_white_noise_suits_rows_in_any_unit(unit):
+    X = rows(200) + 3
+    one, other = (denoiser(noise="white", noise_level=scale).fit(scale * X) for scale in (1, unit))
+    for _ in range(2):
+        assert_allclose(other.score(unit * X), one.score(X), atol=1e-6)
+        assert_allclose(other.noise_scale_, unit * one.noise_scale_)
+        one.partial_fit(X[:50])
+        other.partial_fit(unit * X[:50])
 
 
 # The score of restored rows --------------------------------------------------------------------------------

@@ -319,6 +319,23 @@ def test_one_warning_where_most_units_are_dead(digits):
         ("topk", {"learning_rate": 0.01, "hidden_layer_sizes": 64}, "order: lower learning_rate, which was"),
         ("topk", {"learning_rate": 1e-4, "hidden_layer_sizes": 64}, "order: raise max_iter, which"),
         ("topk", {"solver": "sgd"}, "order: raise max_iter, which"),
+        (
+            "topk",
+            {"n_active": 1},
+            "order: raise auxiliary_weight, which is 1, and raise learning_rate to 0.01, which was 0.001, both at "
+            "once; raise max_iter, which was 1; raise n_active, .* 1; lower n_comp",
+        ),
+        (
+            "topk",
+            {"n_active": 1, "learning_rate": 0.01, "auxiliary_weight": 5},
+            "order: raise auxiliary_weight, which is 5; raise max_iter",
+        ),
+        (
+            "topk",
+            {"n_active": 1, "learning_rate": 0.5},
+            "order: lower learning_rate, .* 0.5; raise auxiliary_weight",
+        ),
+        ("batch_topk", {"n_active": 1}, "order: raise learning_rate to 0.01, .*; raise auxiliary_weight"),
         ("topk", {"encoder": nn.Linear(64, 200)}, "order: raise max_iter, which"),
         ("kl", {}, r"Lower sparsity_weight, which was 0.07\d*, or raise sparsity_target, which is 0.1"),
         ("l1", {"sparsity_weight": 5.0}, "Lower sparsity_weight, which was 5, or raise sparsity_warm_up, .* is 0"),
@@ -332,6 +349,14 @@ def test_the_advice_holds_the_values_that_were_used(kind, parameters, advice, di
     model.dead_fraction_ = 0.7
     with pytest.warns(UserWarning, match=rf"70% of the 200 units are dead.*{advice}"):
         SparseAutoencoder._warn_after_fit(model, History())
+
+
+def test_a_single_active_unit_takes_both_remedies_at_once(digits):
+    """Neither the rate nor `auxiliary_weight` alone revives as many units, as the advice says."""
+    changes = {}, {"learning_rate": 0.01}, {"auxiliary_weight": 5}, {"learning_rate": 0.01, "auxiliary_weight": 5}
+    settings = {"n_active": 1, "max_iter": 60}
+    *others, both = (shallow(200, "topk", **settings, **change).fit(digits).dead_fraction_ for change in changes)
+    assert both < 0.8 * min(others)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from skae._support.devices import random_streams
 from skae._training import pretraining
 
 X = rows()
-NOISES = ["gaussian", "masking", "salt_and_pepper"]
+NOISES = ["gaussian", "white", "masking", "salt_and_pepper"]
 
 
 def stacked(**parameters):
@@ -236,6 +236,18 @@ def test_noise_comes_in_at_every_level(noise):
         assert np.ptp(curve) > 1e-6 * curve[0]
     for curve in (*clean.layer_loss_curves_, clean.loss_curve_):
         assert_allclose(curve, curve[0], rtol=1e-9)
+
+
+def test_white_noise_of_codings_is_as_strong_as_that_of_the_rows():
+    """Codings have no unit of X: their noise is that share of their deviation which it is of that of the rows."""
+    level = 1.5 / np.sqrt((10 * X).var(0).mean())
+    noises = {"noise": "white", "noise_level": 1.5}, {"noise": "isotropic", "noise_level": level}
+    white, isotropic = (stacked(**noise).fit(10 * X) for noise in noises)
+    for one, other in zip(white.layer_loss_curves_, isotropic.layer_loss_curves_, strict=True):
+        assert_allclose(one, other, rtol=1e-5)
+    assert_allclose(white.transform(X), isotropic.transform(X), rtol=1e-4, atol=1e-4)
+    constant = stacked(noise="white", noise_level=1.5, fine_tune=False).fit(np.ones((20, 5)))
+    assert np.isfinite(constant.layer_loss_curves_).all()
 
 
 def test_a_callable_noise_gets_rows_below_and_codings_above():

@@ -35,16 +35,14 @@ def spoil(X):
 
 # %%
 # The autoencoder is fitted to the clean rows and corrupts them itself, anew in each batch. Noise as strong in
-# every pixel is ``noise="isotropic"``; its level is in units of the root of the pixels' mean variance. The
-# default, ``noise="gaussian"``, goes with each pixel's own deviation, so that the model sees next to no noise in
-# the border pixels, and removes none there.
+# every pixel is ``noise="white"``, and its level is in units of the rows, here grey levels. The default,
+# ``noise="gaussian"``, goes with each pixel's own deviation, so that the model sees next to no noise in the border
+# pixels, and removes none there.
 
 settings = {"hidden_layer_sizes": (256,), "random_state": 0}
 default = DenoisingAutoencoder(32, **settings).fit(X_train)
-level = sigma / np.sqrt(X_train.var(axis=0).mean())
-denoiser = DenoisingAutoencoder(
-    32, noise="isotropic", noise_level=level, **settings
-).fit(X_train)
+denoiser = DenoisingAutoencoder(32, noise="white", noise_level=sigma, **settings)
+denoiser.fit(X_train)
 
 # %%
 # PCA drops the components in which there is more noise than signal: 16 are left, which is best for these rows.
@@ -61,7 +59,7 @@ restored = {
     "PCA": pca.inverse_transform(pca.transform(noisy)),
     "linear map": linear.predict(noisy),
     "default noise": default.denoise(noisy),
-    "isotropic": denoiser.denoise(noisy),
+    "white": denoiser.denoise(noisy),
 }
 print(f"noisy         {np.square(noisy - X_test).mean():6.2f}")
 for name, rows in restored.items():
@@ -116,8 +114,8 @@ def denoised(noisy, sigma, kernel_size):
         downsampling_factor=1,
         code_layer="convolution",
         code_activation="relu",
-        noise="isotropic",
-        noise_level=sigma / np.sqrt(train.var(axis=0).mean()),
+        noise="white",
+        noise_level=sigma,
         max_iter=20,
         random_state=0,
     )

@@ -31,7 +31,7 @@ class Draw:
     """
 
     @torch.inference_mode(False)  # for use in any mode
-    def __init__(self, x: Tensor, level: float, fills: list[Tensor]) -> None:
+    def __init__(self, x: Tensor, level: float, fills: list[Tensor], unit: float) -> None:
         self.number = torch.empty(x.shape, dtype=torch.float32, device=x.device)
         self.row = torch.empty(len(x), 1, dtype=torch.float32, device=x.device)
         self.whole = torch.empty(len(x), 1, dtype=torch.bool, device=x.device)
@@ -41,6 +41,7 @@ class Draw:
         self.level = self.levels[0]
         self.scale = (level * fills[0]).float()
         self.common_scale = self.scale.square().mean().sqrt()
+        self.white_scale = self.number.new_tensor(level / unit)
         self.lowest, self.highest, self.masked = (fill.to(x.dtype) for fill in fills[1:])
 
 
@@ -52,6 +53,11 @@ def gaussian(x: Tensor, draw: Draw, number: Tensor, out: Tensor) -> None:
 def isotropic(x: Tensor, draw: Draw, number: Tensor, out: Tensor) -> None:
     """Add normal noise of ``level`` times the root of the features' mean variance."""
     _add(x, draw, number, draw.common_scale, out)
+
+
+def white(x: Tensor, draw: Draw, number: Tensor, out: Tensor) -> None:
+    """Add normal noise of standard deviation ``level`` in units of the data."""
+    _add(x, draw, number, draw.white_scale, out)
 
 
 def _add(x: Tensor, draw: Draw, number: Tensor, scale: Tensor, out: Tensor) -> None:
@@ -106,6 +112,7 @@ def _uniform(number: Tensor, generator: torch.Generator) -> None:
 NOISES = {
     "gaussian": Noise(_normal, gaussian, nothing=0.0, clean_fraction=0.0),
     "isotropic": Noise(_normal, isotropic, nothing=0.0, clean_fraction=0.0),
+    "white": Noise(_normal, white, nothing=0.0, clean_fraction=0.0),
     "masking": Noise(_uniform, masking, nothing=1.0, clean_fraction=0.2),
     "salt_and_pepper": Noise(_uniform, salt_and_pepper, nothing=1.0, clean_fraction=0.2),
 }
@@ -183,7 +190,7 @@ class Corruption:
 
     def __call__(self, x: Tensor, out: Tensor | None = None) -> Tensor:
         """Return a batch with noise, written to ``out``, which may be the batch itself, or to new memory."""
-        draw = of_size(self._draws, (x.shape, x.dtype), lambda: Draw(x, self.level, self._fills))
+        draw = of_size(self._draws, (x.shape, x.dtype), lambda: Draw(x, self.level, self._fills, self._unit))
         if self.own is not None:
             noisy = self._of_callable(x, self.own, draw)
             return noisy if out is None else out.copy_(noisy)

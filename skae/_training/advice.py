@@ -157,13 +157,9 @@ def _drowned(fit: Any) -> list[str]:
         return []
     if (level := estimator.noise_level) <= _MOST_NOISE:
         return []
-    variance = np.square(np.asarray(corruption.statistics[0]))
     unit, remedy = "each feature's deviation", "its share of that"
     if estimator.noise == "isotropic":
-        unit, remedy = (
-            "the root of the features' mean variance",
-            f"noise_level={level / np.sqrt(variance.mean()):.3g}",
-        )
+        unit, remedy = "the root of the features' mean variance", "noise='white'"
     return [
         f"noise_level={level:g} is noise of {level:g} times {unit}, in which rows drown. If it was meant in units "
         f"of X, give {remedy} instead; noise_scale_ has what it comes to in these."

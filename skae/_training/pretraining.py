@@ -5,6 +5,7 @@ from typing import Any
 
 from torch import nn
 
+from .._data.arrays import as_tensor
 from .._data.chunks import column_statistics
 from .._data.corruption import Corruption
 from .._data.rows import Rows, codings
@@ -53,10 +54,13 @@ class Pretraining:
         return setup.make_step(*pair, served, objective, watched=watched)
 
     def _corruption_of(self, rows: Rows) -> Corruption | None:
-        """Return the estimator's noise for codings."""
-        setup, noise = self.fit.setup, self.fit.setup.estimator.noise
-        if noise is None:
+        """Return the estimator's noise for codings, whose unit is not that of the data."""
+        setup, noise, of_data = self.fit.setup, self.fit.setup.estimator.noise, self.fit.objective.corruption
+        if noise is None or of_data is None:
             return None
         level, clean = setup.estimator.noise_level, setup.estimator.clean_fraction
+        if noise == "white":
+            deviation = float(as_tensor(of_data.statistics[0]).square().mean().sqrt())
+            noise, level = "isotropic", level / deviation if deviation else 0.0  # without any, codings have none
         statistics = column_statistics(rows[:])
         return Corruption(noise, level, statistics, setup.generator, setup.dtype, clean_fraction=clean)

@@ -1,5 +1,8 @@
 """The weights of a layer, as the features that its units detect."""
 
+import contextlib
+import math
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -10,6 +13,7 @@ from ._model import Model, find_layer
 from ._texts import DEAD
 from ._units import choose_units
 
+_Layer = tuple[nn.Module, int | str | None, bool]  # the first parameters of `_filters`
 _SHARE, _FAR = 0.999, 1.5  # of magnitudes that have a colour of their own; how far the largest is beyond them
 
 
@@ -191,12 +195,15 @@ class FeatureDisplay(PanelDisplay):
         if network == "auto":
             network = "decoder" if is_dictionary else "encoder"
         decoding = network == "decoder"
-        weights, place = _filters(model.attribute(f"{network}_"), layer, decoding, combined)
+        parameters = model.attribute(f"{network}_"), layer, decoding
+        weights, place, partner = _filters(*parameters, combined)
         chosen = choose_units(units, len(weights), 25)
         of_all = "" if len(chosen) == len(weights) else f"{len(chosen)} of "
         title = f"{network} weights: {of_all}{len(weights)} units of {place}"
         panels = {}
         if weights.ndim == 2:
+            if partner is not None and image_shape is not None:
+                _check_not_of_rows(image_shape, weights, parameters, partner, model.autoencoder.n_features_in_)
             names = getattr(model.autoencoder, "feature_names_in_", None)
             panels = model.panel_options(image_shape, weights.shape[1]) | {"feature_names": names}
         dead = model.autoencoder.dead_units_ if is_dictionary else ()
@@ -213,10 +220,29 @@ def _beyond(ends: tuple[float, float], weights: np.ndarray) -> dict:
     return {"extend": extend, "label": f"weight (some up to {far})" if far else "weight"}
 
 
-def _filters(network: nn.Module, layer: int | str | None, decoding: bool, combined: bool) -> tuple[Tensor, str]:
-    """Return the filters of a layer, and of what they are units.
+def _check_not_of_rows(image_shape, weights: Tensor, parameters: _Layer, partner: str, n_features: int) -> None:
+    """Refuse the shape of a row for weights that belong to hidden units, and say what has that shape."""
+    n, shape = weights.shape[1], tuple(map(int, image_shape))
+    if math.prod(shape) == n or math.prod(shape) != n_features:
+        return
+    remedy = "Leave"
+    with contextlib.suppress(ValueError):  # of convolutions
+        _filters(*parameters, True)
+        remedy = (
+            "Pass combined=True, which multiplies them by the weights between that layer and the data, or leave"
+        )
+    raise ValueError(
+        f"image_shape={shape} is the shape of a row, but each unit of layer={parameters[1]!r} has {n} weights, "
+        f"one for each unit of {partner}. {remedy} layer out, to draw the layer next to the data."
+    )
 
-    They are (n_units, width) if the layer is dense, else (n_units, height, width[, channels]).
+
+def _filters(
+    network: nn.Module, layer: int | str | None, decoding: bool, combined: bool
+) -> tuple[Tensor, str, str | None]:
+    """Return the filters of a layer, of what they are units, and which hidden layer their weights are for, if any.
+
+    Filters are (n_units, width) if the layer is dense, else (n_units, height, width[, channels]).
 
     The units of an encoder's layer are its outputs, and their filters the incoming weights; the units of a
     decoder's layer are its inputs, and their filters the outgoing weights. ``combined`` multiplies the weights by
@@ -241,6 +267,8 @@ def _filters(network: nn.Module, layer: int | str | None, decoding: bool, combin
     _, result = weights[inside[0]]
     depth = [*weights].index(inside[0]) + (not decoding)  # of the units, from the network's input
     place = "the code" if depth == (0 if decoding else len(weights)) else f"hidden layer {depth}"
+    is_next = combined or inside[0] is towards_data[-1]
+    partner = None if is_next else f"hidden layer {depth + (1 if decoding else -1)}"
     for module in towards_data[towards_data.index(inside[0]) + 1 :] if combined else []:
         _, weight = weights[module]
         if result.ndim != 2 or weight.ndim != 2:
@@ -251,4 +279,4 @@ def _filters(network: nn.Module, layer: int | str | None, decoding: bool, combin
         result = result @ weight
     if result.ndim > 2:  # (n_units, channels, *kernel)
         result = result.reshape(*result.shape[:2], -1, result.shape[-1]).permute(0, 2, 3, 1).squeeze(3)
-    return result.to("cpu", torch.float64), place
+    return result.to("cpu", torch.float64), place, partner

@@ -98,7 +98,7 @@ def denoising_pca():
     noisy = X + np.random.default_rng(0).normal(scale=4, size=X.shape)
     train, pair = X[:1000], (noisy[1000:], X[1000:])
     pca = _error_of_pca(train, *pair)
-    for name, settings in {"defaults": {}, "isotropic": _as_strong_as(4, train)}.items():
+    for name, settings in {"defaults": {}, "white": _white(4)}.items():
         error = _error(DenoisingAutoencoder(32, random_state=0, **settings).fit(train).denoise(pair[0]), pair[1])
         line = f"denoising, digits, {name}", f"{error:.2f}", f"PCA: {pca:.2f}, noisy: 16"
         yield judged(*line, "< PCA", error < pca) if settings else Line(*line)
@@ -112,9 +112,9 @@ def denoising_pca():
         yield judged(f"{work}full resolution, error times 1000", f"{full:.2f}", source, "< both", better)
 
 
-def _as_strong_as(sigma, train):
+def _white(sigma):
     """Return parameters of noise of this standard deviation, in units of the data, in every column."""
-    return {"noise": "isotropic", "noise_level": sigma / np.sqrt(train.var(axis=0).mean())}
+    return {"noise": "white", "noise_level": sigma}
 
 
 def _error(restored, clean):
@@ -137,7 +137,7 @@ def _denoised_faces(faces, persons, sigma, seed):
     train, test = next(GroupShuffleSplit(1, test_size=0.25, random_state=seed).split(faces, groups=persons))
     train, clean = faces[train], faces[test]
     noise = sigma * np.random.default_rng(seed).standard_normal(clean.shape, dtype=np.float32)
-    noisy, settings = clean + noise, _as_strong_as(sigma, train) | {"random_state": seed}
+    noisy, settings = clean + noise, _white(sigma) | {"random_state": seed}
     images = noisy.reshape(-1, 64, 64)
     smooth = [gaussian_filter(images, (0, width, width)).reshape(clean.shape) for width in (0.7, 1, 1.4, 2, 2.8)]
     dense = DenoisingAutoencoder(32, **settings).fit(train)

@@ -12,7 +12,7 @@ from skae._training.setup import Mode
 
 N = 20_000
 SCALES = np.array([0.0, 1.0, 10.0, 1e-3])  # the first column is constant
-LEVELS = {"gaussian": 0.7, "isotropic": 0.7, "masking": 0.3, "salt_and_pepper": 0.3}
+LEVELS = {"gaussian": 0.7, "isotropic": 0.7, "white": 0.7, "masking": 0.3, "salt_and_pepper": 0.3}
 EXACT = {"rtol": 1e-12, "atol": 1e-12}  # centring and its undoing round
 
 # Networks work on centred rows, or, with an output activation, on rows as they are.
@@ -61,6 +61,15 @@ def test_isotropic_noise_is_as_strong_in_every_feature(output_activation):
     noise = corrupted(started("isotropic", 0.5, output_activation=output_activation), X) - X
     assert_allclose(noise.std(0), 0.5 * np.sqrt(X.var(0).mean()), rtol=0.02)
     assert_allclose(noise.mean(0), 0, atol=0.1)
+
+
+@centred
+@pytest.mark.parametrize("level", [0.01, 20.0])
+def test_the_level_of_white_noise_is_in_units_of_the_rows(level, output_activation):
+    X = rows()
+    noise = corrupted(started("white", level, output_activation=output_activation), X) - X
+    assert_allclose(noise.std(0), level, rtol=0.02)
+    assert_allclose(noise.mean(0), 0, atol=0.03 * level)
 
 
 @centred
@@ -268,7 +277,7 @@ def negated(batch, generator):
 
 @pytest.mark.parametrize(
     ("noise", "auto"),
-    [("gaussian", 0), ("isotropic", 0), ("masking", 0.2), ("salt_and_pepper", 0.2), (negated, 0)],
+    [("gaussian", 0), ("isotropic", 0), ("white", 0), ("masking", 0.2), ("salt_and_pepper", 0.2), (negated, 0)],
 )
 @pytest.mark.parametrize("clean_fraction", ["auto", 0.4, 1.0])
 def test_a_fraction_of_the_rows_stays_clean(noise, auto, clean_fraction):

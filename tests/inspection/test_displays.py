@@ -57,7 +57,7 @@ def test_reconstructions_of_a_pipeline(X):
     assert [ax.get_ylabel() for ax in display.axes_[:, 0]] == ["input", "reconstruction"]
 
 
-@pytest.mark.parametrize("noise", ["gaussian", "masking", "salt_and_pepper", lambda X, generator: X + 1])
+@pytest.mark.parametrize("noise", ["gaussian", "white", "masking", "salt_and_pepper", lambda X, generator: X + 1])
 def test_a_denoisers_own_noise(noise, X):
     scaler = MinMaxScaler()
     pipe = make_pipeline(scaler, configured(DenoisingAutoencoder, noise=noise, noise_level=0.5)).fit(X)
@@ -72,6 +72,8 @@ def test_a_denoisers_own_noise(noise, X):
     if noise == "gaussian":
         deviation = (spoilt - scaled)[:, varying] / scaler.transform(X).std(0)[varying]
         assert 0.45 < deviation.std() < 0.55
+    elif noise == "white":
+        assert 0.45 < (spoilt - scaled)[:, varying].std() < 0.55
     elif noise == "masking":
         assert_allclose(spoilt[:, varying][changed], 0, atol=1e-12)
     elif noise == "salt_and_pepper":

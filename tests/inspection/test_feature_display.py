@@ -1,5 +1,7 @@
 """The weights of every layer are drawn."""
 
+from functools import partial
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -85,6 +87,25 @@ def test_convolution_kernels(X):
     model = configured(AutoencoderTransformer, n_components=4, decoder=decoder).fit(X)
     last = FeatureDisplay.from_estimator(model, network="decoder")
     assert_allclose(drawn(last.axes_[1]), model.decoder_[2].weight.detach()[1, 0])
+
+
+def test_the_shape_of_a_row_does_not_fit_weights_of_hidden_units(X):
+    model = configured(DenoisingAutoencoder, hidden_layer_sizes=(12, 16)).fit(X)
+    for network, layer, units in (
+        ("encoder", 1, "12 .* hidden layer 1"),
+        ("decoder", "0", "16 .* hidden layer 1"),
+    ):
+        draw = partial(FeatureDisplay.from_estimator, model, network=network, layer=layer)
+        message = rf"image_shape=\(8, 8\) .* layer={layer!r} has {units}\. Pass combined=True.* leave layer out"
+        with pytest.raises(ValueError, match=message):
+            draw(image_shape=SHAPE)
+        with pytest.raises(ValueError, match=r"image_shape=\(8, 9\) is 72 values"):
+            draw(image_shape=(8, 9))
+        assert drawn(draw(image_shape=SHAPE, combined=True).axes_[0]).shape == SHAPE
+        assert drawn(draw(image_shape=SHAPE, layer=None).axes_[0]).shape == SHAPE
+        assert drawn(draw(image_shape=(2, int(units[:2]) // 2)).axes_[0]).shape == (2, int(units[:2]) // 2)
+    with pytest.raises(ValueError, match=r"layer=4 has 96 weights, .* hidden layer 1\. Leave layer out, to draw"):
+        FeatureDisplay.from_estimator(convolutional(X), layer=4, image_shape=SHAPE)
 
 
 def test_weights_that_are_not_there(X, model):
