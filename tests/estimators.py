@@ -321,3 +321,21 @@ def assert_same_model(first, second):
             assert_same(one[key], other[key])
     for name in ("loss_curve_", "n_iter_", "n_features_in_", "best_loss_", "n_parameters_"):
         assert_same(getattr(first, name), getattr(second, name))
+
+
+def along_columns(member, scale, of_residuals, of_codes, rows):
+    """Half the slope and half the curvature of a detector's distance, row i moved along column i; by hand."""
+
+    def measured(X):
+        return (member.reconstruct(X) - X) / scale - of_residuals.mean, member.transform(X) - of_codes.mean
+
+    steps = 0.25 * np.diag(scale)
+    slope, curvature = 0, 0
+    inverses = [of_residuals.root @ of_residuals.root.T, 0.3 * of_codes.root @ of_codes.root.T]
+    for at, above, below, inverse in zip(
+        measured(rows), measured(rows + steps), measured(rows - steps), inverses, strict=True
+    ):
+        followed = 2 * (above - below)
+        slope = slope + ((followed @ inverse) * at).sum(1)
+        curvature = curvature + ((followed @ inverse) * followed).sum(1)
+    return slope, curvature

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from estimators import DETECTORS, assert_same, configured, detector, rows
+from estimators import DETECTORS, along_columns, assert_same, configured, detector, rows
 from numpy.testing import assert_allclose, assert_array_equal
 from recorder import Recorder
 from scipy import sparse
@@ -59,7 +59,7 @@ def fitted_to_benign(benign):
 def test_scores_are_mean_distances(fitted_to_benign, benign):
     """Put together from what is public: the members, and which rows they were given."""
     model, X, new = fitted_to_benign, benign[0][:250], benign[1][:20]
-    scale, total, fall, free = X.std(0), 0, 0, np.zeros(30)
+    scale, total, fall, free = X.std(0), 0, np.zeros(30), np.zeros(30)
     for member, seen in zip(model.estimators_, model.estimators_samples_, strict=True):
         unseen = np.setdiff1d(np.arange(250), seen)
         residuals, of_new = ((member.reconstruct(part) - part) / scale for part in (X[unseen], new))
@@ -67,22 +67,34 @@ def test_scores_are_mean_distances(fitted_to_benign, benign):
         of_codes = fit_to_closest(torch.from_numpy(member.transform(X[seen])), 0.02)
         total = total + squared_distance(of_residuals, torch.from_numpy(of_new)).numpy()
         total = total + 0.3 * squared_distance(of_codes, torch.from_numpy(member.transform(new))).numpy()
-        inverse = of_residuals.root @ of_residuals.root.T
-        pull = (of_new - of_residuals.mean) @ inverse
-        fall = fall + pull**2 / np.diag(inverse)
         asked = np.tile(new[0], (30, 1))  # one row for each column that is free
-        for _ in range(6):
-            residual = (member.reconstruct(asked) - asked) / scale - of_residuals.mean
-            asked += np.diag(scale * np.diag(residual @ inverse) / np.diag(inverse))
+        for turn in range(6):
+            slope, curvature = along_columns(member, scale, of_residuals, of_codes, asked)
+            fall += slope**2 / curvature if turn == 0 else 0
+            asked -= np.diag(scale * slope / curvature)
         free += np.diag(asked) / 10
     assert_allclose(model.score_samples(new), -total / 10, rtol=1e-6)
-    assert_allclose(model.score_features(new), fall / 10, rtol=1e-6)
+    assert_allclose(model.score_features(new)[0], fall / 10, rtol=1e-6)
     assert_allclose(model.expected_values(new)[0], free, rtol=1e-6)
     exact = EmpiricalCovariance().fit(residuals)  # nearly what is done, but for shrinking
     assert (
         np.corrcoef(exact.mahalanobis(of_new), squared_distance(of_residuals, torch.from_numpy(of_new)))[0, 1]
         > 0.5
     )
+
+
+def test_columns_that_go_with_no_other_are_explained_too():
+    """They pass through the code, so that their residual is small whatever they are."""
+    rng = np.random.default_rng(0)
+    tie = rng.normal(size=(500, 1))
+    X = np.hstack([tie * [1, 2, -1, 3] + 0.1 * rng.normal(size=(500, 4)), rng.normal(size=(500, 2))])
+    model = AutoencoderOutlierDetector(random_state=0).fit(X[:400])
+    new, column = X[400:].copy(), np.arange(100) % 6
+    new[np.arange(100), column] += 4 * X.std(0)[column]
+    assert np.mean(model.score_features(new).argmax(1) == column) > 0.9
+    off = np.abs(model.expected_values(new) - X[400:])[np.arange(100), column] / X.std(0)[column]
+    assert np.median(off[column >= 4]) < 1.5
+    assert np.median(off[column < 4]) < 0.3
 
 
 def with_some_of_another_class(load, normal, n_odd):

@@ -22,23 +22,10 @@ from .._data.standardization import Standardization
 from .._networks.inference import forward
 from .._networks.networks import multiply_adds
 from .._support import threads
-from .distances import (
-    MOST_COLUMNS,
-    TINY,
-    Gaussian,
-    along,
-    beyond,
-    fall_when_free,
-    fit_gaussian,
-    fit_to_closest,
-    left_out,
-    squared_distance,
-)
+from . import reasons
+from .distances import MOST_COLUMNS, Gaussian, fit_gaussian, fit_to_closest, left_out, squared_distance
 
 RIDGE = 0.02  # what is added to variances: of residuals in those of the columns, of codes in their mean one
-MOST_FREE = 128  # columns up to which code and reconstruction follow one that is free: it takes 3 rows for each
-STEP = 0.25  # of a column's unit, by which it is moved to see how they follow
-ROUNDS = 5  # of asking for an expected value anew: by then it hardly moves
 MOST_CODES = 10_000  # that the Gaussian of codes is fitted to
 
 
@@ -99,96 +86,24 @@ class DistanceMember:
         return squared.numpy()
 
     def per_column(self, X, *, is_new: bool = True) -> np.ndarray:
-        """Return by how much the distance falls when one column is free, code and reconstruction following it.
-
-        That is to first order. With very many columns, that of the residual, as if the reconstruction stayed.
-        """
-        known = None if is_new else self._residuals(X)
-        if X.shape[1] > MOST_FREE:
-            return self._of_residuals(fall_when_free, X, known)
-        result = np.empty(tuple(X.shape))
-        for part, values, own in self._by_parts(X, known):
-            free = np.repeat(values[:, None], X.shape[1], axis=1)
-            slope, curvature = self._along_columns(X, free, own)
-            result[part] = slope**2 / curvature
-        return result
+        """Return by how much the distance falls when one column is free."""
+        return reasons.falls(self, X, None if is_new else self._residuals(X))
 
     def expected(self, X, *, is_new: bool = True) -> np.ndarray:
-        """Return the value of each column at which the distance is least, the others as they are.
+        """Return the value of each column at which the distance is least, the others as they are."""
+        return reasons.least_odd(self, X, None if is_new else self._residuals(X))
 
-        A value that is far off draws the reconstruction along. So each is put in the place of what was found, one
-        column at a time, and asked for again. With very many columns, the distance is that of the residual.
-        """
-        known, scale, d = None if is_new else self._residuals(X), self.scale.numpy(), X.shape[1]
-        if d > MOST_COLUMNS:
-            above = self._of_residuals(beyond, X, known)
-            return np.concatenate([values for _, values, _ in self._by_parts(X, None)]) + scale * above
-        result, column = np.empty(tuple(X.shape)), np.arange(d)
-        for part, values, own in self._by_parts(X, known):
-            free = np.repeat(values[:, None], d, axis=1)  # row, which column is free, column
-            for _ in range(ROUNDS + 1):
-                if d > MOST_FREE:
-                    own_of_each = None if own is None else own.repeat_interleave(d, 0)
-                    rows = free.reshape(-1, d).astype(self._numpy_dtype(X))
-                    above = self._of_residuals(beyond, rows, own_of_each).reshape(free.shape)[:, column, column]
-                else:
-                    slope, curvature = self._along_columns(X, free, own)
-                    above = -slope / curvature
-                free[:, column, column] += scale * above
-            result[part] = free[:, column, column]
-        return result
+    def walk(self, X) -> Iterator[tuple[slice, Tensor, Tensor]]:
+        """Walk over rows: yield which part, residuals in units of ``scale``, codes; in float64."""
+        with threads.for_work(_work(self.autoencoder, X.shape[0])):
+            yield from _parts(self.autoencoder, self.scale, X)
 
-    def _by_parts(self, X, known: Tensor | None) -> Iterator[tuple[slice, np.ndarray, Tensor | None]]:
-        """Walk over rows: yield which part, its values, float64, and what the Gaussian is to forget."""
-        rows = arrays.to_torch(X)
-        for part in slices(X.shape[0], 32 * min(X.shape[1], MOST_COLUMNS) * X.shape[1]):
-            some = rows[part]
-            values = some.cpu().double().numpy() if isinstance(some, Tensor) else some.toarray().astype(np.float64)
-            yield part, values, None if known is None else known[part]
-
-    def _along_columns(self, X, free: np.ndarray, own: Tensor | None) -> tuple[np.ndarray, np.ndarray]:
-        """Return half the slope and half the curvature of the distance along each column, in its unit, (n, d).
-
-        ``free``, (n, d, d), is each row once for each column: where along it is asked. Differences of a quarter of
-        the unit tell how residual and code follow, over kinks of the networks.
-        """
-        n, d, _ = free.shape
-        column, scale = np.arange(d), self.scale.numpy()
-        sides = []
-        for step in (0, STEP, -STEP):
-            moved = free.copy()
-            moved[:, column, column] += step * scale
-            rows = moved.reshape(-1, d).astype(self._numpy_dtype(X))
-            sides.append([torch.cat(kind) for kind in zip(*(p[1:] for p in self._walk(rows)), strict=True)])
-        at, up, down = sides
-        followed = [((one - other) / (2 * STEP))[:, None] for one, other in zip(up, down, strict=True)]
-        own_of_each = None if own is None else own.repeat_interleave(d, 0)
-        slope, curvature = along(self.residuals, at[0], followed[0], own_of_each)
-        if self.code_weight:
-            of_code = along(self.codes, at[1], followed[1])
-            slope, curvature = (a + self.code_weight * b for a, b in zip((slope, curvature), of_code, strict=True))
-        curvature = curvature.clamp_min(TINY)
-        return slope.reshape(n, d).numpy(), curvature.reshape(n, d).numpy()
-
-    def _walk(self, rows: np.ndarray) -> Iterator[tuple[slice, Tensor, Tensor]]:
-        with threads.for_work(_work(self.autoencoder, len(rows))):
-            yield from _parts(self.autoencoder, self.scale, rows)
-
-    def _numpy_dtype(self, X) -> np.dtype:
+    def dtype(self, X) -> np.dtype:
+        """Return the dtype in which rows like these are reconstructed."""
         return np.dtype(str(_dtype(self.autoencoder, X)).removeprefix("torch."))
 
     def _residuals(self, X) -> Tensor:
-        with threads.for_work(_work(self.autoencoder, X.shape[0])):
-            return torch.cat([residual for _, residual, _ in _parts(self.autoencoder, self.scale, X)])
-
-    def _of_residuals(self, measure: Callable[..., Tensor], X, known: Tensor | None) -> np.ndarray:
-        """Measure residuals of rows; ``known`` are those that the Gaussian is to forget, each for its row."""
-        result = np.empty(tuple(X.shape))
-        with threads.for_work(_work(self.autoencoder, len(result))):
-            for part, residual, _ in _parts(self.autoencoder, self.scale, X):
-                own = None if known is None else known[part]
-                result[part] = measure(self.residuals, residual, own).numpy()
-        return result
+        return torch.cat([residual for _, residual, _ in self.walk(X)])
 
 
 def _row_bytes(autoencoder: Any) -> int:

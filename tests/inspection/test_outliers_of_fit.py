@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from estimators import configured, detector, rows
+from estimators import along_columns, configured, detector, rows
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.base import clone
@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PowerTransformer
 
 from skae import AutoencoderOutlierDetector, TabularVAESampler, VAESampler
-from skae._fitted.distances import beyond, fall_when_free, fit_gaussian
+from skae._fitted.distances import fit_gaussian, fit_to_closest
 from skae.inspection import OutlierDisplay
 
 
@@ -39,27 +39,37 @@ def test_scores_and_p_values_are_those_of_rows_left_out(fitted, wine):
     assert display.axes_[0].lines[0].get_xdata()[0] == fitted.offset_
 
 
+def without(gaussian, row):
+    """The Gaussian of the others (Sherman and Morrison's formula)."""
+    n, own = gaussian.n_rows, row - gaussian.mean
+    inverse = gaussian.root @ gaussian.root.T
+    weight = gaussian.share * n / (n - 1) ** 2
+    inverse += weight / (1 - weight * own @ inverse @ own) * np.outer(inverse @ own, inverse @ own)
+    return gaussian._replace(mean=gaussian.mean - own / (n - 1), root=np.linalg.cholesky(inverse))
+
+
 def test_reasons_and_expected_values_are_by_members_that_have_not_seen_the_row(fitted, wine):
     """Put together from what is public. The residual of the row is not among those it is compared with."""
     X, row = wine.to_numpy(), 121
     display = OutlierDisplay.from_estimator(fitted, wine, rows=[row, 0])
-    scale, falls, steps = X.std(0), [], []
+    scale, falls, values = X.std(0), [], []
     for member, seen in zip(fitted.estimators_, fitted.estimators_samples_, strict=True):
         if row in seen:
             continue
         residuals = (member.reconstruct(X) - X) / scale
         gaussian = fit_gaussian([torch.from_numpy(np.delete(residuals, seen, 0))], 0.02)
-        own = torch.from_numpy(residuals[[row]])
-        falls.append(fall_when_free(gaussian, own, own)[0].numpy())
-        asked = X[row] + scale * beyond(gaussian, own, own)[0].numpy()
-        for _ in range(5):
-            table = np.where(np.eye(X.shape[1], dtype=bool), asked, X[row])
-            residual = torch.from_numpy((member.reconstruct(table) - table) / scale)
-            asked = asked + scale * np.diag(beyond(gaussian, residual, own.expand_as(residual)).numpy())
-        steps.append(asked)
+        gaussian = without(gaussian, residuals[row])
+        of_codes = fit_to_closest(torch.from_numpy(member.transform(X[seen])), 0.02)
+        asked = np.tile(X[row], (X.shape[1], 1))
+        for turn in range(6):
+            slope, curvature = along_columns(member, scale, gaussian, of_codes, asked)
+            if turn == 0:
+                falls.append(slope**2 / curvature)
+            asked -= np.diag(scale * slope / curvature)
+        values.append(np.diag(asked))
     assert len(falls) == 4
     assert_allclose(display.reasons[0], np.mean(falls, axis=0), rtol=1e-5)
-    assert_allclose(display.expected_values[0], np.mean(steps, axis=0), rtol=1e-5)
+    assert_allclose(display.expected_values[0], np.mean(values, axis=0), rtol=1e-5)
 
 
 def test_a_value_moved_by_four_deviations_is_expected_to_be_what_it_was():
