@@ -407,9 +407,9 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
         Returns
         -------
         contribution : ndarray of shape (n_samples, n_features)
-            By how much the squared distance of a row would fall if the feature could take any value, to first order,
-            its code and its reconstruction following; the mean over members, not negative, higher is odder. With
-            more than 128 features, the distance is that of the residual, the reconstruction being what it is.
+            By how much the squared distance of a row would fall if the feature could take any value, to first
+            order, its code and its reconstruction following; the mean over members, not negative, higher is odder.
+            With more than 128 features, the distance is that of the residual, the reconstruction being what it is.
             `expected_values` are the values that would be least odd. With ``autoencoder``, by how much the
             member's ``score_features`` is below its mean over rows left out, or else the squared error of the
             feature.
@@ -445,9 +445,10 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
         -------
         expected : ndarray of shape (n_samples, n_features)
             The value of the feature at which the squared distance of the row is least, the other features being
-            what they are; the mean over members. Values are put in the place of what was found, feature by feature,
-            so that a row costs as much as 18 d rows of d features. With more than 128 features, the distance is
-            that of the residual, and a row costs 6 d rows; beyond 2048, the reconstruction stays that of the row.
+            what they are; the mean over members. Values are put in the place of what was found, feature by
+            feature, so that a row costs as much as 18 d rows of d features. With more than 128 features, the
+            distance is that of the residual, and a row costs 6 d rows; beyond 2048, the reconstruction stays that
+            of the row.
             With ``autoencoder``, the mean of the members' reconstructions.
             Of rows of `fit`, what is found draws them along, as members have learned it: see `score_features`.
             In the units of X, of its floating dtype.
