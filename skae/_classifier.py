@@ -197,7 +197,7 @@ class AutoencoderClassifier(ClassifierMixin, UsesEncoder):
     >>> X, y = load_digits(return_X_y=True)
     >>> some_labels = np.where(np.arange(len(y)) < 100, y, -1)
     >>> classifier = AutoencoderClassifier(random_state=0).fit(X / 16, some_labels)
-    >>> classifier.score(X[100:] / 16, y[100:]) > 0.93
+    >>> classifier.score(X[100:] / 16, y[100:]) > 0.92
     True
     """
 

@@ -395,13 +395,10 @@ def test_no_warning_otherwise(parameters, early_stopping, wine):
 
 
 @pytest.mark.parametrize(
-    ("scale", "parameters"),
-    [(1.0, {"learning_rate": 1e200}), (1e200, {}), (1.0, {"solver": "sgd", "learning_rate": 1e4})],
-    ids=["adam", "data", "sgd"],
+    "parameters", [{"learning_rate": 1e200}, {"solver": "sgd", "learning_rate": 1e4}], ids=["adam", "sgd"]
 )
-def test_divergence_says_so(scale, parameters, wine):
-    X = scale * wine
-    learning_rate = parameters.get("learning_rate", 0.01)
+def test_divergence_says_so(parameters, wine):
+    X, learning_rate = wine, parameters["learning_rate"]
     with pytest.raises(ValueError, match="diverged") as caught:
         AutoencoderTransformer(2, random_state=0, **parameters).fit(X)
     message = str(caught.value)
