@@ -126,7 +126,7 @@ def test_a_hook_that_raises_after_a_pass_undoes_it(estimator, n_before):
 def test_a_loss_that_is_not_finite_undoes_a_pass(estimator, n_before):
     model, twin = (passes(estimator, n_before) for _ in range(2))
     before = snapshot(model)
-    with pytest.raises(ValueError, match="diverged|in another unit"):  # the latter of a first portion
+    with pytest.raises(ValueError, match=r"diverged|in another unit"):  # the latter of a first portion
         model.partial_fit(X * 1e200)
     assert_equal(model.__getstate__(), before)
     for portion in (X, X[:31]):
