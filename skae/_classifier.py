@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -436,7 +437,8 @@ def default_autoencoder() -> DenoisingAutoencoder:
 def _refuse_marker(autoencoder, X) -> None:
     """Refuse rows with a number that stands for missing values to the autoencoder: here it would be one."""
     marker = getattr(autoencoder, "missing_values", None)
-    if marker is None or arrays.is_nan(marker) or issparse(X) or not bool((marker == X).any()):
+    is_number = isinstance(marker, Real) and not arrays.is_nan(marker)
+    if not is_number or issparse(X) or not bool((marker == X).any()):
         return
     raise ValueError(
         f"X contains {marker}, which stands for a missing value to the autoencoder (missing_values={marker}), but "

@@ -418,10 +418,7 @@ def test_the_scale_of_the_noise_is_told_in_units_of_the_rows(noise):
 @pytest.mark.parametrize("noise", NOISES[:2])
 def test_noise_that_was_meant_in_units_of_the_rows_is_told(noise, recwarn):
     X = 40 * rows(100)
-    remedy = "its share of that" if noise == "gaussian" else "noise='white'"
-    with pytest.warns(
-        UserWarning, match=rf"^noise_level=25 is noise of 25 times .*, give {remedy} instead; noise_sc"
-    ):
+    with pytest.warns(UserWarning, match=r"^noise_level=25 is noise of 25 times .*, set noise='white'; noise_sc"):
         denoiser(noise=noise, noise_level=25).fit(X)
     recwarn.clear()
     denoiser(noise=noise, noise_level=5).fit(X)

@@ -60,9 +60,8 @@ def changed(now: Architecture, then: Architecture, width_parameter: str) -> list
     """Say which parameters shape networks otherwise than they shaped fitted ones."""
     named = [(width_parameter, *(a.encoder_layer_sizes[-1] for a in (now, then)))]
     named.append(("hidden_layer_sizes", *(tuple(a.encoder_layer_sizes[:-1]) for a in (now, then))))
-    if not all(
-        a.encoder_layer_sizes[-2::-1] == a.decoder_layer_sizes[:-1] for a in (now, then)
-    ):  # no mirror image
+    mirrored = all(a.encoder_layer_sizes[-2::-1] == a.decoder_layer_sizes[:-1] for a in (now, then))
+    if not mirrored:
         named.append(("decoder_hidden_layer_sizes", *(tuple(a.decoder_layer_sizes[:-1]) for a in (now, then))))
     named += [(name, getattr(now, name), getattr(then, name)) for name in ("tied_weights", "normalization")]
     return [f"{name} is {value!r}, and was {before!r}" for name, value, before in named if value != before]

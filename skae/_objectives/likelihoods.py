@@ -53,8 +53,8 @@ def partition(likelihood: str | Sequence, n_features: int) -> Parts:
     missing = sorted({*range(n_features)} - {*owner})
     if missing:
         raise ValueError(
-            f"likelihood names no distribution for columns [{first_of(missing)}] of the "
-            f"{n_features} features of X. Add them to one of the pairs."
+            f"likelihood names no distribution for columns [{first_of(missing)}] of the {n_features} features of "
+            "X. Add them to one of the pairs."
         )
     groups: dict[tuple[str, int], list[int]] = {}
     for column in range(n_features):
@@ -250,12 +250,11 @@ def _set_variances(
     magnitude = torch.maximum(lowest.abs(), highest.abs())
     rounding = 2 * data.precision * magnitude  # all there is in a constant column
     varies = deviation > rounding.clamp_min(1e-15 * data.unit)
-    info = torch.finfo(decoder.variance_floor.dtype)
-    check_squares(deviation, magnitude, varies, columns, (info.tiny / VARIANCE_FLOOR, info.max))
+    limits = torch.finfo(decoder.variance_floor.dtype)
+    check_squares(deviation, magnitude, varies, columns, (limits.tiny / VARIANCE_FLOOR, limits.max))
     pooled = deviation[varies].square().mean() if varies.any() else torch.ones((), dtype=deviation.dtype)
     own = torch.where(varies, deviation.square(), pooled)
-    constant = ~varies & varies.any()
-    # Were they narrower, a value that training did not show would drown all else in a score.
+    constant = ~varies & varies.any()  # narrower ones' unseen values would drown all else in a score
     floor = torch.where(constant, CONSTANT_FLOOR, VARIANCE_FLOOR).float() * own  # not in torch's default dtype
     picked = selector(numbers)
     decoder.variance_floor[picked] = floor.to(decoder.variance_floor)

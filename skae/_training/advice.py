@@ -157,12 +157,10 @@ def _drowned(fit: Any) -> list[str]:
         return []
     if (level := estimator.noise_level) <= _MOST_NOISE:
         return []
-    unit, remedy = "each feature's deviation", "its share of that"
-    if estimator.noise == "isotropic":
-        unit, remedy = "the root of the features' mean variance", "noise='white'"
+    of = "each feature's deviation" if estimator.noise == "gaussian" else "the root of the features' mean variance"
     return [
-        f"noise_level={level:g} is noise of {level:g} times {unit}, in which rows drown. If it was meant in units "
-        f"of X, give {remedy} instead; noise_scale_ has what it comes to in these."
+        f"noise_level={level:g} is noise of {level:g} times {of}, in which rows drown. If it was meant in units "
+        "of X, set noise='white'; noise_scale_ has what it comes to in these."
     ]
 
 

@@ -8,6 +8,7 @@ from .._data.chunks import spread
 from .._networks.custom import forward_centred
 from .._objectives.baseline import baseline
 from .._objectives.penalties import Penalty
+from .._support.ranks import current
 from .._support.variants import own_settings
 from .autograd import evaluating
 from .optimizers import OPTIMIZERS
@@ -88,11 +89,15 @@ def squashed(fit: Any) -> str | None:
     given = ("loss", estimator.loss) if estimator.loss is not None else ("likelihood", estimator.likelihood)
     if estimator.decoder is None or given[1] not in _OF_LOGITS:
         return None
-    x = fit.served.rows.batch(spread(fit.setup.data.train_rows, _SOME_ROWS))
-    with torch.no_grad(), evaluating(fit.encoder, fit.decoder):
-        code = forward_centred(fit.encoder)(x)[:, : fit.setup.architecture.encoder_layer_sizes[-1]]
-        output = forward_centred(fit.decoder)(code)
-    if not (output.numel() >= _SOME_ROWS and bool(((output >= 0) & (output <= 1)).all())):
+    ranks, some = current(), spread(fit.setup.data.train_rows, _SOME_ROWS)
+    n_inside = n_outside = 0
+    if len(some):
+        with torch.no_grad(), evaluating(fit.encoder, fit.decoder):
+            code = forward_centred(fit.encoder)(fit.served.rows.batch(some))
+            output = forward_centred(fit.decoder)(code[:, : fit.setup.architecture.encoder_layer_sizes[-1]])
+        n_inside = int(((output >= 0) & (output <= 1)).sum())
+        n_outside = output.numel() - n_inside
+    if ranks.any(n_outside > 0) or ranks.count(n_inside) < _SOME_ROWS:
         return None
     return (
         f"All that your decoder returns lies between 0 and 1, but with {given[0]}={given[1]!r} it has to return "
