@@ -39,8 +39,8 @@ class OutlierDisplay(Display):
         Contribution of each feature to how odd these rows are.
     feature_names : sequence of str
         Names of the features.
-    labels : ndarray of shape (n_samples,) or None, default=None
-        Labels of the rows, for histograms as of ``y`` in `from_estimator`.
+    labels : ndarray or Series of shape (n_samples,) or None, default=None
+        Labels of the rows, for histograms as of ``y`` in `from_estimator`. The legend has a Series' name.
     values : ndarray of shape (len(rows), n_features) or None, default=None
         Values of the features in the rows to explain.
     usual_values : ndarray of shape (n_features,) or None, default=None
@@ -213,7 +213,8 @@ class OutlierDisplay(Display):
         histogram(ax, scores, edges_at(low, high, bins, self.threshold), self.labels, hist_kw)
         if has_threshold:
             ax.axvline(self.threshold, color="k", linestyle="--", linewidth=1, label="threshold")
-        height = legend_above(ax, "" if has_threshold else "no row can be an outlier")
+        name = str(getattr(self.labels, "name", None) or "")
+        height = legend_above(ax, plain_text(name) if has_threshold else "no row can be an outlier")
         unit = f": {self.score_unit}" if self.score_unit else ""
         lower = "\n(the first bar has all that are lower)" if (self.scores < low).any() else ""
         ax.set_xlabel(f"score{unit}{lower}", fontsize="small")
@@ -292,7 +293,7 @@ class OutlierDisplay(Display):
             numbers.tolist(),
             reasons,
             found.names,
-            None if y is None else np.asarray(y),
+            y if y is None or hasattr(y, "name") else np.asarray(y),
             row_names=names_of_rows(X, numbers, _LONGEST),
             **values_of(found, X, numbers, expected)._asdict(),
             **told_of_panels(found.estimator),

@@ -1,5 +1,7 @@
 """The samples with the highest activation of each unit."""
 
+import math
+
 import numpy as np
 
 from ._activation import top_activating_samples
@@ -109,9 +111,7 @@ class TopActivationDisplay(PanelDisplay):
             The display itself.
         """
         samples = self.samples.reshape(-1, self.samples.shape[2])
-        titles = (
-            [f"{a:.3g}" if a else "0, not active" for a in self.activations.ravel()] if show_activations else None
-        )
+        titles = [title for row in self.activations for title in _written(row)] if show_activations else None
         silent = (self.activations == 0).all(axis=1).tolist()  # for all rows
         labels = [self._label(unit, is_silent) for unit, is_silent in zip(self.units, silent, strict=True)]
         style, n_columns = Style(kind, cmap, im_kw, bar_kw, line_kw), self.activations.shape[1]
@@ -179,6 +179,14 @@ class TopActivationDisplay(PanelDisplay):
         panels = model.panel_options(image_shape, samples.shape[2], X)
         panels["dead_units"] = getattr(model.autoencoder, "dead_units_", ()) if layer is None else ()
         return cls(samples, activations, indices, units, **panels).plot(**drawing)
+
+
+def _written(activations) -> list[str]:
+    """Write the activations of a unit with as many decimals each, three digits of the largest."""
+    largest = np.abs(activations).max(initial=0)
+    decimals = max(0, 2 - math.floor(math.log10(largest))) if np.isfinite(largest) and largest > 0 else 2
+    kind = "f" if decimals <= 6 else "e"
+    return [f"{a:.{decimals if kind == 'f' else 2}{kind}}" if a else "0, not active" for a in activations]
 
 
 def _make_blank(panel, text: str) -> None:

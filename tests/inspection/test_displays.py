@@ -231,8 +231,23 @@ def test_top_samples_are_drawn_as_they_are(X, model):
     assert display.axes_.shape == (8, 3)
     for place in np.ndindex(8, 3):
         assert_allclose(drawn(display.axes_[place]), X[index[place]].reshape(SHAPE))
-        assert display.axes_[place].get_title() == f"{reached[place]:.3g}"
+        assert float(display.axes_[place].get_title().split(",")[0]) == pytest.approx(reached[place], rel=0.01)
     assert display.axes_[5, 0].get_ylabel() == "unit 5"
+
+
+@pytest.mark.parametrize(
+    ("activations", "titles"),
+    [
+        ([12.34, 9.876, 0.0], ["12.3", "9.9", "0, not active"]),
+        ([0.01234, -0.5], ["0.012", "-0.500"]),
+        ([1234.5, 7.0], ["1234", "7"]),
+        ([2e-9, 1e-9], ["2.00e-09", "1.00e-09"]),
+    ],
+)
+def test_the_activations_of_a_unit_have_as_many_decimals(activations, titles):
+    n = len(activations)
+    display = TopActivationDisplay(np.ones((1, n, 3)), np.array([activations]), np.zeros((1, n), int), [0]).plot()
+    assert [panel.get_title() for panel in display.axes_.flat] == titles
 
 
 def test_preferred_inputs_are_drawn_and_beat_samples(X, model):

@@ -53,6 +53,9 @@ def test_chosen_rows_labels_and_axes_of_the_callers(case):
     assert display.rows == [4]
     texts = [text.get_text() for text in display.axes_[0].get_legend().get_texts()]
     assert texts == ["0", "1", "threshold"]
+    assert display.axes_[0].get_legend().get_title().get_text() == ""
+    named = OutlierDisplay.from_estimator(model, new, pd.Series(y, name="kind"), rows=0)
+    assert named.axes_[0].get_legend().get_title().get_text() == "kind"
     assert len(OutlierDisplay.from_estimator(model, new, rows=0).axes_) == 2
 
 
