@@ -13,6 +13,7 @@ from ._objectives.losses import loss_by
 from ._objectives.penalties import Penalty, contractive
 from ._support.parameters import AT_LEAST_ONE, NON_NEGATIVE, parameter
 from ._support.warnings import warn
+from ._training.automatic import Automatic
 from ._training.fitting import Fit
 from ._training.history import History
 from ._training.setup import Mode, Setup
@@ -201,6 +202,9 @@ class AutoencoderTransformer(TakesSampleWeight):
     is_pca_ : bool
         Whether the networks are PCA, since training was not worth it: of as many components as the narrowest layer
         lets through, which may be fewer than ``n_components``; see Notes.
+    n_refit_iter_ : int
+        Number of epochs for which the networks were trained on all rows, those held out among them; 0 if they have
+        not been; see Notes.
     components_ : ndarray of shape (`n_components_`, n_features)
         What each unit of the code adds to a row, in units of X: the decoder's weights, before the output
         activation and the link of the loss. Only with a decoder of a single dense layer, as with
@@ -301,6 +305,12 @@ class AutoencoderTransformer(TakesSampleWeight):
     Where a hidden layer is narrower than the code, it is PCA with as many components as that layer has units: no
     network of this kind keeps more, so give hidden layers at least ``n_components`` units.
 
+    *All rows of small tables.* With automatic ``max_iter`` and ``early_stopping``, and fewer than 1000 rows,
+    training ends once 30 epochs have been no better for the rows held out. Networks are then trained anew on all
+    rows, for as many epochs as were best for those held out: they are those of ``max_iter=n_refit_iter_``. Curves
+    and ``best_loss_`` are of the training before. With ``X_val``, ``warm_start`` or ``ordered``, or where the
+    networks become PCA, there is no second training.
+
     *Linear networks.* With ``hidden_layer_sizes=()``, identity activations and squared error, the best
     reconstruction is that of PCA [1]_ [2]_. With ``init='auto'`` or 'pca' and no penalty, they start there and are
     brought back to it; one epoch is enough. Otherwise the codes span the same subspace after training, but may be
@@ -382,6 +392,7 @@ class AutoencoderTransformer(TakesSampleWeight):
     ordered: bool = parameter("boolean", default=False)
 
     _starts_at_pca = True
+    _automatic = Automatic(refits=True)
 
     def _penalties(self, setup: Setup) -> list[Penalty]:
         if not self.contractive:
@@ -415,7 +426,8 @@ class AutoencoderTransformer(TakesSampleWeight):
 
     def _fitted_attributes(self, fit: Fit, encoder: Any, decoder: Any) -> dict[str, Any]:
         own = ordered.attributes(self, fit, encoder, decoder) if self.ordered else {}
-        return {"n_components_": fit.architecture.encoder_layer_sizes[-1], "is_pca_": fit.is_pca, **own}
+        width, n_refit = fit.architecture.encoder_layer_sizes[-1], fit.n_refit_epochs
+        return {"n_components_": width, "is_pca_": fit.is_pca, "n_refit_iter_": n_refit, **own}
 
     def _warn_after_fit(self, history: History) -> None:
         if self.ordered and self._short_of is not None:

@@ -126,6 +126,11 @@ def random_streams(random_state) -> Streams:
     return Streams(*(torch.Generator().manual_seed(int(s) >> 1) for s in seeds))
 
 
+def rewound(streams: Streams) -> Streams:
+    """Return generators that draw once more what these have drawn."""
+    return Streams(*(torch.Generator().manual_seed(stream.initial_seed()) for stream in streams))
+
+
 def restarted(streams: Streams, n_starts: int) -> list[Streams]:
     """Return the generators of each start after the first, which has ``streams``."""
     seed = streams.weights.initial_seed()

@@ -29,6 +29,8 @@ class Automatic(NamedTuple):
         Whether rows are held out, where the number of epochs is automatic too.
     rates : str
         How an automatic rate changes.
+    refits : bool
+        Whether rows held out of few for an automatic number of epochs are trained on in the end; see `refit.py`.
     """
 
     learning_rate: float = 0.01
@@ -38,6 +40,7 @@ class Automatic(NamedTuple):
     epochs: tuple[int, int] = (20, 300)
     holds_out: bool = True
     rates: str = "linear"
+    refits: bool = False
 
     def batch_size(self, n_rows: int) -> int:
         """Return the number of rows of a batch."""
@@ -62,6 +65,11 @@ RATE_TIMES_WIDTH = 0.01 * 128
 PORTIONS_LEARNING_RATE = 1e-3
 PORTIONS_BATCH_SIZE = 200
 
+# Rows held out of a table of fewer rows only tell for how many epochs to train on all, and do so once so many
+# have been no better. Of more rows, epochs get better late, as the rate falls, and a tenth is not missed.
+FEW_ROWS = 1000
+PATIENCE = 30
+
 LEAST_HELD_OUT = 40  # rows, where a quarter of all are as many
 
 
@@ -84,6 +92,7 @@ class ValuesUsed:
     estimator: Any
     data: Any
     has_end = True  # whether it is known how long training will be
+    n_epochs: int | None = None  # of training the networks as a whole, where rows held out have told
 
     @property
     def batch_size(self) -> int:
@@ -96,7 +105,7 @@ class ValuesUsed:
     @property
     def max_iter(self) -> int:
         """The number of epochs of training the networks as a whole."""
-        given = self.estimator.max_iter
+        given = self.estimator.max_iter if self.n_epochs is None else self.n_epochs
         n = self.data.n_train
         return self.estimator._automatic.max_iter(n, self.batch_size) if given == "auto" else int(given)
 

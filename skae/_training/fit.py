@@ -72,6 +72,7 @@ class Fit:
     layer_loss_curves: list[list[float]] = field(default_factory=list)
     start: PrincipalStart | None = None
     portions: dict[str, Record] = field(default_factory=dict)  # see `recent`
+    n_refit_epochs: int = 0  # on all rows, after others had told how many
 
     def __post_init__(self) -> None:
         self.architecture, self.is_pca = self.setup.architecture, False

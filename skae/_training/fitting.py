@@ -144,7 +144,7 @@ def fit_networks(estimator, X, **data):
         else:
             train(fit, phases, X, context)
         fit.history.went_on = warm
-        keep(fit)
+        fit = keep(fit)
         if watched:
             with alone():
                 context.call_on_fit_task_end(
@@ -206,16 +206,20 @@ def phases_of(fit: Fit) -> Sequence[Phase]:
     return [fit.whole()] if phases is None else phases
 
 
-def keep(fit: Fit) -> None:
-    """Give the estimator its fitted attributes, and take away those of a fit before."""
+def keep(fit: Fit) -> Fit:
+    """Give the estimator its fitted attributes, and take away those of a fit before; return what they are of."""
+    from .refit import on_all_rows  # which is made of what is here
+
     fit.settle()
     if not fit.history.loss_curve:
         fit.history.loss, fit.history.stopped = fit.measure(), True
     complain(fit)
+    fit = on_all_rows(fit)
     attributes = vars(fit.setup.estimator)
     for name in ("validation_loss_curve_", "_ongoing", "_left_by_partial_fit"):
         attributes.pop(name, None)
     attributes.update(fitted_attributes(fit))
+    return fit
 
 
 def _glimpse(fit: Fit, step: Step, history: History) -> dict[str, Any]:

@@ -41,6 +41,12 @@ class History:
         for name, total in sums.items():
             self.parts.setdefault(name, []).append(float(ranks.sum(total)) / n_rows)
 
+    @property
+    def best_epoch(self) -> int:
+        """The number of the best epoch for the rows held out, from 1; 0 for the weights at the start."""
+        held_out = self.validation_loss_curve
+        return 0 if self.came_back or not held_out else held_out.index(min(held_out)) + 1
+
     def attributes(self, curve: list[float]) -> dict[str, Any]:
         """Return the fitted attributes that tell of training; ``curve`` may begin with earlier passes."""
         held_out = {"validation_loss_curve_": self.validation_loss_curve} if self.validation_loss_curve else {}
@@ -86,6 +92,11 @@ class Watch:
             history.best_loss, self._losses = math.inf, []
         self._judge(monitored, history)
         return schedule.tol is not None and self._is_flat(schedule.tol)
+
+    def is_past_the_best(self, history: History) -> bool:
+        """Tell whether the rows held out have got no better for so many epochs that training is to end."""
+        patience, epochs = self.schedule.patience, history.validation_loss_curve
+        return patience is not None and len(epochs) - history.best_epoch > patience
 
     def _loss(self, held_out: Tensor) -> float:
         n = max(self.schedule.batch_size, AT_ONCE)

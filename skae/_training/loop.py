@@ -62,6 +62,8 @@ def walk(
             if ranks.any(monitor is not None and monitor.end_epoch(history)):
                 history.stopped = True
                 break
+            if watch.is_past_the_best(history):
+                break
             history.converged = history.converged or flat
             if flat:
                 if course is None:

@@ -85,6 +85,7 @@ class Schedule(NamedTuple):
     n_iter_no_change: int = 10
     rates: str = "constant"  # or a name of `SCHEDULES`
     keeps_best: bool = True  # whether the weights that are best for the rows held out come back
+    patience: int | None = None  # epochs without a better one for these, after which training ends
     first_epoch: float = 0  # how many have passed before, for warm-ups
     length: float = 1  # what an epoch counts for in these: a portion of rows is not one
     merge_single: bool = False  # a last batch of one row joins the one before: batch normalization needs two

@@ -22,7 +22,7 @@ from .._support import devices
 from .._support.devices import Streams, random_streams
 from .._support.ranks import current
 from .autograd import AutogradStep
-from .automatic import ValuesUsed, share_to_hold_out
+from .automatic import FEW_ROWS, PATIENCE, ValuesUsed, share_to_hold_out
 from .dropout import Dropout
 from .explicit import ExplicitStep
 from .history import History
@@ -117,6 +117,7 @@ class Run(ValuesUsed):
             e.n_iter_no_change,
             rates=rates if self.has_end else "constant",
             keeps_best=bool(e.early_stopping),
+            patience=PATIENCE if self.finds_n_epochs else None,
             merge_single=step.needs_two_rows,
             loss_unit=step.objective.loss_unit,
             first_epoch=self.first_epoch,
@@ -126,6 +127,11 @@ class Run(ValuesUsed):
     def first_epoch(self) -> float:
         """How many epochs have passed before, for warm-ups."""
         return 0.0
+
+    @property
+    def finds_n_epochs(self) -> bool:
+        """Whether rows held out are to tell for how many epochs to train on all rows."""
+        return False
 
     @contextlib.contextmanager
     def training(
@@ -211,6 +217,14 @@ class Setup(Run):
     def first_epoch(self) -> float:
         # What a warm start begins at is one of its candidates, and so has to be judged by the whole objective.
         return math.inf if self.mode is Mode.WARM_START and self.previous is not None else 0.0
+
+    @property
+    def finds_n_epochs(self) -> bool:
+        e = self.estimator
+        refits = e._automatic.refits and not getattr(e, "ordered", False)  # whose objective changes on the way
+        automatic = refits and e.max_iter == "auto" and e.early_stopping == "auto"
+        holds_out = self.mode is Mode.FRESH and self.data.validation_rows is not None
+        return automatic and holds_out and self.data.total_weight < FEW_ROWS
 
     @property
     def n_passes_before(self) -> int:

@@ -57,8 +57,7 @@ def fit_together(estimators: Sequence[Any], X, rows: Sequence[Any] | None = None
         fits = _prepare(estimators, checked, rows)
         for error in filter(None, train_fits(fits)):
             raise error
-        for fit in fits:
-            keep(fit)
+        fits = [keep(fit) for fit in fits]
         with one_for_each_cause():
             for fit in fits:
                 for warn in definitions(fit.setup.estimator, "_warn_after_fit"):

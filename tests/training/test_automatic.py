@@ -33,7 +33,7 @@ def test_batches_epochs_and_rows_held_out(n_rows, batch_size, held_out, n_epochs
     """The rows trained on decide: a sixteenth of them in a batch, 2500 steps, between 20 and 300 epochs."""
     if n_rows > 1000:  # enough to see what is planned
         return _planned(n_rows, batch_size, n_epochs)
-    model = AutoencoderTransformer(**NARROW).fit(rows(n_rows))
+    model = StackedAutoencoder(**NARROW, pretrain_max_iter=1).fit(rows(n_rows))
     assert (model.batch_size_, model.max_iter_, model.learning_rate_) == (batch_size, n_epochs, 0.01)
     assert model.n_iter_ == len(model.validation_loss_curve_) == n_epochs
     return None

@@ -1,0 +1,137 @@
+"""All rows of small tables, once those held out have told for how many epochs to train."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+from recorder import Recorder
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.datasets import load_iris
+from sklearn.preprocessing import scale
+
+from skae import AutoencoderTransformer
+from skae._training import setup
+
+X = scale(load_iris().data)
+
+
+def weights(model):
+    tensors = {**model.encoder_.state_dict(), **model.decoder_.state_dict(prefix="decoder.")}
+    return {name: tensor.numpy() for name, tensor in tensors.items()}
+
+
+def assert_equal_weights(model, other):
+    ours, theirs = weights(model), weights(other)
+    assert ours.keys() == theirs.keys()
+    for name, weight in ours.items():
+        assert_array_equal(weight, theirs[name])
+
+
+def best_epoch(model):
+    return int(np.argmin(model.validation_loss_curve_)) + 1
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {},
+        {"activation": "tanh"},
+        {"init": "glorot", "hidden_layer_sizes": (8,)},
+        {"loss": "huber", "dropout": 0.1},
+        {"alpha": 1e-3, "normalization": "batch", "hidden_layer_sizes": (8,)},
+    ],
+    ids=str,
+)
+def test_the_networks_are_those_of_the_best_number_of_epochs_on_all_rows(parameters):
+    model = AutoencoderTransformer(1, random_state=0, **parameters).fit(X)
+    assert model.n_refit_iter_ == best_epoch(model) > 0
+    other = clone(model).set_params(max_iter=model.n_refit_iter_).fit(X)
+    assert_equal_weights(model, other)
+    assert (other.n_refit_iter_, other.batch_size_) == (0, model.batch_size_)
+
+
+def test_weights_of_rows_and_sparse_rows():
+    count = np.random.default_rng(0).integers(0, 3, len(X))
+    for rows, weight in ((X, count), (sparse.csr_array(X), None)):
+        model = AutoencoderTransformer(1, random_state=0).fit(rows, sample_weight=weight)
+        other = clone(model).set_params(max_iter=model.n_refit_iter_).fit(rows, sample_weight=weight)
+        assert_equal_weights(model, other)
+
+
+def test_what_tells_of_training_is_of_the_one_with_rows_held_out():
+    """It ends when thirty epochs have been no better for them."""
+    model = AutoencoderTransformer(1, random_state=0).fit(X)
+    assert model.n_iter_ == len(model.loss_curve_) == len(model.validation_loss_curve_)
+    assert model.n_iter_ == min(best_epoch(model) + 31, model.max_iter_)
+    assert model.best_loss_ == min(model.validation_loss_curve_)
+    assert model.max_iter_ > model.n_iter_
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [{"max_iter": 40}, {"early_stopping": False}, {"early_stopping": True}, {"ordered": True}],
+    ids=str,
+)
+def test_only_where_the_number_of_epochs_is_automatic(parameters):
+    model = AutoencoderTransformer(1, hidden_layer_sizes=(8,), random_state=0, **parameters).fit(X)
+    assert model.n_refit_iter_ == 0
+
+
+@pytest.mark.filterwarnings("ignore:The warm start has changed nothing")
+def test_not_where_all_rows_are_trained_on_already():
+    model = AutoencoderTransformer(1, random_state=0, warm_start=True)
+    assert model.fit(X[::2], X_val=X[1::2]).n_refit_iter_ == 0
+    assert model.fit(X).n_refit_iter_ == 0
+
+
+def test_not_where_pca_is_as_good():
+    noise = np.random.default_rng(0).normal(size=(80, 20))
+    model = AutoencoderTransformer(5, random_state=0).fit(noise)
+    assert (model.is_pca_, model.n_refit_iter_) == (True, 0)
+
+
+def test_not_on_many_rows(monkeypatch):
+    """Their training goes on to its end, however long there has been no better epoch."""
+    monkeypatch.setattr(setup, "FEW_ROWS", len(X))
+    model = AutoencoderTransformer(1, random_state=0).fit(X)
+    assert model.n_iter_ == model.max_iter_ > best_epoch(model) + 31
+    assert model.n_refit_iter_ == 0
+    assert AutoencoderTransformer(1, random_state=0).fit(X[1:]).n_refit_iter_ > 0
+
+
+def test_callbacks_see_the_epochs_with_rows_held_out():
+    """And at the end the networks that are kept; where they stop the fit, nothing comes after."""
+    recorder = Recorder()
+    model = AutoencoderTransformer(1, random_state=0).set_callbacks(recorder).fit(X)
+    assert_equal_weights(model, AutoencoderTransformer(1, random_state=0).fit(X))
+    assert recorder.ended.count("epoch") == model.n_iter_
+    assert_array_equal(recorder.models[-1].transform(X), model.transform(X))
+    stopped = AutoencoderTransformer(1, random_state=0).set_callbacks(Recorder(stop_after=60)).fit(X)
+    assert (stopped.n_iter_, stopped.n_refit_iter_) == (60, 0)
+
+
+def test_the_best_of_several_starts_is_trained_again():
+    model = AutoencoderTransformer(1, n_init=3, hidden_layer_sizes=(4,), init="glorot", random_state=0).fit(X)
+    single = clone(model).set_params(n_init=1).fit(X)
+    assert model.best_loss_ <= single.best_loss_
+    assert model.n_refit_iter_ == best_epoch(model)
+
+
+def test_an_interrupt_leaves_the_networks_of_before():
+    """A loss of the user's own presses Ctrl-C in the last step."""
+    calls, last = [], np.inf
+
+    def loss(reconstruction, target):
+        calls.append(len(target))
+        if len(calls) == last:
+            raise KeyboardInterrupt
+        return (reconstruction - target).square().mean(1)
+
+    model = AutoencoderTransformer(1, loss=loss, random_state=0).fit(X)
+    last, calls = len(calls), []
+    interrupted = clone(model)
+    with pytest.warns(UserWarning, match=f"interrupted after {model.n_iter_} epochs"):
+        interrupted.fit(X)
+    assert interrupted.n_refit_iter_ == 0 < model.n_refit_iter_
+    assert interrupted.validation_loss_curve_ == model.validation_loss_curve_
+    assert interrupted.score(X) > 0.8
