@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ._base import BaseAutoencoder, UsesEncoder
 from ._data import arrays, labels
+from ._data.markers import in_rows
 from ._data.split import distinct
 from ._denoising import DenoisingAutoencoder
 from ._networks.inference import forward
@@ -243,8 +244,8 @@ class AutoencoderClassifier(ClassifierMixin, UsesEncoder):
         refuse("AutoencoderClassifier.fit")
         with restore_on_failure(self), threads.for_work(0):
             labels.refuse_missing(y)
-            X, y = arrays.check_rows(self, X, y)
-            _refuse_marker(self.autoencoder, X)
+            given, (X, y) = X, arrays.check_rows(self, X, y)
+            _refuse_marker(self.autoencoder, X, given)
             weights = arrays.check_weights(sample_weight, X)
             weight = None if weights is None else weights.cpu().numpy()
             labelled, codes = self._check_labels(X, y)
@@ -366,8 +367,8 @@ class AutoencoderClassifier(ClassifierMixin, UsesEncoder):
         return self._classify(X, "predict_log_proba", torch.log_softmax)
 
     def _check(self, X, method: str | None = None):
-        X = super()._check(X, method)
-        _refuse_marker(self.autoencoder_, X)
+        given, X = X, super()._check(X, method)
+        _refuse_marker(self.autoencoder_, X, given)
         return X
 
     def _classify(self, X, method: str, normalize):
@@ -434,11 +435,11 @@ def default_autoencoder() -> DenoisingAutoencoder:
     )
 
 
-def _refuse_marker(autoencoder, X) -> None:
+def _refuse_marker(autoencoder, X, given) -> None:
     """Refuse rows with a number that stands for missing values to the autoencoder: here it would be one."""
     marker = getattr(autoencoder, "missing_values", None)
     is_number = isinstance(marker, Real) and not arrays.is_nan(marker)
-    if not is_number or issparse(X) or not bool((marker == X).any()):
+    if not is_number or issparse(X) or not bool((in_rows(marker, given) == X).any()):
         return
     raise ValueError(
         f"X contains {marker}, which stands for a missing value to the autoencoder (missing_values={marker}), but "

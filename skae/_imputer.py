@@ -15,6 +15,7 @@ from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, v
 
 from ._data import arrays
 from ._data.magnitude import check_columns
+from ._data.markers import in_rows, without_na
 from ._imputation.imputation import Outcome, fit_imputation, from_plain, to_plain, work
 from ._imputation.members import Shape
 from ._imputation.plausible import Range, plausible_range
@@ -237,8 +238,8 @@ class AutoencoderImputer(CallbackSupportMixin, Parameters, TransformerMixin, Bas
         """
         refuse("AutoencoderImputer.fit")
         with restore_on_failure(self):
-            X = self._check(X, reset=True)
-            missing = self._missing(X)
+            given, X = X, self._check(X, reset=True)
+            missing = self._missing(X, given)
             self._limits = _limits(self.min_value, self.max_value, X.shape[1])
             self._empty = missing.all(axis=0)
             self.indicator_ = self._indicator(missing) if self.add_indicator else None
@@ -346,7 +347,7 @@ class AutoencoderImputer(CallbackSupportMixin, Parameters, TransformerMixin, Bas
         """
         check_is_fitted(self)
         given, X = X, self._check(X, reset=False)
-        missing = self._missing(X)
+        missing = self._missing(X, given)
         kept = ~self._empty
         filled = np.where(missing, 0, X).astype(X.dtype)
         if missing[:, kept].any():
@@ -405,6 +406,7 @@ class AutoencoderImputer(CallbackSupportMixin, Parameters, TransformerMixin, Bas
 
     def _check(self, X, *, reset: bool) -> np.ndarray:
         finite = "allow-nan" if np.isnan(self._marker) else True
+        X = without_na(X)
         with arrays.with_remedy(X):
             X = arrays.to_numpy(X.detach()) if isinstance(X, torch.Tensor) else X
             return validate_data(self, X, dtype=[np.float64, np.float32], ensure_all_finite=finite, reset=reset)
@@ -414,8 +416,9 @@ class AutoencoderImputer(CallbackSupportMixin, Parameters, TransformerMixin, Bas
         scale = np.where(self._scale > 0, self._scale, 1.0)
         return torch.from_numpy(np.where(observed, (X.astype(np.float64) - self._mean) / scale, 0.0))
 
-    def _missing(self, X: np.ndarray) -> np.ndarray:
-        return np.isnan(X) if np.isnan(self._marker) else self._marker == X
+    def _missing(self, X: np.ndarray, given: Any) -> np.ndarray:
+        """Tell which entries of validated rows, which were ``given`` before, are missing."""
+        return np.isnan(X) if np.isnan(self._marker) else in_rows(self._marker, given) == X
 
     def _indicator(self, missing: np.ndarray) -> MissingIndicator:
         return MissingIndicator(error_on_new=False).fit(_marks(missing))

@@ -802,7 +802,8 @@ def _marker(autoencoder: Any) -> Any:
     """Return what stands for missing values where the estimator, or a step of it, says so; else NaN."""
     steps = [step for _, step in autoencoder.steps] if isinstance(autoencoder, Pipeline) else [autoencoder]
     markers = (getattr(step, "missing_values", None) for step in steps)
-    return next((marker for marker in markers if marker is not None), np.nan)
+    marker = next((marker for marker in markers if marker is not None), np.nan)
+    return marker.item() if isinstance(marker, np.generic) else marker  # compared in any column's precision
 
 
 def _like(given, X, values: np.ndarray):

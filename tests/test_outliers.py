@@ -10,6 +10,7 @@ from typing import ClassVar
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 import torch
 from estimators import DETECTORS, along_columns, assert_same, configured, detector, rows
@@ -755,6 +756,28 @@ def test_left_out_rows_of_any_kind(kind):
         if kind is sparse.csr_array:
             assert_allclose(found, getattr(model, method)(X, left_out=True), rtol=1e-6)  # dense, the same rows
         assert not np.allclose(found, np.asarray(getattr(model, method)(other)), rtol=0.05)
+
+
+@pytest.mark.parametrize("kind", ["nullable", "pyarrow", "polars", "object"])
+def test_rows_of_fit_are_known_among_any_others(kind):
+    """Columns with missing cells have another dtype in NumPy than parts of them without."""
+    generator = np.random.default_rng(0)
+    X = pd.DataFrame({"visits": generator.integers(0, 50, 60), "weight": generator.normal(size=60)})
+    X["smokes"] = X["visits"] + 10 * generator.normal(size=60) > 25
+    X = X.convert_dtypes()
+    X.loc[::4, "visits"], X.loc[1::4, "smokes"] = pd.NA, pd.NA
+    make = {
+        "nullable": lambda rows: rows,
+        "pyarrow": lambda rows: rows.convert_dtypes(dtype_backend="pyarrow"),
+        "polars": pl.from_pandas,
+        "object": lambda rows: rows.to_numpy(dtype=object),
+    }[kind]
+    model = detector(configured(TabularVAESampler, random_state=None)).fit(make(X))
+    complete = X.notna().all(axis=1).to_numpy()
+    for method in ("p_values", "score_features"):
+        of_all = getattr(model, method)(make(X), left_out=True)
+        assert_array_equal(getattr(model, method)(make(X[complete]), left_out=True), of_all[complete])
+    assert not np.allclose(model.score_features(make(X), left_out=True), model.score_features(make(X)))
 
 
 def test_other_rows_and_shares_of_the_rows_of_fit_are_not_told():

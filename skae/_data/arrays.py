@@ -1,7 +1,6 @@
 """Between the caller's arrays and torch: NumPy, SciPy sparse, torch tensors and other array namespaces."""
 
 from collections.abc import Callable
-from numbers import Real
 from types import SimpleNamespace
 
 import numpy as np
@@ -20,6 +19,7 @@ from sklearn.utils._set_output import ADAPTERS_MANAGER, _get_output_config
 from sklearn.utils.validation import _check_sample_weight, validate_data
 from torch import Tensor
 
+from .markers import is_nan, marked, without_na
 from .remedies import with_remedy
 
 
@@ -44,17 +44,17 @@ def check_rows(
             "Pass X.reshape(len(X), -1); with image_shape=(height, width[, channels]) the networks turn the "
             "rows back into images."
         )
-    X = X.detach() if isinstance(X, Tensor) else X
+    X = without_na(X.detach() if isinstance(X, Tensor) else X)
     marker = getattr(estimator, "missing_values", None)
     kinds: dict = _kinds(marker)
     if not all_finite and (marker is None or is_nan(marker)):
         kinds["ensure_all_finite"] = False
     with with_remedy(X):
-        checked = _marked(validate_data(estimator, X, y, dtype=_float_dtypes(X), reset=reset, **kinds), marker)
-    if isinstance(checked, tuple):
-        checked = without_duplicates(checked[0]), checked[1]
-    else:
-        checked = without_duplicates(checked)
+        checked = validate_data(estimator, X, y, dtype=_float_dtypes(X), reset=reset, **kinds)
+        if isinstance(checked, tuple):
+            checked = without_duplicates(marked(checked[0], marker, X)), checked[1]
+        else:
+            checked = without_duplicates(marked(checked, marker, X))
     if method is not None:
         check_same_namespace(checked, estimator, attribute="offset_", method=method)
     return checked
@@ -72,11 +72,6 @@ def without_duplicates(X):
 def _kinds(marker) -> dict:
     """Return which arrays scikit-learn's validation lets pass, where ``marker`` stands for missing values."""
     return {"accept_sparse": "csr"} if marker is None else {"ensure_all_finite": "allow-nan"}
-
-
-def _marked(X, marker):
-    """Return validated rows with NaN for missing values."""
-    return X if marker is None or is_nan(marker) else _nan_for(X, marker)
 
 
 def finite_check(estimator, X) -> Callable[[Tensor], None]:
@@ -107,18 +102,6 @@ def _is_finite(rows: Tensor, allow_nan: bool) -> bool:
     return not torch.isinf(rows).any() if allow_nan else bool(torch.isfinite(rows).all())
 
 
-def is_nan(value) -> bool:
-    """Tell whether a value is NaN."""
-    return isinstance(value, Real) and value != value
-
-
-def _nan_for(X, marker):
-    """Return rows with NaN where they hold ``marker``; NaN elsewhere is refused, as it is without a marker."""
-    xp, _ = get_namespace(X)
-    X = check_array(X, dtype=None)
-    return xp.where(marker == X, xp.asarray(xp.nan, dtype=X.dtype), X)
-
-
 def check_codes(estimator, Z, width: int):
     """Validate codes as rows are, and their width.
 
@@ -142,10 +125,10 @@ def check_unnamed(X, name: str, missing_values=None):
 
     What stands for missing values, None without, comes back as NaN.
     """
-    X = X.detach() if isinstance(X, Tensor) else X
+    X = without_na(X.detach() if isinstance(X, Tensor) else X)
     with with_remedy(X):
         checked = check_array(X, dtype=_float_dtypes(X), input_name=name, **_kinds(missing_values))
-    return without_duplicates(_marked(checked, missing_values))
+    return without_duplicates(marked(checked, missing_values, X))
 
 
 def check_weights(sample_weight, X) -> Tensor | None:

@@ -1,6 +1,7 @@
 """Telling whether rows are among those that a model was fitted to, without keeping them: by a hash of each."""
 
 import hashlib
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _num_samples
 
 from .chunks import slices
+from .tables.frames import is_missing
 
 _ODD = np.uint64(0x9E3779B97F4A7C15)  # 2**64 over the golden ratio, as in Knuth's multiplicative hashing
 
@@ -63,7 +65,30 @@ def _numbers(column: np.ndarray) -> np.ndarray:
     """Return 64 bits for each entry of a column of any kind."""
     if column.dtype.kind in "fiub":
         return _bits(column)
-    different, which = np.unique(column.astype(str), return_inverse=True)
+    if column.dtype.kind != "O":
+        return _of_words(column.astype(str))
+    # Numbers are objects only where there are cells in the same column that are none: in other rows.
+    numbers = [_number(cell) for cell in column.tolist()]
+    is_word = np.array([number is None for number in numbers], dtype=bool)
+    result = _bits(np.array([0.0 if number is None else number for number in numbers]))
+    result[is_word] = _of_words(column[is_word].astype(str))
+    return result
+
+
+def _number(cell: Any) -> float | None:
+    """Return a number, NaN for a missing cell, and None for one that holds something else."""
+    if is_missing(cell):
+        return np.nan
+    if not isinstance(cell, Real | np.bool_):
+        return None
+    try:
+        return float(cell)
+    except OverflowError:
+        return None
+
+
+def _of_words(words: np.ndarray) -> np.ndarray:
+    different, which = np.unique(words, return_inverse=True)
     hashes = [int.from_bytes(hashlib.blake2b(word.encode(), digest_size=8).digest(), "big") for word in different]
     return np.array(hashes, dtype=np.uint64)[which.ravel()]
 

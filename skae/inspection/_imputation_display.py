@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.utils import check_array
 from sklearn.utils._missing import is_pandas_na
 
+from .._data.markers import in_rows
 from .._support.texts import first_of
 from ._drawing import Display, with_parameters_of
 from ._rows import to_numpy
@@ -152,10 +153,11 @@ class ImputationDisplay(Display):
         (imputer, _, prepared, names), kept = find_imputer(estimator, X)
         fill = imputer.impute if hasattr(imputer, "impute") else imputer.transform
         filled = to_numpy(np.asarray(fill(prepared)))[:, : len(kept)]
-        values = check_array(prepared, dtype=np.float64, ensure_all_finite="allow-nan")[:, kept]
+        values = check_array(prepared, dtype=np.float64, ensure_all_finite="allow-nan")
         marker = imputer.missing_values
         is_nan = marker is None or is_pandas_na(marker) or marker != marker
-        missing = np.isnan(values) if is_nan else values == marker
+        missing = np.isnan(values) if is_nan else values == in_rows(marker, prepared)
+        values, missing = values[:, kept], missing[:, kept]
         shown = _chosen(features, names, kept, missing)
         observed = [values[~missing[:, place], place] for place in shown]
         imputed = [filled[missing[:, place], place].astype(np.float64) for place in shown]
