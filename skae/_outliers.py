@@ -478,8 +478,7 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
             refuse_doubled(X.columns)
             validate_data(self, X, skip_check_array=True, reset=reset)
             return X
-        allows_nan = get_tags(self.autoencoder).input_tags.allow_nan
-        finite = "allow-nan" if allows_nan else True
+        finite = "allow-nan" if _takes_missing(self.autoencoder) else True
         X = validate_data(self, X, accept_sparse="csr", dtype=None, ensure_all_finite=finite, reset=reset)
         return arrays.without_duplicates(X)
 
@@ -716,6 +715,7 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
             tags.input_tags.sparse = True
         else:
             tags.input_tags = get_tags(self.autoencoder).input_tags
+            tags.input_tags.allow_nan = _takes_missing(self.autoencoder)
         return tags
 
 
@@ -796,6 +796,21 @@ def _range_of(X) -> np.ndarray:
 
 def _seeds(n: int, generator: torch.Generator) -> list[int]:
     return torch.randint(2**31 - 1, (n,), generator=generator).tolist()
+
+
+def _takes_missing(first: Any, *others: Any) -> bool:
+    """Tell whether an estimator, or one step after the other, takes NaN, which tags of pipelines do not say."""
+    if isinstance(first, Pipeline):
+        return _takes_missing(*[step for _, step in first.steps], *others)
+    if first is not None and first != "passthrough":
+        if hasattr(first, "transformers") or hasattr(first, "transformer_list"):
+            return True  # perhaps: what is in it will say
+        tags = get_tags(first)
+        if not (tags.input_tags.allow_nan or tags.no_validation):
+            return False
+        if getattr(first, "missing_values", None) is not None:
+            return True  # and no step behind it gets any
+    return not others or _takes_missing(*others)
 
 
 def _marker(autoencoder: Any) -> Any:

@@ -18,12 +18,15 @@ from numpy.testing import assert_allclose, assert_array_equal
 from recorder import Recorder
 from scipy import sparse
 from sklearn.base import BaseEstimator, clone
+from sklearn.compose import make_column_transformer
 from sklearn.covariance import EmpiricalCovariance
 from sklearn.datasets import load_breast_cancer, load_wine
+from sklearn.decomposition import PCA
+from sklearn.impute import KNNImputer, SimpleImputer
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GridSearchCV, cross_val_predict
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.utils._param_validation import InvalidParameterError
 from test_common_persistence import ROUND_TRIPS
 
@@ -791,6 +794,25 @@ def test_other_rows_and_shares_of_the_rows_of_fit_are_not_told():
     assert (model.fit_predict(X) == -1).sum() == 9
     with pytest.warns(UserWarning, match="at most 0.05. .* Pass left_out=True"):
         model.p_values(X)
+
+
+def test_arrays_with_missing_values_for_pipelines_that_fill_them():
+    """As they take frames; tags of pipelines do not tell it."""
+    X = np.where(np.random.default_rng(0).random((60, 5)) < 0.1, np.nan, rows())
+    member = configured(AutoencoderTransformer, random_state=None)
+    columns = make_column_transformer((SimpleImputer(), [0, 1, 2, 3, 4]))
+    for steps in (
+        [SimpleImputer(), StandardScaler()],
+        [StandardScaler(), make_pipeline(KNNImputer())],
+        [FunctionTransformer(), columns],
+    ):
+        model = detector(make_pipeline(*steps, member)).fit(X)
+        assert model.__sklearn_tags__().input_tags.allow_nan
+        other = clone(model).fit(pd.DataFrame(X))
+        assert_allclose(model.score_samples(X), other.score_samples(pd.DataFrame(X)))
+    for steps in ([], [StandardScaler()], ["passthrough"], [PCA(2), SimpleImputer()]):
+        with pytest.raises(ValueError, match="AutoencoderOutlierDetector does not accept missing values"):
+            detector(make_pipeline(*steps, member)).fit(X)
 
 
 def test_a_column_that_is_empty_among_the_rows_of_a_member():
