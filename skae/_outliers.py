@@ -29,6 +29,7 @@ from ._data.magnitude import fits_single, magnitude_error
 from ._data.remedies import refuse_doubled, refuse_lazy
 from ._data.split import subsets
 from ._data.standardization import Standardization
+from ._data.tables.codec import UNKNOWN
 from ._data.tables.frames import is_missing
 from ._data.usual import usual_values
 from ._fitted import conformal
@@ -218,7 +219,7 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
             streams = random_streams(self.random_state)
             parts = subsets(*self._sizes(X), self.n_estimators, streams.split)
             fit_members = self._fit_distances if self.autoencoder is None else self._fit_scores
-            with one_for_each_cause():
+            with one_for_each_cause(UNKNOWN):  # some of which only rows left out have
                 oddness = fit_members(X, parts, streams.weights, context)
             self.classes_ = np.array([-1, 1])
             self.estimators_samples_ = [seen.numpy() for seen, _ in parts]
@@ -226,7 +227,8 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
             self.usual_values_ = usual_values(X)
             self._range = _range_of(X) if self.usual_values_.dtype != object else None
             self._rows_of_fit = fingerprint(X)
-            self.offset_ = self._threshold(X)
+            with one_for_each_cause(UNKNOWN):
+                self.offset_ = self._threshold(X)
             fitted = {name: value for name, value in vars(self).items() if name.endswith("_") or name in _PRIVATE}
             context.call_on_fit_task_end(estimator=self, X=X, y=y, reconstruction_attributes=lambda: fitted)
         return self
@@ -569,7 +571,8 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
         ``unseen``, (n_members, n_rows), is of rows of `fit`: which of them are new to which members.
         """
         members = self._members()
-        return mean_of(members, method, X) if unseen is None else mean_of_unseen(members, method, X, unseen)
+        with one_for_each_cause():
+            return mean_of(members, method, X) if unseen is None else mean_of_unseen(members, method, X, unseen)
 
     def _contributions(self, X, unseen: np.ndarray | None = None) -> np.ndarray:
         """Return what each column of validated rows contributes to their oddness, to members."""
@@ -634,11 +637,12 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
         """Explain validated rows, those of `fit` by all members, which is told, or by those without them."""
         known = self._known()
         which = known.places(X)
-        if left_out:
-            return explain(X, known.unseen(which, self.estimators_samples_))
-        if (which >= 0).any():
-            known.tell_of_reasons(which, self._oddness(X))
-        return explain(X)
+        with one_for_each_cause():
+            if left_out:
+                return explain(X, known.unseen(which, self.estimators_samples_))
+            if (which >= 0).any():
+                known.tell_of_reasons(which, self._oddness(X))
+            return explain(X)
 
     def _oddness(self, X) -> np.ndarray:
         """Return the mean over members of how odd validated rows are, (n,), float64.

@@ -796,6 +796,26 @@ def test_other_rows_and_shares_of_the_rows_of_fit_are_not_told():
         model.p_values(X)
 
 
+@pytest.mark.parametrize("method", ["score_samples", "predict", "p_values", "select", "score_features"])
+def test_members_warn_once_of_the_same_rows(method, recwarn):
+    X = pd.DataFrame(rows(), columns=list("abcde"))
+    X["size"] = np.where(X["a"] > X["a"].mean(), "large", "small")
+    X.loc[[3, 50], "size"] = ["huge", "tiny"]
+    model = detector(configured(TabularVAESampler, random_state=None), contamination=0.1).fit(X)
+    assert not recwarn.list  # of categories that fit has seen, but not each member
+    getattr(model, method)(X.iloc[:5].assign(size=["new", "small", "other", "large", "small"]))
+    assert [str(warning.message)[:45] for warning in recwarn] == ["Column 'size' holds values that fit did not s"]
+    if method != "score_features":
+        recwarn.clear()
+        X = rows()
+        members = configured(VAESampler, likelihood="poisson", loss=None, random_state=None)
+        model = detector(members).fit(np.round(np.abs(X)))
+        recwarn.clear()
+        getattr(model, method)(-np.abs(X[:5]) - 1)
+        told = [str(warning.message) for warning in recwarn]
+        assert len([message for message in told if "score -inf" in message]) == 1
+
+
 def test_arrays_with_missing_values_for_pipelines_that_fill_them():
     """As they take frames; tags of pipelines do not tell it."""
     X = np.where(np.random.default_rng(0).random((60, 5)) < 0.1, np.nan, rows())

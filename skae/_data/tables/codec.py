@@ -25,6 +25,7 @@ from .columns import (
 )
 from .frames import CATEGORY, Column, Layout
 
+UNKNOWN = "unknown categories"  # a cause of warnings
 MOST_CATEGORIES = 255  # as scikit-learn's histogram gradient boosting takes
 
 
@@ -142,7 +143,8 @@ class TableCodec:
             others = f" So do {len(unknown) - 1} other columns." if len(unknown) > 1 else ""
             warn(
                 f"Column {name!r} holds values that fit did not see, such as {value!r}: they count as missing."
-                f"{others}"
+                f"{others}",
+                cause=UNKNOWN,
             )
         return matrix
 
