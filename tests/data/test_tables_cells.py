@@ -431,6 +431,27 @@ def test_columns_of_other_types_are_named(make):
     assert_array_equal(chosen.encode(make({"a": [True, False]})), chosen.encode(make({"a": [1.0, 0.0]})))
 
 
+def test_numbers_among_objects_are_numbers_where_fit_saw_some():
+    """As in one row of a frame that is made a frame of."""
+    frame = pd.DataFrame(
+        {"a": FLOATS, "b": INTEGERS, "c": WORDS.astype(object), "d": pd.array(IDS, dtype="Int64")}
+    )
+    codec = fitted(frame)
+    for number in range(len(frame)):
+        row = frame.iloc[number].to_frame().T
+        assert row["a"].dtype == object
+        assert_array_equal(codec.encode(row), codec.encode(frame.iloc[[number]]))
+    holes = frame.astype(object)
+    holes.loc[1, ["a", "b"]] = None, pd.NA
+    filled = codec.fill(holes, codec.encode(frame))
+    assert filled.dtypes.eq(object).all()
+    assert filled.notna().all(axis=None)
+    assert cells(filled.drop(index=1), 0) == cells(frame.drop(index=1), 0)
+    for wrong in ("1.5", True):
+        with pytest.raises(ValueError, match="Column 'a' has dtype object, but held numbers in fit"):
+            codec.encode(holes.assign(a=pd.Series([wrong] * len(holes), dtype=object)))
+
+
 def test_given_numbers_come_back_as_given():
     frame = pd.DataFrame({"a": FLOATS, "b": INTEGERS, "c": BITS.astype(float), "d": FLOATS.astype(np.float32)})
     for table in (frame, pl.from_pandas(frame), frame[["a", "b", "c"]].to_numpy()):

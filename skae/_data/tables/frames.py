@@ -60,6 +60,10 @@ class Column(NamedTuple):
             values = self.values.astype(object)
         return self._replace(kind=CATEGORY, values=values)
 
+    def as_numbers(self) -> "Column":
+        """Return the column with its values as numbers, where all of them are: those of objects may be."""
+        return _of_objects(self.name, self.values, self.missing)._replace(dtype=self.dtype)
+
 
 class Layout(NamedTuple):
     """What a table looks like, so that another can be made that looks the same. Plain values.

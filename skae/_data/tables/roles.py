@@ -86,12 +86,14 @@ def as_in_fit(columns: list[Column], variables: list[Variable]) -> list[Column]:
             column = column.as_category()
             _check_types(column, variable)
         elif column.kind != NUMBER:
-            if not column.missing.all():
+            column = column.as_numbers() if column.kind == CATEGORY else column
+            if column.kind != NUMBER and not column.missing.all():
                 raise ValueError(
                     f"Column {column.name!r} has dtype {name_of(column.dtype)}, but held numbers in fit. Convert "
                     "it to numbers."
                 )
-            column = column._replace(kind=NUMBER, values=np.full(len(column.values), np.nan))
+            if column.missing.all():
+                column = column._replace(kind=NUMBER, values=np.full(len(column.values), np.nan))
         typed.append(column)
     return typed
 
