@@ -22,6 +22,7 @@ from .. import (
 from .._data.remedies import refuse_lazy
 from ._graph import Graph
 from ._outputs import kind_of
+from ._parts import last_step, parts_of, plain
 
 MINIMUM_OPSET = 18  # since it, reductions take their axes as an input
 _SYNONYMS = {  # methods whose results the outputs are
@@ -116,7 +117,7 @@ def to_onnx(model, X, *, outputs=None, target_opset=None):
     ((150, 2), (150,))
     """
     check_is_fitted(model)
-    model = getattr(model, "best_estimator_", model)
+    model = plain(model)
     _refuse(model)
     refuse_lazy(X)
     if scipy.sparse.issparse(X):
@@ -126,7 +127,7 @@ def to_onnx(model, X, *, outputs=None, target_opset=None):
     for estimator in _estimators(model):
         _register(type(estimator))
     rows = X[:1] if hasattr(X, "iloc") or hasattr(X, "columns") else _floating(X)
-    last = _last(model)
+    last = last_step(model)
     options: dict[int, dict[str, Any]] = {}
     if is_classifier(last):
         options[id(last)] = {"zipmap": False}  # probabilities as a matrix
@@ -145,7 +146,7 @@ _REASONS = {
 
 def _refuse(model: Any) -> None:
     """Say why some estimators have no graph, alone or as a step."""
-    for part in _parts(model):
+    for part in parts_of(model):
         for estimator, reason in _REASONS.items():
             if isinstance(part, estimator):
                 rest = "" if part is model else " Export the steps after it, and give them what it returns."
@@ -156,13 +157,6 @@ def _floating(X: Any) -> np.ndarray:
     """Return the first row as an array of float32 or float64."""
     rows = np.asarray(X)[:1]
     return rows if rows.dtype.name in _FLOATS else rows.astype(np.float32 if rows.dtype == "float16" else float)
-
-
-def _last(model: Any) -> Any:
-    """Return the estimator whose outputs a model gives."""
-    while hasattr(model, "steps"):
-        model = model.steps[-1][1]
-    return model
 
 
 def _check_outputs(last: Any, names: Sequence[str]) -> None:
@@ -182,17 +176,7 @@ def _check_outputs(last: Any, names: Sequence[str]) -> None:
 
 def _estimators(model: Any) -> Iterator[Any]:
     """Yield the estimators of skae that a model is made of."""
-    return (part for part in _parts(model) if isinstance(part, _ESTIMATORS))
-
-
-def _parts(model: Any) -> Iterator[Any]:
-    """Yield the estimators that a model is made of: the steps of pipelines, those for columns, and so on."""
-    parts = getattr(model, "steps", None) or getattr(model, "transformers_", None)
-    parts = parts or getattr(model, "transformer_list", None)
-    if parts is None:
-        yield model
-    for part in parts or ():
-        yield from _parts(part[1])
+    return (part for part in parts_of(model) if isinstance(part, _ESTIMATORS))
 
 
 # What skl2onnx calls -----------------------------------------------------------------------------------------
@@ -223,9 +207,12 @@ def _infer(operator: Any) -> None:
     """Give the outputs their types and shapes."""
     model = operator.raw_operator
     kind, dtype = kind_of(model), _dtype(operator.inputs)
-    names = [_SYNONYMS.get(name, name) for name in operator.skae_outputs]
-    for name, variable in zip(names, operator.outputs, strict=True):
-        tensor = _TENSORS.get(np.dtype(kind.dtype(model, name, dtype)).name, data_types.StringTensorType)
+    for name, variable in zip(_outputs(operator), operator.outputs, strict=True):
+        name = _SYNONYMS.get(name, name)
+        found = np.dtype(kind.dtype(model, name, dtype)).name
+        if found == "uint8" and hasattr(operator, "skae_outputs") and not variable.is_leaf:
+            found = "int64"  # bits that other steps read, whose converters take no bytes
+        tensor = _TENSORS.get(found, data_types.StringTensorType)
         variable.type = tensor([None, *kind.shape(model, name)])
 
 
@@ -240,8 +227,16 @@ def _convert(scope: Any, operator: Any, container: Any) -> None:
     ]
     model = operator.raw_operator
     written = kind_of(model)(graph, model, graph.stack(parts))
-    for name, variable in zip(operator.skae_outputs, operator.outputs, strict=True):
-        graph.rename(getattr(written, _SYNONYMS.get(name, name)), variable.onnx_name)
+    for name, variable in zip(_outputs(operator), operator.outputs, strict=True):
+        result = getattr(written, _SYNONYMS.get(name, name))
+        integers = type(variable.type) is data_types.Int64TensorType
+        graph.rename(graph.cast(result, np.int64) if integers else result, variable.onnx_name)
+
+
+def _outputs(operator: Any) -> Sequence[str]:
+    """Return what an operator gives: what is asked for, or what meta-estimators expect, which do not say."""
+    defaults = kind_of(operator.raw_operator).defaults[: len(operator.outputs)]
+    return getattr(operator, "skae_outputs", defaults)
 
 
 def _has_dtype(variable: Any, dtype: np.dtype) -> bool:

@@ -16,12 +16,15 @@ from onnx import TensorProto, helper
 from scipy import special
 from scipy.sparse import csr_array
 from sklearn.base import clone
-from sklearn.compose import make_column_transformer
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.compose import ColumnTransformer, make_column_transformer
 from sklearn.datasets import load_digits
+from sklearn.ensemble import BaggingClassifier, RandomForestClassifier, StackingClassifier
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
-from sklearn.pipeline import make_pipeline, make_union
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline, make_union
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from torch import nn
 
@@ -31,6 +34,7 @@ from skae import (
     AutoencoderOutlierDetector,
     AutoencoderTransformer,
     DenoisingAutoencoder,
+    SemanticHasher,
     SparseAutoencoder,
     TabularVAESampler,
     VAESampler,
@@ -387,6 +391,69 @@ def test_one_row_integers_and_any_number_of_rows(rows):
     exported = to_onnx(model, X[:1])
     assert_close(run(exported, X.astype(float))[0], model.transform(X))
     assert_close(run(exported, X[:1].astype(float))[0], model.transform(X[:1]))
+
+
+def small(n_components=2):
+    return AutoencoderTransformer(n_components, max_iter=1, tol=None, random_state=0)
+
+
+META_ESTIMATORS = {
+    "calibrated": lambda model: CalibratedClassifierCV(model, cv=2),
+    "bagging": lambda model: BaggingClassifier(model, n_estimators=2, random_state=0),
+    "one_vs_rest": OneVsRestClassifier,
+    "stacking": lambda model: StackingClassifier([("it", model)], RandomForestClassifier(3, random_state=0), cv=2),
+    "search": lambda model: make_pipeline(StandardScaler(), GridSearchCV(model, {"max_iter": [1, 2]}, cv=2)),
+}
+
+
+@pytest.mark.parametrize("convert", [to_onnx, skl2onnx.to_onnx])
+@pytest.mark.parametrize("meta", META_ESTIMATORS.values(), ids=META_ESTIMATORS)
+def test_classifiers_in_other_estimators(meta, convert, rows):
+    X, y = rows.astype(np.float32), np.digitize(rows[:, 0], [0.3, 0.6])
+    classifier = AutoencoderClassifier(small(), max_iter=2, tol=None, random_state=0)
+    classifier.autoencoder.random_state = None
+    model = meta(classifier).fit(X, y)
+    options = {} if convert is to_onnx else {"options": {"zipmap": False}}
+    labels, probabilities = run(convert(model, X, **options), X)
+    assert_array_equal(labels, model.predict(X))
+    np.testing.assert_allclose(probabilities, model.predict_proba(X), atol=1e-5)
+
+
+@pytest.mark.parametrize("outputs", [None, "reconstruct"])
+def test_a_search_within_a_pipeline(outputs, rows):
+    search = GridSearchCV(small(), {"n_components": [1, 2]}, cv=2)
+    pipe = make_pipeline(StandardScaler(), search).fit(rows)
+    method = search.transform if outputs is None else search.best_estimator_.reconstruct
+    (result,) = run(to_onnx(pipe, rows, outputs=outputs), rows)
+    assert_close(result, method(pipe[0].transform(rows)))
+
+
+@pytest.mark.parametrize("nothing", ["passthrough", None])
+def test_steps_that_do_nothing(nothing, rows):
+    """As a search over steps leaves them."""
+    alone = Pipeline([("scale", nothing), ("encode", small()), ("select", nothing)])
+    columns = [
+        ("both", clone(alone), [0, 1, 2]),
+        ("none", Pipeline([("scale", nothing)]), [3]),
+        ("off", "drop", [4]),
+    ]
+    union = FeatureUnion([("encode", clone(alone)), ("off", "drop"), ("same", "passthrough")])
+    for model in (alone, ColumnTransformer(columns), union):
+        assert_close(run(to_onnx(model.fit(rows), rows), rows)[0], model.transform(rows))
+    assert alone.steps[0] == ("scale", nothing)
+    assert_close(run(to_onnx(alone, rows, outputs="reconstruct"), rows)[0], alone[1].reconstruct(rows))
+
+
+def test_bits_that_other_steps_read(rows):
+    X, y = rows.astype(np.float32), rows[:, 0] > 0.5
+    hashers = [SemanticHasher(n_bits, max_iter=1, tol=None, random_state=0) for n_bits in (8, 4)]
+    for transformer in (hashers[0], make_union(*hashers), GridSearchCV(hashers[0], {"n_bits": [4, 8]}, cv=2)):
+        pipe = make_pipeline(transformer, LogisticRegression()).fit(X, y)
+        labels, probabilities = run(to_onnx(pipe, X), X)
+        assert_array_equal(labels, pipe.predict(X))
+        np.testing.assert_allclose(probabilities, pipe.predict_proba(X), atol=1e-5)
+    pipe = make_pipeline(hashers[0], StandardScaler()).fit(X)
+    np.testing.assert_allclose(run(to_onnx(pipe, X), X)[0], pipe.transform(X), atol=1e-5)
 
 
 # Errors ------------------------------------------------------------------------------------------------------
