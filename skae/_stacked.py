@@ -236,8 +236,9 @@ class StackedAutoencoder(TakesSampleWeight):
     held-out rows are the same in all of them.
 
     Callbacks see a task per phase, whose subtasks are its epochs. With ``warm_start``, a second `fit` only
-    fine-tunes; `partial_fit` never pretrains. If a KeyboardInterrupt ends pretraining, the remaining layers keep
-    their initial weights, and there is no fine-tuning.
+    fine-tunes; `partial_fit` never pretrains, so that a `fit` with ``fine_tune=False`` after it does. If a
+    KeyboardInterrupt ends pretraining, the remaining layers keep their initial weights, and there is no
+    fine-tuning.
 
     Centring, initial weights, early stopping and reproducibility are as described in the Notes of
     :class:`AutoencoderTransformer`.
@@ -286,7 +287,8 @@ class StackedAutoencoder(TakesSampleWeight):
 
     def _phases(self, fit: Fit) -> list[Phase]:
         phases = []
-        if fit.setup.previous is None:
+        pretrained = getattr(fit.setup.previous, "layer_loss_curves_", [])
+        if fit.setup.previous is None or not (self.fine_tune or pretrained):  # or there would be nothing to do
             pretraining = Pretraining(fit, self._pairs(fit))
             for number in range(len(pretraining.pairs)):
                 step = functools.partial(pretraining.step, number)
@@ -305,6 +307,6 @@ class StackedAutoencoder(TakesSampleWeight):
         return [*zip(networks[0].blocks, networks[1].blocks[::-1], strict=True)]
 
     def _fitted_attributes(self, fit: Fit, encoder: Any, decoder: Any) -> dict[str, Any]:
-        curves = getattr(fit.setup.previous, "layer_loss_curves_", fit.layer_loss_curves)
+        curves = fit.layer_loss_curves or getattr(fit.setup.previous, "layer_loss_curves_", [])
         pretrained_only = not (self.fine_tune or fit.history.loss_curve)
         return {"layer_loss_curves_": curves, **({"n_iter_": len(curves[-1])} if pretrained_only else {})}

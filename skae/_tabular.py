@@ -659,5 +659,8 @@ class _TableVAE(VAESampler):
         )
 
     def plain(self) -> VAESampler:
-        """Return the fitted autoencoder as one of the public class."""
-        return as_one_of(VAESampler, self)
+        """Return the fitted autoencoder as one of the public class, whom nobody watches any more."""
+        plain = as_one_of(VAESampler, self)
+        for name in [name for name in vars(plain) if "callback" in name]:  # which hold the table
+            delattr(plain, name)
+        return plain

@@ -547,6 +547,18 @@ def test_warm_start_without_fine_tuning_changes_nothing():
     assert model.loss_ == loss
 
 
+def test_warm_start_without_fine_tuning_pretrains_what_partial_fit_has_not():
+    passed = stacked(fine_tune=False, warm_start=True).partial_fit(X)
+    before = passed.score(X)
+    model = passed.fit(X)
+    assert [len(curve) for curve in model.layer_loss_curves_] == [model.pretrain_max_iter] * 3
+    assert model.n_iter_ == model.pretrain_max_iter
+    assert model.score(X) != before
+    codes, curves = model.transform(X), model.layer_loss_curves_
+    assert_same(model.fit(X).transform(X), codes)
+    assert model.layer_loss_curves_ == curves
+
+
 def test_partial_fit_trains_all_layers_together():
     model = stacked().partial_fit(X)
     assert model.layer_loss_curves_ == []

@@ -14,6 +14,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from pandas.testing import assert_frame_equal
 from recorder import Recorder
 from sklearn.base import clone
+from sklearn.callback import ScoringMonitor
 from sklearn.compose import make_column_transformer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score
@@ -457,6 +458,20 @@ def test_saved_and_loaded(make, tmp_path):
         assert type(first) is type(second)
         assert_array_equal(cells(first), cells(second))
         assert type(loaded.vae_) is VAESampler
+
+
+def test_a_watched_sampler_is_saved_as_any_other():
+    """Without callbacks' own parts, which hold the table."""
+    plain = configured(TabularVAESampler).fit(FRAME)
+    watched = configured(TabularVAESampler).set_callbacks(ScoringMonitor(scoring=scored)).fit(FRAME)
+    for again in (pickle.loads(pickle.dumps(watched)), copy.deepcopy(watched)):
+        assert_same(again.transform(FRAME), plain.transform(FRAME))
+    assert pickle.dumps(watched.vae_) == pickle.dumps(plain.vae_)
+
+
+def scored(sampler, X, y):
+    """Return the scores of an epoch, whose samplers can be saved too."""
+    return {"score": pickle.loads(pickle.dumps(sampler)).score(X)}
 
 
 def test_callbacks_see_the_epochs():
