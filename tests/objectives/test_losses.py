@@ -153,9 +153,9 @@ def test_weights_of_rows_in_a_loss_of_ones_own():
 
 def test_a_loss_of_ones_own_refuses_weights_of_entries():
     output, target = output_and_target()
-    with pytest.raises(ValueError, match="returns one value per row, so that single entries cannot") as caught:
+    with pytest.raises(ValueError, match="one value per row, so that entries cannot be left out") as caught:
         loss_by(own).per_row(output, target, torch.ones(40, 6))
-    for words in (repr(own), *map(repr, LOSSES), "weights of rows"):
+    for words in (repr(own), *map(repr, LOSSES), "missing_values at None"):
         assert words in str(caught.value)
 
 
