@@ -277,8 +277,8 @@ def own_loss(function: Callable[[Tensor, Tensor], Tensor]) -> Loss:
         if weight is not None and weight.shape[1] != 1:
             raise ValueError(
                 f"loss={function!r} returns one value per row, so that entries cannot be left out, as "
-                f"missing_values asks for. Use one of the built-in losses {', '.join(map(repr, LOSSES))}; or leave "
-                "missing_values at None, and impute rows first, for instance with sklearn.impute.SimpleImputer."
+                f"missing_values asks for. Use one of the built-in losses {', '.join(map(repr, LOSSES))}; or "
+                "leave missing_values at None, and impute first, for instance with sklearn.impute.SimpleImputer."
             )
         advice = "Reduce over features only, for instance with .mean(1)."
         each = own(own.watched(output, target), target)

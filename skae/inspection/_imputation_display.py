@@ -148,7 +148,7 @@ class ImputationDisplay(Display):
         TypeError
             If there is no imputer in the estimator.
         ValueError
-            If a column is not there, or was left out by the imputer.
+            If a column is not there, or was left out by the imputer; or if X has no missing values.
         """
         (imputer, _, prepared, names), kept = find_imputer(estimator, X)
         fill = imputer.impute if hasattr(imputer, "impute") else imputer.transform
@@ -159,6 +159,11 @@ class ImputationDisplay(Display):
         missing = np.isnan(values) if is_nan else values == in_rows(marker, prepared)
         values, missing = values[:, kept], missing[:, kept]
         shown = _chosen(features, names, kept, missing)
+        if not shown:
+            raise ValueError(
+                f"features={features!r} chooses none: X has no value that {type(imputer).__name__} takes for "
+                f"missing, with missing_values={marker!r}. Pass rows with missing values, or names of columns."
+            )
         observed = [values[~missing[:, place], place] for place in shown]
         imputed = [filled[missing[:, place], place].astype(np.float64) for place in shown]
         errors = getattr(imputer, "imputation_error_", None)

@@ -78,7 +78,7 @@ def find_imputer(estimator, X) -> tuple[Found, np.ndarray]:
     numbers = [
         number
         for number, (_, step) in enumerate(steps)
-        if hasattr(step, "impute") or (hasattr(step, "missing_values") and hasattr(step, "keep_empty_features"))
+        if hasattr(step, "missing_values") and (hasattr(step, "impute") or hasattr(step, "keep_empty_features"))
     ]
     if not numbers:
         raise TypeError(

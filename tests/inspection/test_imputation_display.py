@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-from estimators import IMPUTERS, MISSING, rows
+from estimators import IMPUTERS, MISSING, TABULAR, rows
 from numpy.testing import assert_allclose
 from sklearn.base import clone
 from sklearn.compose import make_column_transformer
@@ -104,6 +104,21 @@ def test_another_mark(holes):
 def test_estimators_without_an_imputer(holes):
     with pytest.raises(TypeError, match="StandardScaler contains no imputer"):
         ImputationDisplay.from_estimator(StandardScaler().fit(holes), holes)
+
+
+def test_samplers_of_tables_are_no_imputers_of_numbers(holes):
+    sampler = make_pipeline(KNNImputer(), clone(TABULAR["tabular"])).fit(holes)
+    with pytest.raises(TypeError, match="TabularVAESampler contains no imputer"):
+        ImputationDisplay.from_estimator(sampler[-1], holes)
+    assert ImputationDisplay.from_estimator(sampler, holes).feature_names
+
+
+def test_rows_without_missing_values(holes):
+    model = imputer().fit(holes)
+    with pytest.raises(ValueError, match=r"features=8 chooses none: X has no value.*missing_values=nan"):
+        ImputationDisplay.from_estimator(model, holes.fillna(0.0))
+    display = ImputationDisplay.from_estimator(model, holes.fillna(0.0), features=["a"])
+    assert [len(values) for values in (display.observed[0], display.imputed[0])] == [100, 0]
 
 
 def test_an_error_says_how_many_columns_it_does_not_name():
