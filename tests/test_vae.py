@@ -543,3 +543,10 @@ def test_one_row_far_beyond_the_others_does_not_choose_the_epoch(random_state):
     model = VAESampler(8, random_state=random_state).fit(scaler.transform(train))
     assert np.argmin(model.validation_loss_curve_) > 50
     assert np.median(model.score_samples(scaler.transform(test))) > -45
+
+
+@pytest.mark.parametrize("change", [{"likelihood": "student_t"}, {"decoder_variance": "conditional"}])
+def test_going_on_with_another_likelihood_is_refused_by_its_name(change):
+    model = VAESampler(2, hidden_layer_sizes=(8,), max_iter=4, random_state=0).fit(rows())
+    with pytest.raises(ValueError, match=f"continue the fitted networks.*{next(iter(change))}.*set it back"):
+        model.set_params(**change).partial_fit(rows())
