@@ -43,6 +43,7 @@ _OWN = {
     "starts": configured(AutoencoderTransformer, n_init=2, early_stopping=True),
     "own_encoder": configured(AutoencoderTransformer, encoder=_own_encoder()),
     "watched": configured(AutoencoderTransformer, early_stopping=True),
+    "all_rows": configured(AutoencoderTransformer, early_stopping="auto", n_components=1),
 }
 _BATCH_SIZES = {"batch_of_few": 8, "of_two": 2}
 
@@ -69,6 +70,8 @@ def _data_of(name):
 
 def _case(name, estimator):
     parameters = {"batch_size": _BATCH_SIZES.get(name, 25), "max_iter": 2}
+    if name == "all_rows":  # which rows held out tell for how many epochs to train on
+        parameters["max_iter"] = "auto"
     if estimator.dtype != "auto":
         parameters["dtype"] = "float64"
     return clone(estimator), parameters, _data_of(name)
