@@ -533,7 +533,10 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
             with task.propagate_callback_context(member):
                 task.call_on_fit_task_begin(estimator=self, X=rows)
                 with self._telling_of_rows(len(seen), len(empty)):
-                    member.fit(rows)
+                    if hasattr(member, "_fit_to_part"):
+                        member._fit_to_part(rows, X)
+                    else:
+                        member.fit(rows)
                 task.call_on_fit_task_end(estimator=self, X=rows)
             self.estimators_.append(member)
             others, nothing = _safe_indexing(X, unseen.numpy()), empty[unseen.numpy()]

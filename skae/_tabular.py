@@ -295,7 +295,8 @@ class TabularVAESampler(
             streams = random_streams(self.random_state)
             generator = np.random.default_rng(streams.order.initial_seed())
             self._codec = TableCodec(self.categorical_features, self.numeric_transform, self.atom_share)
-            matrix = self._codec.fit(X, generator).encode(X, generator).astype(self._matrix_dtype)
+            self._codec.fit(X, generator, getattr(self, "_whole_table", None))
+            matrix = self._codec.encode(X, generator).astype(self._matrix_dtype)
             watched = None if X_val is None else self._codec.encode(X_val).astype(self._matrix_dtype)
             self._holes = np.unique(self._codec.missing(matrix), axis=0, return_counts=True)
             self.categories_ = self._codec.categories
@@ -313,6 +314,14 @@ class TabularVAESampler(
                 estimator=self, X=X, y=X, reconstruction_attributes=lambda: _fitted_attributes(self)
             )
         return self
+
+    def _fit_to_part(self, X, whole):
+        """Fit to some rows of a table, so that categories of the others are known, and rare: to detectors, odd."""
+        self._whole_table = whole
+        try:
+            return self.fit(X)
+        finally:
+            del self._whole_table
 
     def _make_vae(self, n_rows: int, seed: int) -> "_TableVAE":
         """Return the autoencoder that is to be trained."""

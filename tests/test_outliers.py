@@ -835,6 +835,23 @@ def test_arrays_with_missing_values_for_pipelines_that_fill_them():
             detector(make_pipeline(*steps, member)).fit(X)
 
 
+@pytest.mark.parametrize("make", [pd.DataFrame, pl.DataFrame, lambda X: pd.DataFrame(X).to_numpy(dtype=object)])
+def test_a_category_of_a_single_row_is_odd(make, recwarn):
+    """Also to the members that have not seen the row."""
+    generator = np.random.default_rng(0)
+    a, size = generator.normal(size=200), generator.choice(["large", "medium", "small"], 200)
+    size[7] = "huge"
+    X = make({"a": a, "size": size, "b": a + generator.normal(size=200) / 4})
+    members = TabularVAESampler(1, hidden_layer_sizes=(8,), max_iter=40)
+    model = AutoencoderOutlierDetector(members, n_estimators=4, random_state=0).fit(X)
+    assert not recwarn.list
+    assert model.p_values(X, left_out=True)[7] < 0.1
+    assert model.score_features(X, left_out=True)[7].argmax() == 1
+    assert model.estimators_[0].categories_["size" if hasattr(X, "columns") else 1] == [
+        *("huge", "large", "medium", "small")
+    ]
+
+
 def test_a_column_that_is_empty_among_the_rows_of_a_member():
     X = pd.DataFrame(rows(), columns=list("abcde"))
     X["e"] = [1.0] + [np.nan] * 59

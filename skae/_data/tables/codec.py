@@ -62,8 +62,10 @@ class TableCodec:
         self.categorical_features, self.numeric_transform = categorical_features, numeric_transform
         self.atom_share = atom_share
 
-    def fit(self, table: Any, generator: np.random.Generator) -> "TableCodec":
+    def fit(self, table: Any, generator: np.random.Generator, whole: Any = None) -> "TableCodec":
         """Learn categories, atoms and quantiles; rounded numbers are spread by a ``generator``.
+
+        Where the table is a part of a ``whole`` one, the categories are those of the whole.
 
         Raises
         ------
@@ -71,13 +73,17 @@ class TableCodec:
             If a column cannot be encoded; the message names it, and says what to do.
         """
         columns, self.layout = frames.read(table)
+        all_rows = columns if whole is None else frames.read(whole)[0]
         self.variables, self.width = [], 0
-        for column in roles.by_choice(columns, self.categorical_features):
-            variable = self._variable(column, generator)
+        for column, of_all in zip(self._in_roles(columns), self._in_roles(all_rows), strict=True):
+            variable = self._variable(of_all if of_all.kind == CATEGORY else column, generator)
             self.variables.append(variable)
             self.width += len(variable.columns)
         self._check_writable(columns)
         return self
+
+    def _in_roles(self, columns: list[Column]) -> list[Column]:
+        return roles.by_choice(columns, self.categorical_features)
 
     def _variable(self, column: Column, generator: np.random.Generator) -> Variable:
         seen = column.values[~column.missing]
