@@ -13,7 +13,7 @@ from .._data.rows import Rows
 from .._support.ranks import current
 from .history import History
 from .principal_start import PrincipalStart
-from .problem import Objective, Served
+from .problem import Objective, Schedule, Served
 from .seen import Join, Record, with_recent
 from .setup import Mode, Setup
 from .step import Step
@@ -144,6 +144,13 @@ class Fit:
             losses = [self.step.evaluate(index) for index in batches]
             total = float(ranks.sum(torch.stack(losses).sum()))
             return self.objective.loss_unit * total / self.setup.data.n_train
+
+    def schedule(self, step: Step, max_iter: int) -> Schedule:
+        """Return how to walk through the rows, and when to stop."""
+        schedule = self.setup.schedule(step, max_iter)
+        if self.start is None or schedule.patience is None:
+            return schedule
+        return schedule._replace(to_beat=self.objective.loss_unit * (self.start.held_out_loss or 0.0))
 
     def whole(self, name: str | None = None) -> Phase:
         """Return the phase that trains both networks as a whole."""

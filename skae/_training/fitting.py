@@ -181,7 +181,7 @@ def train(fit: Fit, phases: Sequence[Phase], X, context) -> None:
                 monitor = None  # tasks cost more than a small epoch
                 if watched or estimator.verbose:
                     monitor = Monitor(estimator, X, X, task, functools.partial(_glimpse, fit, step))
-                schedule = fit.setup.schedule(step, phase.max_iter)
+                schedule = fit.schedule(step, phase.max_iter)
                 with fit.setup.training(step, schedule, monitor) as (history, batches):
                     for index, losses in batches:
                         losses.append(step(index))

@@ -10,7 +10,7 @@ from .._support.ranks import current
 from .problem import DivergedError, Schedule
 
 AT_ONCE = 200  # rows held out that are evaluated together at least
-CLEARLY_BETTER = 0.9  # times the loss at the start
+CLEARLY_BETTER = 0.9  # times what there is to beat
 LEAST_STEPS = 50  # that two means of the loss are apart: an epoch of few rows is one step
 
 
@@ -97,12 +97,12 @@ class Watch:
     def is_past_the_best(self, history: History) -> bool:
         """Tell whether the rows held out have got no better for so many epochs that training is to end.
 
-        Where they have hardly got better than at the start, it may take the fall of the rate to see it.
+        Where they are hardly better than what there is to beat, it may take the fall of the rate to see it.
         """
         patience, n_epochs = self.schedule.patience, len(history.loss_curve)
         if patience is None or n_epochs - history.best_epoch <= patience:
             return False
-        return history.best_loss <= CLEARLY_BETTER * self._losses[0]
+        return history.best_loss <= CLEARLY_BETTER * self.schedule.to_beat
 
     def _loss(self, held_out: Tensor) -> float:
         n = max(self.schedule.batch_size, AT_ONCE)

@@ -1,5 +1,8 @@
 """PCA's solution as a start: written into the networks, kept as a candidate, and taken where it is as good."""
 
+import functools
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -22,13 +25,7 @@ class PrincipalStart:
     setup : Setup
     encoder, decoder : Network
 
-    Attributes
-    ----------
-    held_out_loss : float or None
-        PCA's error of the rows held out, once it is known.
     """
-
-    held_out_loss: float | None = None
 
     def __init__(self, setup: Setup, encoder: Network, decoder: Network) -> None:
         self._data, self._n_axes = setup.data, principal_axes.n_carried(setup.architecture)
@@ -63,20 +60,40 @@ class PrincipalStart:
 
     def is_as_good(self, encoder: Network, decoder: Network) -> bool:
         """Tell whether the networks gain less over PCA than a standard error, on the rows held out."""
+        if self._held_out is None:
+            return False
+        rows, index, weight = self._held_out
+
+        def error(x: Tensor) -> Tensor:
+            return (x - decoder.forward_centred(encoder.forward_centred(x))).square().mean(1)
+
+        return not principal_axes.is_better(_errors(rows, index, error), self._errors_of_pca, weight)
+
+    @functools.cached_property
+    def held_out_loss(self) -> float | None:
+        """PCA's error of the rows held out; None if there are none."""
+        if self._held_out is None:
+            return None
+        baseline, (_, _, weight), ranks = self._errors_of_pca, self._held_out, current()
+        share = torch.ones_like(baseline) if weight is None else weight.to(baseline)
+        return float(ranks.sum(torch.dot(baseline, share)) / ranks.sum(share.sum()))
+
+    @functools.cached_property
+    def _held_out(self) -> tuple[Rows, Tensor, Tensor | None] | None:
+        """The rows held out, their numbers, and their weights."""
         data = self._data
         watched = data.to_watch()
         if watched is not None:
-            rows, index, weight = watched.inputs(), watched.train_rows, None
-        elif data.validation_rows is not None:
-            rows, index = data.inputs(), data.validation_rows
-            weight = None if data.sample_weight is None else data.sample_weight[index]
-        else:
-            return False
-        errors, baseline = _errors(rows, index, self._pca, encoder, decoder)
-        share = torch.ones_like(baseline) if weight is None else weight
-        ranks = current()
-        self.held_out_loss = float(ranks.sum(torch.dot(baseline, share.to(baseline))) / ranks.sum(share.sum()))
-        return not principal_axes.is_better(errors, baseline, weight)
+            return watched.inputs(), watched.train_rows, None
+        if data.validation_rows is None:
+            return None
+        weight = None if data.sample_weight is None else data.sample_weight[data.validation_rows]
+        return data.inputs(), data.validation_rows, weight
+
+    @functools.cached_property
+    def _errors_of_pca(self) -> Tensor:
+        rows, index, _ = self._held_out  # type: ignore[misc]
+        return _errors(rows, index, functools.partial(principal_axes.squared_errors, self._pca))
 
     def restore(self, encoder: Network, decoder: Network) -> None:
         """Make the networks PCA, of all rows that were given to the fit."""
@@ -87,15 +104,9 @@ class PrincipalStart:
         principal_axes.start_at(self._of(index), encoder, decoder, outgoing=0.0)
 
 
-def _errors(
-    rows: Rows, index: Tensor, pca: principal_axes.PrincipalAxes, encoder: Network, decoder: Network
-) -> tuple[Tensor, Tensor]:
-    """Return the squared error of each row, by the networks and by PCA."""
-    none = torch.empty(0, dtype=rows.dtype, device=rows.device)
-    ours, theirs = [none], [none]
+def _errors(rows: Rows, index: Tensor, error: Callable[[Tensor], Tensor]) -> Tensor:
+    """Return the squared error of each row."""
+    parts = [torch.empty(0, dtype=rows.dtype, device=rows.device)]
     with torch.no_grad():
-        for _, x in rows.chunks(index):
-            restored = decoder.forward_centred(encoder.forward_centred(x))
-            ours.append((x - restored).square().mean(1))
-            theirs.append(principal_axes.squared_errors(pca, x))
-    return torch.cat(ours), torch.cat(theirs)
+        parts += [error(x) for _, x in rows.chunks(index)]
+    return torch.cat(parts)

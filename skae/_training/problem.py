@@ -1,5 +1,6 @@
 """What a step is given: the rows, and the objective; and what the loop is given: when to stop."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -86,6 +87,7 @@ class Schedule(NamedTuple):
     rates: str = "constant"  # or a name of `SCHEDULES`
     keeps_best: bool = True  # whether the weights that are best for the rows held out come back
     patience: int | None = None  # epochs without a better one for these, after which training ends
+    to_beat: float = math.inf  # a loss of these that has to be beaten first
     first_epoch: float = 0  # how many have passed before, for warm-ups
     length: float = 1  # what an epoch counts for in these: a portion of rows is not one
     merge_single: bool = False  # a last batch of one row joins the one before: batch normalization needs two

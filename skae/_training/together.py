@@ -91,7 +91,8 @@ def train_fits(fits: Sequence[Fit]) -> list[ValueError | KeyboardInterrupt | Non
         steps = [phases[model][number].make_step() for model in going_on]
         runs = [fits[model].setup for model in going_on]
         limits = [phases[model][number].max_iter for model in going_on]
-        schedules = [run.schedule(step, n) for run, step, n in zip(runs, steps, limits, strict=True)]
+        triples = zip(going_on, steps, limits, strict=True)
+        schedules = [fits[model].schedule(step, limit) for model, step, limit in triples]
         ends = train_together(runs, steps, schedules)
         for model, step, end in zip(going_on, steps, ends, strict=False):
             if isinstance(end, History):
