@@ -306,10 +306,10 @@ class AutoencoderTransformer(TakesSampleWeight):
     network of this kind keeps more, so give hidden layers at least ``n_components`` units.
 
     *All rows of small tables.* With automatic ``max_iter`` and ``early_stopping``, and fewer than 1000 rows,
-    training ends once 30 epochs have been no better for the rows held out. Networks are then trained anew on all
-    rows, for as many epochs as were best for those held out: they are those of ``max_iter=n_refit_iter_``. Curves
-    and ``best_loss_`` are of the training before. With ``X_val``, ``warm_start`` or ``ordered``, or where the
-    networks become PCA, there is no second training.
+    networks are trained anew on all rows, for as many epochs as were best for those held out: they are those of
+    ``max_iter=n_refit_iter_``. Curves and ``best_loss_`` are of the training before. Where that has started at PCA
+    and is clearly better, it ends once 30 epochs have been no better for the rows held out. With ``X_val``,
+    ``warm_start`` or ``ordered``, or where the networks become PCA, there is no second training.
 
     *Linear networks.* With ``hidden_layer_sizes=()``, identity activations and squared error, the best
     reconstruction is that of PCA [1]_ [2]_. With ``init='auto'`` or 'pca' and no penalty, they start there and are

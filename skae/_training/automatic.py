@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 from .._networks.custom import without_effect
 from .._support.parameters import layer_sizes
 from .bottleneck import Bottleneck
+from .hooks import definitions
 
 
 class Automatic(NamedTuple):
@@ -17,9 +18,9 @@ class Automatic(NamedTuple):
     learning_rate : float
         Of Adam and AdamW, over a run of known length; wide layers bear less.
     sgd : (float, float or None)
-        The learning rate of SGD, and the norm that its gradients are shortened to: rows far from the rest, or
-        layers one after the other, make some of them long. For rows of unit variance, under a loss that is a mean
-        over features.
+        The learning rate of SGD, and the norm that its gradients are shortened to, as are those of networks and
+        penalties of a user's: rows far from the rest, or layers one after the other, make some of them long. For
+        rows of unit variance, under a loss that is a mean over features.
     batch_sizes : (int, int)
         Bounds of the batch size, which is a sixteenth of the rows. Fewer rows than the upper bound are one batch.
     n_steps : int
@@ -65,8 +66,8 @@ RATE_TIMES_WIDTH = 0.01 * 128
 PORTIONS_LEARNING_RATE = 1e-3
 PORTIONS_BATCH_SIZE = 200
 
-# Rows held out of a table of fewer rows only tell for how many epochs to train on all, and do so once so many
-# have been no better. Of more rows, epochs get better late, as the rate falls, and a tenth is not missed.
+# Rows held out of a table of fewer rows only tell for how many epochs to train on all: once so many have been no
+# better, if PCA is beaten. Of more rows, epochs get better late, as the rate falls, and a tenth is not missed.
 FEW_ROWS = 1000
 PATIENCE = 30
 
@@ -84,6 +85,12 @@ def bearable(rate: float, estimator: Any) -> float:
     given = {name: getattr(estimator, name, None) for name in names}  # a classifier has none
     widths = [size for name, value in given.items() if value is not None for size in layer_sizes(value, name)]
     return min(rate, RATE_TIMES_WIDTH / max(widths, default=1))
+
+
+def _has_own_terms(estimator: Any) -> bool:
+    """Tell whether networks or penalties are a user's: nobody knows how long their gradients are."""
+    own = (getattr(estimator, name, None) for name in ("encoder", "decoder"))
+    return any(module is not None for module in own) or any(definitions(estimator, "_penalty"))
 
 
 class ValuesUsed:
@@ -125,8 +132,9 @@ class ValuesUsed:
     def max_grad_norm(self) -> float | None:
         """The norm that gradients are shortened to, or None."""
         e = self.estimator
-        is_automatic = e.max_grad_norm is None and e.learning_rate == "auto" and e.solver == "sgd" and self.has_end
-        return e._automatic.sgd[1] if is_automatic else e.max_grad_norm
+        if e.max_grad_norm is not None or e.learning_rate != "auto" or not self.has_end:
+            return e.max_grad_norm
+        return e._automatic.sgd[1] if e.solver == "sgd" or _has_own_terms(e) else None
 
     def raised_rate(self, bottleneck: Bottleneck | None) -> float:
         """Return the highest learning rate of networks around a bottleneck, which may raise an automatic one."""

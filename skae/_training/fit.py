@@ -11,6 +11,7 @@ from torch import Tensor
 from .._data.chunks import chunk_rows
 from .._data.rows import Rows
 from .._support.ranks import current
+from .automatic import PATIENCE
 from .history import History
 from .principal_start import PrincipalStart
 from .problem import Objective, Schedule, Served
@@ -146,11 +147,12 @@ class Fit:
             return self.objective.loss_unit * total / self.setup.data.n_train
 
     def schedule(self, step: Step, max_iter: int) -> Schedule:
-        """Return how to walk through the rows, and when to stop."""
+        """Return how to walk through the rows, and when to stop: not before PCA is beaten, where it is known."""
         schedule = self.setup.schedule(step, max_iter)
-        if self.start is None or schedule.patience is None:
+        if self.start is None or not self.setup.finds_n_epochs:
             return schedule
-        return schedule._replace(to_beat=self.objective.loss_unit * (self.start.held_out_loss or 0.0))
+        to_beat = self.objective.loss_unit * (self.start.held_out_loss or 0.0)
+        return schedule._replace(patience=PATIENCE, to_beat=to_beat)
 
     def whole(self, name: str | None = None) -> Phase:
         """Return the phase that trains both networks as a whole."""

@@ -22,7 +22,7 @@ from .._support import devices
 from .._support.devices import Streams, random_streams
 from .._support.ranks import current
 from .autograd import AutogradStep
-from .automatic import FEW_ROWS, PATIENCE, ValuesUsed, share_to_hold_out
+from .automatic import FEW_ROWS, ValuesUsed, share_to_hold_out
 from .dropout import Dropout
 from .explicit import ExplicitStep
 from .history import History
@@ -117,7 +117,6 @@ class Run(ValuesUsed):
             e.n_iter_no_change,
             rates=rates if self.has_end else "constant",
             keeps_best=bool(e.early_stopping),
-            patience=PATIENCE if self.finds_n_epochs else None,
             merge_single=step.needs_two_rows,
             loss_unit=step.objective.loss_unit,
             first_epoch=self.first_epoch,
