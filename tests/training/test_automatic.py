@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+import torch
 from estimators import configured, rows
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.datasets import load_digits
@@ -168,6 +169,40 @@ def test_portions_have_no_end():
 def test_the_classifier_says_what_it_used():
     model = AutoencoderClassifier(AutoencoderTransformer(max_iter=1, **NARROW)).fit(rows(), np.arange(60) % 2)
     assert (model.learning_rate_, model.batch_size_, model.max_iter_) == (1e-3, 60, 200)
+
+
+class Heavy(AutoencoderTransformer):
+    """A penalty whose gradients are long."""
+
+    def _penalty(self, x, code):
+        return 100 * code.square().sum(1)
+
+
+def steep_encoder():
+    encoder = torch.nn.Linear(5, 2)
+    torch.nn.init.constant_(encoder.weight, 10.0)
+    return encoder
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [Heavy(**NARROW, max_iter=3), AutoencoderTransformer(2, encoder=steep_encoder(), max_iter=3, random_state=0)],
+    ids=["penalty", "encoder"],
+)
+def test_gradients_of_own_terms_are_scaled_down_with_the_automatic_rate(estimator):
+    X = rows()
+
+    def codes(**parameters):
+        return clone(estimator).set_params(**parameters).fit(X).transform(X)
+
+    assert_array_equal(codes(), codes(max_grad_norm=0.5))
+    assert not np.allclose(codes(), codes(max_grad_norm=1e6), rtol=1e-3)
+    assert_array_equal(codes(learning_rate=0.01), codes(learning_rate=0.01, max_grad_norm=1e6))
+    assert_array_equal(clone(estimator).partial_fit(X).transform(X), _one_pass(estimator, X))
+
+
+def _one_pass(estimator, X):
+    return clone(estimator).set_params(max_grad_norm=1e6).partial_fit(X).transform(X)
 
 
 # Rows to watch -------------------------------------------------------------------------------------------------
