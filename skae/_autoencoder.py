@@ -392,7 +392,7 @@ class AutoencoderTransformer(TakesSampleWeight):
     ordered: bool = parameter("boolean", default=False)
 
     _starts_at_pca = True
-    _automatic = Automatic(refits=True)
+    _automatic = Automatic(own_norm=0.5, refits=True)
 
     def _penalties(self, setup: Setup) -> list[Penalty]:
         if not self.contractive:

@@ -21,6 +21,7 @@ from ._fitted.sampling import check_n_samples
 from ._support.devices import random_streams
 from ._support.parameters import NON_NEGATIVE, parameter
 from ._support.warnings import warn
+from ._training.automatic import Automatic
 from ._training.fitting import Fit, fit_networks
 from ._training.incremental import update_networks
 
@@ -319,6 +320,8 @@ class DenoisingAutoencoder(TakesMissingValues):
     noise: str | Callable = parameter(StrOptions(set(NOISES)), callable, default="gaussian")
     noise_level: float = parameter(NON_NEGATIVE, default=0.3)
     clean_fraction: Any = parameter(Interval(Real, 0, 1, closed="both"), StrOptions({"auto"}), default="auto")
+
+    _automatic = Automatic(own_norm=0.5)
 
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)

@@ -11,6 +11,7 @@ from ._base import TakesSampleWeight
 from ._data.corruption import NOISES
 from ._networks.building import Architecture
 from ._support.parameters import AT_LEAST_ONE, NON_NEGATIVE, parameter
+from ._training.automatic import Automatic
 from ._training.fitting import Fit, Phase
 from ._training.pretraining import Pretraining
 from ._training.setup import Mode
@@ -274,6 +275,8 @@ class StackedAutoencoder(TakesSampleWeight):
     noise: str | Callable | None = parameter(StrOptions(set(NOISES)), callable, None, default=None)
     noise_level: float = parameter(NON_NEGATIVE, default=0.3)
     clean_fraction: Any = parameter(Interval(Real, 0, 1, closed="both"), StrOptions({"auto"}), default="auto")
+
+    _automatic = Automatic(own_norm=0.5)
 
     def _adapt_architecture(self, architecture: Architecture, mode: Mode) -> Architecture:
         for name in ("encoder", "decoder"):

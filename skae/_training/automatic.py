@@ -18,9 +18,11 @@ class Automatic(NamedTuple):
     learning_rate : float
         Of Adam and AdamW, over a run of known length; wide layers bear less.
     sgd : (float, float or None)
-        The learning rate of SGD, and the norm that its gradients are shortened to, as are those of networks and
-        penalties of a user's: rows far from the rest, or layers one after the other, make some of them long. For
-        rows of unit variance, under a loss that is a mean over features.
+        The learning rate of SGD, and the norm that its gradients are shortened to: rows far from the rest, or
+        layers one after the other, make some of them long. For rows of unit variance, under a loss that is a mean
+        over features.
+    own_norm : float or None
+        The norm that gradients of networks and penalties of a user's are shortened to, under a loss of that kind.
     batch_sizes : (int, int)
         Bounds of the batch size, which is a sixteenth of the rows. Fewer rows than the upper bound are one batch.
     n_steps : int
@@ -36,6 +38,7 @@ class Automatic(NamedTuple):
 
     learning_rate: float = 0.01
     sgd: tuple[float, float | None] = (0.2, 0.5)
+    own_norm: float | None = None
     batch_sizes: tuple[int, int] = (16, 64)
     n_steps: int = 2500
     epochs: tuple[int, int] = (20, 300)
@@ -134,7 +137,9 @@ class ValuesUsed:
         e = self.estimator
         if e.max_grad_norm is not None or e.learning_rate != "auto" or not self.has_end:
             return e.max_grad_norm
-        return e._automatic.sgd[1] if e.solver == "sgd" or _has_own_terms(e) else None
+        if e.solver == "sgd":
+            return e._automatic.sgd[1]
+        return e._automatic.own_norm if _has_own_terms(e) else None
 
     def raised_rate(self, bottleneck: Bottleneck | None) -> float:
         """Return the highest learning rate of networks around a bottleneck, which may raise an automatic one."""
