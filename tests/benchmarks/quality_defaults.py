@@ -133,7 +133,7 @@ def _summary(results: list[Result]) -> Iterator[Line]:
     yield at_most(f"worst from {MANY_ROWS} rows on, over PCA: {worst.name}", worst.ours, "", 1.02, 1.01)
     few = max((r for r in results if r.n_rows < MANY_ROWS), key=lambda r: r.ours)
     yield at_most(f"worst below, over PCA: {few.name}", few.ours, "", 1.2)
-    above = [sum(r.ours > 1.02 for r in results[split :: len(SPLITS)]) for split in range(len(SPLITS))]
+    above = [sum(float(r.ours) > 1.02 for r in results[split :: len(SPLITS)]) for split in range(len(SPLITS))]
     yield judged("tables above 1.02 in each split", str(above), "", "<= 2", max(above) <= 2)
     seconds, before_ = sum(r.seconds for r in results), sum(r.seconds_before for r in results)
     yield at_most("CPU time over that of the old settings", seconds / before_, f"{before_:.0f} s", 1.0, 0.8)
