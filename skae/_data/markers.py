@@ -60,7 +60,7 @@ def without_na(X: Any) -> Any:
     """Return rows with NaN for pandas.NA among objects, which no numbers can be made of; others as they are."""
     if isinstance(X, np.ndarray):
         return _without_na(X) if X.dtype == object else X
-    if not hasattr(X, "iloc"):
+    if not (hasattr(X, "iloc") and hasattr(X, "columns")):
         return X
     result = X
     for number, dtype in enumerate(X.dtypes):
