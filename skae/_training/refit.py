@@ -5,6 +5,7 @@ import copy
 import torch
 
 from .._support.devices import rewound
+from .._support.ranks import current
 from .fit import Fit
 from .fitting import assemble
 from .setup import Setup
@@ -26,6 +27,8 @@ def on_all_rows(fit: Fit) -> Fit:
     if not setup.finds_n_epochs or fit.is_pca or history.stopped or not n_epochs:
         return fit
     setup.data.unsplit()
+    if setup.estimator.verbose and not current().rank:
+        print(f"Training anew on all {setup.data.n_train} rows for {n_epochs} epochs")
     again = assemble(_for_epochs(setup, n_epochs))
     schedule = again.schedule(again.step, n_epochs)
     with again.setup.training(again.step, schedule) as (of_all, batches):

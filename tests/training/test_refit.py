@@ -110,6 +110,13 @@ def test_callbacks_see_the_epochs_with_rows_held_out():
     assert (stopped.n_iter_, stopped.n_refit_iter_) == (60, 0)
 
 
+def test_it_is_printed(capsys):
+    model = AutoencoderTransformer(1, random_state=0, verbose=1).fit(X)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == model.n_iter_ + 1
+    assert lines[-1] == f"Training anew on all 150 rows for {model.n_refit_iter_} epochs"
+
+
 def test_the_best_of_several_starts_is_trained_again():
     model = AutoencoderTransformer(1, n_init=3, hidden_layer_sizes=(4,), init="glorot", random_state=0).fit(X)
     single = clone(model).set_params(n_init=1).fit(X)
