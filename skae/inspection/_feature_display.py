@@ -182,8 +182,8 @@ class FeatureDisplay(PanelDisplay):
         back to the pipeline's input. In the last layer of a variational encoder, the units of the means come
         first, those of the log-variances second.
 
-        Dead units of a :class:`~skae.SparseAutoencoder` have weights like others: the titles of elements of a
-        dictionary say so. Leave ``dead_units_`` out of ``units`` to draw the others.
+        Dead units of a :class:`~skae.SparseAutoencoder` have weights like others: the titles of units of the code
+        say so. Leave ``dead_units_`` out of ``units`` to draw the others.
 
         They are weights as the network has them: of an autoencoder with a ``unit_``, those of centred rows divided
         by it. ``components_`` are weights times ``unit_``.
@@ -206,7 +206,7 @@ class FeatureDisplay(PanelDisplay):
                 _check_not_of_rows(image_shape, weights, parameters, partner, model.autoencoder.n_features_in_)
             names = getattr(model.autoencoder, "feature_names_in_", None)
             panels = model.panel_options(image_shape, weights.shape[1]) | {"feature_names": names}
-        dead = model.autoencoder.dead_units_ if is_dictionary else ()
+        dead = getattr(model.autoencoder, "dead_units_", ()) if place == "the code" else ()
         title += f"\n{DEAD}" * bool({*chosen} & {*map(int, dead)})
         return cls(weights[chosen].numpy(), chosen, dead_units=dead, title=title, **panels).plot(**drawing)
 

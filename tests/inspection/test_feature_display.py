@@ -121,6 +121,23 @@ def test_weights_that_are_not_there(X, model):
 
 
 @pytest.mark.filterwarnings("ignore:.* units are dead:UserWarning")
+@pytest.mark.parametrize(("network", "layer"), [("decoder", 0), ("encoder", -1)])
+@pytest.mark.parametrize("combined", [True, False])
+def test_titles_of_units_of_the_code_tell_dead_ones(network, layer, combined):
+    X = load_digits().data[:200] / 16
+    settings = {"sparsity": "topk", "n_active": 1, "hidden_layer_sizes": (8,), "max_iter": 5, "random_state": 0}
+    model = SparseAutoencoder(30, **settings).fit(X)
+    dead = model.dead_units_
+    assert 0 < len(dead) < 30
+    units = [*dead[:2], *np.setdiff1d(range(30), dead)[:2]]
+    display = FeatureDisplay.from_estimator(model, network=network, layer=layer, combined=combined, units=units)
+    titles = [panel.get_title() for panel in display.axes_.flat]
+    assert [title for title in titles if title] == [f"{k} (dead)" for k in units[:2]] + [str(k) for k in units[2:]]
+    hidden = FeatureDisplay.from_estimator(model, network=network, layer=0 if network == "encoder" else 1)
+    assert "dead" not in hidden.title
+
+
+@pytest.mark.filterwarnings("ignore:.* units are dead:UserWarning")
 def test_titles_of_a_dictionary_tell_dead_elements():
     settings = {"hidden_layer_sizes": (), "sparsity": "topk", "n_active": 1, "max_iter": 3, "random_state": 0}
     dictionary = SparseAutoencoder(20, **settings).fit(rows())
@@ -131,9 +148,8 @@ def test_titles_of_a_dictionary_tell_dead_elements():
     assert "dead" not in FeatureDisplay.from_estimator(dictionary, units=np.setdiff1d(range(20), dead)).title
     titles = [panel.get_title() for panel in display.axes_]
     assert titles == [f"{unit} (dead)" if unit in dead else str(unit) for unit in range(20)]
-    titles = [panel.get_title() for panel in FeatureDisplay.from_estimator(dictionary, network="encoder").axes_]
-    assert "0" in titles
-    assert not any("dead" in title for title in titles)
+    of_encoder = FeatureDisplay.from_estimator(dictionary, network="encoder")  # of the same units
+    assert [panel.get_title() for panel in of_encoder.axes_] == titles
 
 
 def test_the_figure_says_whose_units_are_drawn():
