@@ -157,9 +157,8 @@ def test_the_figure_says_whose_units_are_drawn():
     model = configured(SparseAutoencoder, **settings).fit(rows())
 
     def title(**parameters):
-        return (
-            FeatureDisplay.from_estimator(model, **parameters).figure_.get_suptitle().split("\n")[0]
-        )  # then: dead
+        whole = FeatureDisplay.from_estimator(model, **parameters).figure_.get_suptitle()
+        return whole.split("\n")[0]  # what "dead" means comes after
 
     assert title() == "encoder weights: 25 of 40 units of hidden layer 1"
     assert title(layer=1, units=range(28)) == "encoder weights: 28 units of hidden layer 2"
