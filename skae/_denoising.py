@@ -143,7 +143,8 @@ class DenoisingAutoencoder(TakesMissingValues):
     momentum : float, default=0.9
         Momentum of ``solver='sgd'``, in [0, 1). The other solvers ignore it.
     max_grad_norm : float or None, default=None
-        Gradients of a larger Euclidean norm are scaled down to it.
+        Gradients of a larger Euclidean norm are scaled down to it. With networks or a ``_penalty`` of your own and
+        the automatic ``learning_rate``, None is 0.5.
     batch_size : int or 'auto', default='auto'
         Number of rows per batch. 'auto' is a sixteenth of the rows, at least 16 and at most 64; up to 64
         rows are one batch. In `partial_fit` it is ``min(200, n_samples)``. The last batch of an epoch may be

@@ -276,9 +276,8 @@ def own_loss(function: Callable[[Tensor, Tensor], Tensor]) -> Loss:
     def rowwise(output: Tensor, target: Tensor, weight: Tensor | None) -> Tensor:
         if weight is not None and weight.shape[1] != 1:
             raise ValueError(
-                f"loss={function!r} returns one value per row, so that entries cannot be left out, as "
-                f"missing_values asks for. Use one of the built-in losses {', '.join(map(repr, LOSSES))}; or "
-                "leave missing_values at None, and impute first, for instance with sklearn.impute.SimpleImputer."
+                f"{name} returns one value per row, so that entries cannot be left out. Leave missing_values at "
+                f"None and impute first (SimpleImputer), or use a built-in loss: {', '.join(map(repr, LOSSES))}."
             )
         advice = "Reduce over features only, for instance with .mean(1)."
         each = own(own.watched(output, target), target)

@@ -11,7 +11,7 @@ from torch import Tensor
 from .._data.chunks import chunk_rows
 from .._data.rows import Rows
 from .._support.ranks import current
-from .automatic import PATIENCE
+from .automatic import FEW_ROWS, PATIENCE
 from .history import History
 from .principal_start import PrincipalStart
 from .problem import Objective, Schedule, Served
@@ -146,10 +146,19 @@ class Fit:
             total = float(ranks.sum(torch.stack(losses).sum()))
             return self.objective.loss_unit * total / self.setup.data.n_train
 
+    @property
+    def finds_n_epochs(self) -> bool:
+        """Whether rows held out are to tell for how many epochs to train on all rows; see `refit.py`."""
+        e, data = self.setup.estimator, self.setup.data
+        refits = e._automatic.refits and not getattr(e, "ordered", False)  # whose objective changes on the way
+        automatic = refits and e.max_iter == "auto" and e.early_stopping == "auto"
+        holds_out = self.setup.mode is Mode.FRESH and data.validation_rows is not None
+        return automatic and holds_out and data.total_weight < FEW_ROWS
+
     def schedule(self, step: Step, max_iter: int) -> Schedule:
         """Return how to walk through the rows, and when to stop: not before PCA is beaten, where it is known."""
         schedule = self.setup.schedule(step, max_iter)
-        if self.start is None or not self.setup.finds_n_epochs:
+        if self.start is None or not self.finds_n_epochs:
             return schedule
         to_beat = self.objective.loss_unit * (self.start.held_out_loss or 0.0)
         return schedule._replace(patience=PATIENCE, to_beat=to_beat)

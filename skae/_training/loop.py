@@ -59,10 +59,8 @@ def walk(
             history.end_epoch(losses, step.take_sums(), n_seen)
             losses = []
             flat = watch.look(history)
-            if ranks.any(monitor is not None and monitor.end_epoch(history)):
-                history.stopped = True
-                break
-            if watch.is_past_the_best(history):
+            history.stopped = ranks.any(monitor is not None and monitor.end_epoch(history))
+            if history.stopped or watch.is_past_the_best(history):
                 break
             history.converged = history.converged or flat
             if flat:

@@ -24,7 +24,6 @@ class PrincipalStart:
     ----------
     setup : Setup
     encoder, decoder : Network
-
     """
 
     def __init__(self, setup: Setup, encoder: Network, decoder: Network) -> None:

@@ -24,7 +24,7 @@ def on_all_rows(fit: Fit) -> Fit:
         The new fit, with the history of the one given; or that one, if it is not done or interrupted.
     """
     setup, history, n_epochs = fit.setup, fit.history, fit.history.best_epoch
-    if not setup.finds_n_epochs or fit.is_pca or history.stopped or not n_epochs:
+    if not fit.finds_n_epochs or fit.is_pca or history.stopped or not n_epochs:
         return fit
     setup.data.unsplit()
     if setup.estimator.verbose and not current().rank:

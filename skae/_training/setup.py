@@ -22,7 +22,7 @@ from .._support import devices
 from .._support.devices import Streams, random_streams
 from .._support.ranks import current
 from .autograd import AutogradStep
-from .automatic import FEW_ROWS, ValuesUsed, share_to_hold_out
+from .automatic import ValuesUsed, share_to_hold_out
 from .dropout import Dropout
 from .explicit import ExplicitStep
 from .history import History
@@ -127,11 +127,6 @@ class Run(ValuesUsed):
         """How many epochs have passed before, for warm-ups."""
         return 0.0
 
-    @property
-    def finds_n_epochs(self) -> bool:
-        """Whether rows held out are to tell for how many epochs to train on all rows."""
-        return False
-
     @contextlib.contextmanager
     def training(
         self, step: Step, schedule: Schedule, monitor: Monitor | None = None
@@ -216,14 +211,6 @@ class Setup(Run):
     def first_epoch(self) -> float:
         # What a warm start begins at is one of its candidates, and so has to be judged by the whole objective.
         return math.inf if self.mode is Mode.WARM_START and self.previous is not None else 0.0
-
-    @property
-    def finds_n_epochs(self) -> bool:
-        e = self.estimator
-        refits = e._automatic.refits and not getattr(e, "ordered", False)  # whose objective changes on the way
-        automatic = refits and e.max_iter == "auto" and e.early_stopping == "auto"
-        holds_out = self.mode is Mode.FRESH and self.data.validation_rows is not None
-        return automatic and holds_out and self.data.total_weight < FEW_ROWS
 
     @property
     def n_passes_before(self) -> int:

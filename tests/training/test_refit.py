@@ -10,7 +10,7 @@ from sklearn.datasets import load_iris
 from sklearn.preprocessing import scale
 
 from skae import AutoencoderTransformer
-from skae._training import setup
+from skae._training import fit
 
 X = scale(load_iris().data)
 
@@ -92,7 +92,7 @@ def test_not_where_pca_is_as_good():
 
 def test_not_on_many_rows(monkeypatch):
     """Their training goes on to its end, however long there has been no better epoch."""
-    monkeypatch.setattr(setup, "FEW_ROWS", len(X))
+    monkeypatch.setattr(fit, "FEW_ROWS", len(X))
     model = AutoencoderTransformer(1, random_state=0).fit(X)
     assert model.n_iter_ == model.max_iter_ > best_epoch(model) + 31
     assert model.n_refit_iter_ == 0
