@@ -134,8 +134,9 @@ class DenoisingAutoencoder(TakesMissingValues):
         Hutter 2019), or stochastic gradient descent with Nesterov momentum.
     learning_rate : float or 'auto', default='auto'
         Highest learning rate of the solver. 'auto' is 0.01, but 1.28 divided by the units of the widest
-        hidden layer if that is less; for 'sgd' 0.2 and gradients scaled down to a norm of 0.5 unless
-        ``max_grad_norm`` is given; and 0.001 in `partial_fit`, which has no end.
+        hidden layer if that is less; for 'sgd' 0.2; and 0.001 in `partial_fit`, which has no end. With 'auto'
+        for 'sgd', and for networks or a ``_penalty`` of your own, gradients are scaled down to a norm of 0.5
+        unless ``max_grad_norm`` is given.
     learning_rate_schedule : {'auto', 'constant', 'linear', 'cosine'}, default='auto'
         How the rate changes over the ``max_iter`` epochs of `fit`. 'linear' and 'cosine' warm up over the first
         5 % and fall to zero at the end, 'linear' from the middle on. 'auto' is 'linear' for
@@ -143,8 +144,7 @@ class DenoisingAutoencoder(TakesMissingValues):
     momentum : float, default=0.9
         Momentum of ``solver='sgd'``, in [0, 1). The other solvers ignore it.
     max_grad_norm : float or None, default=None
-        Gradients of a larger Euclidean norm are scaled down to it. With networks or a ``_penalty`` of your own and
-        the automatic ``learning_rate``, None is 0.5.
+        Gradients of a larger Euclidean norm are scaled down to it.
     batch_size : int or 'auto', default='auto'
         Number of rows per batch. 'auto' is a sixteenth of the rows, at least 16 and at most 64; up to 64
         rows are one batch. In `partial_fit` it is ``min(200, n_samples)``. The last batch of an epoch may be
