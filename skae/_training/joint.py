@@ -73,10 +73,11 @@ class JointStep:
             layer.bind(self.parameters[:, start:end].unflatten(1, layer.shape), self._gradients[-1])
             start = end
         self._gathered = self.gradient[:, :start]  # all but what belongs to losses
-        self._solvers = Together([step.optimizer for step in steps])
+        self._solvers = Together([step.optimizer for step in steps], self.parameters, self.gradient)
         self._is_plain = all(_is_plain(step) for step in steps)
         # Those that do something before or after; on small networks, asking them costs as much as a product.
         self._watched = [] if self._is_plain and not any(map(_does_more, steps)) else steps
+        self._loss_units = self.parameters.new_tensor([step.objective.loss_unit for step in steps])
         self._rows = {id(step.served.rows): step.served.rows for step in steps}
         self._plans: dict[tuple[int, int], JointPlan] = {}
 
@@ -88,10 +89,21 @@ class JointStep:
         for step in self._watched:
             step.limit_gradient()
         penalties = self._solvers.update()
-        if not self._watched and penalties is None:
+        if penalties is None and not self._watched:
             return totals
-        each = zip(self.steps, totals, penalties or repeat(None), batches, strict=False)
+        if isinstance(penalties, Tensor) and not self._watched:
+            return self._with_penalties(totals, penalties, batches)
+        each = zip(self.steps, totals, repeat(None) if penalties is None else penalties, batches, strict=False)
         return [step.end(total, penalty, index.size(0)) for step, total, penalty, index in each]
+
+    def _with_penalties(
+        self, totals: Sequence[Tensor], penalties: Tensor, batches: Sequence[Tensor]
+    ) -> Sequence[Tensor]:
+        """Add what the solvers' penalties come to over the rows, as `Step.end` does for one model."""
+        sizes = penalties.new_tensor([index.size(0) for index in batches])
+        if self._first.optimizer.decoupled:
+            sizes /= self._loss_units
+        return torch.stack([*totals]).addcmul_(penalties, sizes).unbind()
 
     def differentiate(self, batches: Sequence[Tensor]) -> Sequence[Tensor]:
         """Write the gradient of each model; return their objectives, without the solver's penalty."""

@@ -178,12 +178,13 @@ class Together:
     Parameters
     ----------
     optimizers : sequence of Optimizer
+    parameters, gradient : Tensor of shape (n_models, n_parameters)
+        Of which theirs are slices.
     """
 
-    def __init__(self, optimizers: Sequence[Any]) -> None:
-        self.optimizers = optimizers
-        self._shrinking = [ours for ours in optimizers if ours.shrinkage is not None]
-        self._kernel = None
+    def __init__(self, optimizers: Sequence[Any], parameters: Tensor, gradient: Tensor) -> None:
+        self.optimizers, self._parameters, self._gradient = optimizers, parameters, gradient
+        self._kernel, self._shrinkage = None, None
         kind = type(optimizers[0])
         if all(type(ours) is kind and isinstance(ours, Adam) and ours.is_fused for ours in optimizers):
             self._n_steps = torch.zeros_like(optimizers[0].n_steps).repeat(len(optimizers))
@@ -191,18 +192,27 @@ class Together:
             for ours, own in zip(optimizers, self._n_steps.unbind(), strict=True):
                 ours.count_in(own)
             self._kernel = kind.kernel(optimizers)
+            shrinkages = [ours.shrinkage for ours in optimizers]
+            if any(own is not None for own in shrinkages):
+                nothing = torch.zeros_like(parameters[0])
+                self._shrinkage = torch.stack([nothing if own is None else own for own in shrinkages])
 
-    def update(self) -> list[Tensor | None] | None:
+    def update(self) -> Tensor | list[Tensor | None] | None:
         """Take a step of each; return their penalties, as `Optimizer.update` does, or None without any."""
         rates = {ours.learning_rate for ours in self.optimizers}
         if self._kernel is None or len(rates) > 1:
             return [ours.update() for ours in self.optimizers]
-        penalties = {id(ours): ours.shrink() for ours in self._shrinking}
+        rate = rates.pop()
+        shrink = None if self._shrinkage is None else self._shrinkage * self._parameters
+        decoupled = self.optimizers[0].decoupled
+        penalties = None if shrink is None else torch.linalg.vecdot(shrink, self._parameters).mul_(0.5)
+        if shrink is not None and not decoupled:
+            self._gradient.add_(shrink)
         self._n_steps.add_(self._one)
-        self._kernel(lr=rates.pop())
-        for ours in self._shrinking:
-            ours.decay()
-        return [penalties.get(id(ours)) for ours in self.optimizers] if penalties else None
+        self._kernel(lr=rate)
+        if shrink is not None and decoupled:
+            self._parameters.sub_(shrink, alpha=rate)
+        return penalties
 
 
 OPTIMIZERS = {"adam": Adam, "adamw": AdamW, "sgd": SGD}
