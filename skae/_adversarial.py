@@ -276,8 +276,10 @@ class AdversarialAutoencoder(BaseAutoencoder):
     ----------
     .. [1] A. Makhzani, J. Shlens, N. Jaitly, I. Goodfellow and B. Frey (2015). Adversarial autoencoders.
        arXiv:1511.05644.
-    .. [2] I. Goodfellow et al. (2014). Generative adversarial nets. NIPS.
-    .. [3] C. K. Sonderby et al. (2017). Amortised MAP inference for image super-resolution. ICLR.
+    .. [2] I. Goodfellow et al. (2014).
+       Generative adversarial nets. NIPS.
+    .. [3] C. K. Sonderby et al. (2017).
+       Amortised MAP inference for image super-resolution. ICLR.
     .. [4] M. Heusel, H. Ramsauer, T. Unterthiner, B. Nessler and S. Hochreiter (2017). GANs trained by a two
        time-scale update rule converge to a local Nash equilibrium. NIPS.
     .. [5] A. Radford, L. Metz and S. Chintala (2016). Unsupervised representation learning with deep convolutional

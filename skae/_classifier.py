@@ -188,8 +188,10 @@ class AutoencoderClassifier(ClassifierMixin, UsesEncoder):
        Science 313, 504-507.
     .. [2] D. Zhou, O. Bousquet, T. N. Lal, J. Weston and B. Schoelkopf (2004). Learning with local and global
        consistency. NIPS.
-    .. [3] S. Laine and T. Aila (2017). Temporal ensembling for semi-supervised learning. ICLR.
-    .. [4] Y. Grandvalet and Y. Bengio (2005). Semi-supervised learning by entropy minimization. NIPS.
+    .. [3] S. Laine and T. Aila (2017).
+       Temporal ensembling for semi-supervised learning. ICLR.
+    .. [4] Y. Grandvalet and Y. Bengio (2005).
+       Semi-supervised learning by entropy minimization. NIPS.
 
     Examples
     --------

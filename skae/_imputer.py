@@ -173,7 +173,8 @@ class AutoencoderImputer(CallbackSupportMixin, Parameters, TransformerMixin, Bas
        algorithm. Journal of the Royal Statistical Society B 39, 1-38.
     .. [2] P.-A. Mattei and J. Frellsen (2019). MIWAE: deep generative modelling and imputation of incomplete data
        sets. International Conference on Machine Learning.
-    .. [3] D. B. Rubin (1987). Multiple imputation for nonresponse in surveys. Wiley.
+    .. [3] D. B. Rubin (1987).
+       Multiple imputation for nonresponse in surveys. Wiley.
 
     Examples
     --------

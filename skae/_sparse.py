@@ -330,14 +330,18 @@ class SparseAutoencoder(TakesSampleWeight):
 
     References
     ----------
-    .. [1] A. Ng (2011). Sparse autoencoder. CS294A lecture notes, Stanford University.
+    .. [1] A. Ng (2011).
+       Sparse autoencoder. CS294A lecture notes, Stanford University.
     .. [2] B. A. Olshausen and D. J. Field (1997). Sparse coding with an overcomplete basis set: a strategy
        employed by V1? Vision Research 37, 3311-3325.
-    .. [3] A. Makhzani and B. Frey (2013). k-sparse autoencoders. arXiv:1312.5663.
+    .. [3] A. Makhzani and B. Frey (2013).
+       k-sparse autoencoders. arXiv:1312.5663.
     .. [4] L. Gao, T. Dupre la Tour, H. Tillman, G. Goh, R. Troll, A. Radford, I. Sutskever, J. Leike and J. Wu
        (2024). Scaling and evaluating sparse autoencoders. arXiv:2406.04093.
-    .. [5] B. Bussmann, P. Leask and N. Nanda (2024). BatchTopK sparse autoencoders. arXiv:2412.06410.
-    .. [6] A. Makhzani and B. Frey (2015). Winner-take-all autoencoders. NeurIPS.
+    .. [5] B. Bussmann, P. Leask and N. Nanda (2024).
+       BatchTopK sparse autoencoders. arXiv:2412.06410.
+    .. [6] A. Makhzani and B. Frey (2015).
+       Winner-take-all autoencoders. NeurIPS.
     .. [7] T. Salimans and D. P. Kingma (2016). Weight normalization: a simple reparameterization to accelerate
        training of deep neural networks. NeurIPS.
 

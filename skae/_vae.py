@@ -345,8 +345,10 @@ class VAESampler(TakesMissingValues):
 
     References
     ----------
-    .. [1] D. P. Kingma and M. Welling (2014). Auto-encoding variational Bayes. ICLR.
-    .. [2] Y. Burda, R. Grosse and R. Salakhutdinov (2016). Importance weighted autoencoders. ICLR.
+    .. [1] D. P. Kingma and M. Welling (2014).
+       Auto-encoding variational Bayes. ICLR.
+    .. [2] Y. Burda, R. Grosse and R. Salakhutdinov (2016).
+       Importance weighted autoencoders. ICLR.
     .. [3] J. An and S. Cho (2015). Variational autoencoder based anomaly detection using reconstruction
        probability. SNU Data Mining Center.
     .. [4] I. Higgins et al. (2017). beta-VAE: learning basic visual concepts with a constrained variational
