@@ -360,7 +360,7 @@ class BaseAutoencoder(UsesEncoder):
         return -self._squared_errors(X, False, SupportWatch(self._supports, math.inf))
 
     def score(self, X, y=None, sample_weight=None):
-        """Compute the R^2 of the reconstruction: the fraction of the variance of X that it explains.
+        """Compute the R² of the reconstruction: the fraction of the variance of X that it explains.
 
         Parameters
         ----------
@@ -374,7 +374,7 @@ class BaseAutoencoder(UsesEncoder):
         Returns
         -------
         score : float
-            R^2, with features weighted by their variance in X: 1 is perfect, 0 is as good as the mean of X. It
+            R², with features weighted by their variance in X: 1 is perfect, 0 is as good as the mean of X. It
             does not depend on the units of X. For a single row it is undefined: NaN, with a warning.
         """
         return self._r2(self._check(X, "score"), None, sample_weight)

@@ -92,8 +92,7 @@ class AutoencoderClassifier(ClassifierMixin, UsesEncoder):
         many epochs as make 50 steps are compared.
     early_stopping : bool or 'auto', default='auto'
         Whether to hold out ``validation_fraction`` of the rows and to monitor their loss instead of the training
-        loss. The weights of the best epoch are restored, however the fit ends; with ``warm_start``, those that it
-        started from are among them. 'auto' is False.
+        loss. The weights of the best epoch are restored, however the fit ends. 'auto' is False.
     validation_fraction : float, default=0.1
         Fraction of the rows to hold out with ``early_stopping``, in (0, 1).
     random_state : int, RandomState instance or None, default=None
@@ -170,15 +169,14 @@ class AutoencoderClassifier(ClassifierMixin, UsesEncoder):
     better by more than a standard error, its labels take the place of the graph's; they do not fade, and the three
     terms of rows alone are left out.
 
-    If more than 20000 rows are given, as many are in the graph, with at most 10000 labelled ones among them; the
-    others get their labels from their neighbours in it. Rows of more than 1024 columns are projected at random
+    If more than 20,000 rows are given, as many are in the graph, with at most 10,000 labelled ones among them;
+    the others get their labels from their neighbours in it. Rows of more than 1024 columns are projected at random
     for it.
 
     If fewer than two classes remain besides -1, then -1 is a class like any other, with a warning unless the other
-    is 1. ``max_iter``, ``solver``,
-    ``early_stopping`` and the other training parameters are those of the training after pretraining, which has the
-    autoencoder's own. ``early_stopping`` holds out labelled rows, of each class that has rows to spare. An
-    autoencoder whose ``random_state`` is None gets one from the classifier's.
+    is 1. ``max_iter``, ``solver``, ``early_stopping`` and the other training parameters are those of the training
+    after pretraining, which has the autoencoder's own. ``early_stopping`` holds out labelled rows, of each class
+    that has rows to spare. An autoencoder whose ``random_state`` is None gets one from the classifier's.
 
     A KeyboardInterrupt ends the current phase: after pretraining, training with labels still follows.
 
@@ -222,8 +220,8 @@ class AutoencoderClassifier(ClassifierMixin, UsesEncoder):
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Training data, real and finite.
         y : array-like of shape (n_samples,)
-            Class labels. Rows with label -1 are unlabelled, if two other classes remain. Only the number -1 is,
-            also among strings; the string '-1' is a class, with a warning, and missing labels are an error.
+            Class labels. Rows with label -1 are unlabelled, if two other classes remain. Only the number -1 marks
+            them, also among strings; the string '-1' is a class, with a warning, and missing labels are an error.
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative weights of the rows. An autoencoder whose `fit` takes weights gets them too; one that
             does not is pretrained on the distinct rows of positive weight. Where all rows have a label, an integer

@@ -403,7 +403,7 @@ class DenoisingAutoencoder(TakesMissingValues):
         return self.reconstruct(X)
 
     def score(self, X, y=None, sample_weight=None, *, X_clean=None):
-        """Compute the R^2 of the reconstruction: the fraction of the variance of the rows that it explains.
+        """Compute the R² of the reconstruction: the fraction of the variance of the rows that it explains.
 
         No noise is added to X. Of clean rows, this is how well they come back whole, and weaker noise in `fit`
         makes it better: a search over ``noise_level`` by it ends at the weakest. To score how well noise is
@@ -423,7 +423,7 @@ class DenoisingAutoencoder(TakesMissingValues):
         Returns
         -------
         score : float
-            R^2, with features weighted by their variance in ``X_clean``, or in X without it: 1 is perfect, 0 is as
+            R², with features weighted by their variance in ``X_clean``, or in X without it: 1 is perfect, 0 is as
             good as the mean of these rows. It does not depend on their units. For a single row it is undefined:
             NaN, with a warning.
 

@@ -160,7 +160,7 @@ class AutoencoderImputer(CallbackSupportMixin, Parameters, TransformerMixin, Bas
     *Integers.* Filled entries are expected values: round them where only integers make sense.
 
     *Large tables.* The model is fitted to at most 10,000 rows, drawn at random, and to fewer if rows have hundreds
-    of missing entries: for a row with m of them, EM takes m^3 multiply-adds in each of its 20 iterations.
+    of missing entries: for a row with m of them, EM takes m³ multiply-adds in each of its 20 iterations.
     `transform` takes them too, once for each network. Rows with the same entries missing share them. The mixture
     is fitted to at most 2,000 rows, and left out where these have dozens of missing entries each, or where there
     are hundreds of columns.

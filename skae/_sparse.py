@@ -236,7 +236,7 @@ class SparseAutoencoder(TakesSampleWeight):
         other codes, units whose range is at most a hundredth of the largest range. `fit` warns if the fraction is
         above one half. After `partial_fit`, the training rows are recent ones, see Notes.
     dead_units_ : ndarray of int of shape (n_dead_units,)
-        Numbers of the dead units, those of ``dead_fraction_``, in ascending order.
+        Indices of the dead units, those of ``dead_fraction_``, in ascending order.
     components_ : ndarray of shape (n_components, n_features)
         What each unit of the code adds to a row, in units of X: the decoder's weights, before the output
         activation and the link of the loss. Only with a decoder of a single dense layer, as with

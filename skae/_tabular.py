@@ -53,7 +53,7 @@ def _takes_whole_tables(self) -> bool:
 class TabularVAESampler(
     TrainingParameters, CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
 ):
-    """Variational autoencoder of tables: synthetic rows, codes, likelihoods and filled holes, of data frames.
+    """Variational autoencoder of tables: synthetic rows, codes, likelihoods and filled cells, of data frames.
 
     Takes data frames of pandas and polars, and arrays, whose columns hold numbers or categories, with missing
     cells. `sample` draws new rows, under conditions if there are some, as a table of the same kind, columns and
@@ -66,8 +66,8 @@ class TabularVAESampler(
         Width of the code: the number of latent variables.
     categorical_features : 'from_dtype', array-like or None, default='from_dtype'
         Which columns hold categories: those with a categorical, boolean, string or object dtype; or a list of
-        column names, of column numbers, or a boolean for each column. None is none. Columns of numbers may be
-        among them. Integers are always positions, as in
+        column names, of column numbers, or a boolean for each column. With None, no column does.
+        Columns of numbers may be among them. Integers are always positions, as in
         :class:`~sklearn.ensemble.HistGradientBoostingClassifier`, also where columns are called by integers; names
         may be tuples, as those of a MultiIndex are.
     numeric_transform : {'quantile', 'standard'}, default='quantile'
@@ -424,7 +424,7 @@ class TabularVAESampler(
             Values that columns are to have, by their names, such as ``{"sex": "Female"}``: the other columns are
             drawn as they are in rows with these. Integers are names here, too, where columns are called by them;
             those of arrays are called by their positions. Numbers come back as they are given; those of
-            :mod:`decimal` and :mod:`fractions` count as floats. See Notes.
+            ``decimal`` and ``fractions`` count as floats. See Notes.
         with_missing : bool, default=False
             Whether to leave cells empty, together and as often as in the table that was given to `fit`, whatever
             the row holds.

@@ -364,8 +364,8 @@ class VAESampler(TakesMissingValues):
 
     Examples
     --------
-    Pictures: means, of codes that a Gaussian mixture draws where those of real digits are; see :doc:`the guide
-    </guide/generation>`.
+    Pictures are means, for codes drawn from a mixture of Gaussians fitted to those of real digits; see
+    :doc:`the guide </guide/generation>`.
 
     >>> import numpy as np
     >>> from sklearn.datasets import load_breast_cancer, load_digits
