@@ -59,6 +59,15 @@ def test_code_prints_what_the_page_says(page, capsys):
         assert_alike(capsys.readouterr().out, block["output"])
 
 
+def test_getting_started_shows_what_its_example_prints(capsys, monkeypatch):
+    page = (DOCS / "getting_started.md").read_text(encoding="utf-8")
+    included = r"^```{literalinclude} (\S+)\n[^`]*^```\n\n```text\n(.*?)^```$"
+    path, shown = re.search(included, page, re.MULTILINE | re.DOTALL).groups()
+    monkeypatch.setattr("matplotlib.pyplot.show", lambda: None)
+    exec(compile((DOCS / path).read_text(encoding="utf-8"), path, "exec"), {"__name__": "example"})
+    assert_alike(capsys.readouterr().out, shown)
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_code_boxes_need_no_scroll_bar(page):
     """At 1300 pixels they hold 88 characters."""
