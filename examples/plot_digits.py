@@ -63,9 +63,9 @@ for width, accuracy in zip(
     search.cv_results_["mean_test_score"],
     strict=True,
 ):
-    print(f"{width:4d} codes  {accuracy:.3f}")
+    print(f"{width:4d} components  {accuracy:.3f}")
 chosen = search.best_params_["encode__n_components"]
-print(f"Chosen: {chosen} codes")
+print(f"Chosen: {chosen} components")
 
 # %%
 # Comparison with PCA
@@ -77,13 +77,13 @@ print(f"Chosen: {chosen} codes")
 
 
 def reconstruct(fitted, X):
-    """Reconstruct rows by a fitted pipeline's scaler and autoencoder."""
+    """Reconstruct rows by the scaler and the reducer of a fitted pipeline."""
     return fitted[:-1].inverse_transform(fitted[:-1].transform(X))
 
 
 models = {}
-print("\nOn held-out rows                  mean squared error of a pixel")
-print("codes  method        accuracy    standardised    pixel units")
+print("\nOn held-out rows                       mean squared error of a pixel")
+print("components  method        accuracy    standardised    pixel units")
 for width in sorted({8, 16, chosen}):
     for method, reducer in (("PCA", PCA(random_state=0)), ("autoencoder", autoencoder)):
         fitted = clone(model).set_params(
@@ -95,21 +95,21 @@ for width in sorted({8, 16, chosen}):
         pixels = mean_squared_error(X_test, restored)
         accuracy = fitted.score(X_test, y_test)
         print(
-            f"{width:5d}  {method:<12}  {accuracy:8.3f}    {standardised:12.3f}    "
+            f"{width:10d}  {method:<12}  {accuracy:8.3f}    {standardised:12.3f}    "
             f"{pixels:11.2f}"
         )
 
 # %%
-# Reconstructions from eight codes
-# --------------------------------
-# The first test image of each digit. Eight principal components blur strokes into one another; eight codes of the
+# Reconstructions from eight components
+# -------------------------------------
+# The first test image of each digit. Eight principal components blur strokes into one another; those of the
 # autoencoder, which is nonlinear, keep most of the shapes.
 
 first = [np.flatnonzero(y_test == digit)[0] for digit in range(10)]
 rows = {
     "original": X_test[first],
-    "PCA, 8 codes": reconstruct(models["PCA", 8], X_test[first]),
-    "autoencoder, 8 codes": reconstruct(models["autoencoder", 8], X_test[first]),
+    "PCA, 8 components": reconstruct(models["PCA", 8], X_test[first]),
+    "autoencoder, 8 components": reconstruct(models["autoencoder", 8], X_test[first]),
 }
 figure, axes = plt.subplots(len(rows), 10, figsize=(7.2, 2.1), layout="constrained")
 figure.get_layout_engine().set(w_pad=0.06, h_pad=0.06)
