@@ -9,7 +9,7 @@ Here digits are searched among 1347 others by 8 to 32 bits, one to four bytes in
 
 # %%
 # The training rows are the database, the test rows are the queries. Two simple binary codes for comparison: the
-# signs of random projections, and the signs of PCA's components.
+# signs of PCA's components, and the sides of random hyperplanes (signs of random projections).
 
 import matplotlib.pyplot as plt
 import numpy as np

@@ -3,8 +3,8 @@ Inspecting what units have learned
 ==================================
 
 An autoencoder never sees the labels of the digits. Do the units of a sparse one nevertheless respond to shapes
-that are specific to a digit? The displays of :mod:`skae.inspection` show what units respond to, and the arrays
-behind them allow to measure it.
+that are specific to a digit? The displays of :mod:`skae.inspection` show what units respond to; with the arrays
+behind them it can be measured.
 """
 
 # %%
@@ -77,10 +77,13 @@ print(f"random images    {purity(at_random):.2f}")
 # ------------------------------------
 # The decoder's weights, ``components_``, are what each unit adds to an image when it is active. A unit's preferred
 # input is found by gradient ascent: it is no farther from the mean image than the image that activates the unit
-# most, and every pixel stays in its range, yet it activates the unit more. Above each input: the activation for
-# the best image, and for this input.
+# most, and every pixel stays in its range, yet it activates the unit more. First the weights:
 
 FeatureDisplay.from_estimator(model, units=range(16), image_shape=(8, 8))
+
+# %%
+# The preferred inputs, and above each the activation for the best image, and for this input:
+
 preferred = PreferredInputDisplay.from_estimator(
     model, X, units=range(16), random_state=0, image_shape=(8, 8)
 )
@@ -93,7 +96,8 @@ print(
 # %%
 # A two-dimensional latent space
 # ------------------------------
-# With two codes, the whole latent space can be drawn: where the digits lie, and what lies between them.
+# With two components, the whole latent space can be drawn: where the digits lie, and what lies between them. First
+# the loss by epoch, of the training rows and of those held out for early stopping:
 
 plane = AutoencoderTransformer(
     2,
@@ -106,14 +110,17 @@ plane = AutoencoderTransformer(
 )
 flat = make_pipeline(MinMaxScaler(), plane).fit(X)
 LossCurveDisplay.from_estimator(flat)
+
+# %%
+# The codes, coloured by digit, and a grid of codes that are decoded:
+
 LatentDisplay.from_estimator(flat, X, y, spacing="quantile", image_shape=(8, 8))
 
 # %%
-# Samples, and filled values
-# --------------------------
-# A variational autoencoder makes new digits of codes that a mixture draws, where those of digits are. An
-# imputer fills measurements of wines that are missing: where the distributions of filled values differ from those
-# of observed ones, and how large its errors are.
+# Samples, and imputed values
+# ---------------------------
+# A variational autoencoder decodes new digits from codes that are drawn from a mixture, fitted to those of real
+# ones:
 
 vae = VAESampler(
     8,
@@ -127,6 +134,10 @@ generator = make_pipeline(MinMaxScaler(clip=True), vae).fit(X)
 SampleDisplay.from_estimator(
     generator, 20, random_state=0, n_columns=10, image_shape=(8, 8)
 )
+
+# %%
+# An imputer fills missing measurements of wines. The display shows how the distributions of imputed values differ
+# from those of observed ones, and how large the errors are:
 
 wines = load_wine(as_frame=True).data
 wines = wines.mask(np.random.default_rng(0).random(wines.shape) < 0.2)

@@ -62,7 +62,7 @@ print(
 )
 
 # %%
-# The width need not be known: as with PCA, ask for a share of the variance.
+# The width need not be known: as with PCA, ask for a share of the variance of the training rows, here 70 %.
 
 enough = AutoencoderTransformer(0.7, ordered=True, **settings).fit(X_train)
 print(
@@ -83,7 +83,7 @@ for (name, curve), style in zip(
     ax.plot(widths, curve, style, label=name)
 ax.set(
     xlabel="units of the code",
-    ylabel="squared error of held-out digits",
+    ylabel="mean squared error, held-out digits",
     ylim=(0, 0.08),
 )
 ax.legend(fontsize="small")

@@ -43,7 +43,7 @@ pca = PCA(5).fit(X_train)
 # Five numbers a digit for both methods: the reconstruction error on held-out digits, and the accuracy of a linear
 # classifier.
 
-codes = {"PCA, 5 directions": pca, "sparse, 5 of 64 units": sparse}
+codes = {"PCA, 5 components": pca, "sparse, 5 of 64 units": sparse}
 print(f"{'':24}{'squared error':>14}{'accuracy':>10}")
 for name, model in codes.items():
     Z_train, Z = model.transform(X_train), model.transform(X_test)
@@ -67,7 +67,7 @@ plt.show()
 
 # %%
 # A digit is what the decoder makes of no active unit, close to the training mean, plus the dictionary elements of
-# its active units, each times its code.
+# its active units, each times its activation: red adds ink, blue takes it away.
 
 Z = sparse.transform(X_test[:6])
 nothing = sparse.inverse_transform(np.zeros((1, 64)))
@@ -80,7 +80,7 @@ for line, digit, code in zip(axes, X_test, Z, strict=False):
     line[0].imshow(digit.reshape(8, 8), cmap="gray_r", vmin=0, vmax=1)
     line[1].imshow((nothing + sum(parts)).reshape(8, 8), cmap="gray_r", vmin=0, vmax=1)
     for axis, part in zip(line[2:-1], parts, strict=True):
-        axis.imshow(part.reshape(8, 8), cmap="RdBu_r", vmin=-1, vmax=1)
+        axis.imshow(part.reshape(8, 8), cmap="RdBu_r", vmin=-0.7, vmax=0.7)
     line[-1].imshow(
         pca.inverse_transform(pca.transform([digit])).reshape(8, 8),
         cmap="gray_r",
