@@ -81,16 +81,16 @@ for name in tables["digits"][0]:
 
 # %%
 # No method is the best on both: on the tumours, whose malignant rows are large in most features, it is the
-# isolation forest, which is the worst on the digits; there it is the distance to the nearest neighbours, for
-# which all training rows have to be kept. The detector is close to the better ones on both, and it also says how
-# probable a score is, and why.
+# isolation forest, which is among the worst on the digits; there it is the distance to the nearest neighbours, for
+# which all training rows have to be kept. The detector is close to the better ones on both, and it also gives
+# p-values, and reasons.
 
 # %%
 # False alarms and false discoveries
 # ----------------------------------
 # ``predict`` calls a row an outlier if its p-value is at most ``false_alarm_rate``, so that on average at most
 # this share of normal rows are false alarms; here, one in twenty. ``select`` chooses rows so that few of the
-# *chosen* ones are normal: here, a tenth on average.
+# *chosen* ones are normal: here, at most a tenth on average.
 
 X_train, X_test = train_test_split(benign, test_size=0.5, random_state=0)
 detector = AutoencoderOutlierDetector(false_alarm_rate=0.05, random_state=0)
@@ -127,6 +127,6 @@ for column in np.argsort(-reasons)[:5]:
     values = row.iloc[0, column], expected[column], detector.usual_values_[column]
     print(
         f"{data.feature_names[column]:24}{reasons[column]:12.0f}"
-        + "".join(f"{value:9.3g}" for value in values)
+        + "".join(f"{value:9.4g}" for value in values)
     )
 plt.show()

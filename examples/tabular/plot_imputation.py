@@ -36,9 +36,9 @@ print(
 # %%
 # How well are the hidden values restored?
 # ----------------------------------------
-# Errors are in standard deviations of the columns: filling in means has an error of about 1. `KNNImputer` looks
-# for neighbours, so that columns have to be standardised first; the others do not need that. The autoencoder
-# imputer is small here, to be quick.
+# Errors are in standard deviations of the columns: filling in means has an error of about 1.
+# :class:`~sklearn.impute.KNNImputer` looks for neighbours, so that columns have to be standardised first; the
+# others do not need that. The autoencoder imputer is small here, to be quick.
 
 warnings.filterwarnings("ignore", message=".*Early stopping criterion not reached")
 imputers = {
@@ -73,8 +73,11 @@ for name, imputer in imputers.items():
 figure, axes = plt.subplots(1, 2, figsize=(8, 2.4), layout="constrained", sharey=True)
 axes[0].barh([*errors], [*errors.values()])
 axes[0].set_xlabel("error of hidden entries")
-axes[1].barh([*accuracies], [scores.mean() for scores in accuracies.values()])
-axes[1].set(xlabel="accuracy of the classifier", xlim=(0.8, 1))
+for name, scores in accuracies.items():
+    axes[1].errorbar(
+        scores.mean(), name, xerr=scores.std(ddof=1) / 5**0.5, fmt="o", color="C0"
+    )
+axes[1].set_xlabel("accuracy of the classifier,\nwith its standard error")
 axes[0].invert_yaxis()
 
 # %%

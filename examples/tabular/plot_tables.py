@@ -1,6 +1,6 @@
 """
-Synthetic tables of numbers, categories and holes
-=================================================
+Synthetic tabular data with categories and missing values
+=========================================================
 
 :class:`~skae.TabularVAESampler` learns a data frame and draws new rows of the same
 columns. Here the table is of people with heart complaints, made up so that all is known:
@@ -9,8 +9,9 @@ missing.
 """
 
 # %%
-# A table with categories and holes
-# ---------------------------------
+# A table with categories and missing values
+# ------------------------------------------
+# A thousand people to learn from, a thousand others to compare with, and five synthetic ones:
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -53,10 +54,11 @@ plt.show()
 # %%
 # A map
 # -----
-# Two codes are a map of the table. Beside it the classic way: columns are imputed, scaled and
-# encoded, then an autoencoder of the resulting numbers. The diagnosis gives the colours and is
-# left out of both fits, so that neither map can have it from anywhere but the other columns.
-# Smokers lie apart from others in both; the sick lie at one end of either group.
+# A code of two numbers is a map of the table. Beside it the classic way: columns are imputed,
+# scaled and encoded, and a plain autoencoder is fitted to the resulting numbers. The diagnosis
+# gives the colours and is left out of both fits, so that neither map can have it from anywhere
+# but the other columns. Smokers lie apart from others in both; the sick lie at one end of either
+# group.
 X, diagnosis = people.drop(columns="diagnosis"), people["diagnosis"]
 mapper = TabularVAESampler(2, hidden_layer_sizes=(64, 64), random_state=0).fit(X)
 columns = make_column_transformer(
@@ -76,18 +78,23 @@ axes[0].get_legend().remove()
 plt.show()
 
 # %%
-# Rows under conditions
-# ---------------------
-# Smokers of 70: most are sick.
+# Conditional sampling
+# --------------------
+# Rows with some cells given, here smokers of 70 years: most are sick.
 smokers = sampler.sample(1000, random_state=0, given={"smokes": "yes", "age": 70})
 print(smokers["diagnosis"].value_counts(normalize=True).round(2))
 
 # %%
-# Holes, and reasons
-# ------------------
-# Missing blood pressures are filled by what the other cells tell. In a row that is odd,
-# the cells that do not go with the others have the lowest scores.
-print(sampler.impute(others).isna().sum().sum())
+# Imputation, and reasons
+# -----------------------
+# Missing blood pressures are filled by what the other cells tell.
+print(f"missing cells before: {others.isna().sum().sum()}")
+print(f"missing cells after:  {sampler.impute(others).isna().sum().sum()}")
+
+# %%
+# In a row that is odd, the cells that do not go with the others have the lowest scores, the
+# logarithm of how probable each cell is, given the others. Here someone who is said not
+# to smoke has 20 cigarettes a day:
 odd = pd.DataFrame(
     {
         "age": [60],
@@ -97,4 +104,5 @@ odd = pd.DataFrame(
         "diagnosis": ["sick"],
     }
 )
-print(pd.Series(sampler.score_features(odd)[0], index=odd.columns).round(1))
+for column, score in zip(odd, sampler.score_features(odd)[0], strict=True):
+    print(f"{column:10} {score:5.1f}")
