@@ -50,6 +50,7 @@ html_sidebars = {
     for page in ("index", "getting_started", "extending", "development", "whats_new")
 }
 html_theme_options = {
+    "navbar_start": ["navbar-logo", "version"],
     "header_links_before_dropdown": 4,
     "show_toc_level": 2,
     "navigation_with_keys": False,
@@ -141,6 +142,13 @@ def unlink_labels(app, what, name, obj, options, lines):
         lines[:] = re.sub(r":(?:ref|term):`([^<`]+)`", r"\1", text).split("\n")
 
 
+def keep_initials(app, what, name, obj, options, lines):
+    """Escape the initial that a reference begins with, which would be read as the letter of a list."""
+    lines[:] = [
+        re.sub(r"^(\s*\.\. \[[\w-]+\] )(?=[A-Z]\. )", r"\1\\", line) for line in lines
+    ]
+
+
 def group_parameters(app, what, name, obj, options, lines):
     """Put headings between an estimator's own parameters and the groups of those that it shares."""
     if what != "class" or not hasattr(obj, "_parameter_names"):
@@ -200,6 +208,7 @@ def setup(app):
     app.connect(
         "autodoc-process-docstring", group_parameters, priority=900
     )  # after numpydoc
+    app.connect("autodoc-process-docstring", keep_initials, priority=900)
     app.connect("viewcode-follow-imported", defining_module)
     app.connect("missing-reference", link_elsewhere)
     app.connect("autodoc-process-docstring", unlink_labels)

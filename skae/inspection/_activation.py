@@ -19,7 +19,7 @@ _UNIT_CONSTRAINTS: dict = {
 }
 
 
-@validate_params({**_UNIT_CONSTRAINTS, "n_samples": [_AT_LEAST_ONE]}, prefer_skip_nested_validation=True)
+@validate_params(_UNIT_CONSTRAINTS | {"n_samples": [_AT_LEAST_ONE]}, prefer_skip_nested_validation=True)
 def top_activating_samples(estimator, X, *, layer=None, units=None, n_samples=9, return_activations=False):
     """Find the samples with the highest activation of each unit.
 
@@ -86,8 +86,8 @@ def top_activating_samples(estimator, X, *, layer=None, units=None, n_samples=9,
 
 
 @validate_params(
-    {
-        **_UNIT_CONSTRAINTS,
+    _UNIT_CONSTRAINTS
+    | {
         "norm": [StrOptions({"best", "mean"}), _POSITIVE, None],
         "bounded": ["boolean"],
         "alpha": [Interval(Real, 0, None, closed="left")],
