@@ -9,12 +9,14 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from ._texts import hint_of_images, plain_text
+from ._panels import Block, Display, Layout, require_matplotlib
+from ._texts import hint_of_images, short_names
 
 _KINDS = ("auto", "image", "bar", "line")
 _PANEL_SIZES = {"image": (0.85, 0.85), "bar": (1.7, 1.5), "line": (1.7, 1.2)}  # inches
 MOST_BARS = 40
-_MOST_NAMES = 20
+_MOST_NAMES, _LONGEST = 20, 30  # names below bars, and letters of these
+_LETTER = 0.07  # inches: the width of a letter of a label
 IN_DEVIATIONS = "standard deviations\nfrom the mean"
 MISSING, GREY = "missing", "0.75"  # the name and the colour of rows without a label
 
@@ -45,7 +47,7 @@ class Style(NamedTuple):
         fitting = "bar" if values.size <= MOST_BARS else "line"
         kind = self.kind if self.kind != "auto" else fitting if shape is None else "image"
         named = kind != "image" and feature_names is not None and len(feature_names) == values.size <= _MOST_NAMES
-        names = [plain_text(str(name)) for name in feature_names] if named else []
+        names = short_names(feature_names, _LONGEST) if named else []
         return self._replace(kind=kind, image_shape=shape, limits=limits, names=names)
 
     def scaled(self, rows: np.ndarray, scales) -> tuple["Style", np.ndarray]:
@@ -105,41 +107,6 @@ class Style(NamedTuple):
             ax.set_xticks(places, self.names, rotation=90)
 
 
-class Display:
-    """A display, which draws in the axes of a figure."""
-
-    def _make_axes(self, ax, n_rows: int, n_columns: int, size: tuple[float, float], n_panels=None) -> np.ndarray:
-        """Set ``figure_`` and return an array of ``n_panels`` axes in it, row by row.
-
-        ``ax`` is None for a new figure of ``size`` (width, height) in inches, one Axes to be subdivided, which is
-        turned off, or one for each panel. Nothing global is changed, and no figure is shown or closed.
-        """
-        require_matplotlib(f"{type(self).__name__}.plot")
-        from matplotlib import pyplot as plt
-
-        places = [*np.ndindex(n_rows, n_columns)][:n_panels]
-        axes = [*np.ravel(ax)]
-        if isinstance(ax, list | tuple | np.ndarray) and len(axes) != len(places):
-            raise ValueError(
-                f"ax holds {len(axes)} axes, but the display has {len(places)} panels. Pass one for each, or one "
-                "to be subdivided; None is for a new figure."
-            )
-        if ax is None:
-            figure = plt.figure(figsize=np.maximum(size, (2.0, 1.6)), layout="constrained")
-            cells = figure.add_gridspec(n_rows, n_columns)
-            axes = [figure.add_subplot(cells[place]) for place in places]
-        elif len(axes) < len(places):
-            ax.set_axis_off()
-            if spec := ax.get_subplotspec():
-                cells = spec.subgridspec(n_rows, n_columns)
-                axes = [ax.figure.add_subplot(cells[place]) for place in places]
-            else:  # placed by hand
-                w, h = 1 / n_columns, 1 / n_rows
-                axes = [ax.inset_axes((c * w, 1 - (r + 1) * h, 0.9 * w, 0.9 * h)) for r, c in places]
-        self.figure_ = axes[0].figure
-        return np.array(axes, dtype=object)
-
-
 class PanelDisplay(Display):
     """A display of rows of data, with a panel for each row."""
 
@@ -167,9 +134,14 @@ class PanelDisplay(Display):
         if titles:
             height += 0.16 * (titles[0].count("\n") + 1)
         labels_width = 0.75 if row_labels or not is_image else 0.0
-        names_height = 0.07 * max(map(len, style.names), default=0)
+        if is_image:  # beside them, not turned
+            lines = "\n".join(row_labels or []).split("\n")
+            labels_width = max(labels_width, _LETTER * max(map(len, lines)))
+        n_named = 1 if len(values) % n_columns == 0 else min(2, n_rows)  # rows of panels with none below
+        names_height = n_named * _LETTER * max(map(len, style.names), default=0)
         size = n_columns * width + labels_width, n_rows * height + names_height
-        self.axes_ = self._make_axes(ax, n_rows, n_columns, size, len(values))
+        layout = Layout(Block(len(values), n_columns))
+        self.axes_ = self._make_axes(ax, layout, size)
         for place, (panel, row) in enumerate(zip(self.axes_, values, strict=True)):
             first = place % n_columns == 0
             style.draw(panel, row)
@@ -177,6 +149,8 @@ class PanelDisplay(Display):
                 panel.tick_params(labelleft=first, labelbottom=place + n_columns >= len(values))
             if unnamed and first and place + n_columns >= len(values):
                 panel.set_xlabel(hint_of_images(row.size), fontsize="x-small")
+            if row_labels and is_image:
+                panel.set_anchor("W")  # beside its label, for which a layout engine makes room
             if titles:
                 panel.set_title(titles[place], fontsize="x-small", pad=2)
             if first and (row_labels or style.in_deviations):
@@ -184,6 +158,7 @@ class PanelDisplay(Display):
                 lines = [row_labels[place // n_columns]] if row_labels else []
                 lines += [IN_DEVIATIONS] * style.in_deviations
                 panel.set_ylabel("\n".join(lines), fontsize="small" if row_labels else "x-small", **beside)
+        self._make_room(layout)
         if row_labels:
             self.axes_ = self.axes_.reshape(n_rows, n_columns)
         if ax is None:
@@ -193,22 +168,12 @@ class PanelDisplay(Display):
     def _draw_nothing(self, ax, has_rows_of_panels: bool):
         """Draw an empty panel that says so."""
         first = ax if ax is None else np.ravel(ax)[0]
-        self.axes_ = self._make_axes(first, 1, 1, (3.0, 1.6))
+        self.axes_ = self._make_axes(first, Layout(Block(1, 1)), (3.0, 1.6))
         (panel,) = self.axes_
         panel.set(xticks=[], yticks=[])
         panel.text(0.5, 0.5, self._nothing, ha="center", va="center", transform=panel.transAxes)
         self.axes_ = self.axes_.reshape((1, 1) if has_rows_of_panels else 1)
         return self
-
-
-def require_matplotlib(caller: str) -> None:
-    """Raise an ImportError that says what to install if matplotlib is missing."""
-    try:
-        import matplotlib.pyplot  # noqa: F401
-    except ImportError as error:
-        raise ImportError(
-            f'{caller} draws with matplotlib, which is not installed. Install it with pip install "skae[plot]".'
-        ) from error
 
 
 def with_parameters_of(**functions):

@@ -86,7 +86,7 @@ class FeatureDisplay(PanelDisplay):
         ----------
         ax : Axes, array-like of Axes or None, default=None
             Where to draw: one Axes for each panel, or a single one, which is turned off and subdivided. None
-            makes a new figure.
+            makes a new figure. In one of yours, ``layout="constrained"`` makes room for labels.
         colorbar : bool, default=True
             Whether to draw a colorbar beside images with one channel. Without, the scale has all weights.
         kind : {'auto', 'image', 'bar', 'line'}, default='auto'
@@ -182,11 +182,11 @@ class FeatureDisplay(PanelDisplay):
         back to the pipeline's input. In the last layer of a variational encoder, the units of the means come
         first, those of the log-variances second.
 
-        Dead units of a :class:`~skae.SparseAutoencoder` have weights like others: the titles of units of the code
-        say so. Leave ``dead_units_`` out of ``units`` to draw the others.
+        Dead units of a :class:`~skae.SparseAutoencoder` have weights like others; their titles say that they are
+        dead. Leave ``dead_units_`` out of ``units`` to draw the others.
 
-        They are weights as the network has them: of an autoencoder with a ``unit_``, those of centred rows divided
-        by it. ``components_`` are weights times ``unit_``.
+        The weights are those of the network: in an autoencoder with a ``unit_``, they belong to centred rows
+        divided by it. ``components_`` are weights times ``unit_``.
         """
         model = Model(estimator)
         if network not in ("auto", "encoder", "decoder"):

@@ -8,12 +8,14 @@ from sklearn.utils._missing import is_pandas_na
 
 from .._data.markers import in_rows
 from .._support.texts import first_of
-from ._drawing import Display, with_parameters_of
+from ._drawing import with_parameters_of
+from ._panels import Block, Display, Layout
 from ._rows import to_numpy
 from ._steps import find_imputer
-from ._texts import plain_text
+from ._texts import short_names
 
 _PANEL = 2.6, 2.0  # inches
+_BAR, _LONGEST = 0.15, 24  # inches: the height of a bar of errors; letters of a name
 
 
 class ImputationDisplay(Display):
@@ -69,7 +71,8 @@ class ImputationDisplay(Display):
         Parameters
         ----------
         ax : Axes, array-like of Axes or None, default=None
-            Where to draw: one Axes to be subdivided, or one for each panel. None makes a new figure.
+            Where to draw: one Axes to be subdivided, or one for each panel. None makes a new figure. In one of
+            yours, ``layout="constrained"`` makes room for labels.
         bins : int, default=20
             Number of bins of the histograms.
         hist_kw : dict or None, default=None
@@ -89,17 +92,21 @@ class ImputationDisplay(Display):
         """
         n_panels = len(self.observed) + (self.errors is not None)
         n_columns = max(1, min(3, n_panels))
-        n_rows = -(-n_panels // n_columns)
-        self.axes_ = self._make_axes(ax, n_rows, n_columns, (n_columns * _PANEL[0], n_rows * _PANEL[1]), n_panels)
-        panels = zip(self.axes_, self.feature_names, self.observed, self.imputed, strict=False)
+        n_last = n_panels - n_columns * max(0, (n_panels - 1) // n_columns)
+        last = max(_PANEL[1], 0.7 + _BAR * len(self.errors)) if self.errors is not None else _PANEL[1]
+        layout = Layout(Block(n_panels - n_last, n_columns, _PANEL[1]), Block(n_last, n_columns, last))
+        self.axes_ = self._make_axes(ax, layout, (n_columns * _PANEL[0], sum(layout.heights)))
+        names = short_names(self.feature_names, _LONGEST)
+        panels = zip(self.axes_, names, self.observed, self.imputed, strict=False)
         for number, (panel, name, *groups) in enumerate(panels):
             self._distributions(panel, groups, bins, hist_kw or {})
-            panel.set_xlabel(plain_text(str(name)), fontsize="small")
+            panel.set_xlabel(name, fontsize="small")
             panel.set_yticks([])
             if number == 0:
                 panel.legend(frameon=False, fontsize="x-small")
         if self.errors is not None:
-            self._draw_errors(self.axes_[-1], bar_kw or {})
+            self._draw_errors(self.axes_[-1], names, bar_kw or {})
+        self._make_room(layout)
         return self
 
     def _distributions(self, panel, groups: list, bins: int, hist_kw: dict) -> None:
@@ -110,12 +117,12 @@ class ImputationDisplay(Display):
             style = {"label": label, "color": color, "alpha": 0.6, "density": len(values) > 0}
             panel.hist(values, edges, **{**style, **hist_kw})
 
-    def _draw_errors(self, panel, bar_kw: dict) -> None:
+    def _draw_errors(self, panel, names: list[str], bar_kw: dict) -> None:
         deviations = np.array([values.std() if len(values) else np.nan for values in self.observed])
         relative = self.errors / np.where(deviations > 0, deviations, np.nan)
         places = np.arange(len(relative))[::-1]  # the first at the top
         panel.barh(places, relative, **{"color": "C3", **bar_kw})
-        panel.set_yticks(places, [plain_text(str(name)) for name in self.feature_names], fontsize="x-small")
+        panel.set_yticks(places, names, fontsize="x-small")
         panel.axvline(1.0, color="k", linestyle="--", linewidth=1)
         panel.set_xlabel("error of entries held out,\nin standard deviations", fontsize="small")
 

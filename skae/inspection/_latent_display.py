@@ -9,20 +9,21 @@ from ._drawing import (
     GREY,
     IN_DEVIATIONS,
     MISSING,
-    Display,
     Style,
     are_numbers,
     limits_of,
     mosaic,
     with_parameters_of,
 )
-from ._groups import are_values, by_class, palette_of
-from ._latent_grid import check_components, latent_grid, tick_labels, warn_of_inactive_axes
-from ._legend import colour_bar_beside, legend_beside
+from ._groups import are_values, by_class
+from ._latent_grid import check_components, latent_grid, number_axes, warn_of_inactive_axes
+from ._legend import colour_bar_beside, legend_beside, widen_for_legends, with_named_bars
 from ._model import Model, NoWayBackError
+from ._panels import Block, Display, Layout
 from ._rows import labels_of, rows_and_labels, to_numpy
 from ._texts import plain_text
 
+_FEW = 30  # codes whose points are larger
 _PAD_ABOVE_LEGEND = 22.0  # points between a panel and its title, where a legend of one line is between them
 
 
@@ -116,7 +117,7 @@ class LatentDisplay(Display):
         ----------
         ax : Axes, array-like of Axes or None, default=None
             Where to draw: one Axes for each panel, or a single one, which is turned off and subdivided. None
-            makes a new figure.
+            makes a new figure. In one of yours, ``layout="constrained"`` makes room for labels.
         kind : {'auto', 'image', 'bar', 'line'}, default='auto'
             How to draw a decoded row. 'auto' is an image if there is an image shape, else bars for up to 40
             features and a line for more.
@@ -134,20 +135,28 @@ class LatentDisplay(Display):
             The display itself.
         """
         n_panels, titles = 1 if self.grid is None else 2, ["codes", "decoded codes"]
-        self.axes_ = self._make_axes(ax, 1, n_panels, (5.0 * n_panels, 4.4))
+        layout = Layout(Block(n_panels, n_panels))
+        self.axes_ = self._make_axes(ax, layout, (5.0 * n_panels, 4.4))
         self.cells_ = None
-        pad = self._draw_codes(self.axes_[0], {"s": 8, "linewidths": 0, "alpha": 0.8, **(scatter_kw or {})})
+        size = 8 if len(self.codes) > _FEW else 20  # points squared
+        pad = self._draw_codes(self.axes_[0], {"s": size, "linewidths": 0, "alpha": 0.8, **(scatter_kw or {})})
         if self.grid is not None:
             style = Style(kind, cmap, im_kw, bar_kw, line_kw)
             shown = self.image_shape, limits_of(self.grid), self.feature_names
             style, grid = style.of(self.grid[0, 0], *shown).scaled(self.grid, self.scales)
-            self._draw_grid(self.axes_[1], grid, style)
+            height = self._draw_grid(self.axes_[1], grid, style)
+            number_axes(self.axes_[1], self.grid_values, height)
             titles[1] += f", in\n{IN_DEVIATIONS}".replace("\nfrom", " from") * style.in_deviations
         of_all = f" of {self.n_components}" if (self.n_components or 2) > 2 else ""
         horizontal, vertical = (f"component {number}{of_all}" for number in self.components)
         for panel, title in zip(self.axes_, titles, strict=False):
             panel.set(xlabel=horizontal, ylabel=vertical)
             panel.set_title(title, pad=pad)
+        if ax is None:
+            widen_for_legends(self.figure_)
+        self._make_room(layout)
+        if self.grid is not None:
+            number_axes(self.axes_[1], self.grid_values, height)  # it may have become smaller
         return self
 
     def _draw_codes(self, ax, options: dict) -> float | None:
@@ -187,7 +196,8 @@ class LatentDisplay(Display):
         ax.legend(handles=[point], fontsize="small", frameon=False, **above)
         return _PAD_ABOVE_LEGEND
 
-    def _draw_grid(self, ax, grid: np.ndarray, style: Style) -> None:
+    def _draw_grid(self, ax, grid: np.ndarray, style: Style) -> float:
+        """Draw the grid; return the height of a cell."""
         n_points, height = len(grid), 1.0  # of a cell, whose width is 1
         if style.kind == "image":
             style = style._replace(limits=self.limits or style.limits)
@@ -199,29 +209,14 @@ class LatentDisplay(Display):
             ax.set(xlim=(-half, right + half), ylim=(-half, top + half))
         else:
             ax.set(xlim=(0, n_points), ylim=(0, n_points))
-            style = self._name_bars(ax, style)._replace(names=())
+            style = with_named_bars(ax, style)._replace(names=())
             self.cells_ = np.empty((n_points, n_points), dtype=object)
             for i, j in np.ndindex(n_points, n_points):
                 self.cells_[i, j] = ax.inset_axes((j + 0.05, i + 0.05, 0.9, 0.9), transform=ax.transData)
                 style.draw(self.cells_[i, j], grid[i, j])
                 self.cells_[i, j].set(xticks=[], yticks=[])
                 self.cells_[i, j].spines[:].set_visible(False)
-        shown = np.arange(0, n_points, -(-n_points // 6))
-        across, up = (tick_labels(np.asarray(values)[shown]) for values in self.grid_values)
-        ax.set_xticks(shown + 0.5, across)
-        ax.set_yticks((shown + 0.5) * height, up)
-
-    @staticmethod
-    def _name_bars(ax, style: Style) -> Style:
-        """Give each bar a colour, and the panel a legend of these: cells are too small for names."""
-        from matplotlib import pyplot as plt
-
-        if style.kind != "bar" or not style.names or "color" in (style.bar_kw or {}):
-            return style
-        colors = palette_of(len(style.names))
-        handles = [plt.Rectangle((0, 0), 1, 1, color=color) for color in colors]
-        legend_beside(ax, "", len(handles), handles=handles, labels=style.names)
-        return style._replace(bar_kw={"color": colors, **(style.bar_kw or {})})
+        return height
 
     @classmethod
     @with_parameters_of(place=latent_grid, drawing=plot)

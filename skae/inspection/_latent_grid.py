@@ -1,5 +1,6 @@
 """A grid of codes in latent space, decoded; and what its axes say."""
 
+import math
 from numbers import Integral, Real
 
 import numpy as np
@@ -9,6 +10,8 @@ from sklearn.utils._param_validation import Interval, StrOptions, validate_param
 from .._fitted.activity import ACTIVE_VARIANCE
 from .._support.warnings import warn
 from ._model import Model
+
+_LETTER, _MOST_TICKS = 0.1, 6  # inches: the width of a letter of a number on an axis; numbers on it
 
 
 @validate_params(
@@ -151,6 +154,17 @@ def check_components(components, width: int) -> list[int]:
 
 
 # Axes ------------------------------------------------------------------------------------------------------
+
+
+def number_axes(ax, values, height: float) -> None:
+    """Write values of components beside a grid whose cells are 1 wide, as many as there is room for."""
+    ax.apply_aspect()
+    longest = max(map(len, tick_labels(np.asarray(values[0]))))
+    fit = ax.bbox.width / ax.figure.dpi / (_LETTER * longest)  # beside each other
+    ways = (ax.xaxis, 1.0, min(fit, _MOST_TICKS)), (ax.yaxis, height, _MOST_TICKS)
+    for of_axis, (axis, unit, most) in zip(values, ways, strict=True):
+        shown = np.arange(0, len(of_axis), math.ceil(len(of_axis) / max(1, most)))
+        axis.set_ticks((shown + 0.5) * unit, tick_labels(np.asarray(of_axis)[shown]))
 
 
 def tick_labels(values: np.ndarray) -> list[str]:

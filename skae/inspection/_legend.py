@@ -4,8 +4,13 @@ import math
 
 import numpy as np
 
+from ._drawing import Style
+from ._groups import palette_of
+from ._panels import move
+
 _LINE, _HANDLE, _LETTER = 0.16, 0.35, 0.062  # inches: an entry's height, what is beside its letters, a letter
 _LINE_BESIDE, _HIGHER = 0.175, 1.2  # inches; of the panel's height
+_USUAL = 1.0  # inches: the width of a legend that figures have room for
 
 
 def legend_above(ax, title: str = "") -> float:
@@ -43,7 +48,10 @@ def legend_above(ax, title: str = "") -> float:
 
 
 def legend_beside(ax, title: str, n_entries: int, **options) -> None:
-    """Put a legend to the right of a panel, in as many columns as keep it from being much higher than that."""
+    """Put a legend to the right of a panel, in as many columns as keep it from being much higher than that.
+
+    Without a layout engine, the panel gives it the room.
+    """
     height = _HIGHER * ax.bbox.height / ax.figure.dpi
     ax.legend(
         title=title,
@@ -57,6 +65,26 @@ def legend_beside(ax, title: str, n_entries: int, **options) -> None:
         labelspacing=0.4,
         **options,
     )
+    _give_room(ax, ax.get_legend().get_window_extent().x1)
+
+
+def with_named_bars(ax, style: Style) -> Style:
+    """Give each bar a colour, and a panel a legend of these: its cells are too small for names."""
+    from matplotlib import pyplot as plt
+
+    if style.kind != "bar" or not style.names or "color" in (style.bar_kw or {}):
+        return style
+    colors = palette_of(len(style.names))
+    handles = [plt.Rectangle((0, 0), 1, 1, color=color) for color in colors]
+    legend_beside(ax, "", len(handles), handles=handles, labels=style.names)
+    return style._replace(bar_kw={"color": colors, **(style.bar_kw or {})})
+
+
+def widen_for_legends(figure) -> None:
+    """Give a figure room for legends beside its panels, where these are wide."""
+    legends = [panel.get_legend() for panel in figure.axes if panel.get_legend()]
+    wide = [max(0.0, legend.get_window_extent().width / figure.dpi - _USUAL) for legend in legends]
+    figure.set_figwidth(figure.get_figwidth() + sum(wide))
 
 
 def colour_bar_beside(ax, colours, label: str) -> None:
@@ -65,9 +93,14 @@ def colour_bar_beside(ax, colours, label: str) -> None:
     Without a layout engine, the panel gives it the room, with its numbers and its label.
     """
     bar = ax.figure.colorbar(colours, cax=ax.inset_axes((1.03, 0.0, 0.05, 1.0)), label=label)
+    _give_room(ax, bar.ax.get_tightbbox().x1)
+
+
+def _give_room(ax, end: float) -> None:
+    """Shrink a panel by what is to the right of it and ends there, where no layout engine does."""
     if ax.figure.get_layout_engine() is None:
-        box, beyond = ax.get_position(), bar.ax.get_tightbbox().x1 - ax.get_window_extent().x1
-        ax.set_position((box.x0, box.y0, box.width - beyond / ax.figure.bbox.width, box.height))
+        box, beyond = ax.get_position(), (end - ax.get_window_extent().x1) / ax.figure.bbox.width
+        move(ax, box.x0, box.y0, box.width - beyond, box.height)
 
 
 def _n_columns(names: list[str], width: float) -> int:

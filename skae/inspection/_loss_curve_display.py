@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from ._drawing import Display, with_parameters_of
+from ._drawing import with_parameters_of
 from ._model import Model
+from ._panels import Block, Display, Layout
 
 _CURVES = {
     "training": "loss_curve_",
@@ -71,7 +72,7 @@ class LossCurveDisplay(Display):
         display : LossCurveDisplay
             The display itself.
         """
-        (self.ax_,) = self._make_axes(ax, 1, 1, (max(5.0, 1.6 * len(self.phases)), 3.6))
+        (self.ax_,) = self._make_axes(ax, Layout(Block(1, 1)), (max(5.0, 1.6 * len(self.phases)), 3.6))
         self.lines_, colours, start = [], {}, 0
         for phase, curves in self.phases:
             lines, length = {}, max(map(len, curves.values()))
@@ -95,7 +96,7 @@ class LossCurveDisplay(Display):
             place = start - length + self.n_iter_of_fit + 0.5
             self.ax_.axvline(place, color="0.3", linestyle=":", linewidth=1.2, label="partial_fit")
         self.ax_.set(xlabel="epoch", ylabel="loss", yscale=yscale, xlim=(0.5, start + 0.5))
-        self.ax_.xaxis.get_major_locator().set_params(integer=True)
+        self.ax_.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         self.ax_.legend(frameon=False, fontsize="small")
         return self
 

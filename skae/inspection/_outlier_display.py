@@ -4,16 +4,17 @@ import numpy as np
 from sklearn.utils.validation import check_consistent_length
 
 from .._support.warnings import warn
-from ._drawing import Display, with_parameters_of
+from ._drawing import with_parameters_of
 from ._histograms import edges_at, edges_of_p_values, histogram
 from ._legend import legend_above
+from ._panels import Block, Display, Layout
 from ._rows import names_of_rows, rows_and_labels, rows_to_explain
 from ._steps import find_detector, without_prefixes
-from ._texts import expected_text, plain_text, shortened, written
+from ._texts import expected_text, plain_text, short_names, written
 from ._values import values_of
 from ._verdicts import explain, told_of_panels, verdicts_of
 
-_PANEL = 3.0, 2.4  # inches
+_PANEL, _SCORES = (3.0, 2.4), 2.8  # inches: width and height of a panel; the height of those of scores
 _BAR, _LETTER = 0.3, 0.055  # inches: the height of a bar, the width of a letter beside it
 _LONGEST = 30  # letters of a name
 
@@ -30,7 +31,7 @@ class OutlierDisplay(Display):
     scores : ndarray of shape (n_samples,)
         Scores, higher for more normal rows.
     threshold : float
-        Rows that score less are outliers; -inf if there can be none.
+        Rows that score less are outliers; ``-inf`` if there can be none.
     p_values : ndarray of shape (n_samples,)
         P-values, NaN where there is none.
     rows : list of int
@@ -114,8 +115,8 @@ class OutlierDisplay(Display):
         Parameters
         ----------
         ax : Axes, array-like of Axes or None, default=None
-            Where to draw: one Axes to be subdivided, or one for each panel. None makes a new figure. The legend is
-            above the first panel: ``layout="constrained"`` makes room for it in a figure of yours.
+            Where to draw: one Axes to be subdivided, or one for each panel. None makes a new figure. In one of
+            yours, ``layout="constrained"`` makes room for labels and for the legend above the first panel.
         n_features : int, default=8
             Number of features in the panel of a row, those that contribute most.
         max_rows : int, default=12
@@ -144,21 +145,20 @@ class OutlierDisplay(Display):
             If there are more rows to explain than ``max_rows``.
         """
         drawn, n_all = self._drawn(max_rows), len(self.feature_names)
-        names = without_prefixes([str(name) for name in self.feature_names])
+        names = short_names(without_prefixes([str(name) for name in self.feature_names]), _LONGEST)
         bars = [self._bars(number, n_features, names) for number in drawn]
         longest = max((len(line) for _, names in bars for name in names for line in name.split("\n")), default=0)
-        n_columns = min(3 if longest <= _LONGEST else 2, n_panels := 2 + len(drawn))  # to be read on a page
-        n_rows = -(-n_panels // n_columns)
+        n_columns = min(3 if longest <= _LONGEST else 2, max(2, len(drawn)))  # to be read on a page
         width = max(_PANEL[0], 1.7 + _LETTER * longest)
         most = max((len(names) for _, names in bars), default=0)
         height = max(_PANEL[1], (1.05 if self.transformed_by else 0.9) + _BAR * most)
-        self.axes_ = self._make_axes(ax, n_rows, n_columns, (n_columns * width, n_rows * height), n_panels)
+        layout = Layout(Block(2, 2, _SCORES), Block(len(drawn), n_columns, height))
+        self.axes_ = self._make_axes(ax, layout, (n_columns * width, sum(layout.heights)))
         legend = self._draw_scores(self.axes_[0], bins, hist_kw)
         if ax is None:
-            self.figure_.set_figheight(self.figure_.get_figheight() + legend)
+            self._raise_first(layout, legend)
         self._draw_p_values(self.axes_[1], bins, hist_kw)
-        if len(self.rows) == 0:
-            self.axes_[1].set_title("no row to explain", fontsize="small")
+        self.axes_[1].set_title("" if len(self.rows) else "no row to explain", fontsize="small")
         for panel, number, (lengths, names) in zip(self.axes_[2:], drawn, bars, strict=True):
             places = np.arange(len(lengths))
             panel.barh(places, lengths, **{"color": "C3", **(bar_kw or {})})
@@ -169,6 +169,7 @@ class OutlierDisplay(Display):
             which = f"\nthe {len(lengths)} largest of {n_all} features" if len(lengths) < n_all else ""
             units = f"\nvalues as {self.transformed_by} returns them" if self.transformed_by else ""
             panel.set_xlabel(self.reason_unit + which + units, fontsize="small", loc="right")
+        self._make_room(layout)
         return self
 
     def _drawn(self, max_rows: int) -> list[int]:
@@ -189,16 +190,16 @@ class OutlierDisplay(Display):
 
     def _feature(self, number: int, column: int, name: str) -> str:
         """Write the name of a feature, its value in a row to explain, and those to compare it with."""
-        name, others = plain_text(shortened(name, _LONGEST)), {}
         if self.values is None:
             return name
+        others = {}
         if self.expected_values is not None:
             bounds = (np.nan, np.nan) if self.bounds is None else self.bounds[:, column]
             others["expected"] = expected_text(self.expected_values[number][column], bounds)
         if self.usual_values is not None:
             others["usual"] = written(self.usual_values[column])
-        beside = ", ".join(f"{key}: {text}" for key, text in others.items())
-        return f"{name}\n{written(self.values[number][column])}" + f" ({beside})" * bool(beside)
+        beside = f" ({', '.join(f'{key}: {text}' for key, text in others.items())})" if others else ""
+        return f"{name}\n{written(self.values[number][column])}{beside}"
 
     def _draw_scores(self, ax, bins: int, hist_kw: dict | None) -> float:
         """Draw the scores; return how high the legend above them is, in inches."""
@@ -222,8 +223,7 @@ class OutlierDisplay(Display):
         return height
 
     def _draw_p_values(self, ax, bins: int, hist_kw: dict | None) -> None:
-        edges = edges_of_p_values(bins, self.false_alarm_rate)
-        histogram(ax, self.p_values, edges, self.labels, hist_kw)
+        histogram(ax, self.p_values, edges_of_p_values(bins, self.false_alarm_rate), self.labels, hist_kw)
         ax.set(ylabel="rows", xlim=(0, 1), xticks=[0, 0.5, 1])
         label = "p-value"
         if self.false_alarm_rate is not None:

@@ -81,7 +81,7 @@ class PreferredInputDisplay(PanelDisplay):
         ----------
         ax : Axes, array-like of Axes or None, default=None
             Where to draw: one Axes for each panel, or a single one, which is turned off and subdivided. None
-            makes a new figure.
+            makes a new figure. In one of yours, ``layout="constrained"`` makes room for labels.
         show_activations : bool, default=True
             Whether to write below each unit's number its highest activation for a sample and that for this
             input.

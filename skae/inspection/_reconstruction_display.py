@@ -94,7 +94,7 @@ class ReconstructionDisplay(PanelDisplay):
         ----------
         ax : Axes, array-like of Axes or None, default=None
             Where to draw: one Axes for each panel, or a single one, which is turned off and subdivided. None
-            makes a new figure.
+            makes a new figure. In one of yours, ``layout="constrained"`` makes room for labels.
         kind : {'auto', 'image', 'bar', 'line'}, default='auto'
             How to draw a row. 'auto' is an image if there is an image shape, else bars for up to 40 features and
             a line for more.

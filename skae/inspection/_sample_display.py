@@ -66,7 +66,7 @@ class SampleDisplay(PanelDisplay):
         ----------
         ax : Axes, array-like of Axes or None, default=None
             Where to draw: one Axes for each panel, or a single one, which is turned off and subdivided. None
-            makes a new figure.
+            makes a new figure. In one of yours, ``layout="constrained"`` makes room for labels.
         n_columns : int or None, default=None
             Number of panels beside each other. None is about as many as there are rows of panels.
         kind : {'auto', 'image', 'bar', 'line'}, default='auto'
@@ -94,7 +94,7 @@ class SampleDisplay(PanelDisplay):
         Parameters
         ----------
         estimator : estimator instance
-            Fitted model with a ``sample`` method, such as ``VAESampler``, or a fitted
+            Fitted model with a ``sample`` method, such as :class:`~skae.VAESampler`, or a fitted
             :class:`~sklearn.pipeline.Pipeline` that contains one. Samples are brought back to the pipeline's
             input.
         n_samples : int, default=25

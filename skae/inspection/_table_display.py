@@ -1,26 +1,27 @@
-"""Drawn tables beside real ones: each column, and how the columns go together."""
+"""Drawn tables beside real ones: each column, and the associations between columns."""
 
 import numpy as np
 
 from .._data.tables import frames
 from .._data.tables.association import associations
 from .._data.tables.columns import sorted_values
-from ._drawing import Display, with_parameters_of
+from ._drawing import with_parameters_of
 from ._histograms import edges_of
 from ._legend import colour_bar_beside, legend_above
-from ._texts import plain_text, shortened
+from ._panels import Block, Display, Layout
+from ._texts import plain_text, short_names, shortened
 
-_PANEL = 3.0, 2.4  # inches
-_LONGEST = 30  # letters of a name beside ties
+_PANEL, _TIES = (3.0, 2.4), 3.4  # inches: width and height of a panel, height of those of associations
+_LONGEST = 24  # letters of a name
 _LABELS = "real", "drawn"
-_MOST_NAMED, _MOST_LARGE = 25, 12  # columns beside a picture of ties; of these, in larger letters
+_MOST_NAMED, _MOST_LARGE = 25, 16  # columns beside a picture of associations; of these, in larger letters
 
 
 class TableDisplay(Display):
-    """Columns of real and drawn rows of a table, and how these go together.
+    """Columns of real and drawn rows of a table, and the associations between them.
 
     There is a panel for each column: a histogram of numbers, or bars for the most frequent categories. The last
-    two panels show the strength of the tie between each two columns, of the real rows and of the drawn ones: the
+    two panels show how strongly each two columns are associated, of the real rows and of the drawn ones: the
     magnitude of the rank correlation of numbers, the correlation ratio of a number's ranks and a category, and
     Cramer's V of categories. Use `from_estimator` or `from_tables` to make one.
 
@@ -34,11 +35,12 @@ class TableDisplay(Display):
     Attributes
     ----------
     associations_ : ndarray of shape (2, n_columns, n_columns)
-        Ties between columns, of the real rows and of the drawn ones, in [0, 1]; NaN where a column does not vary.
+        Associations between columns, of the real rows and of the drawn ones, in [0, 1]; NaN where a column does
+        not vary.
     figure_ : matplotlib Figure
         Figure with the panels.
     axes_ : ndarray of Axes
-        One for each column that is drawn, and two for the ties.
+        One for each column that is drawn, and two for the associations.
 
     See Also
     --------
@@ -58,12 +60,13 @@ class TableDisplay(Display):
         self.real, self.drawn = real, drawn
 
     def plot(self, ax=None, *, n_columns=10, n_categories=8, bins=20, hist_kw=None, bar_kw=None, cmap="viridis"):
-        """Draw the columns and their ties.
+        """Draw the columns and the associations between them.
 
         Parameters
         ----------
         ax : Axes, array-like of Axes or None, default=None
-            Where to draw: one Axes to be subdivided, or one for each panel. None makes a new figure.
+            Where to draw: one Axes to be subdivided, or one for each panel. None makes a new figure. In one of
+            yours, ``layout="constrained"`` makes room for labels.
         n_columns : int, default=10
             Number of columns that get a panel, the first ones. If there are more, the last panel says so.
         n_categories : int, default=8
@@ -75,7 +78,7 @@ class TableDisplay(Display):
         bar_kw : dict or None, default=None
             Keyword arguments for the bars, passed to :meth:`matplotlib.axes.Axes.bar`.
         cmap : str or Colormap, default='viridis'
-            Colours of the ties.
+            Colours of the associations.
 
         Returns
         -------
@@ -90,26 +93,26 @@ class TableDisplay(Display):
         pair = [frames.read(table)[0] for table in (self.real, self.drawn)]
         self.associations_ = np.stack([associations(columns) for columns in pair])
         shown = [*zip(*pair, strict=True)][:n_columns]
-        n_panels = len(shown) + 2
-        width = min(4, n_panels)
-        height = -(-n_panels // width)
-        self.axes_ = self._make_axes(ax, height, width, (width * _PANEL[0], height * _PANEL[1]), n_panels)
-        for panel, columns in zip(self.axes_, shown, strict=False):
+        width = min(4, max(2, len(shown)))
+        layout = Layout(Block(len(shown), width, _PANEL[1]), Block(2, 2, _TIES))
+        self.axes_ = self._make_axes(ax, layout, (width * _PANEL[0], sum(layout.heights)))
+        names = short_names([column.name for column in pair[0]], _LONGEST)
+        for panel, columns, name in zip(self.axes_, shown, names, strict=False):
             if all(column.kind == frames.NUMBER for column in columns):
                 _histograms(panel, columns, bins, hist_kw)
             else:
                 _bars(panel, columns, n_categories, bar_kw)
-            panel.set_xlabel(plain_text(str(columns[0].name)), fontsize="small")
+            panel.set_xlabel(name, fontsize="small")
         if shown and len(shown) < len(pair[0]):
             told = f"the first {len(shown)} of {len(pair[0])} columns\n(n_columns draws more)"
             panel.set_xlabel(f"{panel.get_xlabel()}\n{told}", fontsize="small")
         legend_above(self.axes_[0])
-        names = [plain_text(shortened(str(column.name), _LONGEST)) for column in pair[0]]
-        for panel, ties, label in zip(self.axes_[-2:], self.associations_, _LABELS, strict=True):
-            image = panel.imshow(ties, cmap=cmap, vmin=0, vmax=1)
-            panel.set_title(f"ties, {label}", fontsize="small")
+        for panel, strengths, label in zip(self.axes_[-2:], self.associations_, _LABELS, strict=True):
+            image = panel.imshow(strengths, cmap=cmap, vmin=0, vmax=1)
+            panel.set_title(f"associations, {label}", fontsize="small")
             _name_ticks(panel, names)
         colour_bar_beside(panel, image, "strength")
+        self._make_room(layout)
         return self
 
     @classmethod
@@ -173,7 +176,7 @@ class TableDisplay(Display):
 
 
 def _name_ticks(ax, names: list[str]) -> None:
-    """Write the names of columns beside a picture of their ties, where these are not too many to be read."""
+    """Write the names of columns beside a picture of associations, where these are not too many to be read."""
     ticks = range(len(names)) if len(names) <= _MOST_NAMED else []
     size = "x-small" if len(names) <= _MOST_LARGE else 4.5  # points
     ax.set_xticks(ticks, names[: len(ticks)], fontsize=size, rotation=90)
@@ -203,5 +206,7 @@ def _bars(ax, columns, n_categories: int, bar_kw: dict | None) -> None:
         np.arange(len(names)),
         [plain_text(shortened(str(name), 12)) for name in names],
         rotation=45,
+        ha="right",
+        rotation_mode="anchor",
         fontsize="x-small",
     )

@@ -1,6 +1,8 @@
 """Names and values, as they are written into figures."""
 
 import math
+import re
+from collections.abc import Iterable
 from numbers import Real
 
 import numpy as np
@@ -23,6 +25,27 @@ def shortened(text: str, at_most: int) -> str:
         return text
     half = (at_most - 1) // 2
     return f"{text[: at_most - 1 - half]}…{text[-half:]}"
+
+
+def short_names(names: Iterable, at_most: int) -> list[str]:
+    """Return names as they are written where there is little room, each in so many letters.
+
+    If some are too long, what all begin and end with goes first: it tells nothing, and the middle does.
+    """
+    texts = [str(name) for name in names]
+    if len(texts) > 1 and max(map(len, texts)) > at_most:
+        before, after = _begin_alike(texts), _begin_alike([text[::-1] for text in texts])
+        if all(len(text) > before + after for text in texts):
+            ends = "…" * (before > 0), "…" * (after > 0)
+            texts = [f"{ends[0]}{text[before : len(text) - after]}{ends[1]}" for text in texts]
+    return [plain_text(shortened(text, at_most)) for text in texts]
+
+
+def _begin_alike(texts: list[str]) -> int:
+    """Return how many letters texts have in common at their beginning, in whole words."""
+    letters = zip(*texts, strict=False)
+    n_alike = next((i for i, letter in enumerate(letters) if len({*letter}) > 1), min(map(len, texts)))
+    return len(re.sub(r"[^\W_]*$", "", texts[0][:n_alike]))
 
 
 def written(value, longest: int = _LONGEST_VALUE) -> str:

@@ -93,7 +93,7 @@ class TopActivationDisplay(PanelDisplay):
         ----------
         ax : Axes, array-like of Axes or None, default=None
             Where to draw: one Axes for each panel, or a single one, which is turned off and subdivided. None
-            makes a new figure.
+            makes a new figure. In one of yours, ``layout="constrained"`` makes room for labels.
         show_activations : bool, default=True
             Whether to write the activation above each sample.
         kind : {'auto', 'image', 'bar', 'line'}, default='auto'

@@ -62,9 +62,9 @@ def to_onnx(model, X, *, outputs=None, target_opset=None):
         - 'labels' and 'probabilities', of a classifier;
         - 'labels', 'score_samples' and 'p_values', of an outlier detector.
 
-        None gives the codes, of a classifier labels and probabilities, and of a detector labels and scores. The
-        methods' names ('transform',
-        'reconstruct', 'predict', 'predict_proba') mean the same. Outputs are called as they are asked for.
+        None gives the codes; of a classifier, labels and probabilities; of a detector, labels and scores. The
+        methods' names ('transform', 'reconstruct', 'predict', 'predict_proba') mean the same. Outputs have the
+        names by which they are asked for.
     target_opset : int, default=None
         Version of ONNX's operators, at least 18. None takes the newest that skl2onnx knows.
 

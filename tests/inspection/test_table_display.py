@@ -26,7 +26,7 @@ def frame():
     return frame
 
 
-def test_ties_are_those_of_scipy(frame):
+def test_associations_are_those_of_scipy(frame):
     ties = TableDisplay.from_tables(frame, frame).associations_[0]
     there = frame.dropna()
     assert_allclose(ties, ties.T)
@@ -46,8 +46,8 @@ def test_panels(frame, make):
     display = TableDisplay.from_estimator(sampler, make(frame), random_state=0)
     assert [ax.get_xlabel() or ax.get_title() for ax in display.axes_] == [
         *frame.columns,
-        "ties, real",
-        "ties, drawn",
+        "associations, real",
+        "associations, drawn",
     ]
     assert len(display.axes_[1].patches) == 6
     assert [text.get_text() for text in display.axes_[0].get_legend().get_texts()] == ["real", "drawn"]
