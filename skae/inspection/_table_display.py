@@ -93,7 +93,8 @@ class TableDisplay(Display):
         pair = [frames.read(table)[0] for table in (self.real, self.drawn)]
         self.associations_ = np.stack([associations(columns) for columns in pair])
         shown = [*zip(*pair, strict=True)][:n_columns]
-        width = min(4, max(2, len(shown)))
+        n_rows = -(-len(shown) // 4)
+        width = max(2, -(-len(shown) // max(1, n_rows)))  # rows that are about equally full
         layout = Layout(Block(len(shown), width, _PANEL[1]), Block(2, 2, _TIES))
         self.axes_ = self._make_axes(ax, layout, (width * _PANEL[0], sum(layout.heights)))
         names = short_names([column.name for column in pair[0]], _LONGEST)

@@ -90,7 +90,7 @@ def test_points_of_few_codes_are_larger():
 @pytest.mark.parametrize("layout", [None, "constrained"])
 def test_numbers_beside_a_small_grid_do_not_overlap(layout):
     figure, axes = plt.subplots(2, 2, layout=layout)
-    values = np.linspace(-12.34, 12.34, 10)
+    values = np.linspace(-3.21, 3.21, 10)
     grid = RNG.random((10, 10, 16))
     options = {"grid": grid, "grid_values": (values, values), "image_shape": (4, 4)}
     display = LatentDisplay(RNG.normal(size=(20, 2)), **options).plot(axes[0, 0])
