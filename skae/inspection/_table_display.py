@@ -12,7 +12,7 @@ from ._panels import Block, Display, Layout
 from ._texts import plain_text, short_names, shortened
 
 _PANEL, _TIES = (3.0, 2.4), 3.4  # inches: width and height of a panel, height of those of associations
-_LONGEST = 24  # letters of a name
+_LONGEST, _MOST_LETTERS = 24, 24  # letters of a name; of names beside each other below a panel
 _LABELS = "real", "drawn"
 _MOST_NAMED, _MOST_LARGE = 25, 16  # columns beside a picture of associations; of these, in larger letters
 
@@ -203,11 +203,7 @@ def _bars(ax, columns, n_categories: int, bar_kw: dict | None) -> None:
         places = np.arange(len(names)) + 0.4 * number - 0.2
         heights = [share.get(name, 0.0) for name in names]
         ax.bar(places, heights, **{"width": 0.4, "alpha": 0.7, "label": label, **(bar_kw or {})})
-    ax.set_xticks(
-        np.arange(len(names)),
-        [plain_text(shortened(str(name), 12)) for name in names],
-        rotation=45,
-        ha="right",
-        rotation_mode="anchor",
-        fontsize="x-small",
-    )
+    labels = [plain_text(shortened(str(name), 12)) for name in names]
+    turned = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
+    is_narrow = len(labels) * max(map(len, labels), default=0) > _MOST_LETTERS
+    ax.set_xticks(np.arange(len(names)), labels, fontsize="x-small", **(turned if is_narrow else {}))
