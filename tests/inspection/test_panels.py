@@ -149,3 +149,8 @@ def test_names_of_categories_end_below_their_bars():
     for place, label in zip(panel.get_xticks(), panel.get_xticklabels(), strict=True):
         x, _ = panel.transData.transform((place, 0))
         assert abs(label.get_window_extent().x1 - x) < 10
+
+
+def test_short_names_of_categories_are_not_turned():
+    labels = table(None).axes_[1].get_xticklabels()
+    assert [(label.get_text(), label.get_rotation()) for label in labels] == [("cat", 0), ("dog", 0)]
