@@ -19,8 +19,9 @@ from .variants import (
 
 # Parameters that several classes share, in the order of signatures; the documentation shows these groups.
 GROUPS: dict[str, tuple[str, ...]] = {
+    "Data": ("missing_values",),
     "Architecture": (
-        *("missing_values", "hidden_layer_sizes", "decoder_hidden_layer_sizes", "activation", "code_activation"),
+        *("hidden_layer_sizes", "decoder_hidden_layer_sizes", "activation", "code_activation"),
         *("output_activation", "tied_weights", "encoder", "decoder", "reset_parameters", "normalization"),
     ),
     "Images": ("image_shape", "kernel_size", "downsampling", "downsampling_factor", "code_layer"),
