@@ -66,7 +66,7 @@ class AutoencoderClassifier(ClassifierMixin, UsesEncoder):
         Highest learning rate of the solver. 'auto' is 0.001, for 'sgd' 0.2 and gradients scaled down to a norm of
         0.5 unless ``max_grad_norm`` is given.
     learning_rate_schedule : {'auto', 'constant', 'linear', 'cosine'}, default='auto'
-        How the rate changes over the ``max_iter`` epochs. 'linear' and 'cosine' warm up over the first 5 % and
+        How the rate changes over the ``max_iter`` epochs. 'linear' and 'cosine' warm up over the first 5% and
         fall to zero at the end, 'linear' from the middle on. 'auto' is 'constant', but where unlabelled rows are
         learnt from; see Notes.
     momentum : float, default=0.9

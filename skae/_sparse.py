@@ -44,7 +44,7 @@ _READS = {  # which parameters each method reads
     "batch_topk": ("n_active", "auxiliary_weight"),
     "winner_take_all": ("sparsity_target",),
 }
-_SHORT = 100  # epochs: in fewer, the best rate alone leaves more units of a top-k code dead (63 % for 49 % in 20)
+_SHORT = 100  # epochs: in fewer, the best rate alone leaves more units of a top-k code dead (63% for 49% in 20)
 _BEST_RATE = 0.01  # of Adam for a top-k code without hidden layers: lower and higher ones leave more units dead
 
 
@@ -168,7 +168,7 @@ class SparseAutoencoder(TakesSampleWeight):
         is given.
     learning_rate_schedule : {'auto', 'constant', 'linear', 'cosine'}, default='auto'
         How the rate changes over the ``max_iter`` epochs of `fit`. 'linear' and 'cosine' warm up over the first
-        5 % and fall to zero at the end, 'linear' from the middle on. 'auto' is 'constant'. `partial_fit` keeps the
+        5% and fall to zero at the end, 'linear' from the middle on. 'auto' is 'constant'. `partial_fit` keeps the
         rate constant.
     momentum : float, default=0.9
         Momentum of ``solver='sgd'``, in [0, 1). The other solvers ignore it.

@@ -103,7 +103,7 @@ class TabularVAESampler(
         Highest learning rate of the solver. 'auto' is 0.004, or 1.28 divided by the units of the widest hidden
         layer if that is less.
     learning_rate_schedule : {'auto', 'constant', 'linear', 'cosine'}, default='auto'
-        How the rate changes over the ``max_iter`` epochs. 'linear' and 'cosine' warm up over the first 5 % and
+        How the rate changes over the ``max_iter`` epochs. 'linear' and 'cosine' warm up over the first 5% and
         fall to zero at the end, 'linear' from the middle on. 'auto' is 'cosine' for ``learning_rate='auto'``, else
         'constant'.
     momentum : float, default=0.9

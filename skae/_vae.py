@@ -174,7 +174,7 @@ class VAESampler(TakesMissingValues):
         ``max_grad_norm`` is given; and 0.001 in `partial_fit`, which has no end.
     learning_rate_schedule : {'auto', 'constant', 'linear', 'cosine'}, default='auto'
         How the rate changes over the ``max_iter`` epochs of `fit`. 'linear' and 'cosine' warm up over the first
-        5 % and fall to zero at the end, 'linear' from the middle on. 'auto' is 'linear' for
+        5% and fall to zero at the end, 'linear' from the middle on. 'auto' is 'linear' for
         ``learning_rate='auto'``, else 'constant'. `partial_fit` keeps the rate constant.
     momentum : float, default=0.9
         Momentum of ``solver='sgd'``, in [0, 1). The other solvers ignore it.

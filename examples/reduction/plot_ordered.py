@@ -62,7 +62,7 @@ print(
 )
 
 # %%
-# The width need not be known: as with PCA, ask for a share of the variance of the training rows, here 70 %.
+# The width need not be known: as with PCA, ask for a share of the variance of the training rows, here 70%.
 
 enough = AutoencoderTransformer(0.7, ordered=True, **settings).fit(X_train)
 print(

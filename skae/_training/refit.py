@@ -15,7 +15,7 @@ def on_all_rows(fit: Fit) -> Fit:
     """Train anew on all rows, from the same random numbers, for as many epochs as were best for those held out.
 
     The learning rate falls to its end within these, and up to a quarter of the rows are learnt from that were not
-    before: on 46 tables of fewer than 1000 rows, the error of other rows is 5 % lower. It is not done where PCA is
+    before: on 46 tables of fewer than 1000 rows, the error of other rows is 5% lower. It is not done where PCA is
     as good, and where somebody has stopped the fit.
 
     Returns

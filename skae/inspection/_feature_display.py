@@ -22,7 +22,7 @@ class FeatureDisplay(PanelDisplay):
 
     Weights of a dense layer next to the data have the shape of a row, those of a convolutional layer the shape
     of its kernel. All units share one scale, symmetric about zero, so that weights can be compared. A few extreme
-    weights would leave all others faint: where the largest is more than 1.5 times the magnitude that 99.9 % of
+    weights would leave all others faint: where the largest is more than 1.5 times the magnitude that 99.9% of
     them have at most, the colours of images end there. The colour bar has arrows then, and says how far weights
     go. Other ends are set by ``im_kw={"vmin": -0.2, "vmax": 0.2}``. Use `from_estimator` to make one.
 
