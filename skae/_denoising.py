@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from numbers import Real
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,8 @@ from sklearn.utils.validation import _get_feature_names, check_is_fitted
 from ._base import TakesMissingValues
 from ._data import arrays
 from ._data.chunks import chunks
-from ._data.corruption import NOISES, Corruption
+from ._data.corruption import NOISES, READ_BY_NOISE, Corruption
+from ._data.remedies import named
 from ._data.training_data import TrainingData
 from ._fitted import chain
 from ._fitted.sampling import check_n_samples
@@ -323,6 +325,7 @@ class DenoisingAutoencoder(TakesMissingValues):
     clean_fraction: Any = parameter(Interval(Real, 0, 1, closed="both"), StrOptions({"auto"}), default="auto")
 
     _automatic = Automatic(own_norm=0.5)
+    _reads_by_choice = MappingProxyType({"noise": READ_BY_NOISE})
 
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
@@ -488,7 +491,8 @@ class DenoisingAutoencoder(TakesMissingValues):
             n_chains = n_samples
             starts = chain.starts(self._column_statistics, n_chains, row_bytes, dtype, streams.weights)
         else:
-            rows = arrays.to_torch(arrays.check_rows(self, X_init, reset=False))[:n_samples]
+            with named("X_init"):
+                rows = arrays.to_torch(arrays.check_rows(self, X_init, reset=False))[:n_samples]
             n_chains, starts = rows.shape[0], chunks(rows, row_bytes)
         with self._inference(n_chains):
             for part, x in starts:

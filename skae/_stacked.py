@@ -3,12 +3,13 @@
 import functools
 from collections.abc import Callable
 from numbers import Real
+from types import MappingProxyType
 from typing import Any
 
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from ._base import TakesSampleWeight
-from ._data.corruption import NOISES
+from ._data.corruption import NOISES, READ_BY_NOISE
 from ._networks.building import Architecture
 from ._support.parameters import AT_LEAST_ONE, NON_NEGATIVE, parameter
 from ._training.automatic import Automatic
@@ -278,6 +279,7 @@ class StackedAutoencoder(TakesSampleWeight):
     clean_fraction: Any = parameter(Interval(Real, 0, 1, closed="both"), StrOptions({"auto"}), default="auto")
 
     _automatic = Automatic(own_norm=0.5)
+    _reads_by_choice = MappingProxyType({"noise": READ_BY_NOISE})
 
     def _adapt_architecture(self, architecture: Architecture, mode: Mode) -> Architecture:
         for name in ("encoder", "decoder"):

@@ -398,6 +398,7 @@ def test_clean_rows_given_as_y_are_told_of(method):
     call(X, clean[:, 0])
 
 
+@pytest.mark.filterwarnings("ignore:Without effect with a callable noise")
 @pytest.mark.parametrize("noise", [*NOISES, lambda x, generator: x])
 def test_the_scale_of_the_noise_is_told_in_units_of_the_rows(noise):
     X = rows(300) * [1, 2, 3, 4, 5] + 7

@@ -257,6 +257,11 @@ def test_wide_rows_are_projected_for_the_graph():
 # Training --------------------------------------------------------------------------------------------------
 
 
+def test_one_seed_one_noise_in_either_precision():
+    single, double = (short().fit(x, SOME) for x in (X.astype(np.float32), X.astype(np.float32).astype(float)))
+    assert_allclose(single.predict_proba(X), double.predict_proba(X), atol=1e-5)
+
+
 def test_the_same_seed_gives_the_same_classifier():
     first, second, other = (short(random_state=seed).fit(X, SOME) for seed in (0, 0, 1))
     assert_same_model(first, second)

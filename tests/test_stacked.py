@@ -229,8 +229,8 @@ def test_tied_weights_are_one_in_every_phase():
 @pytest.mark.parametrize("noise", NOISES)
 def test_noise_comes_in_at_every_level(noise):
     """With a solver that stands still, every phase's loss varies from epoch to epoch with noise alone."""
-    settings = {"learning_rate": 1e-14, "pretrain_max_iter": 4, "noise_level": 0.5}
-    noisy, clean = (stacked(noise=noise_, **settings).fit(X) for noise_ in (noise, None))
+    settings = {"learning_rate": 1e-14, "pretrain_max_iter": 4}
+    noisy, clean = (stacked(**noises, **settings).fit(X) for noises in ({"noise": noise, "noise_level": 0.5}, {}))
     for curve in (*noisy.layer_loss_curves_, noisy.loss_curve_):
         assert len(set(curve)) == 4
         assert np.ptp(curve) > 1e-6 * curve[0]
@@ -593,13 +593,13 @@ def test_integer_weights_are_repeated_rows(parameters, fine_tune):
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-@pytest.mark.parametrize("noise", [None, "masking"])
+@pytest.mark.parametrize("noise", [{}, {"noise": "masking", "noise_level": 0.1}], ids=["clean", "masking"])
 def test_pretraining_helps_a_deep_logistic_net(noise, seed, digits):
     """Hinton and Salakhutdinov (2006), Bengio et al. (2006): after as many epochs of training all layers."""
     settings = {"hidden_layer_sizes": (64, 32, 16), "activation": "logistic", "learning_rate": 3e-3}
     settings |= {"batch_size": 100, "max_iter": 15, "tol": None, "random_state": seed, "dtype": "float32"}
     train, test = digits[:1200], digits[1200:]
-    pretrained = StackedAutoencoder(8, pretrain_max_iter=15, noise=noise, noise_level=0.1, **settings).fit(train)
+    pretrained = StackedAutoencoder(8, pretrain_max_iter=15, **noise, **settings).fit(train)
     from_scratch = AutoencoderTransformer(8, **settings).fit(train)
     assert pretrained.loss_ < 0.9 * from_scratch.loss_
     assert pretrained.score(test) > from_scratch.score(test) + 0.1

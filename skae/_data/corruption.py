@@ -116,6 +116,8 @@ NOISES = {
     "masking": Noise(_uniform, masking, nothing=1.0, clean_fraction=0.2),
     "salt_and_pepper": Noise(_uniform, salt_and_pepper, nothing=1.0, clean_fraction=0.2),
 }
+# Which parameters each noise reads.
+READ_BY_NOISE = {**dict.fromkeys(NOISES, ("noise_level", "clean_fraction")), "a callable": ("clean_fraction",)}
 
 
 @contextlib.contextmanager

@@ -55,6 +55,16 @@ def with_remedy(X) -> Iterator[None]:
         raise
 
 
+@contextmanager
+def named(name: str) -> Iterator[None]:
+    """Begin errors of other rows than X, which say X of any, with what these are called."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        error.args = (f"In {name}: {error}",)
+        raise
+
+
 def refuse_lazy(X) -> None:
     """Refuse frames that hold a query in the place of rows, as those of polars can."""
     if type(X).__name__ == "LazyFrame":

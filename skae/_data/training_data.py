@@ -63,7 +63,7 @@ class TrainingData:
         self.paired, self._inputs = X_clean is not None, arrays.to_torch(X)
         self._targets = arrays.to_torch(X_clean) if self.paired else self._inputs
         weight = arrays.check_weights(sample_weight, X)
-        self._weight = None if weight is None else units.weights_in_range(weight).to(dtype)
+        self._weight = None if weight is None else units.counting_weights(weight).to(dtype)
         # Rows of weight zero are as good as absent.
         self._used = torch.ones(X.shape[0], dtype=torch.bool) if self._weight is None else self._weight.cpu() > 0
         self.train_rows = self._used.nonzero()[:, 0].to(device)
@@ -86,7 +86,7 @@ class TrainingData:
 
     @property
     def sample_weight(self) -> Tensor | None:
-        """The weights of all rows as they were given, on the device; None for equal ones."""
+        """The weights of all rows, as `units.counting_weights` makes them, on the device; None for equal ones."""
         return None if self._weight is None else self._weight.to(self.device)
 
     @property

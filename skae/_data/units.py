@@ -168,7 +168,15 @@ def _mean_square(x: Tensor) -> float:
     return float(x.square().mean())
 
 
-def weights_in_range(weight: Tensor) -> Tensor:
-    """Return weights of rows, of which only ratios matter, with sums and shares that any precision can hold."""
-    largest = float(current().maximum(weight.amax(0, keepdim=True).cpu()))
-    return weight if 1e-30 < largest < 1e30 else weight / largest
+def counting_weights(weight: Tensor) -> Tensor:
+    """Return weights as numbers of equal rows that each row stands for, in a range that any precision can hold.
+
+    Of weights whose mean over rows is below one, such as shares that add up to one, only ratios matter: they are
+    made to be one on average, as where no weights are given.
+    """
+    ranks = current()
+    largest = float(ranks.maximum(weight.amax(0, keepdim=True).cpu()))
+    if not 1e-30 < largest < 1e30:
+        weight = weight / largest
+    n_rows, total = ranks.count(int((weight > 0).sum())), float(ranks.sum(weight.double().sum().cpu()))
+    return weight * (n_rows / total) if total < n_rows else weight

@@ -5,17 +5,15 @@ from inspect import signature
 from typing import Any
 
 import numpy as np
-import torch
 from sklearn.exceptions import ConvergenceWarning
 
-from .._data.chunks import spread
 from .._data.remedies import listed
 from .._data.split import FEWEST_KINDS
 from .._data.training_data import TrainingData
 from .._networks.custom import without_effect
 from .._support.parameters import GROUPS
 from .._support.warnings import warn
-from . import outweighed, principal_axes
+from . import outweighed, principal_axes, unscaled
 from .history import History
 from .setup import Mode, Setup
 from .worth import worth_of_codes
@@ -26,10 +24,7 @@ _CAME_BACK = (
     "Each fit draws these anew, so that they may have been trained on before. Pass rows that no fit has trained "
     "on as X_val; or, if there are thousands of rows, set early_stopping=False."
 )
-# Of rows like the first fit's, at most a ninth are three times its unit from the centre (Markov's inequality).
-_WIDER, _SHARE, _ROWS_TO_MEASURE = 3, 0.2, 400
 _IMAGES = tuple(name for name in GROUPS["Images"] if name != "image_shape")
-_FEW_ROWS = 50  # of which half have to be
 _MOST_NOISE = 5  # times the deviation, that somebody may mean
 
 
@@ -50,12 +45,14 @@ def complaints_of(fit: Any) -> list[str]:
     setup = fit.setup
     if setup.previous is not None:
         drawn = setup.mode is Mode.WARM_START and setup.data.watched is None
-        return _in_another_unit(setup) + ([_CAME_BACK] if drawn and fit.history.came_back else [])
+        came_back = [_CAME_BACK] if drawn and fit.history.came_back else []
+        return [*unscaled.rows_to_go_on_with(setup), *unscaled.rows_to_watch(setup), *came_back]
     return [
         *complaints_of_rows(setup),
         *_wide_code(fit),
         *_narrow_layers(setup),
         *_repeats_held_out(setup.data),
+        *unscaled.rows_to_watch(setup),
         *_drowned(fit),
         *_without_effect(setup.estimator),
         *_not_read(setup.estimator),
@@ -80,27 +77,6 @@ def complaints_of_rows(setup: Setup) -> list[str]:
         columns = data.dominant_columns(power) if power else []
         effects = ["carries nearly all of the loss", "carry nearly all of the loss"]
     return [_other_units(columns, effects[len(columns) > 1], estimator, data)] if columns else []
-
-
-def _in_another_unit(setup: Setup) -> list[str]:
-    """Return what to say of rows that the networks go on with where they are far wider than those before."""
-    if not setup.architecture.scaled or not setup.seen.follows or setup.seen.few_before:
-        return []
-    rows, shift = setup.data.inputs(), setup.seen.shift
-    some = rows.batch(spread(torch.arange(rows.n_rows), _ROWS_TO_MEASURE).to(setup.device)).cpu().double()
-    if shift is not None:
-        some += shift[0].cpu() / setup.data.unit  # from the centre before these rows
-    away = some.square().nanmean(1).sqrt()
-    share = float((away > _WIDER).double().mean())
-    if share <= (_SHARE if len(away) >= _FEW_ROWS else 0.5):
-        return []
-    return [
-        f"{share:.0%} of these rows are more than {_WIDER} times as far from the centre as those of the first fit "
-        f"were, up to {float(away.nan_to_num().max()):.2g} times. If a scaler comes before the model, new rows "
-        "have to pass it too: with a pipeline, give its last step pipeline[:-1].transform(X). If they have, and "
-        "rows before these had not, go back to a saved model. If they are of another kind than those, mix some of "
-        "those in, or fit anew on both, and watch the score of either."
-    ]
 
 
 def _wide_code(fit: Any) -> list[str]:
@@ -182,22 +158,32 @@ def _without_effect(estimator: Any) -> list[str]:
 def _not_read(estimator: Any) -> list[str]:
     """Return what to say of parameters that were set, but are for other methods than the one that was chosen."""
     complaints = []
-    for choice, methods in estimator._reads_by_choice.items():
-        chosen, readers = getattr(estimator, choice), defaultdict(list)
+    parents = reversed(type(estimator).__mro__)  # two of them may both have choices
+    choices = [pair for parent in parents for pair in vars(parent).get("_reads_by_choice", {}).items()]
+    for choice, methods in dict(choices).items():
+        value, readers = getattr(estimator, choice), defaultdict(list)
+        chosen, said = (
+            ("a callable", f"a callable {choice}") if callable(value) else (value, f"{choice}={value!r}")
+        )
         for method, names in methods.items():
             for name in names:
                 readers[name].append(method)
         told = [
-            f"{name}={getattr(estimator, name)!r}, which is for {' and '.join(map(repr, those))}"
+            f"{name}={getattr(estimator, name)!r}, which is for {_enumerated(those)}"
             for name, those in readers.items()
             if chosen not in those and not _is_default(estimator, name)
         ]
         if told:
             complaints.append(
-                f"Without effect with {choice}={chosen!r}: {'; '.join(told)}. Choose {choice} by what you set, or "
+                f"Without effect with {said}: {'; '.join(told)}. Choose {choice} by what you set, or "
                 f"leave {'it at its default' if len(told) == 1 else 'them at their defaults'}."
             )
     return complaints
+
+
+def _enumerated(methods: list[str]) -> str:
+    *others, last = (method if method == "a callable" else repr(method) for method in methods)
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def _of_images(estimator: Any) -> list[str]:

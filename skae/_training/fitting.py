@@ -10,6 +10,7 @@ import torch
 from scipy.sparse import issparse
 
 from .._data import arrays
+from .._data.remedies import named
 from .._data.training_data import TrainingData
 from .._networks.building import Architecture, build, changed
 from .._networks.custom import Linked, check_own_networks, load_weights, redraw, with_own
@@ -127,7 +128,8 @@ def fit_networks(estimator, X, **data):
     with restore_on_failure(estimator), together(), threads.for_work(0):
         X = arrays.check_rows(estimator, X, reset=not warm)
         if data.get("X_val") is not None:
-            data["X_val"] = arrays.check_rows(estimator, data["X_val"], reset=False)
+            with named("X_val"):
+                data["X_val"] = arrays.check_rows(estimator, data["X_val"], reset=False)
         current().agree(functools.partial(_facts, estimator, X, warm, data))
         fit = prepare(estimator, X, Mode.WARM_START if warm else Mode.FRESH, **data)
         several, phases = estimator.n_init > 1 and not warm, phases_of(fit)

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from .._data.chunks import fold, sum_rows
 from .._data.rows import Rows
 from .._objectives.losses import CROSS_ENTROPY
-from .._support.devices import Streams
+from .._support.devices import Streams, normal
 from .autograd import AutogradStep
 
 # Weights in the objective: of the graph's labels at the start, and of a linear model's; of the other terms.
@@ -134,8 +134,7 @@ class SemiSupervisedStep(AutogradStep):
         return torch.special.xlogy(frequencies, frequencies / mean.clamp_min(1e-12)).sum()
 
     def _with_noise(self, x: Tensor, level: float) -> Tensor:
-        noise = torch.empty_like(x).normal_(generator=self._noise)
-        return noise.mul_(level * self._deviation).add_(x)
+        return normal(x.shape, x, self._noise).mul_(level * self._deviation).add_(x)
 
     def _next_labelled(self, n: int) -> Tensor:
         """Return all labelled rows, or the next ``n`` in an order that is drawn anew once all have come."""

@@ -50,7 +50,8 @@ def above_means(fit: Any) -> str | None:
     falling = len(curve) < 2 or curve[-1] <= min(curve[:-1])
     advice = f"Lower learning_rate={setup.learning_rate:.3g}"
     if falling:
-        advice = "Train longer (max_iter) or faster (learning_rate)"
+        longer = "pretrain_max_iter" if fit.layer_loss_curves and not history.loss_curve else "max_iter"
+        advice = f"Train longer ({longer}) or faster (learning_rate)"
     scale = "" if fit.objective.loss.supports else f", or scale X, for instance with {data.scaler}"
     if own or set_to:
         less = _less(fit, own, set_to)

@@ -7,7 +7,7 @@ import torch
 from .._support.devices import rewound
 from .._support.ranks import current
 from .fit import Fit
-from .fitting import assemble
+from .fitting import assemble, phases_of
 from .setup import Setup
 
 
@@ -29,16 +29,32 @@ def on_all_rows(fit: Fit) -> Fit:
     setup.data.unsplit()
     if setup.estimator.verbose and not current().rank:
         print(f"Training anew on all {setup.data.n_train} rows for {n_epochs} epochs")
-    again = assemble(_for_epochs(setup, n_epochs))
-    schedule = again.schedule(again.step, n_epochs)
-    with again.setup.training(again.step, schedule) as (of_all, batches):
-        for index, losses in batches:
-            losses.append(again.step(index))
-    if of_all.interrupted:
+    try:
+        again = assemble(_for_epochs(setup, n_epochs))
+        finished = _train(again)
+    except KeyboardInterrupt:  # before the first step has ended
+        if current().is_shared:
+            raise  # other ranks are elsewhere
+        finished = False
+    if not finished:
         history.interrupted = True
         return fit
-    again.history, again.n_refit_epochs, again.setup.n_epochs = history, n_epochs, None
+    again.history, again.layer_loss_curves = history, fit.layer_loss_curves
+    again.n_refit_epochs, again.setup.n_epochs = n_epochs, None
     return again
+
+
+def _train(fit: Fit) -> bool:
+    """Train a fit that is prepared, phase by phase, in silence; tell whether nobody has interrupted it."""
+    for phase in phases_of(fit):
+        step = phase.make_step()
+        with fit.setup.training(step, fit.schedule(step, phase.max_iter)) as (history, batches):
+            for index, losses in batches:
+                losses.append(step(index))
+        fit.end(phase, step, history)
+        if history.interrupted:
+            return False
+    return True
 
 
 def _for_epochs(setup: Setup, n_epochs: int) -> Setup:

@@ -35,6 +35,7 @@ from skae import (
     VAESampler,
 )
 
+WINE = StandardScaler().fit_transform(load_wine().data)
 MEANS = r"Training ended with a loss of .* above the .* column means"
 
 
@@ -190,6 +191,13 @@ def test_a_model_that_is_worse_than_none(cls, early_stopping):
     )
     assert means == pytest.approx(X.var(0).mean(), rel=0.1)
     assert loss == pytest.approx(np.square(X - model.reconstruct(X)).mean(), rel=0.1)
+
+
+def test_pretraining_alone_is_to_be_longer_by_its_own_parameter():
+    greedy = quick(StackedAutoencoder, fine_tune=False, pretrain_max_iter=1, learning_rate=1e-6)
+    assert "Train longer (pretrain_max_iter)" in above_means(greedy, WINE)[0]
+    whole = quick(StackedAutoencoder, pretrain_max_iter=1, learning_rate=1e-6)
+    assert "Train longer (max_iter)" in above_means(whole, WINE)[0]
 
 
 def test_the_remedy_goes_with_the_curve():
@@ -614,9 +622,6 @@ def test_a_loss_that_is_negative_is_no_penalty():
     assert warnings_of(lambda: model.fit(rows()), "still falling") == []
 
 
-WINE = StandardScaler().fit_transform(load_wine().data)
-
-
 def going_on(estimator, X):
     """Return what is warned of where a fitted estimator goes on with rows, as it stands and by a warm start."""
     warm = clone(estimator).set_params(warm_start=True).fit(WINE)
@@ -643,3 +648,43 @@ def test_rows_that_have_not_passed_the_scaler_are_told(kind):
     gross[0] = 1e3
     for usual in (WINE[:20], gross, WINE + 2):
         assert going_on(estimator, usual) == [[], []]
+
+
+@pytest.mark.parametrize("kind", [AutoencoderTransformer, DenoisingAutoencoder, VAESampler])
+def test_rows_to_watch_that_have_not_passed_the_scaler_are_told(kind):
+    raw = load_wine().data
+    estimator = kind(2, max_iter=2, random_state=0)
+    for model in (estimator, clone(estimator).set_params(warm_start=True).fit(WINE)):
+        (told,) = warnings_of(lambda model=model: model.fit(WINE, X_val=raw), "rows of X_val")
+        assert "scaler.transform(X_val)" in told
+        assert "transform_input=['X_val']" in told
+    gross = WINE.copy()
+    gross[0] = 1e3
+    for usual in (WINE[:20], gross, WINE + 2):
+        assert warnings_of(lambda usual=usual: estimator.fit(WINE, X_val=usual), "rows of X_val") == []
+    assert warnings_of(lambda: estimator.fit(WINE[:10], X_val=raw), "rows of X_val") == []
+
+
+@pytest.mark.parametrize(
+    ("model", "told"),
+    [
+        (quick(StackedAutoencoder, noise_level=0.5), "with noise=None: noise_level=0.5"),
+        (quick(StackedAutoencoder, clean_fraction=0.5), "with noise=None: clean_fraction=0.5"),
+        (quick(StackedAutoencoder, noise=lambda x, _: x, noise_level=0.5), "with a callable noise: noise_level"),
+        (quick(DenoisingAutoencoder, noise=lambda x, _: x, noise_level=0.5), "with a callable noise: noise_level"),
+    ],
+)
+def test_parameters_of_noise_that_is_not_drawn_are_told(model, told):
+    (message,) = warnings_of(lambda: model.fit(rows()), "Without effect")
+    assert told in message
+    assert "'salt_and_pepper'" in message
+
+
+def test_idle_parameters_of_both_parents_are_told():
+    class SparseDenoiser(SparseAutoencoder, DenoisingAutoencoder):
+        pass
+
+    model = quick(SparseDenoiser, n_active=1, noise=lambda x, _: x, noise_level=0.5)
+    sparsity, noise = sorted(warnings_of(lambda: model.fit(rows()), "Without effect"), reverse=True)
+    assert "with sparsity='kl': n_active=1" in sparsity
+    assert "with a callable noise: noise_level=0.5" in noise

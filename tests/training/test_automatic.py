@@ -251,5 +251,7 @@ def test_rows_to_watch_go_through_a_pipeline():
 def test_rows_to_watch_are_checked():
     with pytest.raises(ValueError, match="features"):
         configured(AutoencoderTransformer).fit(rows(), X_val=rows(n_features=6))
+    with pytest.raises(ValueError, match=r"^In X_val: Input X contains NaN"):
+        configured(AutoencoderTransformer).fit(rows(), X_val=np.full((3, 5), np.nan))
     with pytest.raises(ValueError, match="X_val"):
         configured(DenoisingAutoencoder).fit(rows(), X_clean=rows(), X_val=rows())

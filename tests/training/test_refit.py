@@ -2,14 +2,14 @@
 
 import numpy as np
 import pytest
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 from recorder import Recorder
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.datasets import load_iris
 from sklearn.preprocessing import scale
 
-from skae import AutoencoderTransformer
+from skae import AutoencoderTransformer, StackedAutoencoder
 from skae._training import fit
 
 X = scale(load_iris().data)
@@ -56,6 +56,31 @@ def test_weights_of_rows_and_sparse_rows():
         model = AutoencoderTransformer(1, random_state=0).fit(rows, sample_weight=weight)
         other = clone(model).set_params(max_iter=model.n_refit_iter_).fit(rows, sample_weight=weight)
         assert_equal_weights(model, other)
+
+
+@pytest.mark.parametrize("share", [1 / 150, 1e-9])
+def test_only_ratios_of_weights_below_one_matter(share):
+    """As shares that add up to one: PCA is told from what is better, and all rows are trained on."""
+    whole = AutoencoderTransformer(1, random_state=0).fit(X)
+    shared = clone(whole).fit(X, sample_weight=np.full(150, share))
+    assert shared.n_refit_iter_ == whole.n_refit_iter_ > 0
+    assert_allclose(shared.best_loss_, whole.best_loss_, rtol=1e-6)
+    assert_allclose(shared.transform(X), whole.transform(X), atol=1e-6)
+    kinds = np.eye(5)[np.arange(500) % 5]  # a few of which cannot be held out
+    unsplit = AutoencoderTransformer(2, max_iter="auto", random_state=0)
+    assert not hasattr(unsplit.fit(kinds, sample_weight=np.full(500, share)), "validation_loss_curve_")
+
+
+def test_pretraining_is_done_anew_too():
+    class Stacked(AutoencoderTransformer, StackedAutoencoder):
+        pass
+
+    settings = {"hidden_layer_sizes": (8, 4), "init": "glorot", "pretrain_max_iter": 5, "random_state": 0}
+    model = Stacked(1, **settings).fit(X)
+    other = clone(model).set_params(max_iter=model.n_refit_iter_).fit(X)
+    assert_equal_weights(model, other)
+    assert [len(curve) for curve in model.layer_loss_curves_] == [5, 5, 5]
+    assert model.layer_loss_curves_ != other.layer_loss_curves_, "those of the rows without the ones held out"
 
 
 def test_what_tells_of_training_is_of_the_one_with_rows_held_out():
@@ -124,8 +149,9 @@ def test_the_best_of_several_starts_is_trained_again():
     assert model.n_refit_iter_ == best_epoch(model)
 
 
-def test_an_interrupt_leaves_the_networks_of_before():
-    """A loss of the user's own presses Ctrl-C in the last step."""
+@pytest.mark.parametrize("first", [True, False])
+def test_an_interrupt_leaves_the_networks_of_before(first):
+    """A loss of the user's own presses Ctrl-C in the first or the last step."""
     calls, last = [], np.inf
 
     def loss(reconstruction, target):
@@ -135,7 +161,8 @@ def test_an_interrupt_leaves_the_networks_of_before():
         return (reconstruction - target).square().mean(1)
 
     model = AutoencoderTransformer(1, loss=loss, random_state=0).fit(X)
-    last, calls = len(calls), []
+    n_steps = model.n_refit_iter_ * -(-len(X) // model.batch_size_)
+    last, calls = len(calls) - (n_steps - 1 if first else 0), []
     interrupted = clone(model)
     with pytest.warns(UserWarning, match=f"interrupted after {model.n_iter_} epochs"):
         interrupted.fit(X)
