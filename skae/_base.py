@@ -518,7 +518,7 @@ class TakesSampleWeight(BaseAutoencoder):
             Ignored.
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative weights of the rows. Where no noise is drawn, an integer weight is equivalent to repeating
-            the row, zero to leaving it out.
+            the row, zero to leaving it out. Of weights that are less than one on average, only ratios matter.
         X_val : {array-like, sparse matrix} of shape (n_val_samples, n_features), default=None
             Rows to watch for ``early_stopping``, instead of a share of X.
 

@@ -66,7 +66,8 @@ def load_weights(network: nn.Module, fitted: nn.Module, changed: list[str]) -> N
     if mismatch:
         what = "; ".join(changed) or (
             "a parameter that shapes them (image_shape and what goes with it, encoder or decoder, ordered, "
-            f"likelihood, decoder_variance) has changed since: the networks now have {'; '.join(mismatch)}"
+            "missing_values, likelihood, decoder_variance) has changed since: the networks now have "
+            f"{'; '.join(mismatch)}"
         )
         raise ValueError(
             f"warm_start and partial_fit continue the fitted networks, but {what}. Call fit with "

@@ -36,6 +36,11 @@ class AutogradStep(Step):
         self._encode, self._decode = (with_dropout(network, self.objective.dropout) for network in self.networks)
         unique = {id(p): p for network in self.networks for p in network.parameters()}
         self._trained = [p for p in unique.values() if p.requires_grad]
+        if not self._trained:
+            raise ValueError(
+                "Nothing is left to train: no parameter of encoder and decoder requires a gradient. Call "
+                "requires_grad_(True) on those that are to be trained, or leave encoder or decoder at None."
+            )
         weight_ids = {id(p) for p in weights(self.networks)}
         device = self.served.rows.device
         self.parameters = self._gathered().to(device)

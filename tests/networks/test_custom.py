@@ -80,6 +80,14 @@ def test_frozen_parameters_stay():
     assert model.n_parameters_ == 8 * 2 + 2 + decoder_size
 
 
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_networks_that_are_frozen_as_a_whole_are_refused(method):
+    frozen = [torch.nn.Linear(5, 2).requires_grad_(False), torch.nn.Linear(2, 5).requires_grad_(False)]
+    model = AutoencoderTransformer(2, encoder=frozen[0], decoder=frozen[1])
+    with pytest.raises(ValueError, match=r"Nothing is left to train.*requires_grad_\(True\)"):
+        getattr(model, method)(rows())
+
+
 def test_shared_parameters_stay_shared():
     pair = TiedPair()
     model = configured(encoder=pair.encoder, decoder=pair.decoder, max_iter=100).fit(X)
