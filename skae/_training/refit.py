@@ -26,9 +26,11 @@ def on_all_rows(fit: Fit) -> Fit:
     setup, history, n_epochs = fit.setup, fit.history, fit.history.best_epoch
     if not fit.finds_n_epochs or fit.is_pca or history.stopped or not n_epochs:
         return fit
-    setup.data.unsplit()
+    data, aimed_at = setup.data, fit.max_iter
+    split = data.train_rows, data.validation_rows
+    data.unsplit()
     if setup.estimator.verbose and not current().rank:
-        print(f"Training anew on all {setup.data.n_train} rows for {n_epochs} epochs")
+        print(f"Training anew on all {data.n_train} rows for {n_epochs} epochs")
     try:
         again = assemble(_for_epochs(setup, n_epochs))
         finished = _train(again)
@@ -38,9 +40,10 @@ def on_all_rows(fit: Fit) -> Fit:
         finished = False
     if not finished:
         history.interrupted = True
+        data.train_rows, data.validation_rows = split
         return fit
     again.history, again.layer_loss_curves = history, fit.layer_loss_curves
-    again.n_refit_epochs, again.setup.n_epochs = n_epochs, None
+    again.n_refit_epochs, again.setup.n_epochs = n_epochs, aimed_at
     return again
 
 

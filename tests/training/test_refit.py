@@ -90,6 +90,10 @@ def test_what_tells_of_training_is_of_the_one_with_rows_held_out():
     assert model.n_iter_ == min(best_epoch(model) + 31, model.max_iter_)
     assert model.best_loss_ == min(model.validation_loss_curve_)
     assert model.max_iter_ > model.n_iter_
+    # Of the 110 rows that are not held out, seven batches an epoch.
+    assert (model.batch_size_, model.max_iter_) == (16, 300)
+    long = AutoencoderTransformer(1, hidden_layer_sizes=(8,), init="glorot", random_state=0).fit(X)
+    assert long.n_iter_ == long.max_iter_ == 300
 
 
 @pytest.mark.parametrize(
@@ -167,5 +171,6 @@ def test_an_interrupt_leaves_the_networks_of_before(first):
     with pytest.warns(UserWarning, match=f"interrupted after {model.n_iter_} epochs"):
         interrupted.fit(X)
     assert interrupted.n_refit_iter_ == 0 < model.n_refit_iter_
+    assert interrupted.max_iter_ == model.max_iter_
     assert interrupted.validation_loss_curve_ == model.validation_loss_curve_
     assert interrupted.score(X) > 0.8
