@@ -32,6 +32,7 @@ from ._objectives.losses import LOSSES, Loss, supports_of
 from ._objectives.penalties import Penalty
 from ._objectives.support import Support, SupportWatch
 from ._support import threads
+from ._support.default_device import cpu_by_default
 from ._support.parameters import AT_LEAST_ONE, SHARE, parameter
 from ._support.warnings import warn
 from ._training.advice import warn_of_the_end
@@ -108,7 +109,8 @@ class UsesEncoder(
         return persistence.to_plain(dict(super().__getstate__()))
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        state = persistence.from_plain(dict(state), type(self).__name__)
+        with cpu_by_default():
+            state = persistence.from_plain(dict(state), type(self).__name__)
         newer = {name: getattr(type(self), name) for name in self._parameter_names if name not in state}
         super().__setstate__({**newer, **state})  # a file may be older than a parameter
 

@@ -358,9 +358,10 @@ class TabularVAESampler(
     def _fitted_prior(self, vae: VAESampler, matrix: np.ndarray, generator: torch.Generator) -> Mixture:
         if self.prior == "normal":
             return Mixture.standard(self.n_components)
-        some = torch.randperm(len(matrix), generator=generator)[:MOST_ROWS].numpy()
+        some = torch.randperm(len(matrix), generator=generator, device="cpu")[:MOST_ROWS].numpy()
         mean, deviation = arrays.unframed(vae).transform(matrix[some], return_std=True)
-        noise = normal(mean.shape, torch.empty(0, dtype=torch.float64), generator).numpy()
+        like = torch.empty(0, dtype=torch.float64, device="cpu")
+        noise = normal(mean.shape, like, generator).numpy()
         return Mixture.fit(mean + deviation * noise, generator.initial_seed() % 2**31)
 
     @available_if(_takes_whole_tables)

@@ -1,4 +1,4 @@
-"""What is fitted, drawn and scored does not depend on torch's default dtype, which is the user's."""
+"""What is fitted, drawn and scored does not depend on torch's default dtype and device, which are the user's."""
 
 import pickle
 
@@ -32,9 +32,9 @@ METHODS = (
 )
 
 
-@pytest.fixture
-def in_both():
-    """What calls a function under both default dtypes."""
+@pytest.fixture(params=["dtype", "device"])
+def in_both(request):
+    """What calls a function under two default dtypes, or under the CPU and a device whose tensors hold nothing."""
     before = torch.get_default_dtype()
 
     def call(function):
@@ -44,7 +44,12 @@ def in_both():
             results.append(function())
         return results
 
-    yield call
+    def call_on_devices(function):
+        expected = function()
+        with torch.device("meta"):
+            return [expected, function()]
+
+    yield call if request.param == "dtype" else call_on_devices
     torch.set_default_dtype(before)
 
 

@@ -65,8 +65,8 @@ class Mixture(NamedTuple):
         """Draw codes, (n, n_components), of the dtype of ``like``, on the CPU."""
         weights, means, factors = (as_tensor(part) for part in self)
         chosen = torch.multinomial(weights, n, replacement=True, generator=generator)
-        noise = normal((n, means.shape[1], 1), torch.empty(0, dtype=torch.float64), generator)
-        drawn = torch.empty(n, means.shape[1], dtype=torch.float64)
+        drawn = torch.empty(n, means.shape[1], dtype=torch.float64, device="cpu")
+        noise = normal((n, means.shape[1], 1), drawn, generator)
         for number in chosen.unique():
             here = chosen == number
             drawn[here] = (factors[number] @ noise[here])[:, :, 0] + means[number]
@@ -76,7 +76,7 @@ class Mixture(NamedTuple):
         """Return a function of codes (..., n_components): log p(z), without a standard normal's constant."""
         weights, means, factors = (as_tensor(part) for part in self)
         m, k = means.shape
-        identity = torch.eye(k, dtype=factors.dtype).expand_as(factors)
+        identity = torch.eye(k, dtype=factors.dtype, device="cpu").expand_as(factors)
         inverse = torch.linalg.solve_triangular(factors, identity, upper=False)
         log_scale = weights.log() + inverse.diagonal(dim1=1, dim2=2).log().sum(1)
         flat = inverse.reshape(m * k, k).t().to(like)

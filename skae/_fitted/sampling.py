@@ -66,7 +66,7 @@ def generate(
     output = arrays.Output(estimator.offset_, (n_samples, estimator.n_features_in_))
     dtype = output.tensor.dtype
     decode = forward(estimator.decoder_, dtype, linked=draw_rows is None)
-    like = torch.empty(0, dtype=dtype)
+    like = torch.empty(0, dtype=dtype, device="cpu")
     with estimator._inference(n_samples):
         for part in slices(n_samples, estimator._widest * dtype.itemsize):
             z = draw_codes(part.stop - part.start, like, streams.weights)
@@ -190,4 +190,5 @@ def standard_normal(n_samples: int, width: int, like: Tensor) -> Tensor:
         points[:1] = points[:1].float()  # which torch rounds to its default dtype
         return torch.special.ndtri(points + 2.0**-31).to(like)  # from the edges of cells to their middles
     generator = torch.Generator().manual_seed(SEED)
-    return torch.empty(n_samples, width, dtype=torch.float64).normal_(generator=generator).to(like)
+    drawn = torch.empty(n_samples, width, dtype=torch.float64, device="cpu")
+    return drawn.normal_(generator=generator).to(like)

@@ -83,7 +83,8 @@ class TableModel:
 
     def draw(self, n: int, streams: Streams) -> np.ndarray:
         """Return the matrix of ``n`` new rows, (n, width)."""
-        return self._decoded(self.prior.draw(n, torch.empty(0, dtype=torch.float64), streams.weights), streams)
+        like = torch.empty(0, dtype=torch.float64, device="cpu")
+        return self._decoded(self.prior.draw(n, like, streams.weights), streams)
 
     def draw_given(self, n: int, given: Mapping[Any, Any], streams: Streams) -> np.ndarray:
         """Return the matrix of new rows whose columns have the values ``given``.

@@ -14,6 +14,7 @@ import joblib
 import torch
 from threadpoolctl import threadpool_limits
 
+from .default_device import cpu_by_default
 from .ranks import current
 
 # For each thread, in one go. For less a second saves little, and costs many times the work where cores are busy,
@@ -28,9 +29,17 @@ _forked = False  # whether this process was forked from one that had loaded skae
 def for_work(multiply_adds: float) -> Iterator[None]:
     """Let torch use as many threads as so many multiply-adds in one go are worth, and then as many as before.
 
+    Meanwhile its default device is the CPU.
+
     Ranks (`data_parallel`) share machines, and only who has started them knows how: none takes more than it has.
     """
-    before, number = torch.get_num_threads(), _worth(multiply_adds)
+    with cpu_by_default(), _threads(_worth(multiply_adds)):
+        yield
+
+
+@contextmanager
+def _threads(number: int) -> Iterator[None]:
+    before = torch.get_num_threads()
     if current().is_shared:
         number = min(before, number)
     if before == number == 1:
