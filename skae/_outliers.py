@@ -830,4 +830,10 @@ def _like(given, X, values: np.ndarray):
     """Return values in the floating dtype and array namespace of rows, as they were given and validated."""
     dtypes = [given.dtype] if hasattr(given, "dtype") else [*getattr(given, "dtypes", ())]
     is_single = bool(dtypes) and all(str(dtype).lower().endswith("float32") for dtype in dtypes)
-    return arrays.to_namespace_of(X, values.astype(np.float32) if is_single else values)
+    return arrays.to_namespace_of(X, _to_single(values) if is_single else values)
+
+
+def _to_single(values: np.ndarray) -> np.ndarray:
+    """Return numbers in single precision, finite ones as finite ones, which metrics need."""
+    largest = np.finfo(np.float32).max
+    return np.where(np.isfinite(values), values.clip(-largest, largest), values).astype(np.float32)

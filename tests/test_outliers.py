@@ -160,6 +160,22 @@ def test_far_away_is_odd():
     assert np.isfinite(scores).all()
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("size", [1e7, 1e12, 1e20, 1e30])
+def test_far_away_has_reasons_and_expected_values(dtype, size):
+    X = rows(200).astype(dtype)
+    X[:, 1] += X[:, 0]
+    model = detector().fit(X)
+    odd = X[:1].copy()
+    odd[0, 1] = size
+    assert np.isfinite(model.score_samples(odd)).all()
+    slip, near = (model.score_features(np.where(odd == size, x, odd)) for x in (min(size, 1e15), 1e4))
+    assert_allclose(slip / slip.sum(), near / near.sum(), atol=2e-3)
+    usual = X[:1].copy()
+    usual[0, 1] = 0
+    assert abs(model.expected_values(odd)[0, 1] - model.expected_values(usual)[0, 1]) < 0.1
+
+
 def test_trim_keeps_outliers_from_being_learnt():
     rng = np.random.default_rng(0)
     normal, odd = rows(400), rng.normal(size=(40, 1)) * np.array([1, -1, 1, -1, 1.0]) * 4

@@ -22,6 +22,7 @@ from .._data.standardization import Standardization
 from .._networks.inference import forward
 from .._networks.networks import multiply_adds
 from .._support import threads
+from .._support.devices import sum_dtype
 from . import reasons
 from .distances import MOST_COLUMNS, Gaussian, fit_gaussian, fit_to_closest, left_out, squared_distance
 
@@ -97,6 +98,16 @@ class DistanceMember:
         """Walk over rows: yield which part, residuals in units of ``scale``, codes; in float64."""
         with threads.for_work(_work(self.autoencoder, X.shape[0])):
             yield from _parts(self.autoencoder, self.scale, X)
+
+    @property
+    def centre(self) -> np.ndarray:
+        """What the encoder subtracts from rows."""
+        return self.autoencoder.offset_
+
+    @property
+    def finest(self) -> np.dtype:
+        """The most precise dtype that rows can be reconstructed in."""
+        return np.dtype(str(sum_dtype(self.autoencoder.device_)).removeprefix("torch."))
 
     def dtype(self, X) -> np.dtype:
         """Return the dtype in which rows like these are reconstructed."""

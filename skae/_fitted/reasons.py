@@ -10,7 +10,9 @@ and distances |r|^2 and w |z|^2 as members measure them,
     how far off it is least                                   -b / a
 
 to first order (a step of Gauss and Newton). The derivatives r' and z' are differences over a quarter of the
-column's unit to either side, over kinks of the networks.
+column's unit to either side, over kinks of the networks; of rows that are very far off over more, since such
+differences would be lost among so large numbers. They are taken in float64, whatever the rows are in: in single
+precision a quarter of a unit is lost from a few million units on.
 """
 
 from collections.abc import Callable, Iterator
@@ -28,6 +30,7 @@ MOST_FREE = (
     128  # columns: with more, three rows for each take too long, and reconstruction and code stay as they are
 )
 STEP = 0.25  # of a column's unit
+FAR = 2.0**30  # units from the centre: of rows further out, a step is as much more
 ROUNDS = 5  # of asking for an expected value anew: by then it hardly moves
 
 
@@ -41,8 +44,9 @@ def falls(member: Any, X, known: Tensor | None) -> np.ndarray:
         return _of_residuals(member, fall_when_free, X, known)
     result = np.empty(tuple(X.shape))
     for part, values, own in _by_parts(X, known):
-        slope, curvature = _along_columns(member, X, np.repeat(values[:, None], X.shape[1], axis=1), own)
-        result[part] = slope**2 / curvature
+        slope, curvature = _along_columns(member, np.repeat(values[:, None], X.shape[1], axis=1), own)
+        with np.errstate(over="ignore"):  # as scores, which are then infinite
+            result[part] = slope**2 / curvature
     return result
 
 
@@ -64,27 +68,29 @@ def least_odd(member: Any, X, known: Tensor | None) -> np.ndarray:
                 rows, of_each = free.reshape(-1, d).astype(member.dtype(X)), _repeated(own, d)
                 above = _of_residuals(member, beyond, rows, of_each).reshape(free.shape)[:, column, column]
             else:
-                slope, curvature = _along_columns(member, X, free, own)
+                slope, curvature = _along_columns(member, free, own)
                 above = -slope / curvature
             free[:, column, column] += scale * above
         result[part] = free[:, column, column]
     return result
 
 
-def _along_columns(member: Any, X, free: np.ndarray, own: Tensor | None) -> tuple[np.ndarray, np.ndarray]:
+def _along_columns(member: Any, free: np.ndarray, own: Tensor | None) -> tuple[np.ndarray, np.ndarray]:
     """Return half the slope and half the curvature of the distance along each column, (n, d).
 
     ``free``, (n, d, d), is each row once for each column: where along it is asked.
     """
     n, d, _ = free.shape
     column, scale, sides = np.arange(d), member.scale.numpy(), []
-    for step in (0, STEP, -STEP):
+    width = STEP * np.maximum(np.abs((free - member.centre) / scale).max(axis=2) / FAR, 1)
+    for side in (0, 1, -1):
         moved = free.copy()
-        moved[:, column, column] += step * scale
-        parts = member.walk(moved.reshape(-1, d).astype(member.dtype(X)))
+        moved[:, column, column] += side * width * scale
+        parts = member.walk(moved.reshape(-1, d).astype(member.finest))
         sides.append([torch.cat(kind) for kind in zip(*(part[1:] for part in parts), strict=True)])
     (residual, code), above, below = sides
-    of_residual, of_code = (((one - two) / (2 * STEP))[:, None] for one, two in zip(above, below, strict=True))
+    both = torch.from_numpy(2 * width.reshape(-1, 1))
+    of_residual, of_code = (((one - two) / both)[:, None] for one, two in zip(above, below, strict=True))
     slope, curvature = along(member.residuals, residual, of_residual, _repeated(own, d))
     if member.code_weight:
         own_slope, own_curvature = along(member.codes, code, of_code)
