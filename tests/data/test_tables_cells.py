@@ -260,6 +260,30 @@ def test_categories_that_a_dtype_lacks_are_added():
     assert codec.fill(array, matrix)[:, 0].tolist() == ["a", "cc"]
 
 
+def test_categories_that_an_ordered_dtype_lacks_get_their_place():
+    order = ["low", "mid", "high", "never"]
+    words = np.resize(order[:3], N)
+    ordered = pd.DataFrame({"w": pd.Categorical(words, order, ordered=True)})
+    holes = pd.DataFrame({"w": pd.Categorical(["low", None, "high"], ["low", "high"], ordered=True)})
+    enum, enum_holes = (
+        pl.DataFrame({"w": pl.Series(values, dtype=pl.Enum(categories))})
+        for values, categories in ((words.tolist(), order), (["low", None, "high"], ["low", "high"]))
+    )
+    for table in (ordered, enum):
+        codec = fitted(table)
+        matrix = codec.encode(ordered.assign(w="mid").iloc[:3])
+        filled = codec.fill(holes, matrix)["w"]
+        assert filled.tolist() == ["low", "mid", "high"]
+        assert filled.dtype == pd.CategoricalDtype(order[:3], ordered=True)
+        filled = codec.fill(enum_holes, matrix)["w"]
+        assert filled.to_list() == ["low", "mid", "high"]
+        assert filled.dtype == pl.Enum(order[:3])
+    codec = fitted(pd.DataFrame({"w": words}))  # which knows no order
+    filled = codec.fill(holes, codec.encode(ordered.assign(w="mid").iloc[:3]))["w"]
+    assert filled.tolist() == ["low", "mid", "high"]
+    assert not filled.cat.ordered
+
+
 # Dtypes ------------------------------------------------------------
 
 

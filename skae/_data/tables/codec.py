@@ -201,7 +201,7 @@ class TableCodec:
             (values, column.missing if variable.is_number else np.isnan(variable.encode(column, None)[0]).all(1))
             for column, variable, values in zip(columns, self.variables, self._cells(matrix), strict=True)
         ]
-        return writing.fill(table, holes)
+        return writing.fill(table, holes, self.layout)
 
     def to_plain(self) -> dict[str, Any]:
         """Return what has been learnt as plain values and arrays, to be saved."""

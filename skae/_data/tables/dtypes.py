@@ -57,6 +57,23 @@ def to_pandas(plain: Plain) -> Any:
     return pandas.CategoricalDtype(pandas.Index(plain["categories"], dtype=dtype), ordered=plain["ordered"])
 
 
+def order_of(plain: Plain) -> list:
+    """Return the categories of a dtype of pandas or polars that puts them into an order, of others none."""
+    if isinstance(plain, str):
+        return []
+    if plain.get("ordered"):
+        return plain["categories"] or []
+    return plain["with"].get("categories", []) if "with" in plain else []
+
+
+def with_others(known: list, others: list, order: list) -> list | None:
+    """Return categories that have an order, with others in their places; None where these are not known."""
+    together = {*known, *others}
+    if not together.issubset(order) or [value for value in order if value in {*known}] != known:
+        return None
+    return [value for value in order if value in together]
+
+
 def is_temporal_in_pandas(dtype: Any) -> bool:
     """Tell whether a dtype of pandas is one of dates, times, durations or periods."""
     import pandas

@@ -49,12 +49,17 @@ def check(column: Column, values: np.ndarray, layout: Layout, number: int) -> No
         )
 
 
-def fill(table: Any, holes: Sequence[Cells]) -> Any:
+def fill(table: Any, holes: Sequence[Cells], layout: Layout) -> Any:
     """Return a copy of a table in which masked cells of each column have the values of that column.
 
-    All other cells, and dtypes that can hold the values, stay as they are.
+    All other cells, and dtypes that can hold the values, stay as they are. Categories that a dtype with an order
+    lacks are put where they are in that of the ``layout``.
     """
-    return {"pandas": _fill_pandas, "polars": _fill_polars, "numpy": _fill_array}[library_of(table)](table, holes)
+    library = library_of(table)
+    if library == "numpy":
+        return _fill_array(table, holes)
+    orders = [dtypes.order_of(dtype) for dtype in layout.dtypes]
+    return {"pandas": _fill_pandas, "polars": _fill_polars}[library](table, holes, orders)
 
 
 # Arrays -------------------------------------------------------------------------------------------------------
@@ -134,16 +139,16 @@ def _number_series(values: np.ndarray, missing: np.ndarray, dtype: Any) -> Any:
     )
 
 
-def _fill_pandas(table: Any, holes: Sequence[Cells]) -> Any:
+def _fill_pandas(table: Any, holes: Sequence[Cells], orders: list[list]) -> Any:
     import pandas
 
     result = table.copy()
-    for number, (values, gone) in enumerate(holes):
+    for number, ((values, gone), order) in enumerate(zip(holes, orders, strict=True)):
         if not gone.any():
             continue
         series = table.iloc[:, number]
         try:
-            filled = _filled(series, values[gone], gone)
+            filled = _filled(series, values[gone], gone, order)
         except (TypeError, ValueError):  # a dtype that cannot hold the values
             cells = series.to_numpy(dtype=object, copy=True)
             cells[gone] = values[gone]
@@ -152,7 +157,7 @@ def _fill_pandas(table: Any, holes: Sequence[Cells]) -> Any:
     return result
 
 
-def _filled(series: Any, new: np.ndarray, gone: np.ndarray) -> Any:
+def _filled(series: Any, new: np.ndarray, gone: np.ndarray, order: Sequence = ()) -> Any:
     """Return the cells of a column of pandas with ``new`` ones where others are gone."""
     import pandas
 
@@ -161,7 +166,7 @@ def _filled(series: Any, new: np.ndarray, gone: np.ndarray) -> Any:
         return pandas.array(_filled(series.sparse.to_dense(), new, gone), dtype=dtype)
     if isinstance(dtype, pandas.CategoricalDtype):
         others = [value for value in dict.fromkeys(new.tolist()) if value not in dtype.categories]
-        series = series.cat.add_categories(others) if others else series
+        series = _with_categories(series, others, [*order]) if others else series
     elif dtype.kind in "biuf":
         new = _as_numbers(new, dtypes.numpy_of(dtype))
     elif dtypes.is_temporal_in_pandas(dtype):
@@ -169,6 +174,16 @@ def _filled(series: Any, new: np.ndarray, gone: np.ndarray) -> Any:
     cells = series.to_numpy(copy=True) if isinstance(dtype, np.dtype) else series.array.copy()
     cells[gone] = new
     return cells
+
+
+def _with_categories(series: Any, others: list, order: list) -> Any:
+    """Return a column of categories with others too; where their place in its order is unknown, it has none."""
+    if series.cat.ordered:
+        categories = dtypes.with_others(series.cat.categories.tolist(), others, order)
+        if categories is not None:
+            return series.cat.set_categories(categories)
+        series = series.cat.as_unordered()
+    return series.cat.add_categories(others)
 
 
 # Frames of polars ---------------------------------------------------------------------------------------------
@@ -202,11 +217,11 @@ def _polars_series(values: np.ndarray, missing: np.ndarray, dtype: Any) -> Any:
     return polars.Series(listed, dtype=dtype)
 
 
-def _fill_polars(table: Any, holes: Sequence[Cells]) -> Any:
+def _fill_polars(table: Any, holes: Sequence[Cells], orders: list[list]) -> Any:
     import polars
 
     result = []
-    for series, (values, gone) in zip(table.get_columns(), holes, strict=True):
+    for series, (values, gone), order in zip(table.get_columns(), holes, orders, strict=True):
         if gone.all() and not _takes(series.dtype, values):
             series = polars.Series(series.name, values.tolist())
         elif gone.any():
@@ -214,7 +229,7 @@ def _fill_polars(table: Any, holes: Sequence[Cells]) -> Any:
             if isinstance(dtype, polars.Enum):
                 known = dtype.categories.to_list()
                 others = [value for value in dict.fromkeys(values[gone].tolist()) if value not in known]
-                dtype = polars.Enum([*known, *others])
+                dtype = polars.Enum(dtypes.with_others(known, others, order) or [*known, *others])
             elif not _takes(dtype, values[gone]):  # strings, where fit saw numbers beside these
                 dtype, values = polars.String, objects([str(value) for value in values.tolist()])
             series = series.cast(dtype).zip_with(polars.Series(~gone), _polars_series(values, ~gone, dtype))
