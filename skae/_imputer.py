@@ -407,8 +407,8 @@ class AutoencoderImputer(CallbackSupportMixin, Parameters, TransformerMixin, Bas
 
     def _check(self, X, *, reset: bool) -> np.ndarray:
         finite = "allow-nan" if np.isnan(self._marker) else True
-        X = without_na(X)
-        with arrays.with_remedy(X):
+        X = without_na(X, dense=True)
+        with arrays.with_remedy(X, self._marker):
             X = arrays.to_numpy(X.detach()) if isinstance(X, torch.Tensor) else X
             return validate_data(self, X, dtype=[np.float64, np.float32], ensure_all_finite=finite, reset=reset)
 

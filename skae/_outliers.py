@@ -26,6 +26,7 @@ from ._data import arrays
 from ._data.empty import empty_rows
 from ._data.fingerprint import fingerprint
 from ._data.magnitude import fits_single, magnitude_error
+from ._data.markers import unmasked
 from ._data.remedies import refuse_doubled, refuse_lazy
 from ._data.split import subsets
 from ._data.standardization import Standardization
@@ -474,6 +475,7 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
         if self.autoencoder is None:
             return arrays.check_rows(self, X, reset=reset)
         refuse_lazy(X)
+        X = unmasked(X)
         if hasattr(X, "columns"):  # a data frame, whose columns may be of kinds that only the members know
             refuse_doubled(X.columns)
             validate_data(self, X, skip_check_array=True, reset=reset)

@@ -585,6 +585,7 @@ class TabularVAESampler(
     def __getstate__(self) -> dict[str, Any]:
         state = dict(super().__getstate__())
         if "_codec" in state:
+            state.pop("categories_", None)  # told by the codec; as keys, some names are more than a file can hold
             state["_codec"] = self._codec.to_plain()
         if "_prior" in state:
             state["_prior"] = self._prior._asdict()
@@ -594,6 +595,7 @@ class TabularVAESampler(
         state = dict(state)
         if "_codec" in state:
             state["_codec"] = TableCodec.from_plain(state["_codec"])
+            state["categories_"] = state["_codec"].categories
         if "_prior" in state:
             state["_prior"] = Mixture(**state["_prior"])
         super().__setstate__(state)

@@ -242,6 +242,14 @@ def test_conditions_that_cannot_be(model, given, error, message):
         model.sample(5, random_state=0, given=given)
 
 
+def test_conditions_outside_are_told_all_that_the_column_holds():
+    X = np.r_[np.zeros(20), np.linspace(1000.001, 2000.002, 30)][:, None]
+    model = TabularVAESampler(1, max_iter=1, hidden_layer_sizes=(4,), random_state=0).fit(X)
+    with pytest.raises(ValueError, match=r"outside of what the column holds: 1000.001 to 2000.002, or 0\.$"):
+        model.sample(given={0: 500})
+    assert model.sample(given={0: 2000.002}) == 2000.002
+
+
 @pytest.mark.parametrize("make", [*KINDS.values(), lambda f: f.astype({"age": "Int8"})])
 def test_conditions_on_integers_are_integers(make):
     X = make(FRAME[["age", "weight"]])

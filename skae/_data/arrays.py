@@ -44,12 +44,12 @@ def check_rows(
             "Pass X.reshape(len(X), -1); with image_shape=(height, width[, channels]) the networks turn the "
             "rows back into images."
         )
-    X = without_na(X.detach() if isinstance(X, Tensor) else X)
     marker = getattr(estimator, "missing_values", None)
+    X = without_na(X.detach() if isinstance(X, Tensor) else X, dense=marker is not None)
     kinds: dict = _kinds(marker)
     if not all_finite and (marker is None or is_nan(marker)):
         kinds["ensure_all_finite"] = False
-    with with_remedy(X):
+    with with_remedy(X, marker):
         checked = validate_data(estimator, X, y, dtype=_float_dtypes(X), reset=reset, **kinds)
         if isinstance(checked, tuple):
             checked = without_duplicates(marked(checked[0], marker, X)), checked[1]
@@ -125,8 +125,8 @@ def check_unnamed(X, name: str, missing_values=None):
 
     What stands for missing values, None without, comes back as NaN.
     """
-    X = without_na(X.detach() if isinstance(X, Tensor) else X)
-    with with_remedy(X):
+    X = without_na(X.detach() if isinstance(X, Tensor) else X, dense=missing_values is not None)
+    with with_remedy(X, missing_values):
         checked = check_array(X, dtype=_float_dtypes(X), input_name=name, **_kinds(missing_values))
     return without_duplicates(marked(checked, missing_values, X))
 

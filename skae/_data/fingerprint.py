@@ -1,6 +1,7 @@
 """Telling whether rows are among those that a model was fitted to, without keeping them: by a hash of each."""
 
 import hashlib
+from decimal import Decimal
 from numbers import Real
 from typing import Any
 
@@ -79,7 +80,7 @@ def _number(cell: Any) -> float | None:
     """Return a number, NaN for a missing cell, and None for one that holds something else."""
     if is_missing(cell):
         return np.nan
-    if not isinstance(cell, Real | np.bool_):
+    if not isinstance(cell, Real | Decimal | np.bool_):
         return None
     try:
         return float(cell)

@@ -1,4 +1,4 @@
-"""Numbers that stand for missing values, as rows hold them, and pandas.NA among objects."""
+"""Numbers that stand for missing values, as rows hold them, pandas.NA among objects, and masks of arrays."""
 
 from numbers import Real
 from typing import Any
@@ -8,6 +8,8 @@ from sklearn.utils import check_array
 from sklearn.utils._array_api import get_namespace
 from sklearn.utils._missing import is_pandas_na
 from torch import Tensor, as_tensor
+
+from .tables.dtypes import is_decimal_in_pandas
 
 _HALF, _SINGLE = ("float16", "halffloat[pyarrow]"), ("float32", "float[pyarrow]")  # as names of dtypes end
 
@@ -56,21 +58,45 @@ def _plain(marker: Any) -> Any:
     return marker.item() if isinstance(marker, np.generic) else marker
 
 
-def without_na(X: Any) -> Any:
-    """Return rows with NaN for pandas.NA among objects, which no numbers can be made of; others as they are."""
+def without_na(X: Any, *, dense: bool = False) -> Any:
+    """Return rows with NaN for pandas.NA among objects, which no numbers can be made of; others as they are.
+
+    So are NA among decimal numbers of Arrow, and masked cells, whose mask NumPy would drop. Frames whose columns
+    are all sparse become dense where it has to be so, or where no sparse matrix can be made of them.
+    """
+    X = unmasked(X)
     if isinstance(X, np.ndarray):
         return _without_na(X) if X.dtype == object else X
     if not (hasattr(X, "iloc") and hasattr(X, "columns")):
         return X
+    fills = [getattr(dtype, "fill_value", None) for dtype in X.dtypes]
+    if len(fills) and None not in fills and (dense or any(fill != 0 for fill in fills)):
+        return X.sparse.to_dense()
     result = X
     for number, dtype in enumerate(X.dtypes):
-        if isinstance(dtype, np.dtype) and dtype.kind == "O":
+        if is_decimal_in_pandas(dtype):
+            result = X.copy(deep=False) if result is X else result
+            result.isetitem(number, X.iloc[:, number].to_numpy(dtype=np.float64, na_value=np.nan))
+        elif isinstance(dtype, np.dtype) and dtype.kind == "O":
             column = X.iloc[:, number].to_numpy()
             filled = _without_na(column)
             if filled is not column:
                 result = X.copy(deep=False) if result is X else result
                 result.isetitem(number, filled)
     return result
+
+
+def unmasked(X: Any) -> Any:
+    """Return a masked array as one with NaN in its masked cells, None among what is no number; others as they are."""
+    if not isinstance(X, np.ma.MaskedArray):
+        return X
+    if not np.ma.getmaskarray(X).any():
+        return X.data
+    if X.dtype.kind in "iuf":
+        return X.astype(X.dtype if X.dtype.kind == "f" else np.float64).filled(np.nan)
+    cells = X.data.astype(object)
+    cells[np.ma.getmaskarray(X)] = None
+    return cells
 
 
 def _without_na(cells: np.ndarray) -> np.ndarray:

@@ -4,6 +4,7 @@ import datetime
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 
@@ -23,8 +24,10 @@ _OF_DATES = (datetime.date, datetime.time, datetime.timedelta, np.datetime64, np
 
 
 @contextmanager
-def with_remedy(X) -> Iterator[None]:
+def with_remedy(X, marker: Any = None) -> Iterator[None]:
     """Refuse lazy frames, dates and doubled names; say what there is for missing values and text that are refused.
+
+    ``marker`` is what stands for missing values that are taken; None where none are.
 
     Raises
     ------
@@ -42,7 +45,7 @@ def with_remedy(X) -> Iterator[None]:
         if "Input y contains NaN" in str(error):
             raise ValueError(f"{error} {UNLABELLED}") from error
         if "contains NaN" in str(error):
-            error.args = (f"{error}\n{_MISSING}",)
+            error.args = (f"{error}\n{_MISSING}" if marker is None else _two_markers(error, marker),)
         elif "could not convert string" in str(error) or "Cannot cast str" in str(error):
             raise ValueError(
                 f"{error}. {_columns_of_text(X)}. Encode text first, for instance by OneHotEncoder in a "
@@ -63,6 +66,14 @@ def named(name: str) -> Iterator[None]:
     except (TypeError, ValueError) as error:
         error.args = (f"In {name}: {error}",)
         raise
+
+
+def _two_markers(error: ValueError, marker: Any) -> str:
+    said = str(error).splitlines()[0]
+    return (
+        f"{said} But missing_values={marker!r} is what stands for missing values. Give missing_values=np.nan and "
+        f"make NaN of {marker!r}, for instance by np.where(X == {marker!r}, np.nan, X), or make {marker!r} of NaN."
+    )
 
 
 def refuse_lazy(X) -> None:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from decimal import Decimal
 from numbers import Real
 from typing import Any
 
@@ -62,7 +63,9 @@ def _usual(column: np.ndarray) -> Any:
     if column.dtype.kind in "iuf":
         return float(_medians(column[:, np.newaxis])[0])
     seen = [value for value in column.tolist() if not is_missing(value)]
-    if seen and all(isinstance(value, Real) and not isinstance(value, bool | np.bool_) for value in seen):
+    if seen and all(
+        isinstance(value, Real | Decimal) and not isinstance(value, bool | np.bool_) for value in seen
+    ):
         return float(np.median(np.array(seen, dtype=np.float64)))
     try:
         most = [value for value, _ in Counter(seen).most_common(1)]

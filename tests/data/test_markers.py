@@ -1,8 +1,11 @@
 """What stands for missing values, in columns of any precision and among objects."""
 
+from decimal import Decimal
+
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
@@ -13,7 +16,9 @@ from skae import (
     AutoencoderClassifier,
     AutoencoderImputer,
     AutoencoderOutlierDetector,
+    AutoencoderTransformer,
     DenoisingAutoencoder,
+    TabularVAESampler,
     VAESampler,
 )
 from skae.inspection import ImputationDisplay
@@ -91,3 +96,54 @@ def test_na_of_pandas_among_objects_is_missing(name):
     assert any(value is pd.NA for value in one["b"])  # X is as it was
     with pytest.raises(ValueError, match="AutoencoderImputer fills missing values"):
         DenoisingAutoencoder(2).fit(one)
+
+
+def _filled(name, X):
+    model = clone(MODELS[name]).fit(X)
+    return np.asarray(model.transform(X) if name == "imputer" else model.impute(X))
+
+
+@every_model
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, int])
+def test_masked_cells_are_missing(name, dtype):
+    rows = (8 * ROWS).astype(dtype)
+    holes = np.where(HOLES, np.nan, rows).astype(np.result_type(dtype, np.float32))
+    expected, found = (_filled(name, X) for X in (holes, np.ma.masked_array(rows, HOLES)))
+    assert_array_equal(found, expected)
+
+
+def test_masked_cells_of_tables_and_to_detectors():
+    sampler = TabularVAESampler(1, max_iter=1, hidden_layer_sizes=(4,), random_state=0)
+    words = np.ma.masked_array(np.where(ROWS > 0, "up", "down"), HOLES)
+    for X, holes in ((np.ma.masked_array(ROWS, HOLES), np.where(HOLES, np.nan, ROWS)), (words, words.tolist())):
+        assert_array_equal(sampler.fit(X).impute(X), clone(sampler).fit(holes).impute(holes))
+        detector = AutoencoderOutlierDetector(sampler, n_estimators=2, random_state=0)
+        assert_array_equal(detector.fit(X).left_out_scores_, clone(detector).fit(holes).left_out_scores_)
+
+
+def test_masked_cells_are_refused_where_missing_ones_are():
+    model = AutoencoderTransformer(2, max_iter=1, random_state=0)
+    with pytest.raises(ValueError, match="AutoencoderImputer fills missing values"):
+        model.fit(np.ma.masked_array(ROWS, HOLES))
+    assert_array_equal(model.fit(np.ma.masked_array(ROWS)).loss_, clone(model).fit(ROWS).loss_)
+
+
+@every_model
+def test_decimals_and_sparse_columns_with_holes(name):
+    tenths = ROWS.round(1)
+    cells = np.where(HOLES, None, np.vectorize(lambda x: Decimal(str(x)), otypes=[object])(tenths))
+    kind = pd.ArrowDtype(pa.decimal128(9, 1))
+    decimals = pd.DataFrame({f"x{number}": pd.array(column, dtype=kind) for number, column in enumerate(cells.T)})
+    holes = pd.DataFrame(np.where(HOLES, np.nan, tenths), columns=decimals.columns)
+    expected = _filled(name, holes)
+    for X in (decimals, holes.astype(pd.SparseDtype(float, np.nan)), holes.astype(pd.SparseDtype(float, 0))):
+        assert_allclose(_filled(name, X), expected)
+
+
+@pytest.mark.parametrize("name", ["imputer", "vae", "denoising"])
+def test_nan_beside_a_number_that_stands_for_missing_values(name):
+    model = clone(MODELS[name]).set_params(missing_values=-1)
+    with pytest.raises(
+        ValueError, match=r"contains NaN\. But missing_values=-1 is what stands for missing values"
+    ):
+        model.fit(np.where(HOLES, np.nan, ROWS))

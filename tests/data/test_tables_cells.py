@@ -260,6 +260,26 @@ def test_categories_that_a_dtype_lacks_are_added():
     assert codec.fill(array, matrix)[:, 0].tolist() == ["a", "cc"]
 
 
+def test_decimals_of_arrow_are_numbers_as_those_of_polars():
+    prices = [decimal.Decimal(int(value)).scaleb(-2) for value in INTEGERS]
+    kind = pa.decimal128(5, 2)
+    table = pd.DataFrame({"price": pd.array([*prices[:-1], None], dtype=pd.ArrowDtype(kind))})
+    codec = restored(fitted(table))
+    assert codec.categories == {}
+    matrix = codec.encode(table)
+    assert_array_equal(matrix, restored(fitted(pl.from_pandas(table))).encode(pl.from_pandas(table)))
+    back, filled = codec.decode(matrix), codec.fill(table, np.zeros_like(matrix))
+    assert cells(back)[:-1] == cells(filled)[:-1] == prices[:-1]
+    assert isinstance(cells(filled)[-1], decimal.Decimal)
+    assert dtype_of(back) == dtype_of(filled) == dtype_of(table)
+
+
+def test_decimals_that_are_nan_are_missing():
+    column = np.array([[decimal.Decimal("NaN") if gone else decimal.Decimal(1)] for gone in HOLE])
+    codec = fitted(column)
+    assert_array_equal(codec.missing(codec.encode(column))[:, 0], HOLE)
+
+
 def test_categories_that_an_ordered_dtype_lacks_get_their_place():
     order = ["low", "mid", "high", "never"]
     words = np.resize(order[:3], N)

@@ -1,6 +1,7 @@
 """What is usual in each column."""
 
 import datetime
+import decimal
 
 import numpy as np
 import pandas as pd
@@ -64,6 +65,12 @@ def test_columns_of_any_kind(kind):
     *known, nothing = usual_values(table).tolist()
     assert known == ["a", True, 2.0, str(day), None]
     assert nothing is None or np.isnan(nothing)
+
+
+def test_medians_of_decimals():
+    prices = [decimal.Decimal(price) for price in ("0.10", "0.10", "1.20", "2.30", "9.90")]
+    table = pl.DataFrame({"price": pl.Series([*prices, None], dtype=pl.Decimal(9, 2))})
+    assert usual_values(table).tolist() == usual_values(table.to_pandas().astype(object)).tolist() == [1.2]
 
 
 def test_of_many_rows_some_are_looked_at(monkeypatch):

@@ -85,8 +85,26 @@ def is_temporal_in_pandas(dtype: Any) -> bool:
     return dtype.kind in "mM" or isinstance(dtype, pandas.PeriodDtype)
 
 
+def is_decimal_in_pandas(dtype: Any) -> bool:
+    """Tell whether a dtype of pandas is one of decimal numbers, as Arrow has."""
+    import pandas
+
+    if not isinstance(dtype, pandas.ArrowDtype):
+        return False
+    import pyarrow
+
+    return pyarrow.types.is_decimal(dtype.pyarrow_dtype)
+
+
+def is_number_in_pandas(dtype: Any) -> bool:
+    """Tell whether a dtype of pandas is one of real numbers."""
+    return dtype.kind in "iuf" or is_decimal_in_pandas(dtype)
+
+
 def numpy_of(dtype: Any) -> np.dtype:
     """Return the dtype of NumPy that numbers of a dtype of pandas have, of an extension or not."""
+    if is_decimal_in_pandas(dtype):
+        return np.dtype(np.float64)
     return np.dtype(getattr(dtype, "subtype", getattr(dtype, "numpy_dtype", dtype)))
 
 

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from decimal import Decimal
 from numbers import Integral, Real
 from typing import Any, NamedTuple
 
@@ -9,6 +10,7 @@ import numpy as np
 import scipy.sparse
 from sklearn.utils._missing import is_pandas_na, is_scalar_nan
 
+from ..markers import unmasked
 from ..remedies import is_date, refuse_dates, refuse_doubled, refuse_lazy
 from . import dtypes
 
@@ -135,7 +137,7 @@ def as_table(table: Any) -> Any:
         raise TypeError("X is sparse, but a table must be a data frame or a dense array. Use X.toarray().")
     if library_of(table) != "numpy":
         return table
-    array = np.asarray(table)
+    array = np.asarray(unmasked(table))
     if array.dtype.kind in "US" and not isinstance(table, np.ndarray):  # lists, where numbers became strings
         array = np.asarray(table, dtype=object)
     if array.dtype.kind == "c":
@@ -159,7 +161,7 @@ def _of_pandas(table: Any) -> Iterator[Column]:
             raise ValueError(f"{COMPLEX}: column {name!r} has dtype {series.dtype}. {TWO_COLUMNS}")
         if dtypes.is_temporal_in_pandas(series.dtype):
             yield Column(name, DATE, series.to_numpy(dtype=object), missing, dtype)
-        elif kind in "iuf":
+        elif dtypes.is_number_in_pandas(series.dtype):
             values = series.to_numpy(dtype=np.float64, na_value=np.nan)
             is_single = dtypes.numpy_of(series.dtype).itemsize < 8 and kind == "f"
             yield _of_numbers(name, values, missing, dtype, is_single, kind in "iu", series.tolist)
@@ -220,6 +222,8 @@ def _of_numbers(
 
 
 def is_missing(value: Any) -> bool:
+    if isinstance(value, Decimal):
+        return value.is_nan()
     return value is None or is_pandas_na(value) or is_scalar_nan(value)
 
 

@@ -45,6 +45,19 @@ def _is_hashable(value: Any) -> bool:
     return True
 
 
+def _held(variable: Any, lowest: Any, highest: Any) -> str:
+    """Write what numbers a column holds: a range, and those outside of it that many rows have."""
+    apart = [] if variable.categories is None else variable.categories.values
+    others = [_number(value) for value in apart if not lowest <= value <= highest]
+    return f"{_number(lowest)} to {_number(highest)}{', or ' * bool(others)}{', '.join(others)}"
+
+
+def _number(value: Any) -> str:
+    """Write a number in full, so that what is written is a value of the column."""
+    is_whole = isinstance(value, int) or (abs(value) < 1e15 and value == round(value))
+    return str(int(value)) if is_whole else repr(float(value))
+
+
 def check_given(variable: Any, value: Any) -> None:
     """Check a value for the column that a `Variable` encodes, of numbers one as `as_number` returns it.
 
@@ -59,7 +72,7 @@ def check_given(variable: Any, value: Any) -> None:
             "are to have in this column: a number or a category, such as 'Female'."
         )
     said = f"given[{variable.name!r}]={value!r}"
-    if is_missing(value) or (isinstance(value, Decimal) and value.is_nan()):
+    if is_missing(value):
         raise ValueError(
             f"{said} is a missing value. Leave the column out to have it drawn; with_missing=True leaves cells "
             "empty as often as in the table of fit."
@@ -73,7 +86,6 @@ def check_given(variable: Any, value: Any) -> None:
         raise ValueError(f"{said} is none of the values of the column: {known}.")
     lowest, highest = variable.limits or (variable.scores.lowest, variable.scores.highest)
     if not lowest <= value <= highest:
-        ends = f"{lowest} to {highest}" if variable.limits else f"{lowest:g} to {highest:g}"
-        raise ValueError(f"{said} is outside of what the column holds: {ends}.")
+        raise ValueError(f"{said} is outside of what the column holds: {_held(variable, lowest, highest)}.")
     if variable.is_integer and value != round(value):
         raise ValueError(f"{said} is no integer, but the column holds integers. Give one.")

@@ -109,7 +109,7 @@ def _to_pandas(columns: Sequence[Cells], layout: Layout) -> Any:
     series = {}
     for number, ((values, missing), plain) in enumerate(zip(columns, layout.dtypes, strict=True)):
         dtype = dtypes.to_pandas(plain)
-        if dtype.kind in "iuf":
+        if dtypes.is_number_in_pandas(dtype):
             series[number] = _number_series(values, missing, dtype)
         else:
             cells = objects([None if gone else value for value, gone in _pairs(values, missing)])
@@ -167,8 +167,10 @@ def _filled(series: Any, new: np.ndarray, gone: np.ndarray, order: Sequence = ()
     if isinstance(dtype, pandas.CategoricalDtype):
         others = [value for value in dict.fromkeys(new.tolist()) if value not in dtype.categories]
         series = _with_categories(series, others, [*order]) if others else series
-    elif dtype.kind in "biuf":
+    elif dtype.kind == "b" or dtypes.is_number_in_pandas(dtype):
         new = _as_numbers(new, dtypes.numpy_of(dtype))
+        if dtypes.is_decimal_in_pandas(dtype):
+            new = pandas.array(new).astype(dtype)
     elif dtypes.is_temporal_in_pandas(dtype):
         raise TypeError("a column without a date")
     cells = series.to_numpy(copy=True) if isinstance(dtype, np.dtype) else series.array.copy()
