@@ -87,14 +87,14 @@ def without_na(X: Any, *, dense: bool = False) -> Any:
 
 
 def unmasked(X: Any) -> Any:
-    """Return a masked array as one with NaN in its masked cells, None among what is no number; others as they are."""
+    """Return a masked array as one with NaN in its masked cells, None among what is no number; all else as is."""
     if not isinstance(X, np.ma.MaskedArray):
         return X
     if not np.ma.getmaskarray(X).any():
         return X.data
     if X.dtype.kind in "iuf":
         return X.astype(X.dtype if X.dtype.kind == "f" else np.float64).filled(np.nan)
-    cells = X.data.astype(object)
+    cells: Any = X.data.astype(object)
     cells[np.ma.getmaskarray(X)] = None
     return cells
 

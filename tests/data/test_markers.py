@@ -143,7 +143,5 @@ def test_decimals_and_sparse_columns_with_holes(name):
 @pytest.mark.parametrize("name", ["imputer", "vae", "denoising"])
 def test_nan_beside_a_number_that_stands_for_missing_values(name):
     model = clone(MODELS[name]).set_params(missing_values=-1)
-    with pytest.raises(
-        ValueError, match=r"contains NaN\. But missing_values=-1 is what stands for missing values"
-    ):
+    with pytest.raises(ValueError, match=r"contains NaN\. But missing_values=-1 is what stands for"):
         model.fit(np.where(HOLES, np.nan, ROWS))
