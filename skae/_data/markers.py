@@ -93,7 +93,7 @@ def unmasked(X: Any) -> Any:
     if not np.ma.getmaskarray(X).any():
         return X.data
     if X.dtype.kind in "iuf":
-        return X.astype(X.dtype if X.dtype.kind == "f" else np.float64).filled(np.nan)
+        return np.ma.filled(X.astype(X.dtype if X.dtype.kind == "f" else np.float64), np.nan)
     cells: Any = X.data.astype(object)
     cells[np.ma.getmaskarray(X)] = None
     return cells

@@ -12,6 +12,7 @@ import pytest
 from numpy.testing import assert_array_equal
 from pandas.testing import assert_frame_equal
 
+from skae._data.tables import frames
 from skae._data.tables.codec import TableCodec
 
 N = 60
@@ -245,6 +246,37 @@ def test_a_column_without_a_value_takes_any(name, column):
     matrix = codec.encode(pd.DataFrame({"word": ["cc"] * 3, "number": [INTEGERS[0]] * 3}))
     full = codec.fill(table, matrix)
     assert cells(full, 0 if name == "word" else 1) == ["cc" if name == "word" else INTEGERS[0]] * 3
+
+
+NARROW = {
+    "UInt8": pd.array([1, None, 3], dtype="UInt8"),
+    "arrow": pd.array([1, None, 3], dtype=pd.ArrowDtype(pa.int8())),
+    "float16": np.array([1, np.nan, 3], dtype=np.float16),
+    "array": np.array([[1], [np.nan], [3]], dtype=np.float16),
+    "pl.UInt8": pl.Series([1, None, 3], dtype=pl.UInt8),
+    "pl.UInt128": pl.Series([1, None, 3], dtype=pl.UInt128),
+    "pl.Float32": pl.Series([1.5, None, 3], dtype=pl.Float32),
+    "pl.Decimal": pl.Series([decimal.Decimal("1.5"), None, decimal.Decimal(3)], dtype=pl.Decimal(3, 1)),
+}
+
+
+@pytest.mark.parametrize("largest", [70_000, 1e39])
+@pytest.mark.parametrize("column", NARROW.values(), ids=NARROW)
+def test_a_dtype_that_is_too_narrow_for_what_is_filled_in_gets_wider(column, largest):
+    codec = fitted(np.full((N, 1), largest, dtype=type(largest)))
+    if isinstance(column, pl.Series):
+        table = column.to_frame("0")
+    else:
+        table = column if getattr(column, "ndim", 1) == 2 else pd.DataFrame({0: column})
+    there = [value for value in cells(table) if not frames.is_missing(value)]
+    filled = cells(codec.fill(table, np.ones((3, codec.width))))
+    assert [value for value in filled if value != largest] == there
+    assert filled.count(largest) == 3 - len(there)
+
+
+def test_a_category_beyond_the_dtype_of_an_array_is_written_in_full():
+    codec = fitted(np.array([[300], [5]] * 9), categorical_features=[0])
+    assert codec.fill(np.array([[7], [5]], dtype=np.int8), np.array([[0.0, 1]] * 2)).tolist() == [[300], [5]]
 
 
 def test_categories_that_a_dtype_lacks_are_added():

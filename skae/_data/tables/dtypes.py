@@ -132,3 +132,33 @@ def to_polars(plain: Plain) -> Any:
         name, namespace, physical = plain["own"]
         return polars.Categorical(polars.Categories(name, namespace, getattr(polars, physical)))
     return getattr(polars, plain["name"])(**plain["with"])
+
+
+def ends_of(dtype: np.dtype) -> tuple[Any, Any]:
+    """Return the least and the largest number of a dtype of NumPy."""
+    if dtype.kind == "b":
+        return 0, 1
+    if dtype.kind == "f":
+        return float(np.finfo(dtype).min), float(np.finfo(dtype).max)
+    return int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
+
+
+def ends_in_polars(dtype: Any) -> tuple[Any, Any]:
+    """Return the least and the largest number of a dtype of polars, of integers or of floating numbers."""
+    if dtype.is_float():
+        return ends_of(np.dtype(str(dtype).lower()))
+    n_bits = int(str(dtype).removeprefix("U").removeprefix("Int"))
+    return (-(2 ** (n_bits - 1)), 2 ** (n_bits - 1) - 1) if dtype.is_signed_integer() else (0, 2**n_bits - 1)
+
+
+def check_range(values: np.ndarray, lowest: Any, highest: Any) -> None:
+    """Refuse values beyond the ends of a dtype of numbers, those of integers being rounded.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If one is no number, or out of range.
+    """
+    is_integer = isinstance(highest, int)
+    if not all(lowest <= (round(value) if is_integer else value) <= highest for value in values.tolist()):
+        raise ValueError(f"out of range: {lowest} to {highest}")

@@ -93,9 +93,12 @@ def _fill_array(table: Any, holes: Sequence[Cells]) -> np.ndarray:
             result = result.astype(np.result_type(result, np.array(new.tolist(), dtype=result.dtype.kind)))
         elif result.dtype.kind in "biuf":
             try:
+                dtypes.check_range(new, *dtypes.ends_of(result.dtype))
                 new = _as_numbers(new, result.dtype)
             except TypeError:  # a column without a number, of strings in fit
                 result = result.astype(object)
+            except ValueError:
+                result = result.astype(np.result_type(result, np.array(new.tolist())))
         result[gone, number] = new
     return result
 
@@ -168,6 +171,7 @@ def _filled(series: Any, new: np.ndarray, gone: np.ndarray, order: Sequence = ()
         others = [value for value in dict.fromkeys(new.tolist()) if value not in dtype.categories]
         series = _with_categories(series, others, [*order]) if others else series
     elif dtype.kind == "b" or dtypes.is_number_in_pandas(dtype):
+        dtypes.check_range(new, *dtypes.ends_of(dtypes.numpy_of(dtype)))
         new = _as_numbers(new, dtypes.numpy_of(dtype))
         if dtypes.is_decimal_in_pandas(dtype):
             new = pandas.array(new).astype(dtype)
@@ -207,9 +211,7 @@ def _polars_series(values: np.ndarray, missing: np.ndarray, dtype: Any) -> Any:
 
     listed = [None if gone else value for value, gone in _pairs(values, missing)]
     if dtype.is_integer():
-        n_bits = int(str(dtype).removeprefix("U").removeprefix("Int"))
-        is_signed = dtype.is_signed_integer()
-        lowest, highest = (-(2 ** (n_bits - 1)), 2 ** (n_bits - 1) - 1) if is_signed else (0, 2**n_bits - 1)
+        lowest, highest = dtypes.ends_in_polars(dtype)
         listed = [value if value is None else min(max(round(value), lowest), highest) for value in listed]
     if dtype == polars.Boolean:
         listed = [value if value is None else bool(value) for value in listed]
@@ -232,11 +234,22 @@ def _fill_polars(table: Any, holes: Sequence[Cells], orders: list[list]) -> Any:
                 known = dtype.categories.to_list()
                 others = [value for value in dict.fromkeys(values[gone].tolist()) if value not in known]
                 dtype = polars.Enum(dtypes.with_others(known, others, order) or [*known, *others])
-            elif not _takes(dtype, values[gone]):  # strings, where fit saw numbers beside these
-                dtype, values = polars.String, objects([str(value) for value in values.tolist()])
+            elif not _takes(dtype, values[gone]):
+                dtype, values = _wider(series, values, gone)
             series = series.cast(dtype).zip_with(polars.Series(~gone), _polars_series(values, ~gone, dtype))
         result.append(series)
     return polars.DataFrame(result)
+
+
+def _wider(series: Any, values: np.ndarray, gone: np.ndarray) -> tuple[Any, np.ndarray]:
+    """Return a dtype of polars for a column and values that it cannot hold, and the values for it."""
+    import polars
+
+    if not (series.dtype.is_numeric() and all(isinstance(value, Number) for value in values.tolist())):
+        return polars.String, objects([str(value) for value in values.tolist()])  # fit saw numbers beside strings
+    if not series.dtype.is_integer():
+        return polars.Float64, values
+    return polars.Series([*series.drop_nulls().to_list(), *values[gone].tolist()], strict=False).dtype, values
 
 
 def _takes(dtype: Any, values: np.ndarray) -> bool:
@@ -244,6 +257,8 @@ def _takes(dtype: Any, values: np.ndarray) -> bool:
     if dtype.is_temporal():
         return False
     try:
+        if dtype.is_integer() or dtype.is_float():
+            dtypes.check_range(values, *dtypes.ends_in_polars(dtype))
         return _polars_series(values, np.zeros(len(values), dtype=bool), dtype).null_count() == 0
     except Exception:  # polars has several kinds, also of its own
         return False
