@@ -543,6 +543,11 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
             measured = ScoreMember.measure(member, others, nothing)
             self._usual.append(measured.usual)
             oddness.append(np.where(nothing, np.nan, measured.oddness(others)))
+        if np.isnan(np.concatenate(oddness)).all() and not empty.all():
+            raise ValueError(
+                f"score_samples of {type(self.autoencoder).__name__} returned NaN for every row that a member had "
+                "left out. Give autoencoder an estimator whose scores are numbers."
+            )
         return oddness
 
     @contextlib.contextmanager

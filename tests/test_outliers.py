@@ -687,6 +687,32 @@ def test_scores_that_are_no_numbers_are_told_and_the_oddest():
         assert model.predict(rows())[rows()[:, 0].argmax()] == -1
 
 
+class Returning(BaseEstimator):
+    """A member whose scores are what it is told."""
+
+    def __init__(self, scores):
+        self.scores = scores
+
+    def fit(self, X, y=None):
+        return self
+
+    def score_samples(self, X):
+        return self.scores(X)
+
+
+@pytest.mark.parametrize(
+    ("scores", "message"),
+    [
+        (lambda X: X[:, :1], r"Returning returned an array of shape \(16, 1\) for 16 rows. Let .* shape \(16,\)"),
+        (lambda X: np.zeros(1), r"an array of shape \(1,\) for 16 rows"),
+        (lambda X: np.full(len(X), np.nan), "returned NaN for every row that a member had left out. Give autoenc"),
+    ],
+)
+def test_scores_that_are_not_one_number_for_each_row_are_refused(scores, message):
+    with pytest.raises(ValueError, match=message):
+        detector(Returning(scores)).fit(rows(40))
+
+
 # Rows of fit -----------------------------------------------------------------------------------------------
 
 

@@ -468,6 +468,16 @@ def test_saved_and_loaded(make, tmp_path):
         assert type(loaded.vae_) is VAESampler
 
 
+def test_names_that_are_tuples_are_saved(tmp_path):
+    X = FRAME[["pet", "weight"]].set_axis(pd.MultiIndex.from_tuples([("a", "pet"), ("a", "weight")]), axis=1)
+    model = configured(TabularVAESampler).fit(X)
+    for round_trip in ROUND_TRIPS:
+        loaded = round_trip(model, tmp_path)
+        assert loaded.categories_ == model.categories_
+        assert list(model.categories_) == [("a", "pet")]
+        assert loaded.sample(5, random_state=0).equals(model.sample(5, random_state=0))
+
+
 def test_a_watched_sampler_is_saved_as_any_other():
     """Without callbacks' own parts, which hold the table."""
     plain = configured(TabularVAESampler).fit(FRAME)

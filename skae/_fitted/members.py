@@ -180,8 +180,20 @@ class ScoreMember:
         return cls(autoencoder, scores[~empty].mean(0) if not empty.all() else scores.mean(0))
 
     def oddness(self, X) -> np.ndarray:
-        """Return minus the score of each row."""
-        return -_numbers(_named_as(self.autoencoder, X).score_samples(X))
+        """Return minus the score of each row.
+
+        Raises
+        ------
+        ValueError
+            If there are not as many scores as rows.
+        """
+        scores = _numbers(_named_as(self.autoencoder, X).score_samples(X))
+        if scores.shape != (X.shape[0],):
+            raise ValueError(
+                f"score_samples of {type(self.autoencoder).__name__} returned an array of shape {scores.shape} for "
+                f"{X.shape[0]} rows. Let it return one score for each row, of shape ({X.shape[0]},)."
+            )
+        return -scores
 
     def per_column(self, X, *, is_new: bool = True) -> np.ndarray:
         """Return by how much the score of a column is below the usual, or else its squared error."""
