@@ -190,8 +190,8 @@ class ScoreMember:
         scores = _numbers(_named_as(self.autoencoder, X).score_samples(X))
         if scores.shape != (X.shape[0],):
             raise ValueError(
-                f"score_samples of {type(self.autoencoder).__name__} returned an array of shape {scores.shape} for "
-                f"{X.shape[0]} rows. Let it return one score for each row, of shape ({X.shape[0]},)."
+                f"score_samples of {type(self.autoencoder).__name__} returned an array of shape {scores.shape} "
+                f"for {X.shape[0]} rows. Let it return one score for each row, of shape ({X.shape[0]},)."
             )
         return -scores
 
