@@ -118,6 +118,24 @@ def test_numbers_that_are_not_rounded_come_back_but_for_rounding(transform, scal
     assert_allclose(back, x, rtol=1e-9, atol=1e-11 * scale)
 
 
+@pytest.mark.parametrize(
+    "numbers", [np.arange(60) * 0.05, np.cumsum(np.full(60, 0.1)), np.arange(1, 61) / 10 / 10]
+)
+@pytest.mark.parametrize("transform", ["quantile", "standard"])
+def test_draws_are_rounded_as_products_of_rounded_numbers_are(numbers, transform):
+    codec = fitted(numbers[:, None], numeric_transform=transform)
+    drawn = codec.decode(np.random.default_rng(0).normal(size=(300, codec.width)))
+    assert_allclose(np.abs(drawn - numbers).min(axis=1), 0, atol=1e-12)
+    assert len(np.unique(drawn)) > 20
+
+
+@pytest.mark.parametrize("scale", [1e-9, 1, 1e6, 1e12])
+def test_numbers_of_many_digits_keep_them(scale):
+    numbers = scale * np.random.default_rng(0).normal(size=(60, 1))
+    codec = fitted(numbers)
+    assert_allclose(codec.decode(codec.encode(numbers)), numbers, rtol=1e-11)
+
+
 @pytest.mark.parametrize("transform", ["quantile", "standard"])
 def test_any_matrix_gives_a_table_of_what_there_is(transform):
     """Every draw has the categories, the range and the rounding of the data."""

@@ -12,6 +12,7 @@ from .given import as_number, check_given
 
 N_QUANTILES = 1000
 MOST_DECIMALS = 9
+LAST_BITS = 64 * np.finfo(np.float64).eps  # of a number, that sums and products of rounded ones may be off
 LARGEST = 1e15  # distance from the data, in their standard deviations, that is told from larger ones
 
 
@@ -36,12 +37,17 @@ class Rounding(NamedTuple):
 
     @classmethod
     def of(cls, values: np.ndarray, is_single: bool) -> "Rounding":
-        """Find the coarsest rounding, to at most nine decimals, that leaves numbers as they are, bit for bit."""
+        """Find the coarsest rounding, to at most nine decimals, that leaves numbers as they are.
+
+        That is, bit for bit, or in double precision but for the last bits, as products such as ``3 * 0.05`` have.
+        """
         dtype = np.float32 if is_single else np.float64
+        last_bits = np.abs(values) * (0 if is_single else LAST_BITS)
         for decimals in range(MOST_DECIMALS + 1):
             if np.abs(values).max() * 10.0**decimals > 2**53:
                 break
-            if np.array_equal(np.round(values, decimals).astype(dtype), values.astype(dtype)):
+            off = np.abs(np.round(values, decimals).astype(dtype) - values.astype(dtype))
+            if (off <= np.minimum(last_bits, 0.01 / 10**decimals)).all():
                 whole = np.unique(np.rint(values * 10.0**decimals).astype(np.int64))
                 common = int(np.gcd.reduce(np.diff(whole))) if len(whole) > 1 else 1
                 return cls(float(np.round(values[0], decimals)), common / 10.0**decimals, decimals)
