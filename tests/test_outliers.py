@@ -825,6 +825,12 @@ def test_rows_of_fit_are_known_among_any_others(kind):
     assert not np.allclose(model.score_features(make(X), left_out=True), model.score_features(make(X)))
 
 
+def test_rows_of_fit_with_words_that_are_no_text_are_known():
+    X = np.array([["\ud800" if i % 3 else "b", float(i)] for i in range(40)], dtype=object)
+    model = detector(Returning(lambda X: -X[:, 1].astype(float))).fit(X)
+    assert_array_equal(model.p_values(X[::-1], left_out=True)[::-1], model.p_values(X, left_out=True))
+
+
 def test_other_rows_and_shares_of_the_rows_of_fit_are_not_told():
     X = load_wine().data
     model = AutoencoderOutlierDetector(random_state=0).fit(X)

@@ -90,7 +90,8 @@ def _number(cell: Any) -> float | None:
 
 def _of_words(words: np.ndarray) -> np.ndarray:
     different, which = np.unique(words, return_inverse=True)
-    hashes = [int.from_bytes(hashlib.blake2b(word.encode(), digest_size=8).digest(), "big") for word in different]
+    encoded = (word.encode(errors="surrogatepass") for word in different)
+    hashes = [int.from_bytes(hashlib.blake2b(word, digest_size=8).digest(), "big") for word in encoded]
     return np.array(hashes, dtype=np.uint64)[which.ravel()]
 
 

@@ -10,8 +10,7 @@ from ..magnitude import SMALLEST
 from .frames import Column, objects
 from .given import as_number, check_given
 
-N_QUANTILES = 1000
-MOST_DECIMALS = 9
+N_QUANTILES, MOST_DECIMALS = 1000, 9
 LAST_BITS = 64 * np.finfo(np.float64).eps  # of a number, that sums and products of rounded ones may be off
 LARGEST = 1e15  # distance from the data, in their standard deviations, that is told from larger ones
 
@@ -37,17 +36,13 @@ class Rounding(NamedTuple):
 
     @classmethod
     def of(cls, values: np.ndarray, is_single: bool) -> "Rounding":
-        """Find the coarsest rounding, to at most nine decimals, that leaves numbers as they are.
-
-        That is, bit for bit, or in double precision but for the last bits, as products such as ``3 * 0.05`` have.
-        """
-        dtype = np.float32 if is_single else np.float64
-        last_bits = np.abs(values) * (0 if is_single else LAST_BITS)
+        """Find the coarsest rounding, to at most nine decimals, that changes at most the last bits of doubles."""
+        dtype, last_bits = (np.float32, 0.0) if is_single else (np.float64, LAST_BITS * np.abs(values))
         for decimals in range(MOST_DECIMALS + 1):
             if np.abs(values).max() * 10.0**decimals > 2**53:
                 break
-            off = np.abs(np.round(values, decimals).astype(dtype) - values.astype(dtype))
-            if (off <= np.minimum(last_bits, 0.01 / 10**decimals)).all():
+            change = np.round(values, decimals).astype(dtype) - values.astype(dtype)
+            if (np.abs(change) <= np.minimum(last_bits, 0.01 / 10**decimals)).all():
                 whole = np.unique(np.rint(values * 10.0**decimals).astype(np.int64))
                 common = int(np.gcd.reduce(np.diff(whole))) if len(whole) > 1 else 1
                 return cls(float(np.round(values[0], decimals)), common / 10.0**decimals, decimals)
