@@ -239,7 +239,7 @@ def test_unknown_categories_are_missing_with_one_warning():
     codec = fitted(FRAME[["city", "town", "age"]])
     new = pd.DataFrame({"city": ["Rome", "Lima"], "town": ["Lima", None], "age": [40, 41]})
     with pytest.warns(
-        UserWarning, match=r"'city' holds values .* 'Lima': they count as missing\. So do 1"
+        UserWarning, match=r"'city' holds values .* 'Lima': they count as missing\. So does 1 other column\."
     ) as caught:
         matrix = codec.encode(new)
     assert len(caught) == 1

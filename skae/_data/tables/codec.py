@@ -146,7 +146,8 @@ class TableCodec:
                 unknown[column.name] = new[0]
         if unknown:
             name, value = next(iter(unknown.items()))
-            others = f" So do {len(unknown) - 1} other columns." if len(unknown) > 1 else ""
+            n = len(unknown) - 1
+            others = f" So do{'es' * (n == 1)} {n} other column{'s' * (n > 1)}." if n else ""
             warn(
                 f"Column {name!r} holds values that fit did not see, such as {value!r}: they count as missing."
                 f"{others}",
