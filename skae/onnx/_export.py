@@ -7,7 +7,7 @@ import numpy as np
 import scipy.sparse
 import skl2onnx
 from skl2onnx.common import data_types
-from sklearn.base import is_classifier
+from sklearn.base import TransformerMixin, is_classifier
 from sklearn.utils.validation import check_is_fitted
 
 import skae
@@ -22,7 +22,7 @@ from .. import (
 from .._data.remedies import refuse_lazy
 from ._graph import Graph
 from ._outputs import kind_of
-from ._parts import last_step, parts_of, plain
+from ._parts import first_step, last_step, parts_of, plain
 
 MINIMUM_OPSET = 18  # since it, reductions take their axes as an input
 _SYNONYMS = {  # methods whose results the outputs are
@@ -81,7 +81,8 @@ def to_onnx(model, X, *, outputs=None, target_opset=None):
     TypeError
         If X is sparse, which ONNX has no matrices for, or a lazy frame.
     ValueError
-        If an output is asked for that the model does not give, or the version of the operators is too old.
+        If an output is asked for that the model does not give, X has other columns than the rows of `fit`, or the
+        version of the operators is too old.
     NotImplementedError
         If the model holds what cannot be exported, such as a loss that is a Python function.
 
@@ -127,6 +128,7 @@ def to_onnx(model, X, *, outputs=None, target_opset=None):
     for estimator in _estimators(model):
         _register(type(estimator))
     rows = X[:1] if hasattr(X, "iloc") or hasattr(X, "columns") else _floating(X)
+    _check_columns(first_step(model), rows)
     last = last_step(model)
     options: dict[int, dict[str, Any]] = {}
     if is_classifier(last):
@@ -155,8 +157,32 @@ def _refuse(model: Any) -> None:
 
 def _floating(X: Any) -> np.ndarray:
     """Return the first row as an array of float32 or float64."""
-    rows = np.asarray(X)[:1]
+    rows = np.atleast_1d(X)[:1]
     return rows if rows.dtype.name in _FLOATS else rows.astype(np.float32 if rows.dtype == "float16" else float)
+
+
+def _check_columns(first: Any, rows: Any) -> None:
+    """Refuse other columns than those of `fit`, which skl2onnx takes for these by their places."""
+    if len(rows.shape) != 2:
+        raise ValueError(
+            f"X has the shape {rows.shape}, but rows and columns are needed: X.reshape(1, -1) is a row."
+        )
+    if not isinstance(first, (TransformerMixin, *_ESTIMATORS)) or hasattr(first, "transformers_"):
+        return  # among them those that choose columns by their names
+    name, width = type(first).__name__, getattr(first, "n_features_in_", rows.shape[1])
+    if rows.shape[1] != width:
+        raise ValueError(
+            f"X has {rows.shape[1]} features, but {name} takes {width}. Give rows such as those of fit."
+        )
+    fitted_on, given = getattr(first, "feature_names_in_", None), getattr(rows, "columns", None)
+    if fitted_on is None or given is None:
+        return
+    for number, (expected, found) in enumerate(zip(fitted_on, given, strict=True)):
+        if expected != found:
+            raise ValueError(
+                f"Column {number} of X is {str(found)!r}, but {name} was fitted with {str(expected)!r} there. "
+                "Give the columns of fit, in their order."
+            )
 
 
 def _check_outputs(last: Any, names: Sequence[str]) -> None:
@@ -187,8 +213,12 @@ def _parse(scope: Any, model: Any, inputs: list, custom_parsers: Any = None) -> 
     operator = scope.declare_local_operator(_alias(type(model)), model)
     operator.inputs = inputs
     operator.skae_outputs = _names(scope, model)
+    kind, dtype = kind_of(model), _dtype(inputs)
     for name in operator.skae_outputs:
-        operator.outputs.append(scope.declare_local_variable(name, data_types.FloatTensorType()))
+        # Steps that follow choose the dtype of their own outputs by these, before `_infer` is called.
+        found = np.dtype(kind.dtype(model, _SYNONYMS.get(name, name), dtype)).name
+        tensor = _TENSORS[found if found in _FLOATS else "float32"]
+        operator.outputs.append(scope.declare_local_variable(name, tensor()))
     return operator.outputs
 
 

@@ -46,6 +46,13 @@ def plain(model: Any) -> Any:
     return result
 
 
+def first_step(model: Any) -> Any:
+    """Return the estimator that a model gives its rows to."""
+    while hasattr(model, "steps"):
+        model = model.steps[0][1]
+    return model
+
+
 def last_step(model: Any) -> Any:
     """Return the estimator whose outputs a model gives."""
     while hasattr(model, "steps"):

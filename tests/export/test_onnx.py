@@ -7,6 +7,7 @@ import textwrap
 import numpy as np
 import onnxruntime
 import pandas as pd
+import polars as pl
 import pytest
 import skl2onnx
 import torch
@@ -351,16 +352,24 @@ def test_own_convolution_in_float64_is_refused_with_a_remedy(rows):
         to_onnx(model, rows)
 
 
+def with_matrix(model, X):
+    """What skl2onnx makes of a model, with probabilities as a matrix."""
+    return skl2onnx.to_onnx(model, X, options={"zipmap": False})
+
+
 # Pipelines ---------------------------------------------------------------------------------------------------
 
 
-def test_pipeline_with_a_classifier_of_scikit_learn(rows):
-    X, y = rows.astype(np.float32), np.where(rows[:, 0] > 0.5, "yes", "no")
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("convert", [to_onnx, with_matrix])
+@pytest.mark.parametrize("kinds", [["yes", "no"], ["a", "b", "c"]])
+def test_pipeline_with_a_classifier_of_scikit_learn(kinds, convert, dtype, rows):
+    X, y = rows.astype(dtype), np.array(kinds)[(rows[:, 0] * len(kinds)).astype(int)]
     autoencoder = AutoencoderTransformer(3, max_iter=2, tol=None, random_state=0)
     pipe = make_pipeline(StandardScaler(), autoencoder, LogisticRegression()).fit(X, y)
-    labels, probabilities = run(to_onnx(pipe, X), X)
+    labels, probabilities = run(convert(pipe, X), X)
     assert_array_equal(labels, pipe.predict(X))
-    np.testing.assert_allclose(probabilities, pipe.predict_proba(X), atol=1e-5)
+    np.testing.assert_allclose(probabilities, pipe.predict_proba(X), atol=TOLERANCE[dtype])
 
 
 def test_pipeline_from_a_data_frame(rows):
@@ -470,9 +479,35 @@ def test_errors(rows):
         to_onnx(model, rows, outputs=["codes", "labels"])
     with pytest.raises(ValueError, match="target_opset=17 is too old: at least 18"):
         to_onnx(model, rows, target_opset=17)
+    with pytest.raises(ValueError, match=r"X has the shape \(1,\)"):
+        to_onnx(model, rows[0])
     pipe = make_pipeline(model, LogisticRegression()).fit(rows, rows[:, 0] > 0.5)
     with pytest.raises(ValueError, match="the last step is LogisticRegression"):
         to_onnx(pipe, rows, outputs="codes")
+
+
+@pytest.mark.parametrize("scaled", [False, True])
+def test_other_columns_than_those_of_fit(scaled, rows):
+    frame = pd.DataFrame(rows, columns=list("abcde"))
+    model = AutoencoderTransformer(2, max_iter=1, tol=None)
+    model = (make_pipeline(StandardScaler(), model) if scaled else model).fit(frame)
+    for other in (rows[:, :3], frame[list("abc")]):
+        with pytest.raises(ValueError, match=r"X has 3 features, but .* takes 5"):
+            to_onnx(model, other)
+    for other in (frame[list("acbde")], pl.from_pandas(frame[list("acbde")])):
+        with pytest.raises(ValueError, match=r"Column 1 of X is 'c', but .* 'b' there"):
+            to_onnx(model, other)
+    to_onnx(model, rows)
+
+
+def test_columns_that_are_chosen_by_name_may_come_in_any_order(rows):
+    frame = pd.DataFrame(rows, columns=list("abcde"))
+    pipe = make_pipeline(make_column_transformer((small(), list("abc")))).fit(frame)
+    mixed = frame[list("edcba")]
+    session = onnxruntime.InferenceSession(to_onnx(pipe, mixed).SerializeToString())
+    needed = [entry.name for entry in session.get_inputs()]
+    (codes,) = session.run(None, {name: frame[[name]].to_numpy() for name in needed})
+    assert_close(codes, pipe.transform(mixed))
 
 
 def test_without_the_extra_the_error_names_it():
