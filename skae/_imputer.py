@@ -410,7 +410,7 @@ class AutoencoderImputer(CallbackSupportMixin, Parameters, TransformerMixin, Bas
         X = without_na(X, dense=True)
         with arrays.with_remedy(X, self._marker):
             X = arrays.to_numpy(X.detach()) if isinstance(X, torch.Tensor) else X
-            return validate_data(self, X, dtype=[np.float64, np.float32], ensure_all_finite=finite, reset=reset)
+            return validate_data(self, X, dtype=arrays.float_dtypes(X), ensure_all_finite=finite, reset=reset)
 
     def _standardized(self, X: np.ndarray, observed: torch.Tensor) -> torch.Tensor:
         """Return rows in standard deviations of their columns, float64, zero where an entry is missing."""

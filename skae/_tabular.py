@@ -17,7 +17,7 @@ from ._base import BaseAutoencoder, as_one_of
 from ._bottleneck.gaussian import GaussianBottleneck
 from ._bottleneck.mixture import MixtureBottleneck
 from ._data import arrays
-from ._data.remedies import refuse_doubled
+from ._data.remedies import named, refuse_doubled
 from ._data.tables.codec import TableCodec
 from ._data.tables.frames import as_table
 from ._data.tables.given import conditions
@@ -297,7 +297,8 @@ class TabularVAESampler(
             self._codec = TableCodec(self.categorical_features, self.numeric_transform, self.atom_share)
             self._codec.fit(X, generator, getattr(self, "_whole_table", None))
             matrix = self._codec.encode(X, generator).astype(self._matrix_dtype)
-            watched = None if X_val is None else self._codec.encode(X_val).astype(self._matrix_dtype)
+            with named("X_val"):
+                watched = None if X_val is None else self._codec.encode(X_val).astype(self._matrix_dtype)
             self._holes = np.unique(self._codec.missing(matrix), axis=0, return_counts=True)
             self.categories_ = self._codec.categories
             vae = self._make_vae(len(matrix), streams.weights.initial_seed() % 2**31)
@@ -556,8 +557,7 @@ class TabularVAESampler(
 
     def _encoded(self, X) -> np.ndarray:
         self._check_columns(X, reset=False)
-        is_single = str(getattr(X, "dtype", "")).endswith("float32")
-        return self._codec.encode(X).astype(np.float32 if is_single else np.float64)
+        return self._codec.encode(X).astype(np.float32 if arrays.is_single(X) else np.float64)
 
     def _drawn_holes(self, n: int, generator: np.random.Generator) -> np.ndarray:
         """Draw which cells of new rows are empty, as rows of `fit` had them, (n, n_columns)."""

@@ -125,6 +125,32 @@ def test_floating_dtypes_stay_and_inference_computes_in_them(estimator, fitted_w
     assert model.reconstruction_error(X.astype(dtype), per_feature=True).dtype == dtype
 
 
+# Of single precision, which scikit-learn's own validation makes double.
+SINGLE = {
+    "polars": lambda X: pl.DataFrame(X, schema=list("abcde")),
+    "nullable": lambda X: pd.DataFrame(X, columns=list("abcde")).astype("Float32"),
+    "big_endian": lambda X: X.astype(">f4"),
+}
+
+
+@pytest.mark.parametrize("kind", SINGLE)
+@pytest.mark.parametrize("estimator", [*EVERY_ESTIMATOR, *IMPUTERS.values()])
+def test_single_precision_stays_in_containers_of_any_kind(estimator, kind):
+    X = counts().astype(np.float32)
+    same, reference = SINGLE[kind](X), fitted(estimator, X)
+    model = fitted(estimator, same)
+    for method in ["transform"] if isinstance(model, AutoencoderImputer) else row_methods(model):
+        result = getattr(model, method)(same)
+        assert result.dtype == dtype_out(estimator, method, np.float32)
+        assert_allclose(result, getattr(reference, method)(X), rtol=1e-4, atol=1e-4)
+
+
+def test_frames_of_mixed_precision_are_double():
+    frame = pd.DataFrame(rows(), columns=list("abcde")).astype({"b": "Float32", "c": "float32"})
+    for mixed in (frame, pl.from_pandas(frame)):
+        assert fitted(AutoencoderTransformer(2, max_iter=1), mixed).transform(mixed).dtype == np.float64
+
+
 @pytest.mark.parametrize(
     "make", [np.array, np.asfortranarray, sparse.csr_array, in_parts], ids=["c", "fortran", "csr", "csr_in_parts"]
 )

@@ -131,6 +131,9 @@ def test_precision_of_codes():
     assert model.transform(single).dtype == model.score_samples(single).dtype == np.float32
     assert model.sample(3).dtype == X.dtype
     assert configured(TabularVAESampler).fit(single).sample(3).dtype == np.float32
+    frame = pd.DataFrame(single, columns=["age", "weight"])
+    for same in (frame, frame.astype("Float32"), pl.from_pandas(frame)):
+        assert configured(TabularVAESampler).fit(same).transform(same).dtype == np.float32
 
 
 # New rows ------------------------------------------------------------------------------------------------------
@@ -515,6 +518,8 @@ def test_early_stopping_and_rows_to_watch():
         model = configured(TabularVAESampler, **settings).fit(FRAME, **data)
         assert len(model.validation_loss_curve_) == model.n_iter_ == 4
         assert model.best_loss_ == min(model.validation_loss_curve_)
+    with pytest.raises(ValueError, match=r"^In X_val: .* Column 'tame' is not in its place"):
+        configured(TabularVAESampler).fit(FRAME, X_val=FRAME[FRAME.columns[::-1]])
     again = model.fit(FRAME)
     assert not hasattr(again, "validation_loss_curve_")
 

@@ -19,7 +19,7 @@ from sklearn.utils._set_output import ADAPTERS_MANAGER, _get_output_config
 from sklearn.utils.validation import _check_sample_weight, validate_data
 from torch import Tensor
 
-from .markers import is_nan, marked, without_na
+from .markers import SINGLE, is_nan, marked, without_na
 from .remedies import with_remedy
 
 
@@ -50,7 +50,7 @@ def check_rows(
     if not all_finite and (marker is None or is_nan(marker)):
         kinds["ensure_all_finite"] = False
     with with_remedy(X, marker):
-        checked = validate_data(estimator, X, y, dtype=_float_dtypes(X), reset=reset, **kinds)
+        checked = validate_data(estimator, X, y, dtype=float_dtypes(X), reset=reset, **kinds)
         if isinstance(checked, tuple):
             checked = without_duplicates(marked(checked[0], marker, X)), checked[1]
         else:
@@ -127,7 +127,7 @@ def check_unnamed(X, name: str, missing_values=None):
     """
     X = without_na(X.detach() if isinstance(X, Tensor) else X, dense=missing_values is not None)
     with with_remedy(X, missing_values):
-        checked = check_array(X, dtype=_float_dtypes(X), input_name=name, **_kinds(missing_values))
+        checked = check_array(X, dtype=float_dtypes(X), input_name=name, **_kinds(missing_values))
     return without_duplicates(marked(checked, missing_values, X))
 
 
@@ -153,8 +153,14 @@ def take(values, index):
     return xp.take(values, move_to(index, xp=xp, device=device), axis=0)
 
 
-def _float_dtypes(X) -> list:
-    """List the dtypes that are kept: half precision is none of them, as in PCA."""
+def float_dtypes(X) -> list:
+    """List the dtypes that are kept: half precision is none of them, as in PCA.
+
+    Single precision is kept in data frames of any library and in other byte orders too, where scikit-learn's
+    validation would make it double.
+    """
+    if (isinstance(X, np.ndarray) or hasattr(X, "columns")) and is_single(X):
+        return [np.float32]
     xp, _, device = get_namespace_and_device(X)
     return [dtype for dtype in supported_float_dtypes(xp, device) if "16" not in str(dtype)]
 
@@ -187,6 +193,13 @@ def is_floating(X) -> bool:
     """Tell whether an array, a data frame or a list, as it was given, holds floating numbers."""
     dtypes = [X.dtype] if hasattr(X, "dtype") else [*getattr(X, "dtypes", ())] or [np.asarray(X).dtype]
     return any("float" in str(dtype).lower() for dtype in dtypes)
+
+
+def is_single(X) -> bool:
+    """Tell whether an array or a data frame, as it was given, holds numbers of single precision only."""
+    dtypes = [*X.dtypes] if hasattr(X, "columns") else [getattr(X, "dtype", "")]
+    names = [str(getattr(dtype, "name", dtype)).lower() for dtype in dtypes]
+    return bool(names) and all(name.endswith(SINGLE) for name in names)
 
 
 def cast(X, dtype: torch.dtype):

@@ -11,7 +11,7 @@ from torch import Tensor, as_tensor
 
 from .tables.dtypes import is_decimal_in_pandas
 
-_HALF, _SINGLE = ("float16", "halffloat[pyarrow]"), ("float32", "float[pyarrow]")  # as names of dtypes end
+_HALF, SINGLE = ("float16", "halffloat[pyarrow]"), ("float32", "float[pyarrow]")  # as names of dtypes end
 
 
 def is_nan(value) -> bool:
@@ -51,7 +51,7 @@ def _rounded(marker: Any, dtype: Any) -> Any:
     with np.errstate(over="ignore"):
         if name.endswith(_HALF) and not name.endswith("bfloat16"):
             return float(np.float16(marker))
-        return float(np.float32(marker)) if name.endswith(_SINGLE) else _plain(marker)
+        return float(np.float32(marker)) if name.endswith(SINGLE) else _plain(marker)
 
 
 def _plain(marker: Any) -> Any:

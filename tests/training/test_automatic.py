@@ -5,6 +5,7 @@ import pytest
 import torch
 from estimators import configured, rows
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.sparse import csr_array
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.datasets import load_digits
@@ -249,9 +250,15 @@ def test_rows_to_watch_go_through_a_pipeline():
 
 
 def test_rows_to_watch_are_checked():
-    with pytest.raises(ValueError, match="features"):
-        configured(AutoencoderTransformer).fit(rows(), X_val=rows(n_features=6))
-    with pytest.raises(ValueError, match=r"^In X_val: Input X contains NaN"):
-        configured(AutoencoderTransformer).fit(rows(), X_val=np.full((3, 5), np.nan))
+    model = configured(AutoencoderTransformer)
+    for X_val, said in (
+        (rows(n_features=6), "X has 6 features"),
+        (np.nan * rows(), "Input X contains NaN"),
+        ([], ""),
+    ):
+        with pytest.raises(ValueError, match=f"^In X_val: {said}"):
+            model.fit(rows(), X_val=X_val)
+    with pytest.raises(TypeError, match=r"^In X_val: Sparse data"):
+        configured(VAESampler, missing_values=np.nan).fit(rows(), X_val=csr_array(rows()))
     with pytest.raises(ValueError, match="X_val"):
         configured(DenoisingAutoencoder).fit(rows(), X_clean=rows(), X_val=rows())
