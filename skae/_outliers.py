@@ -42,10 +42,11 @@ from ._networks.units import to_units
 from ._objectives.losses import Loss, loss_by
 from ._objectives.trimming import trimmed
 from ._support import threads
-from ._support.devices import random_streams, sum_dtype
+from ._support.devices import random_streams, resolve, sum_dtype
 from ._support.parameters import AT_LEAST_ONE, FRACTION, NON_NEGATIVE, Parameters, parameter
 from ._support.ranks import refuse
 from ._support.warnings import one_for_each_cause, warn
+from ._training.advice import is_default
 from ._training.fitting import restore_on_failure
 from ._training.setup import Setup
 from ._training.together import fit_together
@@ -53,6 +54,7 @@ from ._training.together import fit_together
 N_STEPS, BATCH_SIZE = 300, 128
 # Fitted attributes: what scoring needs beside the members.
 _PRIVATE = ("_scale", "_gaussians", "_usual", "_rows_of_fit", "_range")
+_OF_RECIPE = ("trim", "code_weight", "n_components", "device")  # parameters of the members of autoencoder=None
 
 
 class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters, BaseEstimator):
@@ -84,7 +86,7 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
     trim : float, default=0.0
         Fraction of each batch, the rows with the largest errors, that members do not learn from once a fifth of
         the training is over, in [0, 0.5). It is for training rows with many outliers among them. Without effect
-        on an ``autoencoder``, like the next three.
+        on an ``autoencoder``, like the next three, and `fit` warns.
     code_weight : float, default=0.3
         Weight of the squared distance of the code; that of the residual has weight one.
     n_components : int or 'auto', default='auto'
@@ -210,10 +212,13 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
         Warns
         -----
         UserWarning
-            If there are too few rows for p-values of at most ``false_alarm_rate``, so that no row is an outlier.
+            If there are too few rows for p-values of at most ``false_alarm_rate``, so that no row is an outlier;
+            if parameters are set that have no effect beside an ``autoencoder``.
         """
         refuse("AutoencoderOutlierDetector.fit")
         with restore_on_failure(self), threads.for_work(0):
+            resolve(self.device)
+            self._tell_unread()
             X = self._check(X, reset=True)
             context = self._init_callback_context(max_subtasks=self.n_estimators)
             context.call_on_fit_task_begin(estimator=self, X=X, y=y)
@@ -483,6 +488,15 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
         finite = "allow-nan" if _takes_missing(self.autoencoder) else True
         X = validate_data(self, X, accept_sparse="csr", dtype=None, ensure_all_finite=finite, reset=reset)
         return arrays.without_duplicates(X)
+
+    def _tell_unread(self) -> None:
+        """Warn of parameters of the recipe that were set beside an autoencoder, which has its own."""
+        set_to = [f"{name}={getattr(self, name)!r}" for name in _OF_RECIPE if not is_default(self, name)]
+        if self.autoencoder is not None and set_to:
+            warn(
+                f"Without effect beside an autoencoder: {', '.join(set_to)}. Such parameters are of the members "
+                "that autoencoder=None makes. Leave them at their defaults, and set the autoencoder's own."
+            )
 
     def _sizes(self, X) -> tuple[int, int]:
         """Return how many rows there are, and how many a member is trained on."""

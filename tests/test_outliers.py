@@ -108,6 +108,24 @@ def with_some_of_another_class(load, normal, n_odd):
     return X[chosen], np.repeat([0, 1], [len(chosen) - n_odd, n_odd])
 
 
+def test_parameters_of_the_recipe_beside_an_autoencoder_are_told_of():
+    autoencoder = AutoencoderTransformer(2, max_iter=1)
+    with pytest.warns(
+        UserWarning, match=r"Without effect beside an autoencoder: trim=0\.1, n_components=3\."
+    ) as caught:
+        detector(autoencoder, trim=0.1, n_components=3).fit(rows())
+    assert len(caught) == 1
+    detector(autoencoder, trim=0.0, device="cpu").fit(rows())
+
+
+@pytest.mark.parametrize("autoencoder", [None, AutoencoderTransformer(2, max_iter=1)])
+def test_devices_are_checked_whatever_the_members_are(autoencoder):
+    with pytest.raises(ValueError, match=r"device='gpu' is no device.*'cuda'"):
+        detector(autoencoder, device="gpu").fit(rows())
+    with pytest.raises(RuntimeError, match="device='cuda:99' is not available"):
+        detector(autoencoder, device="cuda:99").fit(rows())
+
+
 @pytest.mark.parametrize(
     ("load", "normal", "n_odd", "least"), [(load_wine, [1, 2], 10, 0.84), (load_breast_cancer, [1], 18, 0.93)]
 )

@@ -89,7 +89,7 @@ def _wide_code(fit: Any) -> list[str]:
     widths = (*a.encoder_layer_sizes[:-1], *a.decoder_layer_sizes[:-1]) if a.images is None else ()
     width, n = a.encoder_layer_sizes[-1], a.n_features
     told = estimator._code_may_be_wide or getattr(estimator, "ordered", False)  # whose idle units are known
-    told = told or _is_default(estimator, estimator._width_parameter)
+    told = told or is_default(estimator, estimator._width_parameter)
     told = told or estimator.code_layer == "convolution"  # whose channels share their weights
     keeps = told or estimator.alpha or estimator.encoder is not None or estimator.decoder is not None
     if width <= n or min(widths, default=n) < n or keeps or not fit.objective.is_plain:
@@ -144,7 +144,7 @@ def _without_effect(estimator: Any) -> list[str]:
     told = ", ".join(
         f"{name}={getattr(estimator, name)!r}"
         for name in without_effect(estimator)
-        if not _is_default(estimator, name)
+        if not is_default(estimator, name)
     )
     if not told:
         return []
@@ -171,7 +171,7 @@ def _not_read(estimator: Any) -> list[str]:
         told = [
             f"{name}={getattr(estimator, name)!r}, which is for {_enumerated(those)}"
             for name, those in readers.items()
-            if chosen not in those and not _is_default(estimator, name)
+            if chosen not in those and not is_default(estimator, name)
         ]
         if told:
             complaints.append(
@@ -190,7 +190,7 @@ def _of_images(estimator: Any) -> list[str]:
     """Return what to say of parameters of convolutional networks where dense ones are built."""
     if estimator.image_shape is not None or estimator.encoder is not None or estimator.decoder is not None:
         return []
-    told = [f"{name}={getattr(estimator, name)!r}" for name in _IMAGES if not _is_default(estimator, name)]
+    told = [f"{name}={getattr(estimator, name)!r}" for name in _IMAGES if not is_default(estimator, name)]
     if not told:
         return []
     return [
@@ -199,7 +199,7 @@ def _of_images(estimator: Any) -> list[str]:
     ]
 
 
-def _is_default(estimator: Any, name: str) -> bool:
+def is_default(estimator: Any, name: str) -> bool:
     """Tell whether a parameter was left alone, or could not be set: a constructor of one's own may pass it on."""
     parameters, value = signature(type(estimator)).parameters, getattr(estimator, name)
     return name not in parameters or np.array_equal(np.ravel(parameters[name].default), np.ravel(value))
