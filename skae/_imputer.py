@@ -22,7 +22,7 @@ from ._imputation.plausible import Range, plausible_range
 from ._imputation.training import STEPS_PER_REVIEW, Review, Settings
 from ._networks.activations import ACTIVATIONS
 from ._support import devices, threads
-from ._support.parameters import AT_LEAST_ONE, NON_NEGATIVE, POSITIVE, Parameters, parameter
+from ._support.parameters import AT_LEAST_ONE, NON_NEGATIVE, POSITIVE, Parameters, layer_sizes, parameter
 from ._support.ranks import refuse
 from ._support.warnings import warn
 from ._training.fitting import restore_on_failure
@@ -268,8 +268,8 @@ class AutoencoderImputer(CallbackSupportMixin, Parameters, TransformerMixin, Bas
             task.call_on_fit_task_begin(estimator=self, X=X)
             return task.call_on_fit_task_end(estimator=self, X=X)
 
-        sizes = tuple(np.atleast_1d(np.asarray(self.hidden_layer_sizes, dtype=int)).tolist())
-        shape = Shape(self.n_estimators, x.shape[1], self.n_components, sizes, self.activation)
+        sizes = layer_sizes(self.hidden_layer_sizes, "hidden_layer_sizes")
+        shape = Shape(int(self.n_estimators), x.shape[1], self.n_components, sizes, self.activation)
         try:
             with threads.for_work(work(x)):
                 outcome = fit_imputation(x, observed, shape, settings, streams, report) if x.numel() else None

@@ -235,6 +235,8 @@ def test_limits_hold_for_what_is_filled_in_alone():
         ({"n_estimators": 0}, "n_estimators"),
         ({"missing_values": "?"}, "missing_values"),
         ({"learning_rate": 1e30}, "learning_rate"),
+        ({"hidden_layer_sizes": (8, 0)}, "holds 0, but every width"),
+        ({"hidden_layer_sizes": (2.5,)}, r"hidden_layer_sizes=\(2\.5,\) holds 2\.5"),
     ],
 )
 def test_what_cannot_be_is_refused_and_leaves_the_model(settings, message):
