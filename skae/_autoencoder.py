@@ -3,13 +3,15 @@
 from numbers import Integral
 from typing import Any
 
+from sklearn.utils._param_validation import Interval, RealNotInt
+
 from ._base import TakesSampleWeight
 from ._bottleneck.nested_dropout import NestedDropout
 from ._fitted import ordered
 from ._networks.building import Architecture
 from ._objectives.losses import loss_by
 from ._objectives.penalties import Penalty, contractive
-from ._support.parameters import AT_LEAST_ONE, FRACTION, NON_NEGATIVE, parameter
+from ._support.parameters import AT_LEAST_ONE, NON_NEGATIVE, parameter
 from ._support.warnings import warn
 from ._training.automatic import Automatic
 from ._training.fitting import Fit
@@ -384,7 +386,9 @@ class AutoencoderTransformer(TakesSampleWeight):
     (True, True)
     """
 
-    n_components: Any = parameter(AT_LEAST_ONE, FRACTION, default=16, positional=True)
+    n_components: Any = parameter(
+        AT_LEAST_ONE, Interval(RealNotInt, 0, 1, closed="neither"), default=16, positional=True
+    )
     contractive: float = parameter(NON_NEGATIVE, default=0.0)
     ordered: bool = parameter("boolean", default=False)
 

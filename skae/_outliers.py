@@ -54,7 +54,8 @@ from ._training.together import fit_together
 N_STEPS, BATCH_SIZE = 300, 128
 # Fitted attributes: what scoring needs beside the members.
 _PRIVATE = ("_scale", "_gaussians", "_usual", "_rows_of_fit", "_range")
-_OF_RECIPE = ("trim", "code_weight", "n_components", "device")  # parameters of the members of autoencoder=None
+# Parameters of the members of autoencoder=None. So is n_components, which scikit-learn's checks set anywhere.
+_OF_RECIPE = ("trim", "code_weight", "device")
 
 
 class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters, BaseEstimator):
@@ -86,7 +87,7 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
     trim : float, default=0.0
         Fraction of each batch, the rows with the largest errors, that members do not learn from once a fifth of
         the training is over, in [0, 0.5). It is for training rows with many outliers among them. Without effect
-        on an ``autoencoder``, like the next three, and `fit` warns.
+        on an ``autoencoder``, like the next three.
     code_weight : float, default=0.3
         Weight of the squared distance of the code; that of the residual has weight one.
     n_components : int or 'auto', default='auto'

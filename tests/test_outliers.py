@@ -111,9 +111,9 @@ def with_some_of_another_class(load, normal, n_odd):
 def test_parameters_of_the_recipe_beside_an_autoencoder_are_told_of():
     autoencoder = AutoencoderTransformer(2, max_iter=1)
     with pytest.warns(
-        UserWarning, match=r"Without effect beside an autoencoder: trim=0\.1, n_components=3\."
+        UserWarning, match=r"Without effect beside an autoencoder: trim=0\.1, code_weight=0\.5\."
     ) as caught:
-        detector(autoencoder, trim=0.1, n_components=3).fit(rows())
+        detector(autoencoder, trim=0.1, code_weight=0.5).fit(rows())
     assert len(caught) == 1
     detector(autoencoder, trim=0.0, device="cpu").fit(rows())
 

@@ -204,11 +204,6 @@ def test_the_width_of_layers_bounds_the_code(breast_cancer):
     assert model.n_components_ <= 4
 
 
-def test_a_share_may_be_a_number_of_numpy(breast_cancer):
-    widths = {ordered(kind(0.5), max_iter=5).fit(breast_cancer).n_components_ for kind in (float, np.float32)}
-    assert len(widths) == 1
-
-
 def test_a_share_that_is_not_reached(breast_cancer):
     with pytest.warns(UserWarning, match=r"All 30 units keep .* less than n_components=0.99.*max_iter"):
         model = ordered(0.99, max_iter=1).fit(breast_cancer)
