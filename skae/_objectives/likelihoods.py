@@ -14,6 +14,7 @@ from .._networks.blocks import Linear
 from .._networks.gaussian import GaussianEncoder
 from .._networks.networks import Decoder
 from .._support.texts import first_of
+from .joined import Piece, joined
 from .likelihood_families import LIKELIHOODS
 from .location_scale import ColumnLayer, Columns, student_quantiles
 from .losses import Loss
@@ -130,7 +131,7 @@ def negative_log_likelihood(parts: Parts, decoder: Decoder) -> Loss:
     learned = decoder.log_variance is not None and not decoder.has_conditional_variances
     variance = ColumnLayer(decoder.log_variance) if learned else None  # type: ignore[arg-type]
     dof = None if decoder.log_dof is None else ColumnLayer(decoder.log_dof)
-    losses, outputs = [], []
+    pieces = []
     for name, columns in parts:
         family, known, beside = LIKELIHOODS[name], Columns(decoder), list[int]()
         if family.has_scale:
@@ -138,36 +139,10 @@ def negative_log_likelihood(parts: Parts, decoder: Decoder) -> Loss:
             if decoder.n_features is not None:
                 beside = [decoder.n_features + number for number in scale]
             known = Columns(decoder, selector(scale), variance, dof if name == "student_t" else None)
-        losses.append(family.loss(known))
-        outputs.append((*columns, *beside))
-    loss = losses[0] if len(losses) == 1 else _joined(losses, [columns for _, columns in parts], outputs)
+        pieces.append(Piece(family.loss(known), columns, (*columns, *beside)))
+    loss = pieces[0].loss if len(pieces) == 1 else joined(pieces)
     heads = tuple(head for head in (variance, dof) if head is not None)
     return loss._replace(link="identity", mean_over_features=False, heads=heads, supports=supports(parts))
-
-
-def _joined(losses: list[Loss], columns: list[tuple[int, ...]], outputs: list[tuple[int, ...]]) -> Loss:
-    """Join losses of some columns each to one of all columns; each takes its own columns of the output."""
-    pieces = [
-        (loss, selector(own), selector(given)) for loss, own, given in zip(losses, columns, outputs, strict=True)
-    ]
-    order = torch.tensor([column for own in columns for column in own]).argsort()
-
-    def entrywise(output: Tensor, target: Tensor) -> Tensor:
-        entries = [loss.entrywise(output[:, given], target[:, own]) for loss, own, given in pieces]  # type: ignore[misc]
-        return torch.cat(entries, 1)[:, order]
-
-    def sum_and_gradient(output: Tensor, target: Tensor, weight: Tensor | None, gradient: Tensor) -> Tensor:
-        totals = []
-        for loss, own, given in pieces:
-            share = weight if weight is None or weight.shape[1] == 1 else weight[:, own]
-            part = gradient[:, given]
-            total = loss.sum_and_gradient(output[:, given], target[:, own], share, part)  # type: ignore[misc]
-            totals.append(total)
-            if not isinstance(given, slice):  # a slice is a view, written in place
-                gradient[:, given] = part
-        return torch.stack(totals).sum()
-
-    return Loss(entrywise, sum_and_gradient, shift_invariant=False)
 
 
 def supports(parts: Parts) -> tuple[Support, ...]:
