@@ -11,6 +11,8 @@ from scipy import special
 _TYPES = {"float32": TensorProto.FLOAT, "float64": TensorProto.DOUBLE, "int64": TensorProto.INT64}
 _TYPES |= {"bool": TensorProto.BOOL, "uint8": TensorProto.UINT8}
 
+_DOUBLE_LOGS = float(np.log(np.log(2))), float(np.log(42))  # log(-log p) of 1 / 2 and of 6e-19
+
 
 class Graph:
     """Writes operators into a skl2onnx container; values are known by their names.
@@ -145,6 +147,23 @@ class Graph:
         tail = self.multiply(self.op("Exp", self.op("Neg", self.square(x))), scaled)
         return self.multiply(self.op("Sign", x), self.subtract(1.0, tail))
 
+    def arsinh(self, x: str) -> str:
+        size = self.op("Abs", x)
+        positive = self.op("Log", self.add(size, self.op("Sqrt", self.add(self.square(size), 1.0))))
+        return self.multiply(self.op("Sign", x), positive)
+
+    def normal_quantile(self, p: str) -> str:
+        """Return standard normal quantiles of probabilities from 1e-18 to 1 - 1e-16, in float64.
+
+        For p <= 1 / 2 it is smooth in log(-log p): a polynomial of that, interpolated at Chebyshev's points.
+        """
+        smaller = self.op("Min", p, self.subtract(1.0, p))
+        lowest, highest = _DOUBLE_LOGS
+        double_log = self.op("Log", self.op("Neg", self.op("Log", smaller)))
+        u = self.multiply(self.subtract(double_log, (lowest + highest) / 2), 2 / (highest - lowest))
+        below = self.horner(u, _lower_quantiles())
+        return self.where(self.op("Less", p, 0.5), below, self.op("Neg", below))
+
     def log_gamma(self, x: str) -> str:
         """Return the logarithm of the gamma function of positive numbers, by Stirling's series at x + 8."""
         wide = Graph(self.scope, self.container, np.dtype(np.float64))
@@ -167,5 +186,15 @@ def _scaled_erfc(degree: int = 25) -> np.ndarray:
     def function(u: Any) -> Any:
         x = 2 * (1 + u) / (1 - u)
         return special.erfcx(x) * (1 + 2 * x)
+
+    return chebyshev.cheb2poly(chebyshev.chebinterpolate(function, degree))
+
+
+def _lower_quantiles(degree: int = 20) -> np.ndarray:
+    """Return the coefficients of normal quantiles, p <= 1 / 2, as a polynomial in log(-log p) in [-1, 1]."""
+    lowest, highest = _DOUBLE_LOGS
+
+    def function(u: Any) -> Any:
+        return special.ndtri_exp(-np.exp((lowest + highest) / 2 + u * (highest - lowest) / 2))
 
     return chebyshev.cheb2poly(chebyshev.chebinterpolate(function, degree))

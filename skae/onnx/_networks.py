@@ -104,10 +104,7 @@ def _compress(graph: Graph, encoder: Encoder, x: str) -> str:
     compressed = graph.where(graph.constant(log_scale > 0, bool), logs, x)
     if not encoder.compresses_tails:
         return compressed
-    size = graph.op("Abs", scaled)
-    tails = graph.op("Log", graph.add(size, graph.op("Sqrt", graph.add(graph.square(size), 1.0))))
-    signed = graph.multiply(graph.op("Sign", scaled), tails)
-    return graph.where(graph.constant(log_scale < 0, bool), signed, compressed)
+    return graph.where(graph.constant(log_scale < 0, bool), graph.arsinh(scaled), compressed)
 
 
 def _mark(graph: Graph, encoder: Encoder, x: str) -> str:

@@ -575,6 +575,12 @@ class _Recorder:
     ("function", "expected", "x"),
     [
         ("erf", special.erf, np.concatenate([np.linspace(-9, 9, 2001), [-1e6, 0, 1e-12, 1e6]])),
+        ("arsinh", np.arcsinh, np.concatenate([np.linspace(-9, 9, 2001), [-1e15, 0, 1e-12, 1e15]])),
+        (
+            "normal_quantile",
+            special.ndtri,
+            np.append(np.linspace(1e-9, 1 - 1e-9, 2001), [1e-18, 1 - 1e-15]),
+        ),
         ("log_gamma", special.gammaln, np.concatenate([np.linspace(1e-3, 30, 2001), [1e3, 1e6]])),
     ],
 )
