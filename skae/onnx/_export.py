@@ -7,7 +7,7 @@ import numpy as np
 import scipy.sparse
 import skl2onnx
 from skl2onnx.common import data_types
-from sklearn.base import TransformerMixin, is_classifier
+from sklearn.base import is_classifier
 from sklearn.utils.validation import check_is_fitted
 
 import skae
@@ -21,8 +21,9 @@ from .. import (
 )
 from .._data.remedies import refuse_lazy
 from ._graph import Graph
-from ._outputs import kind_of
+from ._inputs import check_columns, first_row, inputs_of, takes_table, with_names
 from ._parts import first_step, last_step, parts_of, plain
+from ._tables import kind_of
 
 MINIMUM_OPSET = 18  # since it, reductions take their axes as an input
 _SYNONYMS = {  # methods whose results the outputs are
@@ -52,6 +53,8 @@ def to_onnx(model, X, *, outputs=None, target_opset=None):
     X : {array-like, data frame} of shape (n_samples, n_features)
         Rows such as the exported model will be given: their number of columns and their dtype are what it takes.
         Only the first row is read. It computes in float32 for float32, and in float64 for float64 and integers.
+        Of a data frame, each column is an input of shape (n, 1). For a `TabularVAESampler` all rows are read: see
+        the notes.
     outputs : str or sequence of str, default=None
         What the model, or the last step of the pipeline, is to give, in this order:
 
@@ -59,6 +62,7 @@ def to_onnx(model, X, *, outputs=None, target_opset=None):
         - 'reconstruction': what ``reconstruct`` returns, in the units of the rows that the estimator itself is
           given: in a pipeline, those after the scaler;
         - 'score_samples', of shape (n_samples,);
+        - 'codes' and 'score_samples', of a `TabularVAESampler`;
         - 'labels' and 'probabilities', of a classifier;
         - 'labels', 'score_samples' and 'p_values', of an outlier detector.
 
@@ -81,10 +85,12 @@ def to_onnx(model, X, *, outputs=None, target_opset=None):
     TypeError
         If X is sparse, which ONNX has no matrices for, or a lazy frame.
     ValueError
-        If an output is asked for that the model does not give, X has other columns than the rows of `fit`, or the
-        version of the operators is too old.
+        If an output is asked for that the model does not give, X has other columns than the rows of `fit`, or a
+        column of a table other dtypes, or the version of the operators is too old.
     NotImplementedError
-        If the model holds what cannot be exported, such as a loss that is a Python function.
+        If the model holds what cannot be exported, such as a loss that is a Python function, or a table what no
+        input can hold: an array of numbers beside strings, categories that are dates or of several types, integers
+        beyond 2**53 that do not come as int64.
 
     Notes
     -----
@@ -95,6 +101,12 @@ def to_onnx(model, X, *, outputs=None, target_opset=None):
     reconstructions and probabilities are NaN, scores are -inf, and a detector's labels are -1, with the smallest
     p-value. A classifier's labels are then none of its classes: -1 or, if that is one, the next integer below; an
     empty string; or NaN. Boolean labels and the bits of a hasher do not tell: look at probabilities and scores.
+
+    *Tables.* Inputs for the columns of a frame take what ``frame[[name]].to_numpy()`` gives: numbers, booleans, or
+    strings. Missing numbers are NaN; integers and booleans with missing cells in X are inputs of float64. As
+    `TabularVAESampler` does with categories that `fit` did not see, the model takes a string that is none of the
+    categories for a missing cell: an empty one, if that is no category, or 'None' and 'nan', which ONNX Runtime
+    makes of None and NaN in arrays of objects.
 
     Examples
     --------
@@ -127,8 +139,8 @@ def to_onnx(model, X, *, outputs=None, target_opset=None):
         raise ValueError(f"target_opset={target_opset} is too old: at least {MINIMUM_OPSET} is needed.")
     for estimator in _estimators(model):
         _register(type(estimator))
-    rows = X[:1] if hasattr(X, "iloc") or hasattr(X, "columns") else _floating(X)
-    _check_columns(first_step(model), rows)
+    first, rows = first_step(model), first_row(model, X)
+    check_columns(first, rows)
     last = last_step(model)
     options: dict[int, dict[str, Any]] = {}
     if is_classifier(last):
@@ -137,12 +149,13 @@ def to_onnx(model, X, *, outputs=None, target_opset=None):
         names = [outputs] if isinstance(outputs, str) else [*outputs]
         _check_outputs(last, names)
         options.setdefault(id(last), {})["outputs"] = names
-    return skl2onnx.to_onnx(model, rows, options=options or None, target_opset=target_opset)
+    given = inputs_of(X, first) if takes_table(model, X) else rows
+    converted = skl2onnx.to_onnx(model, given, options=options or None, target_opset=target_opset)
+    return with_names(converted, getattr(rows, "columns", ()))
 
 
 _REASONS = {
     AutoencoderImputer: "it solves linear equations for each row, which ONNX has no operator for",
-    TabularVAESampler: "it takes tables of numbers and categories apart in Python",
 }
 
 
@@ -153,36 +166,6 @@ def _refuse(model: Any) -> None:
             if isinstance(part, estimator):
                 rest = "" if part is model else " Export the steps after it, and give them what it returns."
                 raise NotImplementedError(f"{estimator.__name__} cannot be exported: {reason}.{rest}")
-
-
-def _floating(X: Any) -> np.ndarray:
-    """Return the first row as an array of float32 or float64."""
-    rows = np.atleast_1d(X)[:1]
-    return rows if rows.dtype.name in _FLOATS else rows.astype(np.float32 if rows.dtype == "float16" else float)
-
-
-def _check_columns(first: Any, rows: Any) -> None:
-    """Refuse other columns than those of `fit`, which skl2onnx takes for these by their places."""
-    if len(rows.shape) != 2:
-        raise ValueError(
-            f"X has the shape {rows.shape}, but rows and columns are needed: X.reshape(1, -1) is a row."
-        )
-    if not isinstance(first, (TransformerMixin, *_ESTIMATORS)) or hasattr(first, "transformers_"):
-        return  # among them those that choose columns by their names
-    name, width = type(first).__name__, getattr(first, "n_features_in_", rows.shape[1])
-    if rows.shape[1] != width:
-        raise ValueError(
-            f"X has {rows.shape[1]} features, but {name} takes {width}. Give rows such as those of fit."
-        )
-    fitted_on, given = getattr(first, "feature_names_in_", None), getattr(rows, "columns", None)
-    if fitted_on is None or given is None:
-        return
-    for number, (expected, found) in enumerate(zip(fitted_on, given, strict=True)):
-        if expected != found:
-            raise ValueError(
-                f"Column {number} of X is {str(found)!r}, but {name} was fitted with {str(expected)!r} there. "
-                "Give the columns of fit, in their order."
-            )
 
 
 def _check_outputs(last: Any, names: Sequence[str]) -> None:
@@ -251,16 +234,21 @@ def _convert(scope: Any, operator: Any, container: Any) -> None:
     graph = Graph(scope, container, _dtype(operator.inputs))
     if graph.opset < MINIMUM_OPSET:
         raise ValueError(f"target_opset={graph.opset} is too old: at least {MINIMUM_OPSET} is needed.")
-    parts = [
-        variable.onnx_name if _has_dtype(variable, graph.dtype) else graph.cast(variable.onnx_name)
-        for variable in operator.inputs
-    ]
     model = operator.raw_operator
-    written = kind_of(model)(graph, model, graph.stack(parts))
+    takes_tables = isinstance(model, TabularVAESampler)
+    written = kind_of(model)(graph, model, operator.inputs if takes_tables else _matrix(graph, operator.inputs))
     for name, variable in zip(_outputs(operator), operator.outputs, strict=True):
         result = getattr(written, _SYNONYMS.get(name, name))
         integers = type(variable.type) is data_types.Int64TensorType
         graph.rename(graph.cast(result, np.int64) if integers else result, variable.onnx_name)
+
+
+def _matrix(graph: Graph, inputs: list) -> str:
+    """Return the columns of all inputs, in the graph's dtype."""
+    names = (variable.onnx_name for variable in inputs)
+    return graph.stack(
+        [name if _has_dtype(v, graph.dtype) else graph.cast(name) for name, v in zip(names, inputs, strict=True)]
+    )
 
 
 def _outputs(operator: Any) -> Sequence[str]:
@@ -292,7 +280,7 @@ def _register(cls: type) -> None:
 for _cls in _REASONS:
     skl2onnx.update_registered_converter(_cls, _alias(_cls), _infer, _convert, parser=_parse_none)
 _FLOATS = ("float32", "float64")
-_ESTIMATORS = (BaseAutoencoder, AutoencoderClassifier, AutoencoderOutlierDetector)
+_ESTIMATORS = (BaseAutoencoder, AutoencoderClassifier, AutoencoderOutlierDetector, TabularVAESampler)
 for _name in skae.__all__:
     _cls = getattr(skae, _name)
     if isinstance(_cls, type) and issubclass(_cls, _ESTIMATORS):

@@ -40,7 +40,7 @@ class Autoencoder:
         Name of the rows, of the graph's dtype.
     """
 
-    outputs: ClassVar = ("codes", "reconstruction", "score_samples")
+    outputs: ClassVar[tuple[str, ...]] = ("codes", "reconstruction", "score_samples")
     defaults: ClassVar = ("codes",)  # what is given where no output is asked for, and in the midst of a pipeline
 
     def __init__(self, graph: Graph, model: Any, x: str) -> None:
@@ -129,11 +129,14 @@ class Variational(Autoencoder):
         n_raw = model._architecture["n_variances"] if model.decoder_.has_conditional_variances else 0
         decoded = graph.reshape(decoded, -1, n_draws, n_features + n_raw)
         nll = negative_log_likelihood(graph, model, decoded, graph.reshape(self.x, -1, 1, n_features))
-        # log p(z) - log q(z|x), both standard normal but for their constants, which cancel
-        ratio = graph.subtract(graph.add(log_variance, np.square(noise)), graph.square(z))
-        ratio = graph.multiply(graph.reduce("Sum", ratio, axis=2, keepdims=False), 0.5)
+        # log p(z) - log q(z|x), without the constants of a standard normal distribution, which cancel
+        halves = graph.multiply(graph.add(log_variance, np.square(noise)), 0.5)
+        ratio = graph.add(graph.reduce("Sum", halves, axis=2, keepdims=False), self._log_prior(z))
         total = graph.reduce("LogSumExp", graph.subtract(ratio, nll), keepdims=False)
         return self._allowed(graph.subtract(total, math.log(n_draws)))
+
+    def _log_prior(self, z: str) -> str:
+        return self.graph.multiply(self.graph.reduce("Sum", self.graph.square(z), axis=2, keepdims=False), -0.5)
 
 
 class Classifier:

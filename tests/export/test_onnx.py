@@ -37,7 +37,6 @@ from skae import (
     DenoisingAutoencoder,
     SemanticHasher,
     SparseAutoencoder,
-    TabularVAESampler,
     VAESampler,
 )
 from skae.onnx import to_onnx
@@ -196,11 +195,8 @@ def test_a_detector_of_other_members_says_so(rows):
 
 @pytest.mark.parametrize(
     ("estimator", "reason"),
-    [
-        (AutoencoderImputer(n_estimators=1, max_iter=1, random_state=0), "linear equations"),
-        (TabularVAESampler(2, hidden_layer_sizes=(4,), max_iter=1, random_state=0), "categories apart in Python"),
-    ],
-    ids=["imputer", "tables"],
+    [(AutoencoderImputer(n_estimators=1, max_iter=1, random_state=0), "linear equations")],
+    ids=["imputer"],
 )
 def test_some_say_why_they_cannot(estimator, reason, rows):
     X = np.where(np.random.default_rng(0).random(rows.shape) < 0.1, np.nan, rows)
