@@ -60,7 +60,8 @@ def test_reconstructions_of_a_pipeline(X):
 @pytest.mark.parametrize("noise", ["gaussian", "white", "masking", "salt_and_pepper", lambda X, generator: X + 1])
 def test_a_denoisers_own_noise(noise, X):
     scaler = MinMaxScaler()
-    pipe = make_pipeline(scaler, configured(DenoisingAutoencoder, noise=noise, noise_level=0.5)).fit(X)
+    level = {} if callable(noise) else {"noise_level": 0.5}
+    pipe = make_pipeline(scaler, configured(DenoisingAutoencoder, noise=noise, **level)).fit(X)
     draw = partial(ReconstructionDisplay.from_estimator, pipe, X, image_shape=SHAPE)
     display = draw(corrupt=True, random_state=0)
     assert [ax.get_ylabel() for ax in display.axes_[:, 0]] == ["clean", "noise added", "reconstruction"]
