@@ -22,7 +22,8 @@ from .. import (
 from .._data.remedies import refuse_lazy
 from ._graph import Graph
 from ._inputs import check_columns, first_row, inputs_of, takes_table, with_names
-from ._parts import first_step, last_step, parts_of, plain
+from ._parts import first_step, last_step, parts_of, plain, refuse
+from ._rows import FLOATS, as_marked
 from ._tables import kind_of
 
 MINIMUM_OPSET = 18  # since it, reductions take their axes as an input
@@ -52,9 +53,9 @@ def to_onnx(model, X, *, outputs=None, target_opset=None):
         with one in it, or a search over one, whose best estimator is exported.
     X : {array-like, data frame} of shape (n_samples, n_features)
         Rows such as the exported model will be given: their number of columns and their dtype are what it takes.
-        Only the first row is read. It computes in float32 for float32, and in float64 for float64 and integers.
-        Of a data frame, each column is an input of shape (n, 1). For a `TabularVAESampler` all rows are read: see
-        the notes.
+        Only the first row is read; nullable columns of numbers count as plain ones, with NaN. The model computes
+        in float32 for float32, and in float64 for float64 and integers. Of a data frame, each column is an input
+        of shape (n, 1). For a `TabularVAESampler` all rows are read: see the notes.
     outputs : str or sequence of str, default=None
         What the model, or the last step of the pipeline, is to give, in this order:
 
@@ -64,11 +65,12 @@ def to_onnx(model, X, *, outputs=None, target_opset=None):
         - 'score_samples', of shape (n_samples,);
         - 'codes' and 'score_samples', of a `TabularVAESampler`;
         - 'labels' and 'probabilities', of a classifier;
-        - 'labels', 'score_samples' and 'p_values', of an outlier detector.
+        - 'labels', 'score_samples' and 'p_values', of an outlier detector;
+        - 'filled', of an imputer: what its ``transform`` returns.
 
-        None gives the codes; of a classifier, labels and probabilities; of a detector, labels and scores. The
-        methods' names ('transform', 'reconstruct', 'predict', 'predict_proba') mean the same. Outputs have the
-        names by which they are asked for.
+        None gives the codes; of a classifier, labels and probabilities; of a detector, labels and scores; of an
+        imputer, the filled rows. The methods' names ('transform', 'reconstruct', 'predict', 'predict_proba') mean
+        the same. Outputs have the names by which they are asked for.
     target_opset : int, default=None
         Version of ONNX's operators, at least 18. None takes the newest that skl2onnx knows.
 
@@ -88,9 +90,9 @@ def to_onnx(model, X, *, outputs=None, target_opset=None):
         If an output is asked for that the model does not give, X has other columns than the rows of `fit`, or a
         column of a table other dtypes, or the version of the operators is too old.
     NotImplementedError
-        If the model holds what cannot be exported, such as a loss that is a Python function, or a table what no
-        input can hold: an array of numbers beside strings, categories that are dates or of several types, integers
-        beyond 2**53 that do not come as int64.
+        If the model holds what cannot be exported, such as a loss that is a Python function, or an imputer that
+        draws what it fills in; or a table what no input can hold: an array of numbers beside strings, categories
+        that are dates or of several types, integers beyond 2**53 that do not come as int64.
 
     Notes
     -----
@@ -98,9 +100,10 @@ def to_onnx(model, X, *, outputs=None, target_opset=None):
     have to be made dense before they are given to the exported model.
 
     An exported model refuses no rows. For those with NaN (unless it marks missing values) or infinity, codes,
-    reconstructions and probabilities are NaN, scores are -inf, and a detector's labels are -1, with the smallest
-    p-value. A classifier's labels are then none of its classes: -1 or, if that is one, the next integer below; an
-    empty string; or NaN. Boolean labels and the bits of a hasher do not tell: look at probabilities and scores.
+    reconstructions, probabilities and filled rows are NaN, scores are -inf, and a detector's labels are -1, with
+    the smallest p-value. A classifier's labels are then none of its classes: -1 or, if that is one, the next
+    integer below; an empty string; or NaN. Boolean labels and the bits of a hasher do not tell: look at
+    probabilities and scores.
 
     *Tables.* Inputs for the columns of a frame take what ``frame[[name]].to_numpy()`` gives: numbers, booleans, or
     strings. Missing numbers are NaN; integers and booleans with missing cells in X are inputs of float64. As
@@ -131,7 +134,7 @@ def to_onnx(model, X, *, outputs=None, target_opset=None):
     """
     check_is_fitted(model)
     model = plain(model)
-    _refuse(model)
+    refuse(model)
     refuse_lazy(X)
     if scipy.sparse.issparse(X):
         raise TypeError("X is sparse, but ONNX models take dense rows. Give a few dense ones: X[:1].toarray().")
@@ -154,29 +157,16 @@ def to_onnx(model, X, *, outputs=None, target_opset=None):
     return with_names(converted, getattr(rows, "columns", ()))
 
 
-_REASONS = {
-    AutoencoderImputer: "it solves linear equations for each row, which ONNX has no operator for",
-}
-
-
-def _refuse(model: Any) -> None:
-    """Say why some estimators have no graph, alone or as a step."""
-    for part in parts_of(model):
-        for estimator, reason in _REASONS.items():
-            if isinstance(part, estimator):
-                rest = "" if part is model else " Export the steps after it, and give them what it returns."
-                raise NotImplementedError(f"{estimator.__name__} cannot be exported: {reason}.{rest}")
-
-
 def _check_outputs(last: Any, names: Sequence[str]) -> None:
     if not isinstance(last, _ESTIMATORS):
         raise ValueError(
             f"outputs={names!r} are those of an estimator of skae, but the last step is {type(last).__name__}. "
             "Leave outputs out, or export the pipeline up to the estimator: model[:-1]."
         )
-    known = kind_of(last).outputs
+    kind = kind_of(last)
+    known = kind.outputs
     for name in names:
-        if _SYNONYMS.get(name, name) not in known:
+        if _meaning(kind, name) not in known:
             raise ValueError(
                 f"outputs names {name!r}, which {type(last).__name__} does not give to ONNX. Choose among "
                 f"{', '.join(map(repr, known))}."
@@ -193,22 +183,24 @@ def _estimators(model: Any) -> Iterator[Any]:
 
 def _parse(scope: Any, model: Any, inputs: list, custom_parsers: Any = None) -> list:
     """Declare the outputs of an estimator."""
+    refuse(model)  # also where skl2onnx is called by itself
     operator = scope.declare_local_operator(_alias(type(model)), model)
     operator.inputs = inputs
     operator.skae_outputs = _names(scope, model)
     kind, dtype = kind_of(model), _dtype(inputs)
     for name in operator.skae_outputs:
         # Steps that follow choose the dtype of their own outputs by these, before `_infer` is called.
-        found = np.dtype(kind.dtype(model, _SYNONYMS.get(name, name), dtype)).name
-        tensor = _TENSORS[found if found in _FLOATS else "float32"]
+        found = np.dtype(kind.dtype(model, _meaning(kind, name), dtype)).name
+        tensor = _TENSORS[found if found in FLOATS else "float32"]
         operator.outputs.append(scope.declare_local_variable(name, tensor()))
     return operator.outputs
 
 
-def _parse_none(scope: Any, model: Any, inputs: list, custom_parsers: Any = None) -> list:
-    """Say why there is no graph, where skl2onnx is called by itself."""
-    _refuse(model)
-    return []
+def _meaning(kind: Any, name: str) -> str:
+    """Return the name of the output that a method's name, or a name of its own, stands for."""
+    if name == "transform" and "filled" in kind.outputs:
+        return "filled"
+    return _SYNONYMS.get(name, name)
 
 
 def _names(scope: Any, model: Any) -> Sequence[str]:
@@ -221,7 +213,7 @@ def _infer(operator: Any) -> None:
     model = operator.raw_operator
     kind, dtype = kind_of(model), _dtype(operator.inputs)
     for name, variable in zip(_outputs(operator), operator.outputs, strict=True):
-        name = _SYNONYMS.get(name, name)
+        name = _meaning(kind, name)
         found = np.dtype(kind.dtype(model, name, dtype)).name
         if found == "uint8" and hasattr(operator, "skae_outputs") and not variable.is_leaf:
             found = "int64"  # bits that other steps read, whose converters take no bytes
@@ -235,20 +227,25 @@ def _convert(scope: Any, operator: Any, container: Any) -> None:
     if graph.opset < MINIMUM_OPSET:
         raise ValueError(f"target_opset={graph.opset} is too old: at least {MINIMUM_OPSET} is needed.")
     model = operator.raw_operator
-    takes_tables = isinstance(model, TabularVAESampler)
-    written = kind_of(model)(graph, model, operator.inputs if takes_tables else _matrix(graph, operator.inputs))
+    kind, takes_tables = kind_of(model), isinstance(model, TabularVAESampler)
+    written = kind(graph, model, operator.inputs if takes_tables else _matrix(graph, model, operator.inputs))
     for name, variable in zip(_outputs(operator), operator.outputs, strict=True):
-        result = getattr(written, _SYNONYMS.get(name, name))
+        result = getattr(written, _meaning(kind, name))
         integers = type(variable.type) is data_types.Int64TensorType
         graph.rename(graph.cast(result, np.int64) if integers else result, variable.onnx_name)
 
 
-def _matrix(graph: Graph, inputs: list) -> str:
+def _matrix(graph: Graph, model: Any, inputs: list) -> str:
     """Return the columns of all inputs, in the graph's dtype."""
-    names = (variable.onnx_name for variable in inputs)
-    return graph.stack(
-        [name if _has_dtype(v, graph.dtype) else graph.cast(name) for name, v in zip(names, inputs, strict=True)]
-    )
+    parts = []
+    for variable in inputs:
+        part = variable.onnx_name
+        if _has_dtype(variable, np.dtype(np.float32)) and graph.is_double:
+            part = as_marked(graph, model, part)
+        elif not _has_dtype(variable, graph.dtype):
+            part = graph.cast(part)
+        parts.append(part)
+    return graph.stack(parts)
 
 
 def _outputs(operator: Any) -> Sequence[str]:
@@ -277,10 +274,13 @@ def _register(cls: type) -> None:
     )
 
 
-for _cls in _REASONS:
-    skl2onnx.update_registered_converter(_cls, _alias(_cls), _infer, _convert, parser=_parse_none)
-_FLOATS = ("float32", "float64")
-_ESTIMATORS = (BaseAutoencoder, AutoencoderClassifier, AutoencoderOutlierDetector, TabularVAESampler)
+_ESTIMATORS = (
+    AutoencoderClassifier,
+    AutoencoderImputer,
+    AutoencoderOutlierDetector,
+    BaseAutoencoder,
+    TabularVAESampler,
+)
 for _name in skae.__all__:
     _cls = getattr(skae, _name)
     if isinstance(_cls, type) and issubclass(_cls, _ESTIMATORS):

@@ -1,11 +1,11 @@
 """A graph of ONNX operators that is being written: one method for each operation that skae's models need."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.polynomial import chebyshev
-from onnx import TensorProto
+from onnx import NodeProto, TensorProto, helper
 from scipy import special
 
 _TYPES = {"float32": TensorProto.FLOAT, "float64": TensorProto.DOUBLE, "int64": TensorProto.INT64}
@@ -76,6 +76,39 @@ class Graph:
     def rename(self, value: str, name: str) -> None:
         """Give a value the name of an output."""
         self.container.add_node("Identity", [value], [name], name=self.scope.get_unique_operator_name("Identity"))
+
+    def loop(self, n: str, body: Callable[..., Sequence[str]], *state: tuple[str, Any]) -> list[str]:
+        """Repeat a piece of graph ``n`` times; return its last state.
+
+        Parameters
+        ----------
+        n : str
+            Number of repetitions, an integer without axes.
+        body : callable (graph, number, *state) -> sequence of str
+            Writes one repetition and returns the state after it. It may name values from outside on which some
+            state to start with depends: skl2onnx, which sorts operators, does not look into it.
+        *state : tuple of str and dtype
+            Values to start with, and their dtypes.
+        """
+        inside = _Body(self.container)
+        number, going, *before = (self.name() for _ in range(2 + len(state)))
+        kinds = [_TYPES[np.dtype(dtype).name] for _, dtype in state]
+        graph = Graph(self.scope, inside, self.dtype)
+        after = [graph.op("Identity", value) for value in (going, *body(graph, number, *before))]
+        own = [(number, TensorProto.INT64, ()), (going, TensorProto.BOOL, ())]
+        inputs = [*own, *((name, kind, None) for name, kind in zip(before, kinds, strict=True))]
+        outputs = zip(after, (TensorProto.BOOL, *kinds), ((), *[None] * len(kinds)), strict=True)
+        proto = helper.make_graph(
+            inside.nodes,
+            self.name("body"),
+            [helper.make_tensor_value_info(*value) for value in inputs],
+            [helper.make_tensor_value_info(*value) for value in outputs],
+            inside.constants,
+        )
+        results = self.op(
+            "Loop", n, self.constant(True, bool), *(name for name, _ in state), outputs=len(state), body=proto
+        )
+        return [results] if len(state) == 1 else results
 
     # Arithmetic --------------------------------------------------------------------------------------------
 
@@ -178,6 +211,21 @@ class Graph:
         main = wide.multiply(wide.subtract(shifted, 0.5), wide.op("Log", shifted))
         main = wide.add(wide.subtract(main, shifted), 0.5 * np.log(2 * np.pi))
         return self.cast(wide.subtract(wide.add(main, tail), wide.op("Log", product)))
+
+
+class _Body:
+    """A container of what is repeated: its operators and constants."""
+
+    def __init__(self, outside: Any) -> None:
+        self.target_opset_any_domain = outside.target_opset_any_domain
+        self.nodes: list[NodeProto] = []
+        self.constants: list[TensorProto] = []
+
+    def add_node(self, kind: str, inputs: Any, outputs: Any, name: str, **attributes: Any) -> None:
+        self.nodes.append(helper.make_node(kind, inputs, outputs, name, **attributes))
+
+    def add_initializer(self, name: str, kind: int, shape: Any, content: np.ndarray) -> None:
+        self.constants.append(helper.make_tensor(name, kind, shape, content.tobytes(), raw=True))
 
 
 def _scaled_erfc(degree: int = 25) -> np.ndarray:

@@ -11,6 +11,7 @@ from .._data.tables import frames, roles
 from .._data.tables.columns import Variable
 from .._data.tables.frames import LARGEST_EXACT, Column
 from ._parts import first_step, parts_of
+from ._rows import plain_row
 
 _TYPES = {
     "float32": data_types.FloatTensorType,
@@ -39,15 +40,10 @@ _TAKE_COLUMNS = (TransformerMixin, BaseAutoencoder, AutoencoderClassifier, Autoe
 
 
 def first_row(model: Any, X: Any) -> Any:
-    """Return the first row of X: of a data frame as such, else as an array, of floating numbers but for tables."""
-    if hasattr(X, "iloc") or hasattr(X, "columns"):
-        return X[:1]
-    if takes_table(model, X):
+    """Return the first row of X: of a table as it is, else of numbers that skl2onnx knows."""
+    if not hasattr(X, "columns") and takes_table(model, X):
         return frames.as_table(X)[:1]
-    rows = np.atleast_1d(X)[:1]
-    if rows.dtype.name in ("float32", "float64"):
-        return rows
-    return rows.astype(np.float32 if rows.dtype == "float16" else float)
+    return plain_row(X)
 
 
 def takes_table(model: Any, X: Any) -> bool:

@@ -8,24 +8,25 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from .. import AutoencoderClassifier, AutoencoderOutlierDetector, BaseAutoencoder, SemanticHasher, VAESampler
+from .. import (
+    AutoencoderClassifier,
+    AutoencoderImputer,
+    AutoencoderOutlierDetector,
+    BaseAutoencoder,
+    SemanticHasher,
+    VAESampler,
+)
 from .._data.arrays import is_nan
 from .._fitted.distances import Gaussian
 from .._fitted.members import DistanceMember
 from .._fitted.sampling import standard_normal
 from .._networks.activations import LOG_VARIANCE_BOUND
 from ._graph import Graph
+from ._imputer import Imputer
 from ._likelihoods import negative_log_likelihood
 from ._modules import array
 from ._networks import decode, encode
-from ._support import minus_infinity_outside, minus_infinity_where, nan_if_not_finite
-
-
-def empty(graph: Graph, x: str, marker: Any) -> str:
-    """Tell which rows hold nothing but what stands for missing values."""
-    missing = graph.op("IsNaN", x) if is_nan(marker) else graph.op("Equal", x, float(marker))
-    n_seen = graph.reduce("Sum", graph.cast(graph.op("Not", missing)), keepdims=False)
-    return graph.op("Equal", n_seen, 0.0)
+from ._support import empty, minus_infinity_outside, minus_infinity_where, nan_if_not_finite, no_class
 
 
 class Autoencoder:
@@ -181,7 +182,7 @@ class Classifier:
         if classes.dtype.kind != "b":  # which have no third value
             broken = graph.op("IsNaN", graph.reshape(self._mark, -1))
             best = graph.where(broken, graph.integers([len(classes)]), best)
-            classes = np.append(classes, _no_class(classes))
+            classes = np.append(classes, no_class(classes))
         return graph.op("Gather", graph.labels(classes), best, axis=0)
 
 
@@ -276,17 +277,8 @@ class Detector:
         return graph.divide(graph.subtract(float(1 + n), graph.cast(place)), float(1 + n))
 
 
-def _no_class(classes: np.ndarray) -> Any:
-    """Return what is none of the classes: -1 or the next below that is free, NaN, or an empty string."""
-    if classes.dtype.kind == "f":
-        return math.nan
-    label: Any = -1 if classes.dtype.kind == "i" else ""
-    while label in classes.tolist():
-        label = label - 1 if classes.dtype.kind == "i" else f"{label}?"
-    return label
-
-
 KINDS = {  # the first that fits
+    AutoencoderImputer: Imputer,
     AutoencoderOutlierDetector: Detector,
     AutoencoderClassifier: Classifier,
     SemanticHasher: Hasher,

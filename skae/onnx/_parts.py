@@ -1,4 +1,4 @@
-"""What models are made of: pipelines, searches and ensembles taken apart."""
+"""What models are made of: pipelines, searches and ensembles taken apart; and parts that have no graph."""
 
 import copy
 from collections.abc import Iterator
@@ -70,3 +70,15 @@ def parts_of(model: Any) -> Iterator[Any]:
     if not isinstance(model, _WHOLE):
         for name in _PLACES:
             yield from parts_of(getattr(model, name, ()))
+
+
+def refuse(model: Any) -> None:
+    """Say why some estimators have no graph, alone or as a step."""
+    for part in parts_of(model):
+        if isinstance(part, AutoencoderImputer) and part.sample_posterior:
+            rest = "" if part is model else " Or export the steps after it, and give them what it returns."
+            raise NotImplementedError(
+                "AutoencoderImputer(sample_posterior=True) cannot be exported: each call draws anew, with "
+                "generators that ONNX does not have. Call set_params(sample_posterior=False), which needs no new "
+                f"fit, to export what fills in expected values.{rest}"
+            )

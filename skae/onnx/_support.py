@@ -1,4 +1,4 @@
-"""Rows that skae warns of or refuses: outside the support of a loss or a likelihood, and not finite.
+"""Rows that skae warns of or refuses, outside the support of a loss or not finite; and entries that are missing.
 
 Scores are -inf outside of the support, as they are in skae. A graph cannot refuse rows with NaN or infinity, so
 these are marked: whatever is computed of them is NaN, and their scores are -inf.
@@ -7,8 +7,22 @@ these are marked: whatever is computed of them is NaN, and their scores are -inf
 import math
 from typing import Any
 
+import numpy as np
+
+from .._data.arrays import is_nan
 from .._objectives.support import ROUNDING, Support
 from ._graph import Graph
+
+
+def missing(graph: Graph, x: str, marker: Any) -> str:
+    """Tell which entries stand for missing values."""
+    return graph.op("IsNaN", x) if is_nan(marker) else graph.op("Equal", x, float(marker))
+
+
+def empty(graph: Graph, x: str, marker: Any) -> str:
+    """Tell which rows hold nothing but what stands for missing values."""
+    observed = graph.op("Not", missing(graph, x, marker))
+    return graph.op("Equal", graph.reduce("Sum", graph.cast(observed), keepdims=False), 0.0)
 
 
 def nan_if_not_finite(graph: Graph, x: str, allow_nan: bool) -> str:
@@ -48,3 +62,13 @@ def _distances(graph: Graph, support: Support, values: str) -> list[tuple[str, f
     if support.most < math.inf:
         found.append((graph.reduce("Max", values, keepdims=False), support.most + ROUNDING))
     return found
+
+
+def no_class(classes: np.ndarray) -> Any:
+    """Return what is none of the classes: -1 or the next below that is free, NaN, or an empty string."""
+    if classes.dtype.kind == "f":
+        return math.nan
+    label: Any = -1 if classes.dtype.kind == "i" else ""
+    while label in classes.tolist():
+        label = label - 1 if classes.dtype.kind == "i" else f"{label}?"
+    return label
