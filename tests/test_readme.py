@@ -20,9 +20,13 @@ def namespace():
 
 
 def test_there_is_code_to_run(namespace):
-    assert len(BLOCKS) == 3
+    assert len(BLOCKS) == 4
     assert namespace["images"].shape == namespace["X"].shape
     assert namespace["search"].score(namespace["X_test"], namespace["y_test"]) > 0.85
+
+
+def test_the_exported_pipeline_gives_its_labels(namespace):
+    assert (namespace["labels"] == namespace["search"].predict(namespace["X_test"])).all()
 
 
 def test_autoencoder_beats_pca(namespace):
