@@ -135,11 +135,17 @@ def link_elsewhere(app, env, node, contnode):
 
 
 def unlink_labels(app, what, name, obj, options, lines):
-    """Make plain text of links to labels and terms in scikit-learn's docstrings, which are inherited."""
+    """Make plain text of links in scikit-learn's docstrings, which are inherited, and say whose they are."""
     if getattr(obj, "__module__", "").startswith("sklearn"):
         text = re.sub(r":(?:ref|term):`([^<`]+?)\s*<[^>`]+>`", r"\1", "\n".join(lines))
         text = re.sub(r":ref:`sphx_glr_\w+.py`", "scikit-learn's gallery", text)
-        lines[:] = re.sub(r":(?:ref|term):`([^<`]+)`", r"\1", text).split("\n")
+        text = re.sub(r":(?:ref|term):`([^<`]+)`", r"\1", text)
+        text = re.sub(
+            r"\n *\.\. versionadded::.*(?:\n +\S.*)*", "", text
+        )  # of scikit-learn
+        text = re.sub(r"(?i)(?:the )?user guide\b", "scikit-learn's user guide", text)
+        text = text.replace("out will prefixed", "out will be prefixed")
+        lines[:] = text.replace("ndarray array of", "ndarray of").split("\n")
 
 
 def keep_initials(app, what, name, obj, options, lines):

@@ -323,8 +323,8 @@ class BaseAutoencoder(UsesEncoder):
         Returns
         -------
         error : ndarray of shape (n_samples,) or (n_samples, n_features)
-            Squared errors, in squared units of X, of X's floating dtype. With ``missing_values``, NaN where a
-            value is missing; means are those of the others, and 0 for a row without any.
+            Squared errors, in squared units of X, of X's floating dtype. Where the estimator takes missing values,
+            NaN where one is missing; means are those of the others, and 0 for a row without any.
         """
         X = self._check(X, "reconstruction_error")
         return self._squared_errors(X, per_feature, SupportWatch(self._supports_of_inputs))

@@ -154,7 +154,7 @@ class AutoencoderImputer(CallbackSupportMixin, Parameters, TransformerMixin, Bas
     which warns of them, and in `transform`, where they say nothing of the rest of their row. They come back as
     they are. How far tails reach is told by the column itself, with logarithms of distances from the median, so
     that skewed columns, those of mostly zeros and heavy tails keep theirs. Values that are only doubtful are set
-    aside if the others of their row contradict. No more than 2% of a column are: of more, they are a part of it.
+    aside if the others of their row contradict. No more than 2% of a column are set aside: more are a part of it.
     ``imputation_error_`` does not count them.
 
     *Integers.* Filled entries are expected values: round them where only integers make sense.

@@ -42,8 +42,8 @@ class StackedAutoencoder(TakesSampleWeight):
     noise_level : float, default=0.3
         For 'gaussian', the standard deviation of the noise in units of each feature's standard deviation; for
         'isotropic', in units of the root of the features' mean variance, ``np.sqrt(X.var(axis=0).mean())``; for
-        'white', in units of X, and in pretraining of deeper layers, whose inputs are codings, as 'isotropic' noise
-        of as many times that root. For 'masking' and 'salt_and_pepper', the probability that an entry is
+        'white', in units of X; deeper layers, whose inputs are codings, are pretrained with 'isotropic' noise that
+        is as large beside that root. For 'masking' and 'salt_and_pepper', the probability that an entry is
         corrupted. A callable ignores it.
     clean_fraction : float or 'auto', default='auto'
         Probability that a row of a batch stays clean, in [0, 1]. 'auto' is 0.2 for 'masking' and

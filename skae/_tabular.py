@@ -470,9 +470,9 @@ class TabularVAESampler(
         Returns
         -------
         score : ndarray of shape (n_samples,)
-            Log-likelihoods in nats of the cells that are not missing, 0 of a row without any: of numbers, those of
-            their normal scores. Higher is more normal, and never infinite. Repeatable, and the score of a row does
-            not depend on the other rows. Categories that `fit` did not see count as missing, with a warning.
+            Log-likelihoods in nats of the cells that are not missing, for numbers those of their normal scores; 0
+            for a row without any. Higher is more normal, and never infinite. Repeatable, and the score of a row
+            does not depend on the other rows. Categories that `fit` did not see count as missing, with a warning.
         """
         return self._model().log_likelihood(self._encoded(X))
 
@@ -487,8 +487,8 @@ class TabularVAESampler(
         Returns
         -------
         score : ndarray of shape (n_samples, n_columns)
-            log p(x_j | the other cells of the row) in nats, of numbers that of their normal scores: the lower, the
-            odder is the cell beside the others. 0 where a cell is missing.
+            log p(x_j | the other cells of the row) in nats, for numbers that of their normal scores. The lower,
+            the odder is the cell beside the others. 0 where a cell is missing.
         """
         return self._model().log_conditionals(self._encoded(X))
 

@@ -95,7 +95,7 @@ rows = {
 }
 
 figure, axes = plt.subplots(
-    len(rows), n, figsize=(n, len(rows) * 1.15), layout="constrained"
+    len(rows), n, figsize=(0.7 * n, len(rows) * 0.8), layout="constrained"
 )
 for row_axes, (name, row) in zip(axes, rows.items(), strict=True):
     row_axes[0].set_ylabel(name, rotation=0, ha="right", va="center")
@@ -104,7 +104,7 @@ for row_axes, (name, row) in zip(axes, rows.items(), strict=True):
         image[varies] = pixels
         axis.imshow(image.reshape(8, 8), cmap="gray_r", vmin=0, vmax=16)
         axis.set(xticks=[], yticks=[])
-figure.suptitle("Held-out digits, and samples of both models")
+figure.suptitle("Held-out digits, and means of samples of both models")
 plt.show()
 
 # %%

@@ -63,6 +63,7 @@ print(
 
 # %%
 # The width need not be known: as with PCA, ask for a share of the variance of the training rows, here 70%.
+# Of held-out rows, the same units keep less.
 
 enough = AutoencoderTransformer(0.7, ordered=True, **settings).fit(X_train)
 print(

@@ -155,7 +155,7 @@ class FeatureDisplay(PanelDisplay):
             are none in it, such as no ``dead_units_``, a single panel says so.
         combined : bool, default=False
             Whether to multiply the weights of a dense layer by those of the layers between it and the data, as
-            if these were linear (Erhan et al. 2009), so that the products have the shape of a row.
+            if these were linear [1]_, so that the products have the shape of a row.
         image_shape : tuple of int or None, default=None
             (height, width) or (height, width, channels) if rows are images, flattened in C order. None is the
             autoencoder's own ``image_shape`` if it has one that fits; else rows are drawn as bars or lines.

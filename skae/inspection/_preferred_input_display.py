@@ -5,13 +5,14 @@ import numpy as np
 from ._activation import maximize_activation, top_activating_samples
 from ._drawing import PanelDisplay, Style, with_parameters_of
 from ._model import Model
+from ._texts import with_equal_decimals
 from ._units import Units
 
 
 class PreferredInputDisplay(PanelDisplay):
     """The preferred input of each unit: the one that maximizes its activation, found by gradient ascent.
 
-    Use `from_estimator` to make one.
+    Of all inputs of one norm, it is the one that a unit answers to most [1]_. Use `from_estimator` to make one.
 
     Parameters
     ----------
@@ -102,7 +103,7 @@ class PreferredInputDisplay(PanelDisplay):
         titles = [f"unit {unit}" for unit in self.units]
         if show_activations:
             rises = zip(titles, self.best_activations, self.activations, strict=True)
-            titles = [f"{title}\n{best:.3g} \u2192 {reached:.3g}" for title, best, reached in rises]
+            titles = [title + "\n" + " \u2192 ".join(with_equal_decimals(rise)) for title, *rise in rises]
         return self._draw(ax, self.inputs, Style(kind, cmap, im_kw, bar_kw, line_kw), titles=titles)
 
     @classmethod

@@ -19,6 +19,15 @@ def plain_text(text: str) -> str:
     return text.replace("$", r"\$")
 
 
+def with_equal_decimals(values: Iterable) -> list[str]:
+    """Write numbers with as many decimals each: three digits of the largest."""
+    numbers = [*values]
+    largest = np.abs(numbers).max(initial=0)
+    decimals = max(0, 2 - math.floor(math.log10(largest))) if np.isfinite(largest) and largest > 0 else 2
+    kind = f".{decimals}f" if decimals <= 6 else ".2e"
+    return [f"{number:{kind}}" for number in numbers]
+
+
 def shortened(text: str, at_most: int) -> str:
     """Return the beginning and the end of a text that is too long."""
     if len(text) <= at_most:

@@ -1,14 +1,12 @@
 """The samples with the highest activation of each unit."""
 
-import math
-
 import numpy as np
 
 from ._activation import top_activating_samples
 from ._drawing import PanelDisplay, Style, with_parameters_of
 from ._model import Model
 from ._rows import take, to_numpy
-from ._texts import DEAD
+from ._texts import DEAD, with_equal_decimals
 from ._units import Units
 
 
@@ -182,11 +180,9 @@ class TopActivationDisplay(PanelDisplay):
 
 
 def _written(activations) -> list[str]:
-    """Write the activations of a unit with as many decimals each, three digits of the largest."""
-    largest = np.abs(activations).max(initial=0)
-    decimals = max(0, 2 - math.floor(math.log10(largest))) if np.isfinite(largest) and largest > 0 else 2
-    kind = "f" if decimals <= 6 else "e"
-    return [f"{a:.{decimals if kind == 'f' else 2}{kind}}" if a else "0, not active" for a in activations]
+    """Write the activations of a unit with as many decimals each."""
+    texts = with_equal_decimals(activations)
+    return [text if a else "0, not active" for a, text in zip(activations, texts, strict=True)]
 
 
 def _make_blank(panel, text: str) -> None:

@@ -159,13 +159,14 @@ def draw(measured):
     import matplotlib.pyplot as plt
 
     plt.rcParams |= {"svg.fonttype": "none", "svg.hashsalt": "skae"}  # small, and the same each time
-    figure, axes = plt.subplots(1, len(measured), figsize=(12, 3.2), layout="constrained", sharey=True)
-    for ax, (axis, by_name) in zip(axes, measured.items(), strict=True):
+    figure, axes = plt.subplots(2, 2, figsize=(8, 6), layout="constrained", sharey=True)
+    for ax, (axis, by_name) in zip(axes.flat, measured.items(), strict=True):
         for name, cost in by_name.items():
             if name != "memory" and len(cost) > 1:
                 ax.loglog([*cost.keys()], [*cost.values()], "o-", label=f"{name} ({exponent(cost):.1f})")
         ax.set(xlabel=axis)
         ax.grid(alpha=0.3)
-        ax.legend(fontsize="x-small")
-    axes[0].set(ylabel="seconds of an epoch")
+        ax.legend(fontsize="small")
+    for ax in axes[:, 0]:
+        ax.set(ylabel="seconds of an epoch")
     figure.savefig(Path(file), metadata={"Date": None})
