@@ -21,10 +21,11 @@ class FeatureDisplay(PanelDisplay):
     """The weights of a layer, unit by unit; as images if they belong to pixels.
 
     Weights of a dense layer next to the data have the shape of a row, those of a convolutional layer the shape
-    of its kernel. All units share one scale, symmetric about zero, so that weights can be compared. A few extreme
-    weights would leave all others faint: where the largest is more than 1.5 times the magnitude that 99.9% of
-    them have at most, the colours of images end there. The colour bar has arrows then, and says how far weights
-    go. Other ends are set by ``im_kw={"vmin": -0.2, "vmax": 0.2}``. Use `from_estimator` to make one.
+    of its kernel; those of deeper dense layers can be ``combined`` with the layers in between [1]_. All units
+    share one scale, symmetric about zero, so that weights can be compared. A few extreme weights would leave all
+    others faint: where the largest is more than 1.5 times the magnitude that 99.9% of them have at most, the
+    colours of images end there. The colour bar has arrows then, and says how far weights go. Other ends are set
+    by ``im_kw={"vmin": -0.2, "vmax": 0.2}``. Use `from_estimator` to make one.
 
     Parameters
     ----------
@@ -155,7 +156,7 @@ class FeatureDisplay(PanelDisplay):
             are none in it, such as no ``dead_units_``, a single panel says so.
         combined : bool, default=False
             Whether to multiply the weights of a dense layer by those of the layers between it and the data, as
-            if these were linear [1]_, so that the products have the shape of a row.
+            if these were linear (Erhan et al. 2009), so that the products have the shape of a row.
         image_shape : tuple of int or None, default=None
             (height, width) or (height, width, channels) if rows are images, flattened in C order. None is the
             autoencoder's own ``image_shape`` if it has one that fits; else rows are drawn as bars or lines.
