@@ -21,9 +21,8 @@ from .. import (
 )
 from .._data.remedies import refuse_lazy
 from ._graph import Graph
-from ._inputs import check_columns, first_row, inputs_of, takes_table, with_names
+from ._inputs import FLOATS, as_marked, check_columns, first_row, inputs_of, takes_table, with_names
 from ._parts import first_step, last_step, parts_of, plain, refuse
-from ._rows import FLOATS, as_marked
 from ._tables import kind_of
 
 MINIMUM_OPSET = 18  # since it, reductions take their axes as an input

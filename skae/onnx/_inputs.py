@@ -7,11 +7,15 @@ from skl2onnx.common import data_types
 from sklearn.base import TransformerMixin
 
 from .. import AutoencoderClassifier, AutoencoderOutlierDetector, BaseAutoencoder, TabularVAESampler
+from .._data.arrays import is_nan
+from .._data.markers import without_na
 from .._data.tables import frames, roles
 from .._data.tables.columns import Variable
 from .._data.tables.frames import LARGEST_EXACT, Column
+from ._graph import Graph
 from ._parts import first_step, parts_of
-from ._rows import plain_row
+
+FLOATS = ("float32", "float64")
 
 _TYPES = {
     "float32": data_types.FloatTensorType,
@@ -43,7 +47,40 @@ def first_row(model: Any, X: Any) -> Any:
     """Return the first row of X: of a table as it is, else of numbers that skl2onnx knows."""
     if not hasattr(X, "columns") and takes_table(model, X):
         return frames.as_table(X)[:1]
-    return plain_row(X)
+    return _plain_row(X)
+
+
+def _plain_row(X: Any) -> Any:
+    """Return the first row, as an array of float32 or float64, or as a frame of columns that skl2onnx knows."""
+    if hasattr(X, "iloc"):
+        return _plain(X[:1])
+    if hasattr(X, "columns"):
+        return X[:1]
+    rows = without_na(np.atleast_1d(X)[:1])
+    return rows if rows.dtype.name in FLOATS else rows.astype(np.float32 if rows.dtype == "float16" else float)
+
+
+def _plain(frame: Any) -> Any:
+    """Return a frame of pandas with plain columns in place of nullable ones of numbers, whose NA becomes NaN."""
+    result = frame.copy()
+    for number, dtype in enumerate(frame.dtypes):
+        kind = getattr(dtype, "numpy_dtype", dtype)  # the nullable ones have it
+        if kind is not dtype and getattr(kind, "kind", "") in "iuf":
+            plain = np.float32 if kind == np.float32 else np.float64
+            result.isetitem(number, frame.iloc[:, number].to_numpy(dtype=plain, na_value=np.nan))
+    return result
+
+
+def as_marked(graph: Graph, model: Any, x: str) -> str:
+    """Return float32 values as float64 ones in which missing values are those that the model's number marks.
+
+    In single precision, what stands for a missing value is the number next to it.
+    """
+    wide = graph.cast(x)
+    marker = getattr(model, "missing_values", getattr(getattr(model, "autoencoder", None), "missing_values", None))
+    if not isinstance(marker, int | float | np.number) or is_nan(marker) or float(np.float32(marker)) == marker:
+        return wide
+    return graph.where(graph.op("Equal", wide, float(np.float32(marker))), float(marker), wide)
 
 
 def takes_table(model: Any, X: Any) -> bool:
