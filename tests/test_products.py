@@ -74,13 +74,16 @@ def test_small_ones_and_those_that_onednn_would_crawl_through_are_left_to_torch_
         assert not products.is_for_onednn(large, large)
 
 
-@pytest.mark.parametrize(("cpu", "on_windows", "is_amd"), [
-    ("vendor_id\t: AuthenticAMD\n", "", True),
-    ("vendor_id\t: GenuineIntel\n", "", False),
+@pytest.mark.parametrize(("cpu", "on_windows", "is_wide"), [
+    ("vendor_id\t: AuthenticAMD\ncpu family\t: 26\nmodel\t\t: 2\n", "", True),
+    ("vendor_id\t: AuthenticAMD\ncpu family\t: 25\nmodel\t\t: 17\n", "", False),
+    ("vendor_id\t: AuthenticAMD\n", "", False),
+    ("vendor_id\t: GenuineIntel\ncpu family\t: 6\n", "", False),
     (None, "AMD64 Family 26 Model 2 Stepping 1, AuthenticAMD", True),
+    (None, "AMD64 Family 25 Model 17 Stepping 1, AuthenticAMD", False),
     (None, "Intel64 Family 6 Model 143 Stepping 8, GenuineIntel", False),
 ])  # fmt: skip
-def test_the_maker_of_the_processor_is_read(monkeypatch, cpu, on_windows, is_amd):
+def test_the_kind_of_processor_is_read(monkeypatch, cpu, on_windows, is_wide):
     def read_text(path):
         if cpu is None:
             raise FileNotFoundError(path)
@@ -88,7 +91,7 @@ def test_the_maker_of_the_processor_is_read(monkeypatch, cpu, on_windows, is_amd
 
     monkeypatch.setattr(products.Path, "read_text", read_text)
     monkeypatch.setattr(products.platform, "processor", lambda: on_windows)
-    assert products._is_amd() is is_amd
+    assert products._is_wide_amd() is is_wide
 
 
 @pytest.mark.parametrize("estimator", [
