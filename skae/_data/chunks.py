@@ -188,7 +188,7 @@ def column_statistics(X: "Tensor | sparse.csr_matrix", missing: bool = False) ->
         columns = _statistics_of_observed(X, mean)
     else:
         short = chunks(X, SMALL_CHUNKS * X.shape[1])
-        terms = ((sum_rows((x - mean).square()), x.amin(0), x.amax(0)) for _, x in short)
+        terms = ((sum_rows((x - mean).square_()), x.amin(0), x.amax(0)) for _, x in short)
         squares, lowest, highest = fold(terms, torch.add, torch.minimum, torch.maximum)
         columns = (squares / current().count(len(X))).sqrt(), lowest, highest
     return tuple(column.cpu().numpy() for column in (*columns, mean))

@@ -2,8 +2,8 @@
 
 `torch.mm` multiplies float32 matrices on x86 processors by MKL, which on those that are not Intel's leaves AVX-512
 unused. oneDNN, which torch has for convolutions and for bfloat16, uses it: on an AMD EPYC of the fifth generation
-it takes half of the time (230 to 250 thousand million operations a second and core, for 110). Before that one, AMD's
-cores take AVX-512 in two halves: a fit of 784-256-32 gains 1 %, for 12 MB of oneDNN's code and work space.
+it takes half of the time (230 to 250 thousand million operations a second and core, for 110). Earlier ones take
+AVX-512 in two halves: a fit of 784-256-32 gains 1 % there, for 12 MB of oneDNN's code and work space.
 
 `torch.backends.mkldnn.set_flags(False)` leaves all to `torch.mm`.
 """

@@ -44,7 +44,9 @@ def test_the_start_is_near_pca(activation, hidden, correlated):
     assert_allclose(spread, np.eye(4), atol=1e-6 if exact else 0.5)
 
 
-@pytest.mark.parametrize("shape", [(60, 200), (3000, 20), (1200, 1100)], ids=["wide", "long", "large"])
+@pytest.mark.parametrize(
+    "shape", [(60, 200), (3000, 20), (900, 300), (1200, 1100)], ids=["wide", "long", "broad", "large"]
+)
 @pytest.mark.parametrize("weighted", [False, True])
 def test_axes_of_every_shape(shape, weighted):
     """Linear networks end at PCA, whichever method finds it; weights are repetitions."""
