@@ -6,13 +6,14 @@ Each thread of Python has a number of its own, so that calls at the same time, f
 
 import functools
 import os
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import joblib
 import torch
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from .default_device import cpu_by_default
 from .ranks import current
@@ -60,8 +61,21 @@ def one_for_all() -> Iterator[None]:
     Their libraries would take all cores for matrices that one multiplies as fast, and wait in circles where these
     are busy: a mixture that takes a tenth of a second has taken eight.
     """
-    with threadpool_limits(1):
+    with _libraries(len(sys.modules)).limit(limits=1):
         yield
+
+
+@contextmanager
+def as_torch_has() -> Iterator[None]:
+    """Let products of NumPy, in the midst of work of torch's, have as many threads as that."""
+    with _libraries(len(sys.modules)).limit(limits=torch.get_num_threads()):
+        yield
+
+
+@functools.lru_cache(maxsize=1)
+def _libraries(n_modules: int) -> ThreadpoolController:
+    """Look for libraries with threads, in milliseconds, anew where modules have come that may bring some."""
+    return ThreadpoolController()
 
 
 def _worth(multiply_adds: float) -> int:
