@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .._data.chunks import SMALL_CHUNKS, fold, spread, sum_rows, total
+from .._data.chunks import fold, spread, sum_rows, total
 from .._data.training_data import TrainingData
 from .._support.ranks import current
 from .losses import Loss
@@ -35,7 +35,7 @@ def baseline(loss: Loss, data: TrainingData, numbers: Tensor | None = None) -> B
     """Measure the column means as reconstructions of rows, which are weighted: by default of the training rows."""
     rows, weight = data.targets() or data.inputs(), data.row_weight()
     some = spread(data.train_rows if numbers is None else numbers, MOST_ROWS)
-    width = SMALL_CHUNKS * rows.n_features
+    width = 16 * rows.n_features  # of what is made of a row: little enough for the cache
 
     def weight_of(index: Tensor) -> Tensor | None:
         return None if weight is None else weight[index]

@@ -48,6 +48,7 @@ class Optimizer:
         self.parameters, self.gradient = parameters, gradient
         self.learning_rate, self.momentum = learning_rate, momentum
         self.shrinkage = alpha * is_weight.to(parameters.dtype) if alpha else None
+        self._shrink = torch.empty_like(parameters if alpha else parameters[:0])  # new memory costs more than sums
         self._n_slow: int | None = None  # how many of the slow steps have been taken; None once they are over
 
     def begin_slowly(self) -> None:
@@ -71,7 +72,7 @@ class Optimizer:
     def shrink(self) -> Tensor:
         """Add the penalty's gradient to the gradient, where weights decay through it; return the penalty."""
         assert self.shrinkage is not None
-        self._shrink = self.shrinkage * self.parameters
+        torch.mul(self.shrinkage, self.parameters, out=self._shrink)
         if not self.decoupled:
             self.gradient.add_(self._shrink)
         return torch.dot(self._shrink, self.parameters).mul_(0.5)
@@ -196,22 +197,24 @@ class Together:
             if any(own is not None for own in shrinkages):
                 nothing = torch.zeros_like(parameters[0])
                 self._shrinkage = torch.stack([nothing if own is None else own for own in shrinkages])
+                self._shrink, self._squares = torch.empty(2, *parameters.shape).to(parameters)
 
     def update(self) -> Tensor | list[Tensor | None] | None:
         """Take a step of each; return their penalties, as `Optimizer.update` does, or None without any."""
         rates = {ours.learning_rate for ours in self.optimizers}
         if self._kernel is None or len(rates) > 1:
             return [ours.update() for ours in self.optimizers]
-        rate = rates.pop()
-        shrink = None if self._shrinkage is None else self._shrinkage * self._parameters
+        rate, penalties = rates.pop(), None
         decoupled = self.optimizers[0].decoupled
-        penalties = None if shrink is None else torch.linalg.vecdot(shrink, self._parameters).mul_(0.5)
-        if shrink is not None and not decoupled:
-            self._gradient.add_(shrink)
+        if self._shrinkage is not None:
+            torch.mul(self._shrinkage, self._parameters, out=self._shrink)
+            penalties = torch.mul(self._shrink, self._parameters, out=self._squares).sum(1).mul_(0.5)
+            if not decoupled:
+                self._gradient.add_(self._shrink)
         self._n_steps.add_(self._one)
         self._kernel(lr=rate)
-        if shrink is not None and decoupled:
-            self._parameters.sub_(shrink, alpha=rate)
+        if self._shrinkage is not None and decoupled:
+            self._parameters.sub_(self._shrink, alpha=rate)
         return penalties
 
 
