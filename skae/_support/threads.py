@@ -7,6 +7,7 @@ Each thread of Python has a number of its own, so that calls at the same time, f
 import functools
 import os
 import sys
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -61,15 +62,12 @@ def one_for_all() -> Iterator[None]:
     Their libraries would take all cores for matrices that one multiplies as fast, and wait in circles where these
     are busy: a mixture that takes a tenth of a second has taken eight.
     """
-    with _libraries(len(sys.modules)).limit(limits=1):
+    # The number is the process's: who finds another's, and sets it back to that, could leave it at one for good.
+    with _one_at_a_time, _libraries(len(sys.modules)).limit(limits=1):
         yield
 
 
-@contextmanager
-def as_torch_has() -> Iterator[None]:
-    """Let products of NumPy, in the midst of work of torch's, have as many threads as that."""
-    with _libraries(len(sys.modules)).limit(limits=torch.get_num_threads()):
-        yield
+_one_at_a_time = threading.RLock()
 
 
 @functools.lru_cache(maxsize=1)
@@ -96,8 +94,8 @@ def _n_cores() -> int:
 
 
 def _use_one_thread() -> None:
-    global _forked
-    _forked = True
+    global _forked, _one_at_a_time
+    _forked, _one_at_a_time = True, threading.RLock()  # who held the other one is not here to let go of it
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch may say that it lets go of the parent's threads
         torch.set_num_threads(1)

@@ -197,7 +197,7 @@ class Together:
             if any(own is not None for own in shrinkages):
                 nothing = torch.zeros_like(parameters[0])
                 self._shrinkage = torch.stack([nothing if own is None else own for own in shrinkages])
-                self._shrink, self._squares = torch.empty(2, *parameters.shape).to(parameters)
+                self._shrink, self._squares = parameters.new_empty(2, *parameters.shape)
 
     def update(self) -> Tensor | list[Tensor | None] | None:
         """Take a step of each; return their penalties, as `Optimizer.update` does, or None without any."""

@@ -132,7 +132,8 @@ def _eigen(matrix: Tensor, k: int) -> tuple[Tensor, Tensor]:
         last = len(matrix) - 1
         with threads.one_for_all():
             # The transpose, in Fortran's order, is the matrix itself: it becomes the work space.
-            parts = eigh(matrix.numpy().T, subset_by_index=(max(0, last - k + 1), last), overwrite_a=True)
+            subset = max(0, last - k + 1), last
+            parts = eigh(matrix.numpy().T, subset_by_index=subset, overwrite_a=True, check_finite=False)
         values, vectors = map(torch.from_numpy, parts)
     return values[-k:].flip(0), vectors[:, -k:].flip(1)
 

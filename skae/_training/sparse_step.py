@@ -123,8 +123,7 @@ class SparseOutput(Affine):
         factor = 2 * scale
         if p.dh is not None:
             torch.sub(weighted @ of_weights[:, :-1], _weigh(products[:, :-1], row_weight), out=p.dh).mul_(factor)
-        with threads.as_torch_has():  # NumPy takes .6 of MKL's time for the odd width that the biases make
-            np.matmul(self.weight.numpy(), of_inputs.mul_(factor).numpy(), out=self.gradient.numpy())
+        _multiply(self.weight, of_inputs.mul_(factor), self.gradient)
         _add_product(x, weighted * factor, -1.0, self.gradient)
         return (total + squares.sum()).clamp_(min=0).to(h.dtype)
 
@@ -213,9 +212,20 @@ def _is_squared_error(last: Affine, served: Served, objective: Objective) -> boo
 
 
 def _times_itself(matrix: Tensor) -> Tensor:
-    """Return M'M, which is symmetric: NumPy computes half of it, in .6 of the time of all."""
-    with threads.as_torch_has():
+    """Return M'M, which is symmetric: NumPy computes half of it, with one thread in .6 of the time of all."""
+    if torch.get_num_threads() > 1:
+        return matrix.mT @ matrix
+    with threads.one_for_all():
         return torch.from_numpy(matrix.numpy().T @ matrix.numpy())
+
+
+def _multiply(left: Tensor, right: Tensor, out: Tensor) -> None:
+    """Write a product: with one thread, NumPy takes .6 of MKL's time for the odd width that the biases make."""
+    if torch.get_num_threads() > 1:
+        torch.mm(left, right, out=out)
+        return
+    with threads.one_for_all():
+        np.matmul(left.numpy(), right.numpy(), out=out.numpy())
 
 
 def _product(x: "sparse.csr_array", right: Tensor) -> Tensor:
