@@ -128,9 +128,12 @@ class Densities:
         return out
 
     def codes(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        """Draw a code from p(z|x) for each row, (n, n_components): one of the draws, by their weights."""
+        """Draw a code from p(z|x) for each row, (n, n_components): one of draws of its own, by their weights.
+
+        Of draws that all rows share, as scores are taken over, the best would come again and again.
+        """
         drawn = []
-        for _, z, _, log_weight in self._at_once(x):
+        for _, z, _, log_weight in self._at_once(x, generator):
             chosen = torch.multinomial(torch.softmax(log_weight, 1).cpu(), 1, generator=generator)
             drawn.append(z[torch.arange(len(z)), chosen[:, 0]])
         return torch.cat(drawn)
@@ -143,10 +146,19 @@ class Densities:
             out[part, 0] = both.logsumexp(1) - log_weight.logsumexp(1)
         return out
 
-    def _at_once(self, x: Tensor) -> Iterator[tuple[slice, Tensor, Tensor, Tensor]]:
-        """Yield which rows, all draws z of theirs, what is decoded, and log p(x, z) - log q(z|x)."""
+    def _at_once(
+        self, x: Tensor, generator: torch.Generator | None = None
+    ) -> Iterator[tuple[slice, Tensor, Tensor, Tensor]]:
+        """Yield which rows, all draws z of theirs, what is decoded, and log p(x, z) - log q(z|x).
+
+        With a ``generator``, each row has draws of its own.
+        """
         for part in slices(len(x), len(self.noise) * self.width * x.itemsize):
-            ((z, output, density, ratio),) = self._of_draws(x[part], len(self.noise))
+            noise = self.noise
+            if generator is not None:
+                shape = len(x[part]), *noise.shape
+                noise = torch.empty(shape, dtype=torch.float64, device="cpu").normal_(generator=generator).to(noise)
+            z, output, density, ratio = self._of_draws(x[part], noise)
             yield part, z, output, density + ratio
 
     def _reduce(self, x: Tensor, out: Tensor, reduce: Callable, join: Callable) -> None:
@@ -154,24 +166,22 @@ class Densities:
         row_bytes = self.width * x.itemsize
         n_draws = min(len(self.noise), chunk_rows(row_bytes))
         for part in slices(len(x), n_draws * row_bytes):
-            values = (reduce(*densities) for _, _, *densities in self._of_draws(x[part], n_draws))
+            values = (reduce(*self._of_draws(x[part], noise)[2:]) for noise in self.noise.split(n_draws))
             out[part, 0] = functools.reduce(join, values)
 
-    def _of_draws(self, x: Tensor, n_draws: int) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
-        """Yield draws z, (n, draws, n_components), what is decoded, and log p(x|z) and log p(z) - log q(z|x).
+    def _of_draws(self, x: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return draws z, (n, draws, n_components), what is decoded, and log p(x|z) and log p(z) - log q(z|x).
 
-        What is decoded is (n * draws, width), the others are (n, draws).
+        What is decoded is (n * draws, width), the others are (n, draws). The noise is that of all rows, or of each,
+        (n, draws, n_components).
         """
         mean, raw = self.encode(x).chunk(2, dim=1)
         log_variance = bounded(raw)
-        deviation = torch.exp(0.5 * log_variance)
-        for noise in self.noise.split(n_draws):
-            z = torch.addcmul(mean[:, None], deviation[:, None], noise)  # (n, draws, n_components)
-            target = x.repeat_interleave(len(noise), 0)
-            output = self.decode(z.flatten(0, 1))
-            density = -self.nll(output, target).view(len(x), -1)
-            ratio = 0.5 * (log_variance[:, None] + noise.square()).sum(2) + self.log_prior(z)
-            yield z, output, density, ratio
+        z = torch.addcmul(mean[:, None], torch.exp(0.5 * log_variance)[:, None], noise)
+        output = self.decode(z.flatten(0, 1))
+        density = -self.nll(output, x.repeat_interleave(z.shape[1], 0)).view(len(x), -1)
+        ratio = 0.5 * (log_variance[:, None] + noise.square()).sum(2) + self.log_prior(z)
+        return z, output, density, ratio
 
 
 def _log_standard_normal(z: Tensor) -> Tensor:
