@@ -701,7 +701,7 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
     def _threshold(self, X) -> float:
         """Return the score below which rows are outliers; warn if there are too few training rows for any."""
         if self.contamination != "auto":
-            return float(np.percentile(-self._oddness(X), 100 * self.contamination))
+            return _threshold_of_share(-self._oddness(X), float(self.contamination))
         reference, rate = self._reference(), self.false_alarm_rate
         threshold = conformal.threshold(reference, rate)
         if math.isinf(threshold):
@@ -802,6 +802,19 @@ def _mean_scores(n_rows: int, parts: list[np.ndarray], oddness: list[np.ndarray]
         total[numbers] -= values
         n_parts[numbers] += 1
     return np.divide(total, n_parts, out=np.full(n_rows, np.nan), where=n_parts > 0)
+
+
+def _threshold_of_share(scores: np.ndarray, share: float) -> float:
+    """Return what so large a share of scores is below: halfway between two that differ by more than rounding.
+
+    With the place that a row has among others, and with the dtype, its score differs in the last bits.
+    """
+    at = float(np.percentile(scores, 100 * share))
+    if not math.isfinite(at):
+        return at
+    slack = 1e-5 * max(abs(at), np.ptp(np.percentile(scores, [25, 75])))
+    below, least = scores[scores < at - slack], float(scores[scores >= at - slack].min())
+    return (float(below.max()) + least) / 2 if np.isfinite(below).any() else least - slack
 
 
 def _range_of(X) -> np.ndarray:

@@ -524,7 +524,10 @@ class TabularVAESampler(
             Rows with missing cells. Categories that `fit` did not see count as missing, with a warning.
         sample : bool, default=False
             Whether to draw what is filled in, for multiple imputations, instead of taking the most probable
-            category and the expected number.
+            category and the number that is expected on the scale of ``numeric_transform``. With normal scores,
+            the default, this is about the median: totals of skewed columns come out too low, and are those of
+            draws, or of ``numeric_transform="standard"``. What many rows have exactly, such as zero, is filled
+            in where it is more probable than not.
         random_state : int, RandomState instance or None, default=None
             Seed of the draws, where ``sample=True``.
 
@@ -566,6 +569,7 @@ class TabularVAESampler(
 
     def _model(self) -> TableModel:
         check_is_fitted(self)
+        self.vae_.n_importance_samples = self.n_importance_samples  # which may be set anew after `fit`
         return TableModel(self.vae_, self._codec, self._prior)
 
     @property

@@ -508,6 +508,31 @@ def test_constant_columns_and_duplicates():
     assert (model.score_features(new)[:, 1] > 30).all()
 
 
+def test_a_share_of_the_rows_is_found_whatever_the_batch_and_the_dtype():
+    """The threshold is no row's score: scores differ by rounding with the place that a row has among others."""
+    X = np.random.default_rng(0).poisson(2, size=(189, 2)).astype(float)  # of which many are equal
+    model = detector(contamination=0.05).fit(X)
+    found = model.predict(X)
+    assert 0 < (found == -1).mean() <= 0.06
+    one_by_one = np.concatenate([model.predict(row[None]) for row in X])
+    assert_array_equal(one_by_one, found)
+    assert_array_equal(model.predict(X.astype(np.float32)), found)
+    assert_array_equal(model.predict(X[::-1])[::-1], found)
+    assert_array_equal(np.sign(model.decision_function(X)), found)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize(("constant", "other"), [(7, 8), (2024, 2025), (-3e-3, -4e-3), (0, 1), (1, 0)])
+def test_another_value_in_a_constant_column_is_odd_wherever_its_zero_is(constant, other, dtype):
+    X, new = np.split(rows(170).astype(dtype), [150])
+    X[:, 1] = new[:, 1] = constant
+    model = detector().fit(X)
+    assert (model.predict(new) == 1).mean() > 0.7
+    new[:, 1] = other
+    assert (model.predict(new) == -1).all()
+    assert (model.score_features(new).argmax(1) == 1).all()
+
+
 def test_one_column_and_more_columns_than_rows():
     rng = np.random.default_rng(0)
     one = detector().fit(rng.normal(size=(100, 1)))

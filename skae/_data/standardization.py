@@ -11,11 +11,14 @@ from . import arrays
 from .chunks import chunks, column_statistics
 from .magnitude import SMALLEST, check_columns
 
+SHARE_OF_CONSTANT = 1e-4  # that is the unit of a column that does not vary
+
 
 class Standardization(NamedTuple):
     """Mean and unit of each column: the standard deviation, if the column varies.
 
-    A constant column is its own unit, or one if it is zero.
+    That of a constant column is one if it is zero, else a ten-thousandth of its value: another value, such as the
+    next year, is far away, and float32's rounding of the same one is not.
 
     Attributes
     ----------
@@ -70,4 +73,5 @@ class Standardization(NamedTuple):
 
 
 def _unit_of_constant(value: np.ndarray) -> np.ndarray:
-    return np.where(np.abs(value) < SMALLEST, 1.0, np.abs(value))
+    unit = SHARE_OF_CONSTANT * np.abs(value)
+    return np.where(unit < SMALLEST, 1.0, unit)

@@ -96,6 +96,8 @@ class Densities:
     log_prior : callable (z) -> Tensor of shape (..., )
         log p(z) of codes (..., n_components), up to the constant of a standard normal distribution, whose it is if
         nothing is given.
+    draw_prior : callable (n, like, generator) -> Tensor of shape (n, n_components)
+        From p(z), of the dtype and device of ``like``, (0, n_components); standard normal if nothing is given.
     """
 
     def __init__(
@@ -106,9 +108,10 @@ class Densities:
         noise: Tensor,
         width: int,
         log_prior: Callable | None = None,
+        draw_prior: Callable | None = None,
     ) -> None:
         self.encode, self.decode, self.nll, self.noise, self.width = encode, decode, nll, noise, width
-        self.log_prior = log_prior or _log_standard_normal
+        self.log_prior, self.draw_prior = log_prior or _log_standard_normal, draw_prior or self._draw_normal
 
     def marginal(self, x: Tensor, out: Tensor) -> Tensor:
         """Write the importance-weighted log p(x) of each row (Burda et al. 2016) to ``out``, (n, 1)."""
@@ -122,7 +125,7 @@ class Densities:
 
     def expectation(self, x: Tensor, decode: Callable, out: Tensor) -> Tensor:
         """Write the mean of ``decode(z)`` over p(z|x) to ``out``, by weights of the draws that sum to one."""
-        for part, z, _, log_weight in self._at_once(x):
+        for part, z, log_weight in self._posterior(x):
             values = decode(z.flatten(0, 1)).unflatten(0, log_weight.shape)
             out[part] = torch.bmm(torch.softmax(log_weight, 1).unsqueeze(1), values).squeeze(1)
         return out
@@ -133,7 +136,7 @@ class Densities:
         Of draws that all rows share, as scores are taken over, the best would come again and again.
         """
         drawn = []
-        for _, z, _, log_weight in self._at_once(x, generator):
+        for _, z, log_weight in self._posterior(x, generator):
             chosen = torch.multinomial(torch.softmax(log_weight, 1).cpu(), 1, generator=generator)
             drawn.append(z[torch.arange(len(z)), chosen[:, 0]])
         return torch.cat(drawn)
@@ -146,20 +149,41 @@ class Densities:
             out[part, 0] = both.logsumexp(1) - log_weight.logsumexp(1)
         return out
 
-    def _at_once(
-        self, x: Tensor, generator: torch.Generator | None = None
-    ) -> Iterator[tuple[slice, Tensor, Tensor, Tensor]]:
-        """Yield which rows, all draws z of theirs, what is decoded, and log p(x, z) - log q(z|x).
-
-        With a ``generator``, each row has draws of its own.
-        """
+    def _at_once(self, x: Tensor) -> Iterator[tuple[slice, Tensor, Tensor, Tensor]]:
+        """Yield which rows, all draws z of theirs, what is decoded, and log p(x, z) - log q(z|x)."""
         for part in slices(len(x), len(self.noise) * self.width * x.itemsize):
-            noise = self.noise
-            if generator is not None:
-                shape = len(x[part]), *noise.shape
-                noise = torch.empty(shape, dtype=torch.float64, device="cpu").normal_(generator=generator).to(noise)
-            z, output, density, ratio = self._of_draws(x[part], noise)
+            z, output, density, ratio = self._of_draws(x[part], self.noise)
             yield part, z, output, density + ratio
+
+    def _posterior(
+        self, x: Tensor, generator: torch.Generator | None = None
+    ) -> Iterator[tuple[slice, Tensor, Tensor]]:
+        """Yield which rows, draws z of theirs, and the log-weights that make these draws of p(z|x).
+
+        As many are from the prior as from q(z|x) (defensive importance sampling, Hesterberg 1995): where little of
+        a row is there, q(z|x) may be narrower than p(z|x), and its draws would all be alike. With a ``generator``,
+        each row has draws of its own.
+        """
+        n_draws, width = self.noise.shape
+        for part in slices(len(x), 2 * n_draws * self.width * x.itemsize):
+            rows, noise = x[part], self.noise
+            if generator is not None:
+                noise = self._draw_normal(len(rows) * n_draws, noise, generator).view(len(rows), n_draws, width)
+            own = generator or torch.Generator().manual_seed(SEED)
+            prior = self.draw_prior(noise.numel() // width, noise.new_empty(0, width), own)
+            mean, raw = self.encode(rows).chunk(2, dim=1)
+            log_variance = bounded(raw)[:, None]
+            z = torch.addcmul(mean[:, None], torch.exp(0.5 * log_variance), noise)
+            z = torch.cat([z, prior.view_as(noise).expand_as(z)], 1)
+            density = -self.nll(self.decode(z.flatten(0, 1)), rows.repeat_interleave(2 * n_draws, 0))
+            log_q = -0.5 * ((z - mean[:, None]).square() * torch.exp(-log_variance) + log_variance).sum(2)
+            log_prior = self.log_prior(z)
+            yield part, z, density.view(len(rows), -1) + log_prior - torch.logaddexp(log_prior, log_q)
+
+    @staticmethod
+    def _draw_normal(n: int, like: Tensor, generator: torch.Generator) -> Tensor:
+        drawn = torch.empty(n, like.shape[-1], dtype=torch.float64, device="cpu")
+        return drawn.normal_(generator=generator).to(like)
 
     def _reduce(self, x: Tensor, out: Tensor, reduce: Callable, join: Callable) -> None:
         """Reduce over draws, in chunks of rows, and of draws where there are many."""
@@ -172,8 +196,8 @@ class Densities:
     def _of_draws(self, x: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return draws z, (n, draws, n_components), what is decoded, and log p(x|z) and log p(z) - log q(z|x).
 
-        What is decoded is (n * draws, width), the others are (n, draws). The noise is that of all rows, or of each,
-        (n, draws, n_components).
+        What is decoded is (n * draws, width), the others are (n, draws). The noise is one for all rows,
+        (draws, n_components), or one for each, (n, draws, n_components).
         """
         mean, raw = self.encode(x).chunk(2, dim=1)
         log_variance = bounded(raw)

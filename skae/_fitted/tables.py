@@ -75,7 +75,7 @@ class TableModel:
         dtype = arrays.torch_dtype(matrix)
         like = torch.empty(0, dtype=dtype, device=self.vae.device_)
         densities = self.vae._densities(dtype, self.vae.n_importance_samples)
-        densities.log_prior = self.prior.log_density(like)
+        densities.log_prior, densities.draw_prior = self.prior.log_density(like), self.prior.draw
         densities.width = max(densities.width, self.prior.means.size)
         return densities
 

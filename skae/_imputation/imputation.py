@@ -86,8 +86,7 @@ class Imputation(NamedTuple):
         if len(chosen):
             rows, seen = x[chosen], observed[chosen]
             filled = self.shares.blend(self.of_members[number].fills(rows, seen))
-            codes = standard_normal(N_DRAWS, self.members.shape.n_components, x)
-            drawn = self.members.one(number).draw(rows, seen[None], filled[None], codes, random)
+            drawn = self.members.one(number).draw(rows, seen[None], filled[None], N_DRAWS, random)
             result[chosen] = torch.where(seen, rows, drawn)
         return result
 

@@ -6,7 +6,7 @@ missing entries, weight draws of the code by how well they explain the observed 
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
@@ -154,7 +154,8 @@ class Members:
         """
         result = torch.empty_like(filled)
         with self._threads(len(x), len(noise)):
-            for part, weights, output in self._weighted(x, observed, filled, noise):
+            draws = noise[None, :, None]
+            for part, weights, output in self._weighted(x, observed, filled, len(noise), lambda n: draws):
                 result[:, part] = torch.einsum("esn,esnd->end", weights, output.chunk(2, dim=-1)[0]).to(result)
         return result
 
@@ -168,17 +169,22 @@ class Members:
         return Members(self.shape._replace(n_members=1), flat)
 
     def draw(
-        self, x: Tensor, observed: Tensor, filled: Tensor, noise: Tensor, random: np.random.RandomState
+        self, x: Tensor, observed: Tensor, filled: Tensor, n_draws: int, random: np.random.RandomState
     ) -> Tensor:
         """Draw every entry given the observed ones: a code by its weight, then entries given the code.
 
-        Arguments are those of `means`, for a single member: the result is (n, n_features).
+        Each row has ``n_draws`` codes of its own to choose from: of those that all share, the best would come
+        again and again. Other arguments are those of `means`, for a single member: the result is (n, n_features).
         """
-        result = torch.empty_like(x)
-        with self._threads(len(x), len(noise)):
-            for part, weights, output in self._weighted(x, observed, filled, noise):
+        result, width = torch.empty_like(x), self.shape.n_components
+
+        def noise(n: int) -> Tensor:
+            return torch.from_numpy(random.standard_normal((1, n_draws, n, width)))
+
+        with self._threads(len(x), n_draws):
+            for part, weights, output in self._weighted(x, observed, filled, n_draws, noise):
                 uniform = torch.from_numpy(random.uniform(size=weights.shape[2])).to(weights)
-                chosen = (weights[0].cumsum(0) < uniform).sum(0).clamp_max(len(noise) - 1)
+                chosen = (weights[0].cumsum(0) < uniform).sum(0).clamp_max(n_draws - 1)
                 mean, raw = output[0][chosen, torch.arange(len(chosen), device=chosen.device)].chunk(2, dim=-1)
                 normal = torch.from_numpy(random.standard_normal(mean.shape)).to(mean)
                 result[part] = (mean + _scale(raw) * normal).to(result)
@@ -195,12 +201,14 @@ class Members:
         return threads.for_work(at_once * n_draws * len(self.flat))
 
     def _weighted(
-        self, x: Tensor, observed: Tensor, filled: Tensor, noise: Tensor
+        self, x: Tensor, observed: Tensor, filled: Tensor, n_draws: int, noise: Callable[[int], Tensor]
     ) -> Iterator[tuple[slice, Tensor, Tensor]]:
-        to, draws = self.flat, noise.to(self.flat)[None, :, None]
+        """Yield which rows, the weights of draws, and what they decode to; ``noise`` is of so many rows."""
+        to = self.flat
         with torch.inference_mode():
-            for part in slices(len(x), self._row_bytes(len(noise))):
+            for part in slices(len(x), self._row_bytes(n_draws)):
                 seen = observed[:, part].to(to)
                 inputs = torch.cat([filled[:, part].to(to), seen.expand(self.shape.n_members, -1, -1)], -1)
+                draws = noise(seen.shape[1]).to(to)
                 log_weights, output = self.log_weights(inputs, x[None, part].to(to), seen, draws)
                 yield part, log_weights.softmax(1), output

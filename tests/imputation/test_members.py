@@ -79,9 +79,8 @@ def test_draws_have_the_mean_of_the_means(members):
     one = members.one(0)
     x, filled = normal(1, 4).expand(n, 4), normal(1, 4, seed=1).expand(1, n, 4)
     observed = (normal(1, 4, seed=2) > 0).expand(1, n, 4)
-    noise = normal(20, 2, seed=3)
-    drawn = one.draw(x, observed, filled, noise, np.random.RandomState(0))
-    mean = one.means(x[:1], observed[:, :1], filled[:, :1], noise)[0, 0]
+    drawn = one.draw(x, observed, filled, 200, np.random.RandomState(0))
+    mean = one.means(x[:1], observed[:, :1], filled[:, :1], normal(50_000, 2, seed=3))[0, 0]
     assert_allclose(drawn.mean(0), mean, atol=0.04)
 
 
