@@ -7,16 +7,16 @@ from .frames import NUMBER, Column
 
 
 def associations(columns: list[Column]) -> np.ndarray:
-    """Return the strength of the tie between each two columns, in [0, 1], (n_columns, n_columns).
+    """Return the strength of the association of each two columns, in [0, 1], (n_columns, n_columns).
 
     Of two columns of numbers, it is the magnitude of the rank correlation; of a number and a category, the
     correlation ratio of the number's ranks; of two categories, Cramer's V. Rows with a missing cell in either are
     left out; NaN where a column does not vary.
     """
     n = len(columns)
-    result = np.eye(n)
+    result = np.empty((n, n))
     for i, first in enumerate(columns):
-        for j, second in enumerate(columns[:i]):
+        for j, second in enumerate(columns[: i + 1]):
             there = ~(first.missing | second.missing)
             result[i, j] = result[j, i] = _association(_taken(first, there), _taken(second, there))
     return result
