@@ -1,5 +1,6 @@
 """Rows on their way into the networks: gathered, centred, made dense and cast, batch by batch."""
 
+import functools
 from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
@@ -103,6 +104,13 @@ class Rows:
             return None
         offset = np.zeros(self.n_features) if self._offset is None else self._offset.numpy()
         return self._reader.X[index.cpu().numpy()], offset, self._factor
+
+    @functools.cached_property
+    def offset_in_unit(self) -> Tensor:
+        """What is subtracted from rows, in the unit and the dtype of what they are served as."""
+        if self._offset is None:
+            return torch.zeros(self.n_features, dtype=self.dtype)
+        return (self._offset * self._factor).to(self.dtype)
 
     def variance(self, index: Tensor, weight: Tensor | None) -> Tensor | None:
         """Return the weighted variance of each column of CSR rows, given the weights of all; None of others."""

@@ -39,10 +39,10 @@ class SparseInput(Affine):
     """An affine layer that takes each batch as CSR rows where it is stored so, else as its buffer holds it."""
 
     batch: "sparse.csr_array | None" = None
+    offset: Tensor  # of the batch: portions of `partial_fit` have a centre each
 
-    def __init__(self, layer: Affine, offset: Tensor) -> None:
+    def __init__(self, layer: Affine) -> None:
         super().__init__(layer.linear, layer.activation)
-        self._offset = offset
 
     def forward(self, p: LayerBuffers) -> list[Call]:
         return [partial(self._map, p), *activate(self.activation, p)]
@@ -55,7 +55,7 @@ class SparseInput(Affine):
         if self.batch is None:
             torch.mm(p.h, self.weight, out=p.z)
         else:
-            torch.add(_product(self.batch, weight), bias - self._offset @ weight, out=p.z)
+            torch.add(_product(self.batch, weight), bias - self.offset @ weight, out=p.z)
 
     def _differentiate(self, p: LayerBuffers) -> None:
         if self.batch is None:
@@ -63,7 +63,7 @@ class SparseInput(Affine):
             return
         dbias = self.gradient[-1]
         torch.sum(p.dz, 0, out=dbias)
-        torch.outer(self._offset, -dbias, out=self.gradient[:-1])
+        torch.outer(self.offset, -dbias, out=self.gradient[:-1])
         _add_product(self.batch, p.dz, 1.0, self.gradient)
 
 
@@ -149,11 +149,9 @@ class SparseStep(ExplicitStep):
     def arrange(self, layers: list[Layer]) -> list[Layer]:
         served, objective, first, last = self.served, self.objective, layers[0], layers[-1]
         assert isinstance(first, Affine)
-        _, offset, factor = served.rows.stored(torch.empty(0, dtype=torch.long))  # type: ignore[misc]
-        in_unit = torch.from_numpy(offset * factor).to(served.rows.dtype)
-        self._input, self._output = SparseInput(first, in_unit), None
+        self._input, self._output = SparseInput(first), None
         if not self._goes_on and isinstance(last, Affine) and _is_squared_error(last, served, objective):
-            self._output = SparseOutput(last, in_unit)
+            self._output = SparseOutput(last, served.rows.offset_in_unit)
         return [self._input, *layers[1:-1], self._output or last]
 
     def gather(self, plan: StepPlan, index: Tensor) -> None:
@@ -169,12 +167,16 @@ class SparseStep(ExplicitStep):
             plan.row_weight, plan.weight = self._weights_of(index)
 
     def _stored(self, index: Tensor) -> "sparse.csr_array | None":
-        """Return rows in the unit and the dtype of the networks, not centred; None where they are dense."""
+        """Return rows in the unit and the dtype of the networks, not centred; None where they are dense.
+
+        Their centre is noted for the first layer.
+        """
         rows = self.served.rows
         stored = rows.stored(index)
         if stored is None:
             return None
         x, _, factor = stored
+        self._input.offset = rows.offset_in_unit
         x = sparse.csr_array(x if factor == 1 else x * factor)
         return x.astype(str(rows.dtype).removeprefix("torch."), copy=False)
 

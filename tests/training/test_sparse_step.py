@@ -1,5 +1,7 @@
 """Networks trained on CSR rows as they are stored, against the same rows made dense."""
 
+import pickle
+
 import numpy as np
 import pytest
 from estimators import CONFIGURATIONS
@@ -117,6 +119,24 @@ def test_portions_of_both_kinds(served):
         read.partial_fit(kind(X))
     assert_allclose(read.transform(X), dense.transform(X), rtol=1e-7, atol=1e-9)
     assert set(served) == {True, False}
+
+
+@pytest.mark.filterwarnings("ignore:.*of these rows are more than")
+@pytest.mark.parametrize("name", READ)
+def test_portions_with_centres_of_their_own(name, served):
+    """The first layer took each portion for one with the first one's centre, and trained another network."""
+    portions = [np.where(mostly_zero() == 0, 0, mostly_zero() * size) for size in (1, 3, 0.5, 2)]
+    portions[1:3] = portions[1][:45], portions[2][:7]
+    dense, read, saved = (clone(CONFIGURATIONS[name]).set_params(batch_size=16) for _ in range(3))
+    for X in portions * 2:
+        dense.partial_fit(X)
+        read.partial_fit(sparse.csr_array(X))
+        saved = pickle.loads(pickle.dumps(saved.partial_fit(sparse.csr_array(X))))
+    for model in (read, saved):
+        assert_allclose(model.loss_curve_, dense.loss_curve_, rtol=1e-9)
+        assert_allclose(model.transform(X), dense.transform(X), rtol=1e-6, atol=1e-8)
+    assert served
+    assert all(served)
 
 
 def test_float32_rows():
