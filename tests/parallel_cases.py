@@ -17,6 +17,17 @@ def _wide():
     return rows(N_ROWS, 90)
 
 
+def _wide_sparse(name):
+    """As many columns as are read as they are stored, but of one rank alone only, or with one of its centre."""
+    X = np.zeros((N_ROWS, 1000))
+    X[:, :5] = rows(N_ROWS)
+    if name == "sparse_rows_denser":  # those of the second rank, by more than what is read so
+        X[N_ROWS * 2 // 3 :, 5:20] = rows(N_ROWS // 3, 15, seed=1)
+    else:  # the centre is all that there is of the first rank's rows
+        X[:, 0] += np.where(np.arange(N_ROWS) < N_ROWS * 2 // 3, 300, 900)
+    return sparse.csr_array(X)
+
+
 def _own_encoder():
     """A module of a user's, with batch normalization."""
     with torch.random.fork_rng():
@@ -31,6 +42,8 @@ _OWN = {
     "weighted_winners": configured(SparseAutoencoder, sparsity="winner_take_all", sparsity_target=0.3),
     "weighted_batch_topk": configured(SparseAutoencoder, sparsity="batch_topk", n_active=1),
     "sparse_rows": configured(AutoencoderTransformer),
+    "sparse_rows_denser": configured(AutoencoderTransformer, init="glorot"),
+    "sparse_rows_apart": configured(AutoencoderTransformer, init="glorot"),
     "sparse_rows_noise": configured(DenoisingAutoencoder, noise="salt_and_pepper"),
     "wide": configured(AutoencoderTransformer, hidden_layer_sizes=(12,)),
     "images_kl": configured(
@@ -52,6 +65,8 @@ def rows_of(name):
     """The rows of a case, those of the first rank first."""
     if name == "wide":
         return _wide()
+    if name in ("sparse_rows_denser", "sparse_rows_apart"):
+        return _wide_sparse(name)
     X = rows(N_ROWS)
     if name == "vae_missing":
         return np.where(np.random.default_rng(0).random(X.shape) < 0.2, np.nan, X)

@@ -120,16 +120,21 @@ class Rows:
 
     @property
     def density(self) -> float | None:
-        """The share of entries that are not zero, of CSR rows that are served as they are; None of others."""
-        if not self._is_stored or self.device.type != "cpu":
+        """The share of the whole's entries that are not zero, of CSR rows that are served as they are.
+
+        None of others, and on accelerators.
+        """
+        ranks = current()
+        if ranks.any(not self._is_stored or self.device.type != "cpu"):
             return None
-        return self._reader.X.nnz / max(1, self.n_rows * self.n_features)
+        return ranks.count(self._reader.X.nnz) / max(1, ranks.count(self.n_rows) * self.n_features)
 
     @property
     def share_left(self) -> float:
-        """The share of the sum of squares of CSR rows that is left once they are centred."""
-        X = self._reader.X
-        squares = float(np.square(X.data, dtype=np.float64).sum()) / max(1, X.shape[0])
+        """The share of the sum of squares of the whole's CSR rows that is left once they are centred."""
+        X, ranks = self._reader.X, current()
+        own = torch.tensor(np.square(X.data, dtype=np.float64).sum())
+        squares = float(ranks.sum(own)) / max(1, ranks.count(X.shape[0]))
         centre = 0.0 if self._offset is None else float(self._offset.double().square().sum())
         return 1 - centre / squares if squares else 0.0
 

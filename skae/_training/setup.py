@@ -73,8 +73,7 @@ class Run(ValuesUsed):
         blocks = dense_blocks(encoder), dense_blocks(decoder)
         closed_form = objective.loss.sum_and_gradient is not None and all(blocks)
         if closed_form and all(penalty.closed_form is not None for penalty in objective.penalties):
-            stored = served.rows.density is not None and not self.low_precision
-            if stored and reads_stored_rows([*blocks[0], *blocks[1]], served, objective):
+            if not self.low_precision and reads_stored_rows([*blocks[0], *blocks[1]], served, objective):
                 goes_on = not self.has_end
                 return SparseStep(*blocks, served, objective, make_optimizer, goes_on=goes_on, **settings)
             return ExplicitStep(*blocks, served, objective, make_optimizer, **settings)
