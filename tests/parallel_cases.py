@@ -28,6 +28,16 @@ def _wide_sparse(name):
     return sparse.csr_array(X)
 
 
+class PenalizedAutoencoder(AutoencoderTransformer):
+    """With a penalty that only rows of the second rank have."""
+
+    strength: float = 1.0
+    unused: float = 0.0
+
+    def _penalty(self, x, code):
+        return self.strength * (x[:, 0] - 10).relu() * code.square().sum(1)
+
+
 def _own_encoder():
     """A module of a user's, with batch normalization."""
     with torch.random.fork_rng():
@@ -55,10 +65,11 @@ _OWN = {
     "paired": configured(DenoisingAutoencoder),
     "starts": configured(AutoencoderTransformer, n_init=2, early_stopping=True),
     "own_encoder": configured(AutoencoderTransformer, encoder=_own_encoder()),
+    "own_penalty": configured(PenalizedAutoencoder),
     "watched": configured(AutoencoderTransformer, early_stopping=True),
     "all_rows": configured(AutoencoderTransformer, early_stopping="auto", n_components=1),
 }
-_BATCH_SIZES = {"batch_of_few": 8, "of_two": 2}
+_BATCH_SIZES = {"batch_of_few": 8, "of_two": 2, "own_penalty": 1}
 
 
 def rows_of(name):
@@ -68,6 +79,8 @@ def rows_of(name):
     if name in ("sparse_rows_denser", "sparse_rows_apart"):
         return _wide_sparse(name)
     X = rows(N_ROWS)
+    if name == "own_penalty":
+        X[-10:, 0] += 20
     if name == "vae_missing":
         return np.where(np.random.default_rng(0).random(X.shape) < 0.2, np.nan, X)
     if name.startswith("sparse_rows"):

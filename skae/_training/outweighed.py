@@ -134,16 +134,20 @@ def _own_penalties(fit: Any) -> str:
     """Name the user's penalties, but those that a parameter of zero makes nothing."""
     own = [penalty for penalty in fit.objective.penalties if penalty.own is not None]
     if 0 in own_settings(fit.setup.estimator).values():  # codes of zero make it nothing, too, by its own doing
-        own = [penalty for penalty in own if _value(fit, penalty) != 0]
+        own = [penalty for penalty in own if current().any(_value(fit, penalty) != 0)]
     return " and ".join(penalty.own.name for penalty in own)
 
 
 def _value(fit: Any, penalty: Penalty) -> float:
-    """Return what a penalty comes to on some training rows."""
+    """Return what a penalty comes to on some training rows of this rank."""
     rows, encode = fit.served.rows, forward_centred(fit.encoder)
+    some = spread(fit.setup.data.train_rows, _SOME_ROWS)
+    if not len(some):
+        return 0.0
     with torch.enable_grad(), evaluating(fit.encoder):
-        x = rows.batch(spread(fit.setup.data.train_rows, _SOME_ROWS)).requires_grad_()
-        return float(penalty.value(x, encode(x), None).detach())
+        unit = fit.objective.input_unit  # penalties take rows as they were given
+        x = rows.batch(some).mul_(unit).requires_grad_()
+        return float(penalty.value(x, encode(x / unit), None).detach())
 
 
 def unbounded(fit: Any) -> str | None:
