@@ -96,7 +96,9 @@ def _of_words(words: np.ndarray) -> np.ndarray:
 
 
 def _bits(numbers: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(numbers.astype(np.float64) + 0.0).view(np.uint64)  # one zero for both signs
+    exact = np.ascontiguousarray(numbers.astype(np.float64) + 0.0)  # one zero for both signs
+    exact[np.isnan(exact)] = np.nan  # likewise
+    return exact.view(np.uint64)
 
 
 def _factors(n_columns: int) -> np.ndarray:

@@ -126,7 +126,8 @@ def _keys(X, generator: torch.Generator, used: Tensor) -> Tensor:
     scale = _largest_magnitude(X, used)
     keys = torch.empty(n_rows, len(MANTISSAS), dtype=torch.int64)
     for part, x in _in_double_precision(X):
-        exact = (x / scale).contiguous().view(torch.int64)
+        shares = x / scale + 0.0  # one zero for both signs
+        exact = shares.masked_fill_(shares.isnan(), torch.nan).contiguous().view(torch.int64)  # likewise
         for number, n_bits in enumerate(MANTISSAS):
             n_left = 52 - n_bits
             bits = (exact + (1 << n_left >> 1)) >> n_left  # to the nearest

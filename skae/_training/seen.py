@@ -189,7 +189,8 @@ class Passes:
 
     def _print(self, data: TrainingData) -> str:
         """Return what tells a portion from others."""
-        return hashlib.sha256(data.input_means().cpu().numpy().tobytes()).hexdigest() + f" of {self._n}"
+        means = data.input_means().cpu().numpy() + 0.0  # one zero for both signs
+        return hashlib.sha256(means.tobytes()).hexdigest() + f" of {self._n}"
 
 
 # What trained networks make of the rows --------------------------------------------------------------------

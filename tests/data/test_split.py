@@ -130,6 +130,38 @@ def test_sparse_rows_split_as_dense_ones():
     assert (split(sparse.csr_matrix(X)) == split(X)).all()
 
 
+def with_both_zeros():
+    """Rows that are there three times, of which zeros differ in nothing but their sign."""
+    X = np.repeat(np.round(distinct_rows(100) * np.array([3, 3, 0.5, 0.5])), 3, axis=0)
+    return np.where((X == 0) & (np.random.default_rng(1).random(X.shape) < 0.5), -0.0, X)
+
+
+def test_zeros_of_either_sign_are_equal():
+    X = with_both_zeros()
+    held_out = split(X, fraction=0.2)
+    assert np.signbit(X[X == 0]).any()
+    np.testing.assert_array_equal(held_out, split(X + 0.0, fraction=0.2))
+    np.testing.assert_array_equal(held_out, split(sparse.csr_array(X), fraction=0.2))
+    _, kind = np.unique(X, axis=0, return_inverse=True)
+    assert set(kind[held_out]).isdisjoint(kind[~held_out])
+
+
+def test_the_sign_of_zeros_changes_no_model():
+    X = with_both_zeros()
+    settings = {"max_iter": 3, "early_stopping": True, "validation_fraction": 0.3, "init": "glorot"}
+    model = AutoencoderTransformer(2, random_state=0, **settings)
+    fits = [clone(model).fit(rows) for rows in (X, X + 0.0, sparse.csr_array(X))]
+    np.testing.assert_array_equal(fits[0].transform(X), fits[1].transform(X))
+    np.testing.assert_allclose(fits[0].transform(X), fits[2].transform(X), rtol=1e-6, atol=1e-8)
+
+
+def test_missing_values_of_either_sign_are_equal():
+    """The NaN of 0 / 0 has another sign than `numpy.nan` on most processors."""
+    X = np.where(np.random.default_rng(1).random((300, 4)) < 0.2, np.nan, distinct_rows(300))
+    signed = np.where(np.isnan(X), np.copysign(np.nan, np.random.default_rng(2).normal(size=X.shape)), X)
+    np.testing.assert_array_equal(split(signed, fraction=0.2), split(X, fraction=0.2))
+
+
 @pytest.mark.parametrize("X", [np.ones((1, 3)), np.ones((20, 3))], ids=["one_row", "equal_rows"])
 def test_too_few_rows(X):
     estimator = AutoencoderTransformer(early_stopping=True, validation_fraction=0.25)
