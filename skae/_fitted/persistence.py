@@ -17,7 +17,7 @@ from .._networks import convolutions, custom, nested
 from .._networks.blocks import Block, Linear
 from .._networks.building import Architecture, build
 from .._networks.networks import Decoder, Encoder
-from .._support import devices
+from .._support import devices, plain
 from .._support.warnings import warn
 from .._training.fine_tuning import to_fine_tune
 
@@ -50,14 +50,14 @@ def to_plain(state: dict[str, Any]) -> dict[str, Any]:
     saved: dict[str, Any] = {"format": FORMAT}
     if "head" in networks or all(_is_built(network) for network in networks.values()):
         for name, network in networks.items():
-            saved[name] = {part: _array(tensor) for part, tensor in network.state_dict().items()}
+            saved[name] = {part: plain.of_tensor(tensor) for part, tensor in network.state_dict().items()}
     else:
         saved["modules"] = _freeze(*networks.values())
     state["_networks"] = saved
     state["device_"] = str(state["device_"])
     for key, value in state.items():
         if isinstance(value, Tensor):
-            state[key] = {"array": _array(value), "device": str(value.device)}
+            state[key] = {"array": plain.of_tensor(value), "device": str(value.device)}
     return state
 
 
@@ -90,7 +90,7 @@ def from_plain(state: dict[str, Any], name: str) -> dict[str, Any]:
     for key, value in state.items():
         if isinstance(value, dict) and value.keys() == {"array", "device"}:
             kept = value["device"] in (str(device), "cpu")
-            state[key] = torch.tensor(value["array"], device=value["device"] if kept else device)
+            state[key] = plain.to_tensor(value["array"], value["device"] if kept else device)
     return state
 
 
@@ -100,7 +100,7 @@ def plain_tensors(state: Any) -> Any:
         return {name: plain_tensors(part) for name, part in state.items()}
     if isinstance(state, list | tuple):
         return type(state)(map(plain_tensors, state))
-    return {"tensor": _array(state)} if isinstance(state, Tensor) else state
+    return {"tensor": plain.of_tensor(state)} if isinstance(state, Tensor) else state
 
 
 def _is_built(network: nn.Module) -> bool:
@@ -109,14 +109,10 @@ def _is_built(network: nn.Module) -> bool:
 
 
 def _load(network: Any, arrays: dict[str, Any]) -> None:
-    tensors = {name: torch.tensor(array) for name, array in _renamed(arrays, FORMER_NAMES).items()}
+    tensors = {name: plain.to_tensor(array) for name, array in _renamed(arrays, FORMER_NAMES).items()}
     if "offset" in tensors and network.offset is None:
         network.offset = tensors["offset"]
     network.load_state_dict(tensors, assign=True)
-
-
-def _array(tensor: Tensor):
-    return tensor.detach().cpu().numpy().copy()
 
 
 def _renamed(state: dict[str, Any], former: dict[str, str]) -> dict[str, Any]:
@@ -136,9 +132,9 @@ def _freeze(*modules: nn.Module) -> list[dict[str, Any]]:
     memo: dict[int, Any] = {}
     for module in modules:
         for parameter in module.parameters():
-            memo[id(parameter)] = ("parameter", _array(parameter), parameter.requires_grad)
+            memo[id(parameter)] = ("parameter", plain.of_tensor(parameter), parameter.requires_grad)
         for buffer in module.buffers():
-            memo[id(buffer)] = ("buffer", _array(buffer), False)
+            memo[id(buffer)] = ("buffer", plain.of_tensor(buffer), False)
     return [{"module": copy.deepcopy(module, memo)} for module in modules]
 
 
@@ -150,7 +146,7 @@ def _thaw(frozen: list[dict[str, Any]]) -> list[nn.Module]:
         for entry in (*module._parameters.values(), *module._buffers.values()):
             if isinstance(entry, tuple) and id(entry) not in memo:
                 kind, array, requires_grad = entry
-                tensor = torch.tensor(array)
+                tensor = plain.to_tensor(array)
                 memo[id(entry)] = nn.Parameter(tensor, requires_grad) if kind == "parameter" else tensor
     thawed = copy.deepcopy(modules, memo)
     for encoder in (m for network in thawed for m in network.modules() if isinstance(m, Encoder)):

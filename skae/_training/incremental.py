@@ -13,7 +13,7 @@ from .._data.training_data import TrainingData
 from .._networks.centring import recentre, recentre_statistics
 from .._networks.networks import preparation
 from .._objectives.support import check_support
-from .._support import threads
+from .._support import plain, threads
 from .._support.ranks import refuse
 from .._support.warnings import warn
 from .advice import complaints_of
@@ -172,7 +172,7 @@ def _on(device: torch.device, state: Any) -> Any:
     if not isinstance(state, dict):
         return state.to(device) if isinstance(state, Tensor) else state
     if state.keys() == {"tensor"}:
-        return torch.tensor(state["tensor"], device=device)
+        return plain.to_tensor(state["tensor"], device)
     return {name: _on(device, part) for name, part in state.items()}
 
 

@@ -195,3 +195,10 @@ def test_an_unfitted_estimator_with_own_modules_survives():
     estimator = configured(**own_modules())
     loaded = pickle.loads(pickle.dumps(estimator))
     assert_same(loaded.fit(X).transform(X), estimator.fit(X).transform(X))
+
+
+def test_modules_of_ones_own_in_bfloat16_are_copied():
+    own = nn.Linear(5, 2).bfloat16()
+    loaded = pickle.loads(pickle.dumps(AutoencoderTransformer(encoder=own))).encoder
+    assert loaded.weight.dtype == torch.bfloat16
+    assert torch.equal(loaded.weight, own.weight)

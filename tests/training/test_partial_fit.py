@@ -354,3 +354,17 @@ def test_portions_are_not_kept(estimator):
     estimator = clone(estimator).set_params(batch_size=20)
     few, many = (passes(estimator, 2, rows(n)) for n in (60, 6000))
     assert n_bytes(reachable(many)) <= n_bytes(reachable(few)) + 8 * 5 * 60
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
+@pytest.mark.parametrize("sparsity", ["topk", "batch_topk", "winner_take_all"])
+def test_state_in_bfloat16_is_copied(sparsity, copied):
+    """NumPy has no such dtype; the largest code of each unit, which tells of dead ones, has it."""
+    many = rows(700)
+    settings = {"n_active": 1} if "topk" in sparsity else {"sparsity_target": 0.05}
+    model = SparseAutoencoder(40, sparsity=sparsity, dtype="bfloat16", random_state=0, **settings)
+    for _ in range(4):  # a window of rows after which units are found dead ends amid these
+        model = copied(other := model.partial_fit(many))
+    for _ in range(4):
+        assert_same(model.partial_fit(many).transform(many), other.partial_fit(many).transform(many))
+    assert model.loss_curve_ == other.loss_curve_
