@@ -23,6 +23,7 @@ from sklearn.utils.validation import _num_samples, check_is_fitted, validate_dat
 from ._autoencoder import AutoencoderTransformer
 from ._base import as_one_of
 from ._data import arrays
+from ._data.copies import without_copies
 from ._data.empty import empty_rows
 from ._data.fingerprint import fingerprint
 from ._data.magnitude import fits_single, magnitude_error
@@ -53,7 +54,7 @@ from ._training.together import fit_together
 
 N_STEPS, BATCH_SIZE = 300, 128
 # Fitted attributes: what scoring needs beside the members.
-_PRIVATE = ("_scale", "_gaussians", "_usual", "_rows_of_fit", "_range")
+_PRIVATE = ("_scale", "_gaussians", "_usual", "_rows_of_fit", "_copies", "_range")
 # Parameters of the members of autoencoder=None. So is n_components, which scikit-learn's checks set anywhere.
 _OF_RECIPE = ("trim", "code_weight", "device")
 
@@ -148,6 +149,11 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
     gets the highest of the ``left_out_scores_``, a p-value of 1 and no contributions of features, and is not among
     the rows that others are compared with.
 
+    A training row that was entered more than once counts once: members, scores and p-values are what they would be
+    without its copies, which share its score. Copies are equal rows that hold a value of their own, in a column
+    most of whose values are those of a single row. Where columns are discrete, such as counts, equal rows are
+    different things, and each of them counts.
+
     P-values are valid for rows that are exchangeable with the training rows: drawn from where these come from, in
     any order. They are not for rows of another time or place, nor for the training rows themselves, which most
     members have seen; of these, ``left_out_scores_`` tells more. :class:`~skae.inspection.OutlierDisplay` draws
@@ -224,14 +230,19 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
             context = self._init_callback_context(max_subtasks=self.n_estimators)
             context.call_on_fit_task_begin(estimator=self, X=X, y=y)
             streams = random_streams(self.random_state)
-            parts = subsets(*self._sizes(X), self.n_estimators, streams.split)
+            numbers, which = without_copies(X)
+            rows = X if len(numbers) == len(which) else _safe_indexing(X, numbers)
+            parts = subsets(*self._sizes(rows, len(which)), self.n_estimators, streams.split)
             fit_members = self._fit_distances if self.autoencoder is None else self._fit_scores
             with one_for_each_cause(UNKNOWN):  # some of which only rows left out have
-                oddness = fit_members(X, parts, streams.weights, context)
+                oddness = fit_members(rows, parts, streams.weights, context)
+            scores = _mean_scores(len(numbers), [unseen.numpy() for _, unseen in parts], oddness)
             self.classes_ = np.array([-1, 1])
-            self.estimators_samples_ = [seen.numpy() for seen, _ in parts]
-            self.left_out_scores_ = _mean_scores(_num_samples(X), [unseen.numpy() for _, unseen in parts], oddness)
-            self.usual_values_ = usual_values(X)
+            # What is said of a row holds for its copies, too.
+            self.estimators_samples_ = [np.flatnonzero(np.isin(which, seen.numpy())) for seen, _ in parts]
+            self.left_out_scores_ = scores[which]
+            self._copies = np.setdiff1d(np.arange(len(which)), numbers)
+            self.usual_values_ = usual_values(rows)
             self._range = _range_of(X) if self.usual_values_.dtype != object else None
             self._rows_of_fit = fingerprint(X)
             with one_for_each_cause(UNKNOWN):
@@ -499,15 +510,16 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
                 "that autoencoder=None makes. Leave them at their defaults, and set the autoencoder's own."
             )
 
-    def _sizes(self, X) -> tuple[int, int]:
-        """Return how many rows there are, and how many a member is trained on."""
+    def _sizes(self, X, n_given: int) -> tuple[int, int]:
+        """Return how many rows there are, without copies, and how many a member is trained on."""
         n = _num_samples(X)
         size = round(self.max_samples * n)
         if min(size, n - size) < 2:
             change = f", or {'raise' if size < 2 else 'lower'} max_samples" if n >= 4 else ""
+            copies = ", without copies of rows," if n < n_given else ""
             raise ValueError(
-                f"n_samples={n} and max_samples={self.max_samples} train a member on {size} rows and leave out "
-                f"{n - size}, but it needs at least two of either. Give fit more rows{change}."
+                f"n_samples={n}{copies} and max_samples={self.max_samples} train a member on {size} rows and "
+                f"leave out {n - size}, but it needs at least two of either. Give fit more rows{change}."
             )
         return n, size
 
@@ -686,7 +698,8 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
         return total
 
     def _known(self) -> RowsOfFit:
-        return RowsOfFit(getattr(self, "_rows_of_fit", None), -self.left_out_scores_, self.false_alarm_rate)
+        oddness, reference = -self.left_out_scores_, self._reference()
+        return RowsOfFit(getattr(self, "_rows_of_fit", None), oddness, reference, self.false_alarm_rate)
 
     def _empty(self, X) -> np.ndarray:
         """Tell which validated rows have no value at all."""
@@ -733,8 +746,10 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
         return bisect_left(range(sys.maxsize), n_reference, key=n_unseen)
 
     def _reference(self) -> np.ndarray:
-        """Return how odd the training rows are to those that have not seen them, sorted."""
-        return np.sort(-self.left_out_scores_[~np.isnan(self.left_out_scores_)])
+        """Return how odd the training rows are to those that have not seen them, sorted; without copies."""
+        copies = getattr(self, "_copies", np.array([], dtype=np.int64))  # which older files do not know
+        scores = np.delete(self.left_out_scores_, copies)
+        return np.sort(-scores[~np.isnan(scores)])
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -18,7 +18,7 @@ _ODD = np.uint64(0x9E3779B97F4A7C15)  # 2**64 over the golden ratio, as in Knuth
 
 def fingerprint(X) -> np.ndarray:
     """Return a hash of each row, sorted, and the numbers of the rows, (2, n) uint64; of any container of rows."""
-    hashes = _hashes_of_all(X)
+    hashes = hashes_of(X)
     order = np.argsort(hashes, kind="stable")
     return np.stack([hashes[order], order.astype(np.uint64)])
 
@@ -39,19 +39,20 @@ def places(X, of_fit: Any) -> np.ndarray:
     return found
 
 
-def _hashes_of_all(X) -> np.ndarray:
+def hashes_of(X) -> np.ndarray:
+    """Return a hash of each row, (n,) uint64, of any container of rows."""
     return np.concatenate([_hashes(_safe_indexing(X, part)) for part in slices(_num_samples(X), 8 * X.shape[1])])
 
 
 def _hashes(rows: Any) -> np.ndarray:
     if hasattr(rows, "columns"):
-        numbers = np.column_stack([_numbers(np.asarray(rows[name])) for name in rows.columns])
+        numbers = np.column_stack([bits_of(np.asarray(rows[name])) for name in rows.columns])
     elif sparse.issparse(rows):
         return _of_stored(rows.tocsr())
     else:
         rows = np.asarray(rows.detach().cpu() if hasattr(rows, "detach") else rows)
         is_plain = rows.dtype.kind in "fiub"
-        numbers = _bits(rows) if is_plain else np.column_stack([_numbers(column) for column in rows.T])
+        numbers = _bits(rows) if is_plain else np.column_stack([bits_of(column) for column in rows.T])
     return _mixed(numbers, _factors(numbers.shape[1])).sum(axis=1)
 
 
@@ -62,7 +63,7 @@ def _of_stored(rows: sparse.csr_array) -> np.ndarray:
     return total[rows.indptr[1:]] - total[rows.indptr[:-1]]
 
 
-def _numbers(column: np.ndarray) -> np.ndarray:
+def bits_of(column: np.ndarray) -> np.ndarray:
     """Return 64 bits for each entry of a column of any kind."""
     if column.dtype.kind in "fiub":
         return _bits(column)

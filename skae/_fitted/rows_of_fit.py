@@ -21,12 +21,15 @@ class RowsOfFit(NamedTuple):
         What tells them from others, see `fingerprint`; None in files of older versions.
     oddness : ndarray of shape (n_rows,)
         How odd they are to members that have not seen them, NaN where all have.
+    reference : ndarray
+        The same, sorted, of those that p-values compare with.
     false_alarm_rate : float
         Rows are outliers whose p-value is at most this.
     """
 
     fingerprint: np.ndarray | None
     oddness: np.ndarray
+    reference: np.ndarray
     false_alarm_rate: float
 
     def places(self, X) -> np.ndarray:
@@ -70,8 +73,7 @@ class RowsOfFit(NamedTuple):
 
     def _count(self, which: np.ndarray, oddness: np.ndarray) -> tuple[int, int, int]:
         """Count the rows of `fit`, and those with small p-values by all members and by members without them."""
-        of_fit, reference = which >= 0, np.sort(self.oddness[~np.isnan(self.oddness)])
-        threshold = conformal.threshold(reference, self.false_alarm_rate)
+        of_fit, threshold = which >= 0, conformal.threshold(self.reference, self.false_alarm_rate)
         by_others = self.oddness[which[of_fit]]
         return int(of_fit.sum()), int((oddness[of_fit] > threshold).sum()), int((by_others > threshold).sum())
 
