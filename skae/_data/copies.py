@@ -39,30 +39,50 @@ def _hold_values_alone(X, different: np.ndarray, rows: np.ndarray) -> np.ndarray
 
     ``rows`` are places among the numbers of the ``different`` rows of X.
     """
-    alone, n_varying = np.zeros(len(rows), dtype=bool), 0
-    for bits in _columns(X, different):
-        values, which, counts = np.unique(bits, return_inverse=True, return_counts=True)
+    alone, n_varying = np.zeros(len(different), dtype=bool), 0
+    for places, bits in _columns(X, different):
+        values, starts = _unique(np.sort(bits))
         n_varying += len(values) > 1
-        of_one = (counts == 1) & (values != _MISSING)
+        of_one = np.diff(starts, append=len(bits)) == 1
         if 2 * of_one.sum() > len(values):
-            alone |= of_one[which[rows]]
-        if n_varying > 1 and alone.all():
+            of_one &= values != _MISSING
+            alone[places[of_one[np.searchsorted(values, bits)]]] = True
+        if n_varying > 1 and alone[rows].all():
             break
-    return alone & (n_varying > 1)
+    return alone[rows] & (n_varying > 1)
 
 
-def _columns(X, rows: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield 64 bits for each entry of a column, column by column, of some rows."""
+def _unique(ordered: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the different ones of ordered values, and where each starts."""
+    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
+    return ordered[starts], starts
+
+
+def _columns(X, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield places among some rows, and 64 bits for what a column holds there, column by column.
+
+    Of zeros of sparse rows, which many rows hold, two are enough.
+    """
+    places = np.arange(len(rows))
     if sparse.issparse(X):
-        for_columns = X[rows].tocsc()
-        for number in np.flatnonzero(np.diff(for_columns.indptr)):  # others do not vary
-            yield bits_of(for_columns[:, [number]].toarray().ravel())
+        columns = X[rows].tocsc()
+        for start, stop in zip(columns.indptr[:-1], columns.indptr[1:], strict=True):
+            if stop > start:  # others do not vary
+                stored = columns.indices[start:stop]
+                zeros = _first_two_without(stored, len(rows))
+                yield np.r_[stored, zeros], bits_of(np.r_[columns.data[start:stop], np.zeros(len(zeros))])
     elif hasattr(X, "columns"):
         for name in X.columns:
-            yield bits_of(np.asarray(X[name])[rows])
+            yield places, bits_of(np.asarray(X[name])[rows])
     else:
         for column in _as_numpy(X).T:
-            yield bits_of(column[rows])
+            yield places, bits_of(column[rows])
+
+
+def _first_two_without(stored: np.ndarray, n_rows: int) -> np.ndarray:
+    """Return the first two of so many places that are not among those stored, or fewer where there are fewer."""
+    first = np.arange(min(n_rows, len(stored) + 2))
+    return np.setdiff1d(first, stored, assume_unique=True)[:2]
 
 
 def _as_numpy(X: Any) -> np.ndarray:
