@@ -2,9 +2,12 @@
 
 Where columns are discrete, different things may well be equal in all of them. Numbers that are measured finely are
 not equal by chance. So equal rows are copies of one row if they hold a value that no other row has, in a column
-most of whose values are those of a single row. (A column of counts has a few such values, its largest ones.) Where
-only one column varies, each value is that of a single row; and where there are fewer different rows than times
-that each of them is there, they are kinds. Neither tells anything: equal rows are then taken for different things.
+most of whose values are those of a single row. (A column of counts has a few such values, its largest ones.)
+
+Values tell nothing where one column alone varies, where discrete columns are mixed, as by PCA, or where a row is
+a state of its own, such as a device switched off. So how often rows are there has to speak for copies, too: it is
+the same number for half of the different rows or more, which is one, or how often a whole table was entered; a row
+that is there more than `MOST` times as often is a state. What is taken for copies wrongly is then a small part.
 """
 
 from collections.abc import Iterator
@@ -16,6 +19,7 @@ from scipy import sparse
 from . import arrays
 from .fingerprint import bits_of, hashes_of
 
+MOST = 3
 _MISSING = np.array([np.nan]).view(np.uint64)
 
 
@@ -26,9 +30,10 @@ def without_copies(X) -> tuple[np.ndarray, np.ndarray]:
     """
     n_rows = X.shape[0]
     _, first, which, counts = np.unique(hashes_of(X), return_index=True, return_inverse=True, return_counts=True)
-    twice = np.flatnonzero(counts > 1)
+    usual = np.bincount(counts).argmax()
+    twice = np.flatnonzero((counts > 1) & (counts <= MOST * usual))
     copied = np.zeros(len(first), dtype=bool)
-    if len(twice) and len(first) ** 2 > n_rows:
+    if len(twice) and len(first) ** 2 > n_rows and 2 * (counts == usual).sum() >= len(first):
         copied[twice] = _hold_values_alone(X, first, twice)
     original = np.where(copied[which], first[which], np.arange(n_rows))
     return np.unique(original, return_inverse=True)

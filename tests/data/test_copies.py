@@ -81,6 +81,18 @@ def test_one_column_and_few_kinds_tell_no_copies(counts):
         assert len(without_copies(X)[0]) == 300
 
 
+def test_counts_that_are_mixed_and_states_are_no_copies(counts):
+    mixed = counts @ [[0.8, 0.6], [-0.6, 0.8]]
+    assert len(without_copies(mixed)[0]) == 300
+    X = np.random.default_rng(0).normal(size=(300, 4))
+    X[:60] = 0.0
+    X[80] = X[90]
+    assert_array_equal(np.setdiff1d(np.arange(300), without_copies(X)[0]), [90])
+    new = np.random.default_rng(1).normal(size=(300, 4))
+    new[:60] = 0.0
+    assert (detector().fit(X).predict(new) == -1).mean() < 0.1
+
+
 def test_a_column_of_fine_numbers_tells_copies(counts):
     amount = np.where(np.arange(300) % 3, np.random.default_rng(2).lognormal(size=300), 0)  # many zeros
     X = np.column_stack([counts, amount])
