@@ -152,7 +152,7 @@ class AutoencoderOutlierDetector(OutlierMixin, CallbackSupportMixin, Parameters,
     A training row that was entered more than once counts once: members, scores and p-values are what they would be
     without its copies, which share its score. Copies are equal rows that hold a value of their own, in a column
     most of whose values are those of a single row. Where columns are discrete, such as counts, equal rows are
-    different things, and each of them counts.
+    different things, and each of them counts; so are rows that are there more than three times as often as most.
 
     P-values are valid for rows that are exchangeable with the training rows: drawn from where these come from, in
     any order. They are not for rows of another time or place, nor for the training rows themselves, which most

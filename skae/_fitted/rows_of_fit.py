@@ -1,6 +1,6 @@
 """Rows of `fit` that are given to an outlier detector again: most members have learned them."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,8 +17,8 @@ class RowsOfFit(NamedTuple):
 
     Attributes
     ----------
-    fingerprint : ndarray
-        What tells them from others, see `fingerprint`; None in files of older versions.
+    fingerprint : dict
+        What tells them from others, see `fingerprint`; an array, or None, in files of older versions.
     oddness : ndarray of shape (n_rows,)
         How odd they are to members that have not seen them, NaN where all have.
     reference : ndarray
@@ -27,7 +27,7 @@ class RowsOfFit(NamedTuple):
         Rows are outliers whose p-value is at most this.
     """
 
-    fingerprint: np.ndarray | None
+    fingerprint: Any
     oddness: np.ndarray
     reference: np.ndarray
     false_alarm_rate: float
