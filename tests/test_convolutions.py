@@ -378,6 +378,16 @@ def test_bfloat16_learns_what_float32_does():
     assert mixed.loss_curve_ != full.loss_curve_
 
 
+@pytest.mark.parametrize("tied_weights", [False, True])
+@pytest.mark.parametrize("sides", [(16, 1), (1, 16), (4, 1), (12, 2)], ids=str)
+def test_bfloat16_learns_narrow_images(sides, tied_weights):
+    """On some processors, the gradient held whatever was in memory where images were one number wide."""
+    X = images(100, (*sides, 1)).astype(np.float32)
+    settings = {"image_shape": sides, "tied_weights": tied_weights, "learning_rate": 1e-3, "max_iter": 10}
+    full, mixed = (fitted(X=X, dtype=dtype, **settings).loss_ for dtype in ("float32", "bfloat16"))
+    assert_allclose(mixed, full, rtol=0.02)
+
+
 @pytest.mark.parametrize("normalization", [None, "batch", "layer"])
 @pytest.mark.parametrize("downsampling", ["stride", "pool"])
 @pytest.mark.parametrize("dtype", ["float64", "bfloat16"])

@@ -101,9 +101,24 @@ class Undrawn:
 class Convolution(Undrawn, nn.Conv2d):
     """`torch.nn.Conv2d` that leaves drawing its weights to `initialize`."""
 
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(_as_torch_needs(x))
+
 
 class TransposedConvolution(Undrawn, nn.ConvTranspose2d):
     """`torch.nn.ConvTranspose2d` that leaves drawing its weights to `initialize`."""
+
+    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
+        return super().forward(_as_torch_needs(x), output_size)
+
+
+def _as_torch_needs(x: Tensor) -> Tensor:
+    """Return images with channels first in memory where oneDNN needs it.
+
+    Some processors' gradient of weights in bfloat16 holds whatever is in memory if images are one number wide,
+    strides are two, and channels are last (torch 2.13 on an AMD EPYC of the fourth generation).
+    """
+    return x.contiguous() if x.dtype == torch.bfloat16 and x.shape[3] == 1 else x
 
 
 class Tied(nn.Module):
@@ -152,6 +167,7 @@ class TiedConvolution(Tied):
 
     def forward(self, x: Tensor) -> Tensor:
         p = self.partner
+        x = _as_torch_needs(x)
         return F.conv_transpose2d(x, self.weight, self.bias, p.stride, p.padding, self.output_padding)
 
     def extra_repr(self) -> str:
