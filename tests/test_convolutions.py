@@ -379,7 +379,7 @@ def test_bfloat16_learns_what_float32_does():
 
 
 @pytest.mark.parametrize("tied_weights", [False, True])
-@pytest.mark.parametrize("sides", [(16, 1), (1, 16), (4, 1), (12, 2)], ids=str)
+@pytest.mark.parametrize("sides", [(16, 1), (1, 16), (6, 1), (12, 2)], ids=str)
 def test_bfloat16_learns_narrow_images(sides, tied_weights):
     """On some processors, the gradient held whatever was in memory where images were one number wide."""
     X = images(100, (*sides, 1)).astype(np.float32)

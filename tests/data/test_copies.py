@@ -35,7 +35,9 @@ def test_the_rate_of_false_alarms_holds_whatever_was_entered_again(n_copies):
 
 
 @pytest.mark.parametrize(
-    "kind", [np.asarray, pd.DataFrame, sparse.csr_array, torch.from_numpy, np.float32], ids=str
+    "kind",
+    [np.asarray, pd.DataFrame, sparse.csr_array, torch.from_numpy, np.float32],
+    ids=["array", "frame", "sparse", "tensor", "float32"],
 )
 @pytest.mark.parametrize("autoencoder", [None, configured(VAESampler, random_state=None)], ids=["own", "given"])
 def test_copies_change_nothing(kind, autoencoder):
