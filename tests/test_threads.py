@@ -105,11 +105,32 @@ assert torch.get_num_threads() == 2
 """
 
 
+# The number of OpenBLAS's threads is the process's, and fits of wide CSR rows set it at each step.
+LIMITS = """
+from scipy import sparse
+from threadpoolctl import threadpool_info
+
+def of_blas():
+    return [found["num_threads"] for found in threadpool_info() if found["user_api"] == "blas"]
+
+before = of_blas()
+rows = sparse.random(400, 2000, density=0.005, format="csr", dtype=np.float32, random_state=0)
+estimator = AutoencoderTransformer(4, hidden_layer_sizes=32, **settings | {"batch_size": 50, "max_iter": 4})
+
+def work(number):
+    return clone(estimator).fit(rows).transform(rows).tobytes()
+
+with ThreadPoolExecutor(4) as pool:
+    assert len({work(0), *pool.map(work, range(8))}) == 1
+assert of_blas() == before
+"""
+
+
 def run(script):
     ours = ("OMP_", "MKL_", "GOMP_")
     environment = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     command = [sys.executable, "-W", "ignore", "-c", CODE + script]
-    path = {"PYTHONPATH": os.pathsep.join(sys.path)}
+    path = {"PYTHONPATH": os.pathsep.join(sys.path), "OPENBLAS_NUM_THREADS": "2"}
     done = subprocess.run(
         command, capture_output=True, text=True, timeout=300, env=environment | path, check=False
     )
@@ -127,6 +148,10 @@ def test_bits_of_imputers_and_detectors_do_not_either():
 
 def test_several_threads_use_and_fit_models_at_the_same_time():
     run(AT_THE_SAME_TIME)
+
+
+def test_fits_at_the_same_time_leave_the_threads_of_blas_as_they_were():
+    run(LIMITS)
 
 
 def test_threads_wait_quietly_where_nobody_has_said_how():
