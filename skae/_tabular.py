@@ -569,8 +569,12 @@ class TabularVAESampler(
 
     def _model(self) -> TableModel:
         check_is_fitted(self)
-        self.vae_.n_importance_samples = self.n_importance_samples  # which may be set anew after `fit`
-        return TableModel(self.vae_, self._codec, self._prior)
+        return TableModel(self._scoring_vae, self._codec, self._prior)
+
+    @property
+    def _scoring_vae(self) -> VAESampler:
+        """The fitted autoencoder, with as many draws as are set now."""
+        return self.vae_.set_params(n_importance_samples=self.n_importance_samples)
 
     @property
     def _matrix_dtype(self) -> type:

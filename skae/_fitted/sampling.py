@@ -171,14 +171,12 @@ class Densities:
                 noise = self._draw_normal(len(rows) * n_draws, noise, generator).view(len(rows), n_draws, width)
             own = generator or torch.Generator().manual_seed(SEED)
             prior = self.draw_prior(noise.numel() // width, noise.new_empty(0, width), own)
-            mean, raw = self.encode(rows).chunk(2, dim=1)
-            log_variance = bounded(raw)[:, None]
-            z = torch.addcmul(mean[:, None], torch.exp(0.5 * log_variance), noise)
+            mean, log_variance = self._proposal(rows)
+            z = torch.addcmul(mean, torch.exp(0.5 * log_variance), noise)
             z = torch.cat([z, prior.view_as(noise).expand_as(z)], 1)
-            density = -self.nll(self.decode(z.flatten(0, 1)), rows.repeat_interleave(2 * n_draws, 0))
-            log_q = -0.5 * ((z - mean[:, None]).square() * torch.exp(-log_variance) + log_variance).sum(2)
+            log_q = -0.5 * ((z - mean).square() * torch.exp(-log_variance) + log_variance).sum(2)
             log_prior = self.log_prior(z)
-            yield part, z, density.view(len(rows), -1) + log_prior - torch.logaddexp(log_prior, log_q)
+            yield part, z, self._explained(rows, z)[1] + log_prior - torch.logaddexp(log_prior, log_q)
 
     @staticmethod
     def _draw_normal(n: int, like: Tensor, generator: torch.Generator) -> Tensor:
@@ -196,16 +194,22 @@ class Densities:
     def _of_draws(self, x: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return draws z, (n, draws, n_components), what is decoded, and log p(x|z) and log p(z) - log q(z|x).
 
-        What is decoded is (n * draws, width), the others are (n, draws). The noise is one for all rows,
-        (draws, n_components), or one for each, (n, draws, n_components).
+        What is decoded is (n * draws, width), the others are (n, draws).
         """
+        mean, log_variance = self._proposal(x)
+        z = torch.addcmul(mean, torch.exp(0.5 * log_variance), noise)
+        ratio = 0.5 * (log_variance + noise.square()).sum(2) + self.log_prior(z)
+        return z, *self._explained(x, z), ratio
+
+    def _proposal(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the mean and the log-variance of q(z|x), (n, 1, n_components)."""
         mean, raw = self.encode(x).chunk(2, dim=1)
-        log_variance = bounded(raw)
-        z = torch.addcmul(mean[:, None], torch.exp(0.5 * log_variance)[:, None], noise)
+        return mean[:, None], bounded(raw)[:, None]
+
+    def _explained(self, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what draws z are decoded to, and log p(x|z), (n, draws)."""
         output = self.decode(z.flatten(0, 1))
-        density = -self.nll(output, x.repeat_interleave(z.shape[1], 0)).view(len(x), -1)
-        ratio = 0.5 * (log_variance[:, None] + noise.square()).sum(2) + self.log_prior(z)
-        return z, output, density, ratio
+        return output, -self.nll(output, x.repeat_interleave(z.shape[1], 0)).view(len(x), -1)
 
 
 def _log_standard_normal(z: Tensor) -> Tensor:

@@ -39,7 +39,7 @@ class Table(Variational):
 
     def __init__(self, graph: Graph, model: Any, inputs: list) -> None:
         encoding = Encoding(graph, model._codec, inputs)
-        super().__init__(graph, model.vae_, graph.cast(encoding.matrix))
+        super().__init__(graph, model._scoring_vae, graph.cast(encoding.matrix))
         self._mark = graph.cast(encoding.mark)
         self._weights, self._means, self._factors = model._prior
 
